@@ -1,0 +1,38 @@
+# The two commands: `make train` and `make test`. Both create .venv on first use and reuse it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: train test lint format requirements clean
+
+train: $(READY)
+	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
+
+test: $(READY) lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One lock for every supported Python; the markers in it choose.
+requirements:
+	uv pip compile setup.py --extra dev --universal --python-version 3.10 --no-annotate \
+		--no-header --upgrade -o requirements.txt
+
+$(READY): requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) \
+		else "tf_febm needs Python 3.10 to 3.13; %s is %d.%d. Name another one: make PYTHON=python3.12" % (sys.executable, *v))'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

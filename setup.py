@@ -1,0 +1,33 @@
+"""Packaging of tf_febm; exact versions for development stand in requirements.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tf_febm",
+    version="0.1.0",
+    description="Deep energy-based models by f-divergence minimisation, in TensorFlow and Keras.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["tf_febm", "tf_febm.*"]),
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "tensorflow>=2.18",
+        "keras>=3.8",
+        # The extra brings tf-keras, without which importing tensorflow_probability fails.
+        "tensorflow-probability[tf]>=0.25",
+        "tensorflow-datasets>=4.9.7",
+        # tensorflow-datasets imports it for celeb_a and does not declare it.
+        "importlib_resources>=6",
+        "absl-py>=2.1",
+        "numpy>=2.0",
+        # Digits, the data set that every example starts from, and its train/test split.
+        "scikit-learn>=1.5",
+        # Image files in, sample grids out.
+        "pillow>=10.3",
+        "tensorboard>=2.18",
+    ],
+    extras_require={"dev": ["pytest>=8.3", "ruff>=0.9"]},
+)

@@ -1,0 +1,26 @@
+"""What every test shares: quiet TensorFlow and the optional folder of real data."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """Return the root of the checkout."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real image sets beside the checkout, or skip where there is none."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of real image sets is not beside this checkout")
+    return folder

@@ -1,0 +1,112 @@
+"""The f-EBM objective and the surrogate whose gradient is that of Theorem 3 (Yu et al., 2020)."""
+
+import tensorflow as tf
+
+from tf_febm import divergences
+
+__all__ = ["energy_regulariser", "energy_surrogate", "variational_bound"]
+
+
+def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
+    """Estimate the variational lower bound of D_f(p‖q).
+
+        L = E_p[f'(eʳ)] − E_q[f*(f'(eʳ))],   r = H + E
+
+    The variational function H ascends it; at the optimum r = log p/q and L = D_f(p‖q).
+
+    Args:
+        divergence: A `Divergence` or its name.
+        log_ratio_data: r at samples of the data, floating, [n].
+        log_ratio_model: r at samples of the model, floating, [m].
+
+    Returns:
+        A scalar of the same dtype.
+
+    Raises:
+        ValueError: If an argument is not a vector.
+
+    Source: Eq. 14.
+    """
+    divergence = divergences.get(divergence)
+    log_ratio_data = _vector("log_ratio_data", log_ratio_data)
+    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
+    return tf.reduce_mean(divergence.derivative(log_ratio_data)) - tf.reduce_mean(
+        divergence.conjugate(log_ratio_model)
+    )
+
+
+def energy_surrogate(
+    divergence, log_ratio_data, log_ratio_model, energy_model, *, leave_one_out=True
+) -> tf.Tensor:
+    """Return a scalar whose gradient for the energy's parameters estimates that of the bound.
+
+        ∇_θ L = E_p[∇f'(eʳ)] − E_q[∇F] + E_q[F ∇E] − E_q[F] E_q[∇E],   F = f*(f'(eʳ))
+
+    The last two terms, a covariance, are there because q = e^(−E)/Z moves with θ. Only the gradient
+    means anything, and only for the energy's parameters; the value is not the bound's. The samples
+    are constants, and must follow q for the estimate to be right: a finite Langevin chain makes
+    that an approximation.
+
+    Args:
+        divergence: A `Divergence` or its name.
+        log_ratio_data: r = H + E at samples of the data, floating, [n].
+        log_ratio_model: r at samples of the model, [m].
+        energy_model: E at the same samples of the model, [m].
+        leave_one_out: If True (the default, because it is exactly unbiased at any batch size), each
+            F is centred with the mean of the *other* samples. If False, with the mean of all, as in
+            the published code: the covariance is then too small by the factor (m − 1)/m.
+
+    Returns:
+        A scalar of the same dtype.
+
+    Raises:
+        ValueError: If an argument is not a vector, the two vectors of the model differ in length,
+            or `leave_one_out` is asked for with a single sample.
+
+    Source: Theorem 3, Eq. 18.
+    """
+    divergence = divergences.get(divergence)
+    log_ratio_data = _vector("log_ratio_data", log_ratio_data)
+    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
+    energy_model = _vector("energy_model", energy_model)
+    if not log_ratio_model.shape.is_compatible_with(energy_model.shape):
+        raise ValueError(
+            f"log_ratio_model and energy_model must have one length; received shapes "
+            f"{log_ratio_model.shape} and {energy_model.shape}."
+        )
+    conjugate = divergence.conjugate(log_ratio_model)
+    centred = tf.stop_gradient(conjugate - tf.reduce_mean(conjugate))
+    if leave_one_out:
+        if energy_model.shape[0] == 1:
+            raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
+        count = tf.cast(tf.shape(energy_model)[0], energy_model.dtype)
+        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1).
+        centred *= count / (count - 1.0)
+    return (
+        tf.reduce_mean(divergence.derivative(log_ratio_data))
+        - tf.reduce_mean(conjugate)
+        + tf.reduce_mean(energy_model * centred)
+    )
+
+
+def energy_regulariser(value_data, value_model) -> tf.Tensor:
+    """Return mean(value_data²) + mean(value_model²), which keeps a network's output near zero.
+
+    The energy is defined up to a constant only, and its scale may run away; the published code adds
+    l2_coeff times this term to the loss of either network.
+
+    Args:
+        value_data: A network's output at samples of the data, [n].
+        value_model: Its output at samples of the model, [m].
+
+    Returns:
+        A scalar.
+    """
+    return tf.reduce_mean(tf.square(value_data)) + tf.reduce_mean(tf.square(value_model))
+
+
+def _vector(name: str, value) -> tf.Tensor:
+    value = tf.convert_to_tensor(value)
+    if value.shape.rank != 1:
+        raise ValueError(f"{name} must be a vector, [batch]; received shape {value.shape}.")
+    return value
