@@ -1,5 +1,17 @@
 """Deep energy-based models by f-divergence minimisation, in TensorFlow and Keras."""
 
-from tf_febm import divergences, objectives
+from tf_febm import divergences, networks, objectives, optimizers, samplers
+from tf_febm.models import FEBM
+from tf_febm.samplers import ReplayBuffer
 
-__all__ = ["divergences", "objectives"]
+__version__ = "0.1.0"
+
+__all__ = [
+    "FEBM",
+    "ReplayBuffer",
+    "divergences",
+    "networks",
+    "objectives",
+    "optimizers",
+    "samplers",
+]

@@ -1,0 +1,193 @@
+"""Fréchet distance between two sets of feature vectors, each taken as a Gaussian.
+
+The distance in the features of the classifier of this package, or of any other network, is *not*
+the "FID", which stands for the pool-3 features of one particular Inception network. Report it with
+the name of the network that made the features.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["frechet_distance", "frechet_distance_from_moments"]
+
+
+class Gaussian(NamedTuple):
+    """Hold a Gaussian as its mean and a factor of its covariance.
+
+    Attributes:
+        mean: float64 array [d].
+        factor: float64 array [d, d] with factorᵀ factor = covariance; any rank.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+
+def frechet_distance(features_a, features_b):
+    """Measure the Fréchet distance between the Gaussians fitted to two sets of features.
+
+    ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), with sample means and unbiased sample covariances, in
+    float64. (This is the squared 2-Wasserstein distance of the two Gaussians; like the literature
+    we call the square "the distance".)
+
+    The covariances are never formed. With centred data reduced by QR to factors R, Σ = RᵀR, and
+    the trace of the square root is the nuclear norm of Ra Rbᵀ; the covariance part then equals
+    ‖Ra − Q Rb‖² at the best orthogonal Q. That is exact for singular covariances, can not turn
+    negative or complex, and does not cancel when the two sets are nearly equal.
+
+    Not guaranteed: the estimate is biased upwards, by an amount that falls as 1/n and grows with
+    d, so distances are comparable only between sets of about the same sizes. Two sets whose first
+    two moments agree are at distance zero whatever else differs.
+
+    Args:
+        features_a: float array [n, d], n ≥ 2, finite.
+        features_b: float array [m, d], m ≥ 2, finite.
+
+    Returns:
+        float ≥ 0, in squared units of the features.
+
+    Raises:
+        ValueError: if a rank is not 2, the numbers of features differ, a set has fewer than two
+            rows, or a value is not finite.
+
+    Warns:
+        UserWarning: if a set has no more rows than features: its covariance is then singular.
+
+    Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions",
+    1982; used on network features by Heusel et al., "GANs trained by a two time-scale update rule
+    converge to a local Nash equilibrium", 2017.
+    """
+    features_a = _checked_features(features_a, "features_a")
+    features_b = _checked_features(features_b, "features_b")
+    if features_a.shape[1] != features_b.shape[1]:
+        raise ValueError(
+            "features_a and features_b must have the same number of features; received shapes "
+            f"{features_a.shape} and {features_b.shape}."
+        )
+    for name, features in (("features_a", features_a), ("features_b", features_b)):
+        rows, columns = features.shape
+        if rows <= columns:
+            warnings.warn(
+                f"{name} has {rows} rows for {columns} features: its covariance is singular and "
+                "the distance strongly biased.",
+                stacklevel=2,
+            )
+    return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
+
+
+def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
+    """Measure the Fréchet distance between two Gaussians given by their moments.
+
+    ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), in float64. Each covariance is factored by its
+    eigenvectors; eigenvalues below d·eps·λmax are rounding noise and count as zero. Prefer
+    `frechet_distance` where the features are at hand: it does not square their condition number.
+
+    Args:
+        mean_a: float array [d].
+        cov_a: float array [d, d], symmetric, positive semi-definite; may be singular.
+        mean_b: float array [d].
+        cov_b: float array [d, d], as `cov_a`.
+
+    Returns:
+        float ≥ 0.
+
+    Raises:
+        ValueError: if shapes do not match, a value is not finite, or a covariance is not symmetric
+            or has a negative eigenvalue beyond rounding.
+
+    Source: Dowson & Landau, 1982.
+    """
+    a = _from_moments(mean_a, cov_a, "a")
+    b = _from_moments(mean_b, cov_b, "b")
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(
+            "mean_a and mean_b must have the same shape; received shapes "
+            f"{a.mean.shape} and {b.mean.shape}."
+        )
+    return gaussian_distance(a, b)
+
+
+def fit_gaussian(features):
+    """Fit a Gaussian by the sample mean and the unbiased sample covariance.
+
+    Args:
+        features: float64 array [n, d], n ≥ 2.
+
+    Returns:
+        `Gaussian` whose factor is the R of a QR decomposition of the centred features over
+        √(n − 1), filled up with zero rows where n < d.
+    """
+    rows, columns = features.shape
+    mean = features.mean(axis=0)
+    triangle = np.linalg.qr(features - mean, mode="r") / np.sqrt(rows - 1)
+    factor = np.zeros((columns, columns))
+    factor[: len(triangle)] = triangle
+    return Gaussian(mean, factor)
+
+
+def gaussian_distance(a, b):
+    """Measure the Fréchet distance between two `Gaussian`s of the same dimension.
+
+    min over orthogonal Q of ‖Ra − Q Rb‖² is ‖Ra‖² + ‖Rb‖² − 2 ‖Ra Rbᵀ‖_*, reached at Q = U Vᵀ where
+    U S Vᵀ = Ra Rbᵀ (orthogonal Procrustes problem), and ‖Ra Rbᵀ‖_* = tr((Σa^½ Σb Σa^½)^½).
+
+    Args:
+        a: `Gaussian` in d dimensions.
+        b: `Gaussian` in d dimensions.
+
+    Returns:
+        float ≥ 0.
+    """
+    left, _, right = np.linalg.svd(a.factor @ b.factor.T)
+    residual = a.factor - left @ (right @ b.factor)
+    return float(np.sum((a.mean - b.mean) ** 2) + np.sum(residual**2))
+
+
+def _checked_features(features, name):
+    features = _as_float64(features, name)
+    if features.ndim != 2 or features.shape[0] < 2 or features.shape[1] < 1:
+        raise ValueError(
+            f"{name} must have shape [n, d] with n ≥ 2 and d ≥ 1; received shape {features.shape}."
+        )
+    return features
+
+
+def _from_moments(mean, cov, side):
+    mean = _as_float64(mean, f"mean_{side}")
+    cov = _as_float64(cov, f"cov_{side}")
+    if mean.ndim != 1 or mean.size < 1 or cov.shape != 2 * mean.shape:
+        raise ValueError(
+            f"mean_{side} and cov_{side} must have shapes [d] and [d, d]; received shapes "
+            f"{mean.shape} and {cov.shape}."
+        )
+    scale = np.abs(cov).max()
+    asymmetry = np.abs(cov - cov.T).max()
+    # Covariances made in float32 are welcome: allow for their rounding, not for more.
+    tolerance = 1e-5 * scale
+    if asymmetry > tolerance:
+        raise ValueError(
+            f"cov_{side} must be symmetric; received a largest asymmetry of {asymmetry:.3g} with "
+            f"entries up to {scale:.3g}."
+        )
+    values, vectors = np.linalg.eigh((cov + cov.T) / 2)
+    if values[0] < -tolerance:
+        raise ValueError(
+            f"cov_{side} must be positive semi-definite; received one with an eigenvalue of "
+            f"{values[0]:.3g}."
+        )
+    noise = mean.size * np.finfo(np.float64).eps * values[-1]
+    values = np.where(values > noise, values, 0.0)
+    return Gaussian(mean, np.sqrt(values)[:, None] * vectors.T)
+
+
+def _as_float64(array, name):
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers; received dtype {array.dtype}.")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        count = int(np.sum(~np.isfinite(array)))
+        raise ValueError(f"{name} must be finite; received {count} values that are not.")
+    return array

@@ -1,0 +1,56 @@
+"""A running average of a network's weights, steadier than the weights of any one step."""
+
+import contextlib
+
+import tensorflow as tf
+
+__all__ = ["WeightAverage"]
+
+
+class WeightAverage(tf.Module):
+    """Keep w̄ ← d·w̄ + (1 − d)·w for a set of weights.
+
+    d rises from 0 with the number of updates n, as min(decay, n/(n + 10)), so that the random
+    initial weights are soon forgotten.
+
+    Args:
+        variables: The Keras variables to average.
+        decay: The final d, in [0, 1).
+    """
+
+    def __init__(self, variables, decay: float):
+        super().__init__(name="weight_average")
+        self.decay = check_decay(decay)
+        self._sources = tuple(variables)
+        self.averages = [
+            tf.Variable(tf.convert_to_tensor(source), trainable=False) for source in self._sources
+        ]
+        self.updates = tf.Variable(tf.zeros([], tf.int64), trainable=False)
+
+    def update(self) -> None:
+        """Take the present weights into the average."""
+        count = tf.cast(self.updates, tf.float32)
+        decay = tf.minimum(self.decay, count / (count + 10.0))
+        for average, source in zip(self.averages, self._sources, strict=True):
+            value = tf.convert_to_tensor(source)
+            average.assign_sub(tf.cast(1.0 - decay, value.dtype) * (average - value))
+        self.updates.assign_add(1)
+
+    @contextlib.contextmanager
+    def applied(self):
+        """Put the average in the place of the weights, for the length of a `with` block."""
+        present = [source.numpy() for source in self._sources]
+        for average, source in zip(self.averages, self._sources, strict=True):
+            source.assign(average)
+        try:
+            yield
+        finally:
+            for value, source in zip(present, self._sources, strict=True):
+                source.assign(value)
+
+
+def check_decay(decay: float) -> float:
+    """Return a decay as a float, or raise a ValueError that echoes it."""
+    if not 0.0 <= float(decay) < 1.0:
+        raise ValueError(f"average_decay must lie in [0, 1); received {decay}.")
+    return float(decay)

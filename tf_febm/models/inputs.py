@@ -1,0 +1,112 @@
+"""What may enter a model: shapes, dtypes, bounds and labels, each with one clear message."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["assert_valid_values", "check_samples", "one_hot", "sample_shape_of", "split_labels"]
+
+# Marks errors raised inside a compiled step, so that `fit` can show them without the graph's trace.
+MARK = "tf_febm: "
+
+
+def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
+    """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it."""
+    x = tf.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        raise TypeError(
+            f"{what} must be floating, scaled to the sampler's bounds; received {x.dtype.name}."
+        )
+    if not x.shape.is_compatible_with((None, *sample_shape)):
+        raise ValueError(
+            f"{what} must have shape {('n', *sample_shape)}; received {tuple(x.shape)}."
+        )
+    return x
+
+
+def split_labels(data, conditional: bool):
+    """Unpack what `fit` hands to a step into (x, labels), or say what is missing."""
+    x, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise ValueError("sample_weight is not supported: the objective is a mean over the data.")
+    if conditional and labels is None:
+        raise ValueError("A conditional model needs labels: let the data yield (x, labels).")
+    if not conditional and labels is not None:
+        raise ValueError(
+            "The data yields labels, but the energy network takes none: let it yield x alone, or "
+            "build the networks with num_classes."
+        )
+    return x, labels
+
+
+def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
+    """Return labels as float32 one-hot rows, [n, num_classes].
+
+    Args:
+        labels: Integers in [0, num_classes), [n], or rows that are one-hot (or soft) already.
+        num_classes: Number of classes.
+        count: The n to expect, or None.
+
+    Raises:
+        ValueError: On any other shape or, where values are at hand, on labels out of range.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if count is not None and not tf.TensorShape([count]).is_compatible_with(labels.shape[:1]):
+        raise ValueError(f"Expected {count} labels, one per example; received {labels.shape[0]}.")
+    if labels.shape.rank == 2 and labels.shape[1] == num_classes:
+        return tf.cast(labels, tf.float32)
+    if labels.shape.rank != 1 or not labels.dtype.is_integer:
+        raise ValueError(
+            f"labels must be integers, shape [n], or one-hot rows, shape [n, {num_classes}]; "
+            f"received shape {tuple(labels.shape)}, dtype {labels.dtype.name}."
+        )
+    if tf.executing_eagerly() and tf.size(labels):
+        low, high = int(tf.reduce_min(labels)), int(tf.reduce_max(labels))
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f"labels must lie in 0 … {num_classes - 1}; received values from {low} to {high}."
+            )
+    return tf.one_hot(labels, num_classes)
+
+
+def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -> tf.Tensor:
+    """Return x behind assertions, for use inside a compiled step.
+
+    It fails on NaN or Inf, on values outside the bounds (images in 0 … 255, say), and on integer
+    labels out of range.
+    """
+    checks = [tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [f"{MARK}NaN or Inf in x"])]
+    if bounds is not None:
+        low, high = bounds
+        # Dequantised images reach the bounds to rounding, hence the slack.
+        slack = 1e-3 * (high - low)
+        message = f"{MARK}x has values outside the sampler's bounds [{low:g}, {high:g}]"
+        inside = tf.reduce_all((x >= low - slack) & (x <= high + slack))
+        checks.append(tf.debugging.Assert(inside, [message]))
+    if labels is not None and labels.dtype.is_integer:
+        message = f"{MARK}labels outside 0 … {num_classes - 1}"
+        inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
+        checks.append(tf.debugging.Assert(inside, [message]))
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.identity(x)
+
+
+def sample_shape_of(data) -> tuple[int, ...] | None:
+    """Return the shape of one example of anything that `fit` takes, or None if it cannot be told.
+
+    Args:
+        data: A `tf.data.Dataset`, an array or tensor, a `keras.utils.PyDataset`, or a tuple whose
+            first entry is x.
+    """
+    spec = getattr(data, "element_spec", None)
+    if spec is None and isinstance(data, keras.utils.PyDataset):
+        spec = data[0]
+    if spec is None:
+        spec = data
+    if isinstance(spec, (tuple, list)) and len(spec):
+        spec = spec[0]
+    shape = spec.shape if isinstance(spec, (tf.TypeSpec, tf.Tensor, np.ndarray)) else None
+    if shape is None or tf.TensorShape(shape).rank in (None, 0):
+        return None
+    sizes = tuple(tf.TensorShape(shape)[1:].as_list())
+    return None if None in sizes else sizes

@@ -1,0 +1,55 @@
+"""A plain convolutional energy for small images."""
+
+import keras
+
+from tf_febm.networks import arguments
+
+__all__ = ["conv"]
+
+
+def conv(
+    image_shape: tuple[int, int, int],
+    num_filters: int = 32,
+    dense_units: int = 128,
+    activation: str = "swish",
+    num_classes: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Return a convolutional network with one linear output.
+
+    A 3×3 convolution, then for each halving of the image until 4 pixels a side are left a 3×3
+    convolution of stride 2 with twice the filters, then one dense layer. There is no batch
+    normalisation, under which the energy of an image would depend on its neighbours in the batch,
+    and the activation is smooth, so that scores are.
+
+    Args:
+        image_shape: (height, width, channels).
+        num_filters: Filters of the first convolution.
+        dense_units: Width of the dense layer, the features of the image.
+        activation: A Keras activation.
+        num_classes: If given, the model takes (x, one_hot), and the energy is a linear function of
+            the features whose weights depend on the label (a projection, Miyato & Koyama 2018).
+        name: The Keras name.
+
+    Returns:
+        A model from [n, height, width, channels] to [n, 1].
+    """
+    image_shape = arguments.shape("image_shape", image_shape, 3)
+    filters = arguments.positive_integer("num_filters", num_filters)
+    dense_units = arguments.positive_integer("dense_units", dense_units)
+    layers = keras.layers
+    images = keras.Input(image_shape, name="x")
+    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(images)
+    size = min(image_shape[:2])
+    while size > 4:
+        filters, size = 2 * filters, (size + 1) // 2
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
+    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(x)
+    features = layers.Dense(dense_units, activation=activation)(layers.Flatten()(x))
+    energy = layers.Dense(1)(features)
+    if num_classes is None:
+        return keras.Model(images, energy, name=name)
+    label = keras.Input((arguments.positive_integer("num_classes", num_classes),), name="label")
+    by_label = layers.Dense(dense_units, use_bias=False)(label)
+    energy = layers.Add()([energy, layers.Dot(axes=1)([features, by_label])])
+    return keras.Model((images, label), energy, name=name)

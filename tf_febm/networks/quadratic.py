@@ -1,0 +1,75 @@
+"""The energy of a Gaussian, the one energy whose partition function is known."""
+
+import math
+
+import keras
+from keras import ops
+
+from tf_febm.networks import arguments
+
+__all__ = ["QuadraticEnergy", "quadratic"]
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class QuadraticEnergy(keras.layers.Layer):
+    """Compute ½ Σᵢ ((xᵢ − μᵢ)/σᵢ)², the unnormalised energy of a diagonal Gaussian.
+
+    Weights: `mean` μ [d] and `log_scale` log σ [d], so that σ stays positive. The normalising
+    constant, Σ log σᵢ + (d/2) log 2π, is left out on purpose.
+
+    Args:
+        mean: Initial μ, a number.
+        scale: Initial σ, a positive number.
+    """
+
+    def __init__(self, mean: float = 0.0, scale: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        if not 0.0 < scale < math.inf:
+            raise ValueError(f"scale must be a positive finite number; received {scale}.")
+        self.initial_mean, self.initial_scale = float(mean), float(scale)
+
+    def build(self, input_shape):
+        """Create μ and log σ for inputs [n, d]."""
+        size = (input_shape[-1],)
+        constant = keras.initializers.Constant
+        self.mean = self.add_weight(
+            shape=size, initializer=constant(self.initial_mean), name="mean"
+        )
+        self.log_scale = self.add_weight(
+            shape=size, initializer=constant(math.log(self.initial_scale)), name="log_scale"
+        )
+
+    @property
+    def scale(self):
+        """The current σ, [d]."""
+        return ops.exp(self.log_scale)
+
+    def call(self, x):
+        """Return the energies, [n, 1], of x, [n, d]."""
+        standardised = (x - self.mean) * ops.exp(-self.log_scale)
+        return 0.5 * ops.sum(ops.square(standardised), axis=-1, keepdims=True)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "mean": self.initial_mean,
+            "scale": self.initial_scale,
+        }
+
+
+def quadratic(dimension: int, mean: float = 0.0, scale: float = 1.0) -> keras.Model:
+    """Return the energy network of a diagonal Gaussian.
+
+    Args:
+        dimension: Length of an input vector.
+        mean: Initial mean of every coordinate.
+        scale: Initial standard deviation of every coordinate.
+
+    Returns:
+        A model from [n, dimension] to [n, 1]; its only layer after the input is `gaussian`, a
+        QuadraticEnergy.
+    """
+    (dimension,) = arguments.shape("dimension", dimension, 1)
+    inputs = keras.Input((dimension,), name="x")
+    return keras.Model(inputs, QuadraticEnergy(mean, scale, name="gaussian")(inputs))

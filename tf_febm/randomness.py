@@ -1,0 +1,44 @@
+"""Stateless random numbers: a seed is an argument, and equal seeds give equal numbers."""
+
+import tensorflow as tf
+
+__all__ = ["as_seed", "normal", "split", "uniform"]
+
+# Named, so that eager, compiled and other devices draw the same numbers.
+_ALGORITHM = "philox"
+
+
+def as_seed(seed) -> tf.Tensor:
+    """Return a seed as an int32 tensor of shape [2].
+
+    Args:
+        seed: An int, a pair of ints, or an integer tensor of shape [2].
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        seed = (0, seed)
+    try:
+        tensor = tf.convert_to_tensor(seed)
+        tensor = tensor if tensor.dtype == tf.int32 else tf.cast(tensor, tf.int64)
+        if tensor.shape != (2,) or not tf.convert_to_tensor(seed).dtype.is_integer:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise ValueError(f"A seed is an int or a pair of ints; received {seed!r}.") from None
+    return tf.cast(tensor, tf.int32)
+
+
+def split(seed, count: int) -> tf.Tensor:
+    """Return `count` independent seeds, int32 [count, 2]."""
+    return tf.random.experimental.stateless_split(seed, count, alg=_ALGORITHM)
+
+
+def normal(shape, seed, dtype=tf.float32) -> tf.Tensor:
+    """Return standard normal numbers that depend on the seed alone."""
+    return tf.random.stateless_normal(shape, seed, dtype=dtype, alg=_ALGORITHM)
+
+
+def uniform(shape, seed, minval=0.0, maxval=1.0, dtype=tf.float32) -> tf.Tensor:
+    """Return numbers uniform on [minval, maxval) that depend on the seed alone."""
+    return tf.random.stateless_uniform(shape, seed, minval, maxval, dtype, alg=_ALGORITHM)

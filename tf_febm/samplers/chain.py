@@ -1,0 +1,103 @@
+"""The loop that runs any one-step kernel, and what it can report on the way."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_febm import randomness
+
+__all__ = ["ChainResult", "StepInfo", "run_chain"]
+
+
+class StepInfo(NamedTuple):
+    """What one step of a kernel saw, per chain.
+
+    Attributes:
+        energy: E at the point where the gradient was taken, [n].
+        gradient_norm: ‖∇E‖₂ there, before clipping, [n].
+        clipped_fraction: Share of coordinates that gradient clipping changed, in [0, 1], [n].
+    """
+
+    energy: tf.Tensor
+    gradient_norm: tf.Tensor
+    clipped_fraction: tf.Tensor
+
+
+class ChainResult(NamedTuple):
+    """The end of a set of chains and, where asked for, their history.
+
+    Attributes:
+        samples: Final states, [n, …].
+        energy: E before each step, [num_steps, n], or None.
+        gradient_norm: ‖∇E‖₂ before each step, [num_steps, n], or None.
+        clipped_fraction: Share of clipped coordinates at each step, [num_steps, n], or None.
+        trajectory: All states from the initial one, [num_steps + 1, n, …], or None.
+    """
+
+    samples: tf.Tensor
+    energy: tf.Tensor | None = None
+    gradient_norm: tf.Tensor | None = None
+    clipped_fraction: tf.Tensor | None = None
+    trajectory: tf.Tensor | None = None
+
+
+def run_chain(
+    step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
+    initial_state: tf.Tensor,
+    num_steps: int,
+    seed,
+    *,
+    diagnostics: bool = False,
+    trajectory: bool = False,
+) -> ChainResult:
+    """Run a kernel for a number of steps, each with a seed of its own.
+
+    The loop is one `tf.while_loop`: no Python and no host round trip in it when compiled, and
+    memory that does not depend on `num_steps` unless a history is asked for. No gradient flows
+    through it: samples are constants to whoever trains on them.
+
+    Args:
+        step: (state [n, …], seed [2]) -> (next state, StepInfo).
+        initial_state: Floating tensor [n, …].
+        num_steps: How often to step, at least 0.
+        seed: An int, a pair of ints, or an integer tensor [2].
+        diagnostics: Whether to keep every StepInfo.
+        trajectory: Whether to keep every state.
+
+    Returns:
+        A ChainResult; its history fields are None unless asked for.
+    """
+    state = tf.stop_gradient(initial_state)
+    seeds = randomness.split(randomness.as_seed(seed), max(num_steps, 1))
+    vector = state.shape[:1]
+    infos = tuple(
+        tf.TensorArray(state.dtype, num_steps if diagnostics else 0, element_shape=vector)
+        for _ in StepInfo._fields
+    )
+    states = tf.TensorArray(
+        state.dtype, num_steps + 1 if trajectory else 0, element_shape=state.shape
+    )
+    if trajectory:
+        states = states.write(0, state)
+
+    def body(i, state, infos, states):
+        following, info = step(state, seeds[i])
+        following = tf.ensure_shape(following, state.shape)
+        if diagnostics:
+            infos = tuple(array.write(i, value) for array, value in zip(infos, info, strict=True))
+        if trajectory:
+            states = states.write(i + 1, following)
+        return i + 1, following, infos, states
+
+    _, state, infos, states = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (tf.constant(0), state, infos, states),
+        parallel_iterations=1,
+        maximum_iterations=num_steps,
+    )
+    history = (tf.stop_gradient(a.stack()) for a in infos) if diagnostics else (None,) * len(infos)
+    return ChainResult(
+        tf.stop_gradient(state), *history, tf.stop_gradient(states.stack()) if trajectory else None
+    )

@@ -1,0 +1,194 @@
+"""Persistent chains: a ring of past samples from which most chains of a step start again."""
+
+import keras
+import tensorflow as tf
+
+from tf_febm import randomness
+
+__all__ = ["ReplayBuffer"]
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class ReplayBuffer(tf.Module):
+    """Keep the last samples of the chains in `tf.Variable`s on the device.
+
+    A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
+    is there. Both cost O(batch) whatever the capacity. Bounded samples are stored in 8 bits, as in
+    the published code: x is written as ⌊255 (x − low)/(high − low)⌋ and read back with the noise
+    that dequantises images, low + (high − low)(k + u)/256, u ~ U[0, 1). Unbounded ones are stored
+    as they are, in float32.
+
+    The variables are made by `build`, once the shape of a sample is known; a model does that. They
+    are part of the checkpoints and of the saved files of the model that owns the buffer.
+
+    Args:
+        capacity: Number of samples kept, at least 1.
+        restart_probability: Probability, in [0, 1], that a chain starts afresh instead.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source: Du & Mordatch 2019; Yu et al. 2020, Appendix G.
+    """
+
+    def __init__(self, capacity: int = 10_000, restart_probability: float = 0.05):
+        super().__init__(name="replay_buffer")
+        if isinstance(capacity, bool) or int(capacity) != capacity or capacity < 1:
+            raise ValueError(f"capacity must be a whole number ≥ 1; received {capacity}.")
+        if not 0.0 <= restart_probability <= 1.0:
+            raise ValueError(
+                f"restart_probability must lie in [0, 1]; received {restart_probability}."
+            )
+        self.capacity = int(capacity)
+        self.restart_probability = float(restart_probability)
+        self.bounds = None
+        self.samples = self.labels = self.written = None
+
+    @property
+    def built(self) -> bool:
+        """Whether the variables exist."""
+        return self.samples is not None
+
+    def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
+        """Create the variables.
+
+        Args:
+            sample_shape: Shape of one sample, without batch axis.
+            bounds: (low, high) of the samples, or None to store float32.
+            num_classes: If given, a label is kept beside each sample.
+
+        Raises:
+            ValueError: If it was built for other samples before.
+        """
+        shape = [self.capacity, *sample_shape]
+        if self.built:
+            labelled = self.labels is not None
+            if self.samples.shape != shape or labelled != (num_classes is not None):
+                raise ValueError(
+                    f"The buffer holds samples of shape {tuple(self.samples.shape[1:])}"
+                    f"{' with labels' if labelled else ''}; received {tuple(sample_shape)}"
+                    f"{' with labels' if num_classes is not None else ''}."
+                )
+            return
+        self.bounds = None if bounds is None else tuple(float(bound) for bound in bounds)
+        dtype = tf.float32 if bounds is None else tf.uint8
+        self.samples = tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")
+        if num_classes is not None:
+            labels = tf.zeros([self.capacity], tf.int32)
+            self.labels = tf.Variable(labels, trainable=False, name="labels")
+        # Samples written since the beginning; position and fill both follow from it.
+        self.written = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
+
+    @property
+    def size(self) -> tf.Tensor:
+        """Number of samples held, an int64 scalar."""
+        return tf.minimum(self.written, self.capacity)
+
+    def read(self, count, seed) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Draw stored samples.
+
+        Args:
+            count: How many, an int or a scalar tensor.
+            seed: Integer tensor [2].
+
+        Returns:
+            Samples, float32 [count, …], and their labels, int32 [count] or None. While the buffer
+            is empty they are its initial zeros: see `start`.
+        """
+        index_seed, noise_seed = tf.unstack(randomness.split(seed, 2))
+        size = tf.maximum(self.size, 1)
+        index = randomness.uniform([count], index_seed, 0, size, dtype=tf.int64)
+        stored = tf.gather(self.samples, index)
+        labels = None if self.labels is None else tf.gather(self.labels, index)
+        return self._decode(stored, noise_seed), labels
+
+    def start(self, fresh: tf.Tensor, seed, fresh_labels=None):
+        """Choose where chains start: in the buffer, or afresh with the restart probability.
+
+        Args:
+            fresh: New starting points, float32 [n, …].
+            seed: Integer tensor [2].
+            fresh_labels: Their labels, int32 [n], if the buffer keeps labels.
+
+        Returns:
+            Starting points [n, …] and their labels, [n] or None. All are fresh while the buffer is
+            empty.
+        """
+        mask_seed, read_seed = tf.unstack(randomness.split(seed, 2))
+        count = tf.shape(fresh)[0]
+        restart = randomness.uniform([count], mask_seed) < self.restart_probability
+        restart |= tf.equal(self.written, 0)
+        stored, labels = self.read(count, read_seed)
+        mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
+        samples = tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
+        return samples, None if labels is None else tf.where(restart, fresh_labels, labels)
+
+    def write(self, samples: tf.Tensor, labels=None) -> None:
+        """Put samples into the ring, in place of the oldest.
+
+        Args:
+            samples: Floating [n, …], n ≤ capacity; clipped to the bounds, if there are any.
+            labels: int32 [n], if the buffer keeps labels.
+
+        Raises:
+            ValueError: If the shape is not that of the buffer's samples, or n exceeds the capacity.
+        """
+        if not samples.shape[1:].is_compatible_with(self.samples.shape[1:]):
+            raise ValueError(
+                f"The buffer holds samples of shape {tuple(self.samples.shape[1:])}; received "
+                f"{tuple(samples.shape[1:])}."
+            )
+        if samples.shape[0] is not None and samples.shape[0] > self.capacity:
+            raise ValueError(
+                f"A batch of {samples.shape[0]} does not fit a buffer of capacity {self.capacity}."
+            )
+        count = tf.shape(samples, out_type=tf.int64)[0]
+        index = (self.written + tf.range(count)) % self.capacity
+        self.samples.scatter_nd_update(index[:, None], self._encode(samples))
+        if self.labels is not None:
+            self.labels.scatter_nd_update(index[:, None], tf.cast(labels, tf.int32))
+        self.written.assign_add(count)
+
+    def _encode(self, samples):
+        if self.bounds is None:
+            return tf.cast(samples, tf.float32)
+        low, high = self.bounds
+        unit = tf.clip_by_value((samples - low) / (high - low), 0.0, 1.0)
+        return tf.cast(255.0 * unit, tf.uint8)
+
+    def _decode(self, stored, seed):
+        if self.bounds is None:
+            return stored
+        low, high = self.bounds
+        unit = (tf.cast(stored, tf.float32) + randomness.uniform(tf.shape(stored), seed)) / 256.0
+        return low + (high - low) * unit
+
+    def state(self) -> dict:
+        """Return the contents as NumPy arrays, only as many samples as there are."""
+        size = int(self.size)
+        state = {"samples": self.samples[:size].numpy(), "written": self.written.numpy()}
+        if self.labels is not None:
+            state["labels"] = self.labels[:size].numpy()
+        return state
+
+    def load_state(self, state) -> None:
+        """Restore what `state` returned; the buffer must be built and of the same capacity."""
+        samples = tf.convert_to_tensor(state["samples"][()])
+        if samples.dtype != self.samples.dtype or samples.shape[0] > self.capacity:
+            raise ValueError(
+                f"The stored buffer has {samples.shape[0]} {samples.dtype.name} samples; this one "
+                f"takes up to {self.capacity} of {self.samples.dtype.name}."
+            )
+        self.samples[: samples.shape[0]].assign(samples)
+        self.written.assign(state["written"][()])
+        if self.labels is not None:
+            self.labels[: samples.shape[0]].assign(state["labels"][()])
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {"capacity": self.capacity, "restart_probability": self.restart_probability}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "ReplayBuffer":
+        """Make an empty buffer from the result of `get_config`."""
+        return cls(**config)
