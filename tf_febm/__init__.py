@@ -1,6 +1,15 @@
 """Deep energy-based models by f-divergence minimisation, in TensorFlow and Keras."""
 
-from tf_febm import divergences, networks, objectives, optimizers, samplers
+from tf_febm import (
+    data,
+    divergences,
+    evaluation,
+    networks,
+    objectives,
+    optimizers,
+    samplers,
+    training,
+)
 from tf_febm.models import FEBM
 from tf_febm.samplers import ReplayBuffer
 
@@ -9,9 +18,12 @@ __version__ = "0.1.0"
 __all__ = [
     "FEBM",
     "ReplayBuffer",
+    "data",
     "divergences",
+    "evaluation",
     "networks",
     "objectives",
     "optimizers",
     "samplers",
+    "training",
 ]

@@ -9,6 +9,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 __all__ = ["frechet_distance", "frechet_distance_from_moments"]
 
@@ -74,7 +75,8 @@ def frechet_distance(features_a, features_b):
                 "the distance strongly biased.",
                 stacklevel=2,
             )
-    return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
+    with one_blas_thread():
+        return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
 
 
 def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
@@ -99,14 +101,24 @@ def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
 
     Source: Dowson & Landau, 1982.
     """
-    a = _from_moments(mean_a, cov_a, "a")
-    b = _from_moments(mean_b, cov_b, "b")
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            "mean_a and mean_b must have the same shape; received shapes "
-            f"{a.mean.shape} and {b.mean.shape}."
-        )
-    return gaussian_distance(a, b)
+    with one_blas_thread():
+        a = _from_moments(mean_a, cov_a, "a")
+        b = _from_moments(mean_b, cov_b, "b")
+        if a.mean.shape != b.mean.shape:
+            raise ValueError(
+                "mean_a and mean_b must have the same shape; received shapes "
+                f"{a.mean.shape} and {b.mean.shape}."
+            )
+        return gaussian_distance(a, b)
+
+
+def one_blas_thread():
+    """Return a context in which NumPy's linear algebra runs in the calling thread.
+
+    A QR decomposition takes many short steps, and OpenBLAS' threads meet after each. On two busy
+    cores that took 470 ms for 1437×64 and 5.8 s for 5000×512, against 8 and 175 ms in one thread.
+    """
+    return threadpool_limits(1, user_api="blas")
 
 
 def fit_gaussian(features):

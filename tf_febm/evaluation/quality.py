@@ -4,7 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from tf_febm.evaluation.frechet import fit_gaussian, frechet_distance, gaussian_distance
+from tf_febm.evaluation.frechet import (
+    fit_gaussian,
+    frechet_distance,
+    gaussian_distance,
+    one_blas_thread,
+)
 from tf_febm.evaluation.scale import to_unit_interval
 
 __all__ = ["SampleQuality", "sample_quality"]
@@ -62,7 +67,7 @@ def sample_quality(samples, train, held_out, classifier):
     """Measure the quality of samples against real data, in the features of a classifier.
 
     With D the Fréchet distance between features, the ratio is D(samples, held-out) / D(train,
-    held-out): how much further from unseen data than the training data are. Samples and real
+    held-out): how many times further from unseen data than the training data are. Samples and real
     images are brought to one scale by `to_unit_interval`, which also says why the dequantisation
     noise in samples does not matter here.
 
@@ -71,7 +76,8 @@ def sample_quality(samples, train, held_out, classifier):
     - One is *not* what perfect samples reach. D is biased upwards by sampling noise, more so for
       fewer samples, and where the two real splits are stratified their class shares agree exactly,
       which those of independent samples never do. `frechet_ratio_resampled` is the value to
-      compare with; its standard deviation tells which differences mean something.
+      compare with, for 1,000 samples about 1.6 ± 0.3 on the digits and 5.8 ± 1.6 on MNIST; its
+      standard deviation tells which differences mean something.
     - It sees what the classifier sees. On digits pixel noise of standard deviation 0.05 passes
       unnoticed: look at the pictures too.
     - Copies of the training data reach the best values: see `nearest_neighbours`.
@@ -131,10 +137,11 @@ def sample_quality(samples, train, held_out, classifier):
     )
     distance = frechet_distance(features, held_out_features)
     distance_train = frechet_distance(train_features, held_out_features)
-    if distance_train == 0:
+    # Equal sets come out at the square of the rounding error, not at exactly zero.
+    if distance_train <= 1e-20 * np.sum(held_out_features.var(axis=0)):
         raise ValueError(
-            "train and held_out must be different images; received a Fréchet distance of 0 "
-            "between them."
+            "train and held_out must be different images; received a Fréchet distance of "
+            f"{distance_train:.3g} between them."
         )
     resampled = _resampled_distances(train_features, held_out_features, len(samples))
     shares = np.bincount(probabilities.argmax(axis=1), minlength=classifier.num_classes)
@@ -168,9 +175,10 @@ def _resampled_distances(train_features, held_out_features, num_samples):
     # A fixed seed: the figure belongs to the data, and equal inputs give equal results.
     generator = np.random.default_rng(0)
     train_features = train_features.astype(np.float64)
-    held_out = fit_gaussian(held_out_features.astype(np.float64))
     distances = np.empty(NUM_RESAMPLES)
-    for i in range(NUM_RESAMPLES):
-        rows = generator.integers(len(train_features), size=num_samples)
-        distances[i] = gaussian_distance(fit_gaussian(train_features[rows]), held_out)
+    with one_blas_thread():
+        held_out = fit_gaussian(held_out_features.astype(np.float64))
+        for i in range(NUM_RESAMPLES):
+            rows = generator.integers(len(train_features), size=num_samples)
+            distances[i] = gaussian_distance(fit_gaussian(train_features[rows]), held_out)
     return distances

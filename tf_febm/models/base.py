@@ -261,67 +261,113 @@ class EnergyModel(keras.Model):
         return Batch(samples, start.labels)
 
     def sample(
-        self, num_samples: int, labels=None, seed=None, *, initial: str = "noise", **chain_options
+        self,
+        num_samples: int,
+        labels=None,
+        seed=None,
+        *,
+        initial: str = "noise",
+        num_steps: int | None = None,
+        **sampler_options,
     ):
         """Draw samples with the model's sampler.
 
         Args:
             num_samples: How many chains, at least 1. All run at once: bound your memory.
-            labels: Labels of a conditional model, [num_samples]; drawn uniformly if None.
+            labels: Labels of a conditional model, integers [num_samples] or one-hot rows; drawn
+                uniformly if None.
             seed: An int or a pair of ints; the model's next one if None.
             initial: "noise" starts chains afresh; "buffer" where past chains ended, which is far
-                along when training has run, and the samples an f-EBM was trained against.
-            **chain_options: Passed to the sampler: num_steps, return_diagnostics, …
+                along when training has run, and what an f-EBM was trained against.
+            num_steps: Steps of the chains; the sampler's own number if None.
+            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
 
         Returns:
             Float32 [num_samples, …], or what the sampler returns with the given options. Chains
             are finite: the samples follow q only as far as the sampler's docstring says.
 
         Raises:
-            ValueError: On a number below 1, an unknown `initial`, or an empty or missing buffer.
+            ValueError: On a number below 1, an unknown `initial`, bad labels, or an empty or
+                missing buffer.
         """
+        return self.sample_batch(
+            num_samples, labels, seed, initial=initial, num_steps=num_steps, **sampler_options
+        ).samples
+
+    def sample_batch(
+        self, num_samples, labels=None, seed=None, *, initial="noise", **sampler_options
+    ) -> Batch:
+        """Draw samples as `sample` does, and return them with their labels."""
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
             raise ValueError(f"num_samples must be a whole number ≥ 1; received {num_samples!r}.")
         if initial not in ("noise", "buffer"):
             raise ValueError(f"initial must be 'noise' or 'buffer'; received {initial!r}.")
         if self.sample_shape is None:
             raise ValueError("The model has no shape yet: fit it or call model.build first.")
-        if labels is not None and not self.conditional:
-            raise ValueError("labels were given, but the energy network takes none.")
         if labels is not None:
-            labels = inputs.one_hot(labels, self.num_classes, num_samples)
-        from_buffer = initial == "buffer"
-        if from_buffer and (self.buffer is None or not int(self.buffer.written)):
-            raise ValueError("initial='buffer' needs a replay buffer with samples; it is empty.")
-        if from_buffer and labels is not None:
-            raise ValueError("initial='buffer' keeps the labels of the stored chains; give none.")
+            if not self.conditional:
+                raise ValueError("labels were given, but the energy network takes none.")
+            if initial == "buffer":
+                raise ValueError("initial='buffer' keeps the labels of the stored chains.")
+            inputs.one_hot(labels, self.num_classes, num_samples)
+            labels = tf.convert_to_tensor(labels)
+        if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
+            raise ValueError("initial='buffer' needs a replay buffer with samples in it.")
         seed = self.next_seed() if seed is None else randomness.as_seed(seed)
+        options = {name: value for name, value in sampler_options.items() if value is not None}
+        # Options are Python values that shape the graph; the number of chains is a tensor.
         return self._compiled_chain(
-            tf.constant(int(num_samples)), labels, seed, from_buffer, tuple(chain_options.items())
+            tf.constant(int(num_samples)), labels, seed, initial, tuple(sorted(options.items()))
         )
 
-    def _chain(self, count, labels, seed, from_buffer, chain_options):
+    def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
         start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
-        if from_buffer:
+        if initial == "buffer":
             start = Batch(*self.buffer.read(count, start_seed))
         else:
             start = self.fresh_batch(count, start_seed, labels)
         energy_fn = self._energy_given(start.labels)
-        return self.sampler(energy_fn, start.samples, chain_seed, **dict(chain_options))
+        result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
+        return Batch(result, start.labels)
 
-    @contextlib.contextmanager
     def averaged_weights(self):
-        """Evaluate and sample with the running average of the energy's weights in a `with` block.
+        """Return a context in which the energy's weights are their running average.
+
+        Inside it the model evaluates, samples and saves with the average; after it, the weights of
+        training are back.
 
         Raises:
             ValueError: If the model keeps no average.
         """
         if self.average is None:
             raise ValueError("The model keeps no average: give average_decay, and build it.")
-        with self.average.applied():
-            yield self
+        return self.average.applied()
+
+    def best_weights(self):
+        """Return `averaged_weights()` if the model keeps an average, else an empty context."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     # --- saving ---------------------------------------------------------------------------------
+
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`.
+
+        Raises:
+            ValueError: If the model is not built and compiled.
+        """
+        if not self.built or getattr(self, "optimizer", None) is None:
+            raise ValueError("The model must be built and compiled before its state is saved.")
+        groups = {
+            "energy": self.energy_network.variables,
+            "optimizer": self.optimizer.variables,
+            "random_state": [self.seed_generator.state],
+        }
+        state = {name: [v.value for v in variables] for name, variables in groups.items()}
+        if self.buffer is not None:
+            state["buffer"] = list(self.buffer.variables)
+        if self.average is not None:
+            state["average"] = list(self.average.variables)
+        return state
 
     def save_own_variables(self, store) -> None:
         """Write what is not a Keras variable into a `.keras` or `.weights.h5` file."""

@@ -130,6 +130,16 @@ class FEBM(EnergyModel):
         if self.built and self.variational_optimizer is not None:
             self.variational_optimizer.build(self.variational_network.trainable_variables)
 
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`."""
+        state = super().state_variables()
+        for name, owner in (
+            ("variational", self.variational_network),
+            ("variational_optimizer", self.variational_optimizer),
+        ):
+            state[name] = [variable.value for variable in owner.variables]
+        return state
+
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
 

@@ -1,0 +1,70 @@
+"""CelebA from a local copy: the folder of aligned JPEG files, or an archive made from it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tf_febm.data import npz
+from tf_febm.data.files import Split, entries, first_folder, last_tenth, rows_of_split
+from tf_febm.data.images import decode_images, is_image
+
+LAYOUTS = (
+    "a folder that is or contains img_align_celeba/ with the aligned images (000001.jpg, …), "
+    f"or {npz.LAYOUTS}"
+)
+# list_eval_partition.txt: 1…162770 training, …182637 validation, …202599 test.
+_LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637
+# Archives of CelebA are often unpacked into a folder of their own name.
+_NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
+
+
+def read(path: Path, split: str, image_size: int) -> Split | None:
+    """Read a split of CelebA, or return None where there is none.
+
+    The crop is the largest centred square, 178×178 of the published 178×218 pictures (rows 20 to
+    197), averaged over areas to `image_size`. Other authors cut closer (140, 128 or 108 pixels):
+    scores are only comparable for the same crop. An archive is used as it is cropped.
+
+    The split is the official one when the folder reaches into the official test set (a number
+    above 182637); otherwise the last tenth is held out. There are no labels from a folder.
+
+    Args:
+        path: The folder, a folder that contains it, or an .npz.
+        split: "train" or "test".
+        image_size: Height and width of the result.
+
+    Raises:
+        ValueError: A file cannot be read; the message names it.
+    """
+    if path.is_file():
+        return npz.read(path, split, held_out=last_tenth)
+    folder = first_folder(path, _NESTED)
+    files = [entry for entry in entries(folder) if is_image(entry)]
+    if not files:
+        return npz.read(path, split, held_out=last_tenth)
+    files, kind = _files_of_split(folder, files, split)
+    images = decode_images(files, image_size)
+    return Split(images, None, None, f"{folder}, {split} ({kind}): {len(files)} image files")
+
+
+def _files_of_split(folder, files, split):
+    numbers = np.array([_number(file) for file in files])
+    if numbers.max() <= _LAST_VALIDATION:
+        rows = rows_of_split(last_tenth(len(files)), split, str(folder))
+        kind = "last tenth held out"
+    elif split == "train":
+        rows, kind = np.flatnonzero((numbers >= 1) & (numbers <= _LAST_TRAIN)), "official split"
+    else:
+        rows, kind = np.flatnonzero(numbers > _LAST_VALIDATION), "official split"
+    if not len(rows):
+        raise ValueError(
+            f"{folder}: no image of the official {split} split; received numbers from "
+            f"{numbers.min()} to {numbers.max()}."
+        )
+    return [files[row] for row in rows], kind
+
+
+def _number(file):
+    match = re.match(r"\d+$", file.stem)
+    return int(match.group()) if match else 0

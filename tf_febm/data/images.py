@@ -1,0 +1,152 @@
+"""Image files to arrays: decoding, centre crop, averaging down."""
+
+import contextlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tf_febm.data.files import entries, reason
+
+# Formats that Pillow reads everywhere, so that a folder means the same on every machine.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_GREY_MODES = ("1", "L")
+# Pillow would turn more than 8 bits a channel into 8 by cutting, not by scaling.
+_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def is_image(path: Path) -> bool:
+    """Say whether a path has the suffix of an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return all image files under a folder, sorted by their path relative to it.
+
+    Links to folders are followed, each folder once. Hidden files and folders are left out.
+    """
+    found, visited, pending = [], set(), [folder]
+    while pending:
+        current = pending.pop()
+        identity = os.path.realpath(current)
+        if identity in visited:
+            continue
+        visited.add(identity)
+        for entry in entries(current):
+            if entry.is_dir():
+                pending.append(entry)
+            elif is_image(entry):
+                found.append(entry)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def centre_square(image: Image.Image, size: int) -> Image.Image:
+    """Cut the largest centred square out of an image and average it to size × size.
+
+    Each output pixel is the mean over the area that it covers (Pillow's BOX filter). An image
+    smaller than `size` is enlarged by repeating pixels.
+    """
+    side = min(image.size)
+    if image.size != (side, side):
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    return image if side == size else image.resize((size, size), Image.Resampling.BOX)
+
+
+def resize_array(images: np.ndarray, size: int) -> np.ndarray:
+    """Apply `centre_square` to uint8 `[n, height, width, channels]`."""
+    count, height, width, channels = images.shape
+    if (height, width) == (size, size):
+        return images
+    resized = np.empty((count, size, size, channels), np.uint8)
+    for row in range(count):
+        # One channel at a time: Pillow would weight the colours of a fourth channel by it.
+        for channel in range(channels):
+            plane = Image.fromarray(np.ascontiguousarray(images[row, :, :, channel]))
+            resized[row, :, :, channel] = np.asarray(centre_square(plane, size))
+    return resized
+
+
+def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarray:
+    """Decode image files with a thread pool, each through `centre_square`.
+
+    The orientation tag of photographs is obeyed; an animation gives its first frame; transparent
+    pixels are composited on white.
+
+    Args:
+        paths: The files.
+        size: Height and width of the result.
+        grey: One channel if true, otherwise three (RGB).
+
+    Returns:
+        uint8 `[len(paths), size, size, 1 or 3]`.
+
+    Raises:
+        PermissionError: A file may not be read.
+        ValueError: A file is not an image, is damaged, or has more than 8 bits a channel; the
+            message names it.
+    """
+    images = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
+
+    def decode(row):
+        with _opened(paths[row]) as image:
+            pixels = np.asarray(centre_square(_to_eight_bits(image, grey), size))
+        images[row] = pixels.reshape(images.shape[1:])
+
+    _for_all(decode, len(paths))
+    return images
+
+
+def are_all_grey(paths: list[Path]) -> bool:
+    """Say whether every file is a grey image without transparency, from the headers alone."""
+    for path in paths:
+        with _opened(path) as image:
+            if image.mode not in _GREY_MODES:
+                return False
+    return True
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Open an image; inside, everything that Pillow raises becomes one line naming the file."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except PermissionError as error:
+        raise PermissionError(f"{path}: this file may not be read ({error.strerror}).") from error
+    except Exception as error:
+        # Damaged files raise OSError, SyntaxError, EOFError, struct.error and others from Pillow.
+        raise ValueError(f"{path}: not a readable image ({reason(error)}).") from error
+
+
+def _to_eight_bits(image, grey):
+    if image.mode in _DEEP_MODES:
+        raise ValueError(f"mode {image.mode} has more than 8 bits a channel; 8 bits are accepted")
+    image = ImageOps.exif_transpose(image)
+    if grey:
+        return image.convert("L")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _for_all(work, count, chunk=64):
+    """Run work(0), …, work(count - 1) in threads; the first failure stops the rest."""
+
+    def work_on(start):
+        for row in range(start, min(start + chunk, count)):
+            work(row)
+
+    # Pillow decodes outside the interpreter lock, so threads do use several cores.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(work_on, start) for start in range(0, count, chunk)]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,129 @@
+"""TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_febm.data.files import Split, reason
+from tf_febm.data.images import resize_array
+
+# Upper limit of the check before a download. TFDS itself retries for minutes without a word.
+REACHABLE_WITHIN_SECONDS = 5.0
+_BATCH = 256
+
+
+class Remote(NamedTuple):
+    """A data set of TensorFlow Datasets.
+
+    Attributes:
+        builder: Its name there.
+        url: The host that TFDS downloads it from.
+        num_classes: Number of classes, if the examples have a "label"; otherwise None.
+    """
+
+    builder: str
+    url: str
+    num_classes: int | None
+
+
+def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | None) -> Split:
+    """Read a split through TensorFlow Datasets.
+
+    A copy that TFDS prepared earlier (under TFDS_DATA_DIR or ~/tensorflow_datasets) is used without
+    network. Otherwise the host of the data is asked first, for at most 5 seconds.
+
+    Args:
+        name: Our name of the data set, for messages.
+        remote: Where it is.
+        layouts: What `data_dir` may be, for messages.
+        split: "train" or "test".
+        image_size: Centre-crop and average to this height and width; None keeps the size.
+
+    Raises:
+        ConnectionError: There is no local copy, and the host does not answer.
+        OSError: TFDS could not download or prepare the data.
+        ValueError: The prepared copy is damaged.
+    """
+    builder = make_builder(remote.builder)
+    if not builder.data_path.exists():
+        _prepare(builder, name, remote, layouts)
+    try:
+        images, labels = _collect(builder, split, image_size, remote.num_classes)
+    except Exception as error:
+        raise ValueError(
+            f"{name}: the copy of TensorFlow Datasets in {builder.data_path} cannot be read "
+            f"({reason(error)}); delete it to prepare it anew."
+        ) from error
+    source = f"tensorflow_datasets {remote.builder} in {builder.data_path}, {split}"
+    return Split(images, labels, remote.num_classes, source)
+
+
+def make_builder(builder_name: str):
+    """Return the TFDS builder of that name; nothing is downloaded yet."""
+    # Slow to import, and needed by nobody who has the files.
+    import tensorflow_datasets as tfds
+
+    return tfds.builder(builder_name)
+
+
+def is_reachable(url: str, seconds: float = REACHABLE_WITHIN_SECONDS) -> bool:
+    """Say whether a host answers at all, within `seconds`."""
+    # The client that TFDS downloads with, so that proxies and certificates count the same.
+    import requests
+
+    answers = []
+
+    def ask():
+        try:
+            answers.append(requests.head(url, timeout=seconds))
+        except requests.RequestException:
+            return
+
+    # In a thread because looking a name up knows no time limit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(answers)
+
+
+def _prepare(builder, name, remote, layouts):
+    ways = (
+        f"give --data_dir= ({layouts}), or let TensorFlow Datasets fetch {remote.builder!r} "
+        "on a machine with network"
+    )
+    if not is_reachable(remote.url):
+        raise ConnectionError(
+            f"{name}: no prepared copy in {builder.data_path} and {remote.url} does not answer; "
+            f"{ways}."
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # By name: TFDS has moved the class between modules.
+        if type(error).__name__ == "NonMatchingChecksumError":
+            raise OSError(
+                f"{name}: {remote.url} sent something else than the data, most often a page about "
+                f"its download quota; {ways}, or try again tomorrow."
+            ) from error
+        raise OSError(
+            f"{name}: TensorFlow Datasets could not prepare {remote.builder!r} ({reason(error)}); "
+            f"{ways}."
+        ) from error
+
+
+def _collect(builder, split, image_size, num_classes):
+    # Files are not shuffled, so that the order of the images is the same in every run.
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    wanted = ["image"] if num_classes is None else ["image", "label"]
+    batches = examples.map(lambda example: {key: example[key] for key in wanted}).batch(_BATCH)
+    images, labels = [], []
+    for batch in batches.as_numpy_iterator():
+        images.append(
+            batch["image"] if image_size is None else resize_array(batch["image"], image_size)
+        )
+        labels.append(batch.get("label"))
+    return (
+        np.concatenate(images),
+        None if num_classes is None else np.concatenate(labels).astype(np.int32),
+    )

@@ -1,0 +1,201 @@
+"""Callbacks that write down how a run goes; each needs the folder it may write to.
+
+They count in training steps, read from the optimizer, so that a continued run counts on.
+"""
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import evaluation
+from tf_febm.training.files import write_atomically
+
+__all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
+
+SAMPLES_PER_GRID = 64
+
+
+class Recorder(keras.callbacks.Callback):
+    """Base: the step, and whether the moment has come."""
+
+    def __init__(self, every: int):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1 step; received {every}.")
+        self.every = every
+
+    @property
+    def step(self) -> int:
+        return int(self.model.optimizer.iterations)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.step % self.every == 0:
+            self.record(self.step, logs or {})
+
+    def record(self, step: int, logs: dict) -> None:
+        raise NotImplementedError
+
+
+class MetricsTable(Recorder):
+    """Keep `metrics.csv`: step, seconds, steps per second and all metrics, one row an epoch.
+
+    Seconds count training time over all parts of a run. Rows past the step at which training
+    begins are dropped, so that a run continued from an older checkpoint reads as one.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path):
+        super().__init__(every=1)
+        self.path = Path(path)
+        self.rows: list[dict] | None = None
+
+    def on_train_begin(self, logs=None):
+        """Take up the rows of an earlier part."""
+        if self.rows is None:
+            self.rows = []
+            if self.path.exists():
+                with open(self.path, newline="") as file:
+                    self.rows = [r for r in csv.DictReader(file) if int(r["step"]) <= self.step]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self._began, self._first_step = time.perf_counter(), self.step
+
+    def record(self, step, logs):
+        """Add a row and write the table."""
+        elapsed = time.perf_counter() - self._began
+        row = {
+            "step": step,
+            "seconds": f"{self.seconds + elapsed:.2f}",
+            "steps_per_second": f"{(step - self._first_step) / elapsed:.3f}",
+            **{name: f"{value:.7g}" for name, value in logs.items()},
+        }
+        self.rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(row), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, lambda file: file.write(text.getvalue().encode()))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return float(self.rows[-1]["seconds"]) if self.rows else 0.0
+
+
+class Progress(Recorder):
+    """Report each epoch in a line: step, speed, time to go, energies.
+
+    Args:
+        total_steps: Steps of the whole run.
+        write: Function that takes the line; a launcher passes one that prints.
+    """
+
+    def __init__(self, total_steps: int, write):
+        super().__init__(every=1)
+        self.total_steps, self.write = total_steps, write
+        self._rate = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self._began, self._first_step = time.perf_counter(), self.step
+
+    def record(self, step, logs):
+        """Write the line."""
+        rate = (step - self._first_step) / (time.perf_counter() - self._began)
+        # The first epoch holds the compilation; later ones are smoothed.
+        self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
+        left = round((self.total_steps - step) / self._rate)
+        done = round(20 * step / self.total_steps)
+        values = "  ".join(
+            f"{label} {logs[name]:+.4f}"
+            for label, name in (
+                ("bound", "bound"),
+                ("E(data)", "energy_data"),
+                ("E(model)", "energy_model"),
+            )
+            if name in logs
+        )
+        self.write(
+            f"[{'█' * done}{'·' * (20 - done)}] {step}/{self.total_steps}  "
+            f"{self._rate:.1f} steps/s  ETA {left // 60}:{left % 60:02d}  {values}"
+        )
+
+
+class Scalars(Recorder):
+    """Write all metrics to TensorBoard.
+
+    Args:
+        writer: A `tf.summary` writer.
+    """
+
+    def __init__(self, writer):
+        super().__init__(every=1)
+        self._writer = writer
+
+    def record(self, step, logs):
+        """Write one point of every curve."""
+        with self._writer.as_default(step=step):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+
+class SampleGrids(Recorder):
+    """Write grids of samples, as PNG and to TensorBoard.
+
+    The samples are the ends of the training chains, continued with the averaged weights if the
+    model keeps an average. A fixed seed is used, so that looking does not change the run.
+
+    Args:
+        folder: Where `step_<number>.png` goes.
+        every: Steps between two grids.
+        writer: A `tf.summary` writer, or None.
+    """
+
+    def __init__(self, folder, every: int, writer=None):
+        super().__init__(every)
+        self.folder, self._writer = Path(folder), writer
+
+    def record(self, step, logs):
+        """Draw samples and write their picture."""
+        initial = "noise" if self.model.buffer is None else "buffer"
+        with self.model.best_weights():
+            samples = self.model.sample(SAMPLES_PER_GRID, seed=0, initial=initial).numpy()
+        low, high = self.model.bounds
+        grid = evaluation.image_grid(np.clip((samples - low) / (high - low), 0.0, 1.0))
+        evaluation.save_png(self.folder / f"step_{step:07d}.png", grid)
+        if self._writer is not None:
+            with self._writer.as_default(step=step):
+                tf.summary.image("samples", grid[None])
+
+
+class EnergyHistograms(Recorder):
+    """Write histograms of the energies of data and of samples to TensorBoard.
+
+    Two clouds that part company are the first sign of a run that diverges.
+
+    Args:
+        data: Floating array [n, …], a fixed set of examples.
+        labels: Their labels, for a conditional model.
+        every: Steps between two histograms.
+        writer: A `tf.summary` writer.
+    """
+
+    def __init__(self, data, labels, every: int, writer):
+        super().__init__(every)
+        self._data, self._labels, self._writer = data, labels, writer
+
+    def record(self, step, logs):
+        """Evaluate the energies and write both histograms."""
+        model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False)
+        with self._writer.as_default(step=step):
+            tf.summary.histogram("energy/data", self.model.energy(self._data, self._labels))
+            tf.summary.histogram("energy/samples", self.model.energy(*model))

@@ -1,0 +1,222 @@
+"""One run from its first step, or its last checkpoint, to its summary."""
+
+import contextlib
+import csv
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import evaluation
+from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.files import write_atomically, write_json
+from tf_febm.training.recorders import (
+    EnergyHistograms,
+    MetricsTable,
+    Progress,
+    Recorder,
+    SampleGrids,
+    Scalars,
+)
+from tf_febm.training.run_folder import RunFolder
+from tf_febm.training.schedule import steps_in_epochs
+from tf_febm.training.stop import GracefulStop
+
+__all__ = ["DivergedError", "draw_samples", "finish", "train"]
+
+# Chains that run at once when many samples are wanted; bounds memory.
+CHUNK = 250
+
+# Images in the final picture.
+GRID = 100
+
+
+class DivergedError(ArithmeticError):
+    """Training left the finite numbers."""
+
+
+class _Saver(Recorder):
+    """Save checkpoints, of finite states only."""
+
+    def __init__(self, checkpoints: Checkpoints, every: int):
+        super().__init__(every=1)
+        self._checkpoints, self._interval = checkpoints, every
+
+    def record(self, step, logs):
+        broken = [name for name, value in logs.items() if not math.isfinite(value)]
+        if broken:
+            kept = self._checkpoints.steps
+            raise DivergedError(
+                f"Training diverged before step {step}: {', '.join(broken)} not finite. The last "
+                f"good checkpoint is of step {kept[-1] if kept else 0}; try a lower --lr, a higher "
+                "--l2_coeff or another --seed."
+            )
+        if step % self._interval == 0:
+            self._checkpoints.save()
+
+
+def train(
+    model,
+    stream: Callable[[int], tf.data.Dataset],
+    folder: RunFolder,
+    *,
+    total_steps: int,
+    log_interval: int,
+    sample_interval: int,
+    save_interval: int,
+    probe=None,
+    resume_step: int | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    stop: GracefulStop | None = None,
+) -> bool:
+    """Train a model inside a run folder, from where the folder's checkpoints end.
+
+    Args:
+        model: A built and compiled model.
+        stream: step -> infinite dataset whose first batch is that of this step.
+        folder: A prepared RunFolder.
+        total_steps: Steps of the whole run.
+        log_interval: Steps between two rows of `metrics.csv`; metrics are means over them.
+        sample_interval: Steps between two sample grids, a multiple of log_interval.
+        save_interval: Steps between two checkpoints, a multiple of log_interval.
+        probe: (x, labels), fixed examples whose energies are recorded, or None.
+        resume_step: Checkpoint to go on from; the newest if None.
+        report: Takes lines about progress.
+        stop: Ends training early, with a checkpoint.
+
+    Returns:
+        Whether all steps are done.
+
+    Raises:
+        DivergedError: If a metric is not finite; no checkpoint is then written.
+        OSError: If a file cannot be written, or the checkpoint not be read.
+    """
+    for name, interval in (("sample_interval", sample_interval), ("save_interval", save_interval)):
+        if interval % log_interval:
+            raise ValueError(
+                f"{name} must be a multiple of log_interval ({log_interval}); received {interval}."
+            )
+    stop = GracefulStop() if stop is None else stop
+    checkpoints = Checkpoints(folder.checkpoints, model)
+    start = checkpoints.restore(resume_step)
+    if start:
+        report(f"Continuing from step {start} of {total_steps}.")
+    with contextlib.closing(tf.summary.create_file_writer(str(folder.tensorboard))) as writer:
+        callbacks = [
+            _Saver(checkpoints, save_interval),
+            MetricsTable(folder.metrics),
+            Scalars(writer),
+            Progress(total_steps, report),
+            stop,
+        ]
+        if len(model.sample_shape) == 3:
+            callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
+        if probe is not None:
+            callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
+        for steps_per_epoch, epochs in steps_in_epochs(start, total_steps, log_interval):
+            if stop.requested:
+                break
+            model.fit(
+                stream(int(model.optimizer.iterations)),
+                steps_per_epoch=steps_per_epoch,
+                epochs=epochs,
+                callbacks=callbacks,
+                verbose=0,
+            )
+    checkpoints.save()
+    return int(model.optimizer.iterations) >= total_steps
+
+
+def finish(
+    model,
+    folder: RunFolder,
+    *,
+    num_samples: int,
+    num_steps: int,
+    seed: int,
+    measure: Callable[[np.ndarray], dict] | None = None,
+) -> dict:
+    """Write what a finished run leaves: samples, their picture, the model and the summary.
+
+    `samples/final.npz` holds the array `samples`, float32 in [0, 1], and `labels` for a conditional
+    model. `model.keras` holds the model with its best weights. `summary.json` holds the number of
+    steps, seconds, steps per second, the last metrics and the quality figures.
+
+    Args:
+        model: The trained model.
+        folder: Its RunFolder.
+        num_samples: How many samples.
+        num_steps: Steps of each chain; see `draw_samples`.
+        seed: Seed of the samples.
+        measure: samples -> quality figures, or None.
+
+    Returns:
+        The summary.
+    """
+    samples, labels = draw_samples(model, num_samples, num_steps, seed)
+    arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
+    write_atomically(folder.samples / "final.npz", lambda file: np.savez(file, **arrays))
+    if samples.ndim == 4:
+        grid = evaluation.image_grid(samples[:GRID])
+        evaluation.save_png(folder.samples / "final.png", grid)
+    with model.best_weights():
+        _save_model(model, folder.model)
+    with open(folder.metrics, newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    steps, seconds = int(last.pop("step")), float(last.pop("seconds"))
+    del last["steps_per_second"]
+    summary = {
+        "steps": steps,
+        "seconds": seconds,
+        "steps_per_second": steps / seconds,
+        "metrics": {name: float(value) for name, value in last.items() if value},
+        "quality": None if measure is None else measure(samples),
+    }
+    write_json(folder.summary, summary)
+    return summary
+
+
+def draw_samples(model, count: int, num_steps: int, seed: int):
+    """Draw any number of samples in bounded memory, with the best weights.
+
+    Args:
+        model: A built model.
+        count: How many.
+        num_steps: Steps of each chain. Chains start where those of training ended, or from noise
+            if there is no buffer; then take as many steps as a training chain may have seen.
+        seed: Seed of all of it.
+
+    Returns:
+        Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
+        int32 [count], or None.
+    """
+    stored = model.buffer is not None and int(model.buffer.written) > 0
+    samples, labels = [], []
+    with model.best_weights():
+        for start in range(0, count, CHUNK):
+            batch = model.sample_batch(
+                min(CHUNK, count - start),
+                seed=(seed, start),
+                initial="buffer" if stored else "noise",
+                num_steps=num_steps,
+            )
+            samples.append(batch.samples.numpy())
+            labels.append(None if batch.labels is None else batch.labels.numpy())
+    samples = np.concatenate(samples)
+    if model.bounds is not None:
+        low, high = model.bounds
+        samples = np.clip((samples - low) / (high - low), 0.0, 1.0)
+    return samples, np.concatenate(labels) if model.conditional else None
+
+
+def _save_model(model, path: Path) -> None:
+    """Write a `.keras` file atomically: Keras itself writes in place."""
+    temporary = path.with_name(f".{path.stem}.tmp.keras")
+    try:
+        model.save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

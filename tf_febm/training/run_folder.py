@@ -1,0 +1,103 @@
+"""The folder of one run: its layout, its options, and when it may be used again."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from tf_febm.training.files import write_json
+
+__all__ = ["RunFolder"]
+
+# Everything that a run writes; `clear` removes these and nothing else.
+_CONTENTS = (
+    "options.json",
+    "metrics.csv",
+    "summary.json",
+    "model.keras",
+    "samples",
+    "checkpoints",
+    "tensorboard",
+)
+
+
+class RunFolder:
+    """Name the places of a run below <logdir>/<exp>.
+
+    Args:
+        path: The folder. Nothing is touched until `prepare`.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.options = self.path / "options.json"
+        self.metrics = self.path / "metrics.csv"
+        self.summary = self.path / "summary.json"
+        self.model = self.path / "model.keras"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+
+    def prepare(self, flags: dict, fixed: tuple[str, ...], *, overwrite: bool = False) -> None:
+        """Make the folder ready for a run, or for going on with the one that is there.
+
+        Args:
+            flags: The resolved options of the run.
+            fixed: Names of the options that a continued run may not change.
+            overwrite: Whether to remove a run that is there.
+
+        Raises:
+            ValueError: If a run with other options is there.
+            OSError: If the folder holds something else, or cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OSError(f"{self.path} is a file; choose another --logdir or --exp.")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            earlier = self._earlier_flags()
+            if overwrite:
+                self.clear()
+            else:
+                changed = {k for k in fixed if earlier.get(k) != flags.get(k)}
+                if changed:
+                    listed = ", ".join(
+                        f"{k}={earlier.get(k)!r} (now {flags.get(k)!r})" for k in sorted(changed)
+                    )
+                    raise ValueError(
+                        f"{self.path} holds a run with {listed}. Choose another --exp, or "
+                        "--overwrite to start anew."
+                    )
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"Cannot create {self.path}: {error.strerror}.") from None
+        if not os.access(self.path, os.W_OK):
+            raise OSError(f"{self.path} is not writable.")
+
+    def _earlier_flags(self) -> dict:
+        try:
+            return json.loads(self.options.read_text())["flags"]
+        except FileNotFoundError:
+            found = sorted(p.name for p in self.path.iterdir())
+            if set(found) <= {*_CONTENTS}:
+                return {}
+            raise OSError(
+                f"{self.path} is not empty and holds no run ({found[0]}, …); choose another --exp."
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise OSError(
+                f"{self.options} is damaged ({error}); --overwrite does not touch what it cannot "
+                "read: remove the folder yourself or choose another --exp."
+            ) from None
+
+    def clear(self) -> None:
+        """Remove the run, and nothing that a run does not write."""
+        for name in _CONTENTS:
+            entry = self.path / name
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def write_options(self, flags: dict, versions: dict) -> None:
+        """Store the resolved options and the versions beside the run."""
+        write_json(self.options, {"flags": flags, "versions": versions})
