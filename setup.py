@@ -25,6 +25,8 @@ setup(
         "numpy>=2.0",
         # Digits, the data set that every example starts from, and its train/test split.
         "scikit-learn>=1.5",
+        # Comes with scikit-learn; one thread is the fastest for small factorisations.
+        "threadpoolctl>=3.1",
         # Image files in, sample grids out.
         "pillow>=10.3",
         "tensorboard>=2.18",

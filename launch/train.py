@@ -119,8 +119,9 @@ def make_measure(train_data, held_out):
         return None
 
     def measure(samples):
-        images = evaluation.to_unit_interval(train_data.images)
-        classifier = evaluation.train_classifier(images, train_data.labels, train_data.num_classes)
+        classifier = evaluation.train_classifier(
+            train_data.images, train_data.labels, train_data.num_classes, name=train_data.name
+        )
         quality = evaluation.sample_quality(samples, train_data, held_out, classifier)
         return quality.as_dict()
 

@@ -80,8 +80,8 @@ def energy_surrogate(
         if energy_model.shape[0] == 1:
             raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
         count = tf.cast(tf.shape(energy_model)[0], energy_model.dtype)
-        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1).
-        centred *= count / (count - 1.0)
+        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
+        centred *= count / tf.maximum(count - 1.0, 1.0)
     return (
         tf.reduce_mean(divergence.derivative(log_ratio_data))
         - tf.reduce_mean(conjugate)

@@ -19,13 +19,13 @@ def as_seed(seed) -> tf.Tensor:
     """
     if isinstance(seed, int) and not isinstance(seed, bool):
         seed = (0, seed)
+    message = f"A seed is an int or a pair of ints; received {seed!r}."
     try:
         tensor = tf.convert_to_tensor(seed)
-        tensor = tensor if tensor.dtype == tf.int32 else tf.cast(tensor, tf.int64)
-        if tensor.shape != (2,) or not tf.convert_to_tensor(seed).dtype.is_integer:
-            raise ValueError
     except (ValueError, TypeError):
-        raise ValueError(f"A seed is an int or a pair of ints; received {seed!r}.") from None
+        raise ValueError(message) from None
+    if tensor.shape != (2,) or not tensor.dtype.is_integer:
+        raise ValueError(message)
     return tf.cast(tensor, tf.int32)
 
 

@@ -1,6 +1,7 @@
 """Image files to arrays: decoding, centre crop, averaging down."""
 
 import contextlib
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,31 +43,52 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def centre_square(image: Image.Image, size: int) -> Image.Image:
+def centre_square(pixels: np.ndarray, size: int) -> np.ndarray:
     """Cut the largest centred square out of an image and average it to size × size.
 
-    Each output pixel is the mean over the area that it covers (Pillow's BOX filter). An image
-    smaller than `size` is enlarged by repeating pixels.
+    Each output pixel is the mean of the area that it covers, rounded once; where it covers parts
+    of pixels they count in part. (Pillow's BOX filter rounds after each axis, upwards on average.)
+    An image smaller than `size` is enlarged by the same rule.
+
+    Args:
+        pixels: uint8 `[height, width, channels]`.
+        size: Height and width of the result.
+
+    Returns:
+        uint8 `[size, size, channels]`.
     """
-    side = min(image.size)
-    if image.size != (side, side):
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    return image if side == size else image.resize((size, size), Image.Resampling.BOX)
+    height, width, channels = pixels.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = pixels[top : top + side, left : left + side]
+    if side == size:
+        return square
+    weights = _area_weights(side, size)
+    rows = weights @ square.astype(np.float32).reshape(side, side * channels)
+    means = weights @ rows.reshape(size, side, channels)
+    return np.rint(means).astype(np.uint8)
 
 
 def resize_array(images: np.ndarray, size: int) -> np.ndarray:
-    """Apply `centre_square` to uint8 `[n, height, width, channels]`."""
-    count, height, width, channels = images.shape
-    if (height, width) == (size, size):
+    """Apply `centre_square` to each of uint8 `[n, height, width, channels]`."""
+    if images.shape[1:3] == (size, size):
         return images
-    resized = np.empty((count, size, size, channels), np.uint8)
-    for row in range(count):
-        # One channel at a time: Pillow would weight the colours of a fourth channel by it.
-        for channel in range(channels):
-            plane = Image.fromarray(np.ascontiguousarray(images[row, :, :, channel]))
-            resized[row, :, :, channel] = np.asarray(centre_square(plane, size))
+    resized = np.empty((len(images), size, size, images.shape[3]), np.uint8)
+    # One by one: floating-point copies of a whole data set would not fit into memory.
+    for row, pixels in enumerate(images):
+        resized[row] = centre_square(pixels, size)
     return resized
+
+
+@functools.lru_cache(maxsize=64)
+def _area_weights(side, size):
+    """Row i holds the share of each of `side` pixels in output pixel i; rows sum to 1."""
+    edges = np.arange(size + 1) * (side / size)
+    pixel = np.arange(side)
+    overlap = np.minimum(edges[1:, np.newaxis], pixel + 1) - np.maximum(
+        edges[:-1, np.newaxis], pixel
+    )
+    return (np.maximum(overlap, 0) * (size / side)).astype(np.float32)
 
 
 def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarray:
@@ -92,8 +114,8 @@ def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarra
 
     def decode(row):
         with _opened(paths[row]) as image:
-            pixels = np.asarray(centre_square(_to_eight_bits(image, grey), size))
-        images[row] = pixels.reshape(images.shape[1:])
+            pixels = np.asarray(_to_eight_bits(image, grey))
+        images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size)
 
     _for_all(decode, len(paths))
     return images

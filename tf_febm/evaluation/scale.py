@@ -15,8 +15,10 @@ def to_unit_interval(images, name="images"):
 
     8-bit values map to the centre of their interval, (v + 0.5) / 256, which is the mean of the
     dequantised pixel (v + u) / 256; v / 255 would stretch the contrast by 256/255 and shift black
-    by half a step against what the model was trained on. Floats are taken to be on that scale
-    already and are returned as they are.
+    by half a step against what the model was trained on. (`tf_febm.data.to_unit_interval` draws u
+    instead, for training; here equal images must give equal figures.)
+
+    Floats are taken to be on that scale already and are returned as they are.
 
     The mean makes the two sides equal in location, not in noise: a float sample still holds the
     dequantisation noise, of standard deviation 1 / (256·√12) ≈ 0.0011, that a mapped 8-bit image

@@ -1,5 +1,6 @@
-"""A multilayer perceptron over vectors."""
+"""A multilayer perceptron over vectors, or over the pixels of small images."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -10,7 +11,7 @@ __all__ = ["mlp"]
 
 
 def mlp(
-    dimension: int,
+    input_shape: int | tuple[int, ...],
     hidden_units: Sequence[int] = (64, 64),
     activation: str = "tanh",
     num_classes: int | None = None,
@@ -18,20 +19,24 @@ def mlp(
 ) -> keras.Model:
     """Return a multilayer perceptron with one linear output.
 
-    Two layers of 64 tanh units are the variational network of the paper's Section 6.1.
+    Two layers of 64 tanh units are the variational network of the paper's Section 6.1. For images
+    of some hundred pixels it is far faster than convolutions, and no worse.
 
     Args:
-        dimension: Length of an input vector.
+        input_shape: Length of an input vector, or the shape of an image, which is flattened.
         hidden_units: Width of each hidden layer.
         activation: A Keras activation. Smooth ones (tanh, swish, softplus) give smooth scores.
         num_classes: If given, the model takes (x, one_hot) and sees the label beside x.
         name: The Keras name.
 
     Returns:
-        A model from [n, dimension] to [n, 1].
+        A model from [n, *input_shape] to [n, 1].
     """
-    (dimension,) = arguments.shape("dimension", dimension, 1)
-    inputs = x = keras.Input((dimension,), name="x")
+    rank = 1 if isinstance(input_shape, int) else len(input_shape)
+    input_shape = arguments.shape("input_shape", input_shape, rank)
+    inputs = x = keras.Input(input_shape, name="x")
+    if rank > 1:
+        x = keras.layers.Reshape((math.prod(input_shape),))(x)
     if num_classes is not None:
         label = keras.Input((arguments.positive_integer("num_classes", num_classes),), name="label")
         inputs = (inputs, label)

@@ -1,0 +1,392 @@
+"""idx, .npz and CIFAR-10 files: what is read from good ones, what is said about bad ones."""
+
+import datetime
+import gzip
+import io
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from tf_febm import data
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (20, 28, 28), dtype=np.uint8)
+LABELS = np.arange(20, dtype=np.uint8) % 10
+
+
+def idx(array):
+    shape = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+def write_idx(folder, compress=False, dot="-", images=PIXELS, labels=LABELS):
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix, part in (("train", slice(0, 15)), ("t10k", slice(15, 20))):
+        for kind, rank, array in (("images", 3, images), ("labels", 1, labels)):
+            name, content = f"{prefix}-{kind}{dot}idx{rank}-ubyte", idx(array[part])
+            if compress:
+                name, content = name + ".gz", gzip.compress(content)
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def write_npz(path, **arrays):
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def keras_archive(path):
+    return write_npz(
+        path, x_train=PIXELS[:15], y_train=LABELS[:15], x_test=PIXELS[15:], y_test=LABELS[15:]
+    )
+
+
+def fails(kind, message, *arguments, **options):
+    """Loading fails with one line."""
+    with pytest.raises(kind, match=message) as caught:
+        data.load(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# idx and Keras' archive
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+@pytest.mark.parametrize(
+    ("compress", "dot"), [(False, "-"), (True, "-"), (False, "."), (True, ".")]
+)
+def test_idx(tmp_path, name, compress, dot):
+    write_idx(tmp_path, compress, dot)
+    for split, part in (("train", slice(0, 15)), ("test", slice(15, 20))):
+        loaded = data.load(name, tmp_path, split)
+        np.testing.assert_array_equal(loaded.images[..., 0], PIXELS[part])
+        np.testing.assert_array_equal(loaded.labels, LABELS[part])
+        assert loaded.num_classes == 10
+        assert str(tmp_path) in loaded.source
+
+
+def test_idx_where_torchvision_leaves_it(tmp_path):
+    write_idx(tmp_path / "MNIST" / "raw")
+    assert data.load("mnist", str(tmp_path)).images.shape == (15, 28, 28, 1)
+
+
+def test_gz_that_was_unpacked_under_its_old_name(tmp_path):
+    write_idx(tmp_path, compress=True)
+    for file in tmp_path.iterdir():
+        file.write_bytes(gzip.decompress(file.read_bytes()))
+    assert len(data.load("mnist", tmp_path)) == 15
+
+
+def test_keras_archive_by_folder_and_by_name(tmp_path):
+    file = keras_archive(tmp_path / "mnist.npz")
+    for where in (tmp_path, file):
+        loaded = data.load("mnist", where, "test")
+        np.testing.assert_array_equal(loaded.images[..., 0], PIXELS[15:])
+        np.testing.assert_array_equal(loaded.labels, LABELS[15:])
+        assert loaded.labels.dtype == np.int32
+
+
+def damage_magic(content):
+    return b"\0\0\r\3" + content[4:]
+
+
+def promise_more(content):
+    return content[:4] + struct.pack(">I", 1000) + content[8:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: content[:-1], r"promises 11760 bytes.*\[15, 28, 28\]; received 11759"),
+        (promise_more, r"promises 784000 bytes"),
+        (damage_magic, r"starts with 00000803; received 00000d03"),
+        (lambda _: b"", r"received an empty file"),
+        (lambda content: gzip.compress(content)[:-50], r"damaged or cut-off gzip file"),
+        (lambda content: gzip.compress(content)[:30] + b"x" * 40, r"damaged or cut-off gzip file"),
+    ],
+)
+def test_damaged_idx(tmp_path, damage, message):
+    file = write_idx(tmp_path) / "train-images-idx3-ubyte"
+    file.write_bytes(damage(file.read_bytes()))
+    assert str(file) in fails(ValueError, message, "mnist", tmp_path)
+
+
+def test_idx_images_and_labels_must_belong_together(tmp_path):
+    write_idx(tmp_path / "a", labels=LABELS + 1)
+    fails(ValueError, r"train-labels.*\[0, 10\); received 1 to 10", "mnist", tmp_path / "a")
+    write_idx(tmp_path / "b", images=PIXELS[:18])
+    fails(ValueError, r"t10k-labels.*shape \[3\].*\[5\]", "mnist", tmp_path / "b", "test")
+    write_idx(tmp_path / "c")
+    (tmp_path / "c" / "train-labels-idx1-ubyte").unlink()
+    fails(FileNotFoundError, "both needed; received only train-images", "mnist", tmp_path / "c")
+
+
+def test_mnist_archive_without_labels(tmp_path):
+    write_npz(tmp_path / "mnist.npz", x_train=PIXELS)
+    fails(ValueError, r"mnist.npz: no key 'y_train'; received \['x_train'\]", "mnist", tmp_path)
+
+
+# .npz
+
+
+@pytest.mark.parametrize("key", ["x_train", "x", "images", "samples", "arr_0"])
+@pytest.mark.parametrize("label_key", ["y_train", "y", "labels", None])
+def test_npz_keys_and_hold_out(tmp_path, key, label_key):
+    labels = {} if label_key is None else {label_key: LABELS}
+    file = write_npz(tmp_path / "any.npz", **{key: PIXELS}, **labels)
+    test_rows = np.array([9, 19])
+    for split, rows in (("train", np.delete(np.arange(20), test_rows)), ("test", test_rows)):
+        loaded = data.load("npz", file, split)
+        np.testing.assert_array_equal(loaded.images[..., 0], PIXELS[rows])
+        if label_key is None:
+            assert loaded.labels is None
+        else:
+            np.testing.assert_array_equal(loaded.labels, LABELS[rows])
+            assert loaded.num_classes == 10
+
+
+def test_npz_takes_the_first_key_it_knows(tmp_path):
+    file = write_npz(tmp_path / "any.npz", arr_0=PIXELS, x=PIXELS[::-1], zebra=np.zeros(3))
+    assert np.array_equal(data.load("npz", file).images[0, ..., 0], PIXELS[-1])
+
+
+def test_npz_with_test_images(tmp_path):
+    # Class 9 occurs in the test split only; both splits must still agree on ten classes.
+    file = write_npz(
+        tmp_path / "any.npz", x=PIXELS, y=LABELS % 5, x_test=PIXELS[:4], y_test=[[1], [2], [3], [9]]
+    )
+    train, test = data.load("npz", file), data.load("npz", tmp_path, "test")
+    assert (len(train), len(test)) == (20, 4)
+    assert train.num_classes == test.num_classes == 10
+    np.testing.assert_array_equal(test.labels, [1, 2, 3, 9])
+
+
+def test_npz_test_images_without_labels(tmp_path):
+    file = write_npz(tmp_path / "any.npz", x_train=PIXELS, y_train=LABELS, x_test=PIXELS)
+    assert data.load("npz", file).num_classes == 10
+    assert data.load("npz", file, "test").labels is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_npz_floats_are_rounded_to_8_bits(tmp_path, dtype):
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    file = write_npz(tmp_path / "any.npz", x=(grey / 255).astype(dtype))
+    # float16 has 11 bits: an 8-bit grey value in [0, 1] survives it.
+    np.testing.assert_array_equal(data.load("npz", file).images[..., 0], grey)
+
+
+def test_npz_colour(tmp_path):
+    colour = RNG.integers(0, 256, (3, 4, 6, 3), dtype=np.uint8)
+    file = write_npz(tmp_path / "any.npz", images=colour)
+    np.testing.assert_array_equal(data.load("npz", file).images, colour)
+
+
+NAN, INFINITE = np.zeros((2, 4, 4)), np.zeros((2, 4, 4))
+NAN[0, 0, 0], INFINITE[1, 1, 1] = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            NAN,
+            r"key 'x': received float64 \[2, 4, 4\] with values from nan to nan; accepted: uint8",
+        ),
+        (INFINITE, r"values from 0.0 to inf"),
+        (np.full((2, 4, 4), 1.5), r"values from 1.5 to 1.5"),
+        (np.full((2, 4, 4), -0.1), r"values from -0.1 to -0.1"),
+        (np.zeros((2, 4, 4), np.int64), r"received int64 \[2, 4, 4\]; accepted: uint8"),
+        (np.zeros((2, 4, 4), bool), r"received bool"),
+        (np.zeros((2, 4), np.uint8), r"received uint8 \[2, 4\]; accepted"),
+        (np.zeros((2, 4, 4, 3, 1), np.uint8), r"received uint8 \[2, 4, 4, 3, 1\]"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"received uint8 \[2, 3, 8, 8\].*1 to 4 channels"),
+        (np.zeros((0, 4, 4), np.uint8), r"received uint8 \[0, 4, 4\]"),
+        (np.array([["a", 1], ["b", 2]], dtype=object), r"key 'x': cannot be read .*allow_pickle"),
+    ],
+)
+def test_npz_images_that_are_refused(tmp_path, array, message):
+    file = write_npz(tmp_path / "any.npz", x=array)
+    assert str(file) in fails(ValueError, message, "npz", file)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:7], r"key 'y': labels must be integers of shape \[20\].*received uint8 \[7\]"),
+        (LABELS.astype(np.float32), r"received float32 \[20\]"),
+        (np.eye(20, dtype=np.int64), r"received int64 \[20, 20\]"),
+        (LABELS.astype(np.int64) - 1, r"received -1 to 8"),
+        (np.array(3), r"received int64 \[\]"),
+    ],
+)
+def test_npz_labels_that_are_refused(tmp_path, labels, message):
+    file = write_npz(tmp_path / "any.npz", x=PIXELS, y=labels)
+    assert str(file) in fails(ValueError, message, "npz", file)
+
+
+def test_npz_without_known_keys(tmp_path):
+    file = write_npz(tmp_path / "any.npz", pictures=PIXELS)
+    fails(ValueError, r"expected one of the keys \['x_train'.*received \['pictures'\]", "npz", file)
+
+
+def test_npz_truncated(tmp_path):
+    file = write_npz(tmp_path / "any.npz", x=PIXELS)
+    file.write_bytes(file.read_bytes()[:-200])
+    assert str(file) in fails(ValueError, "not a readable .npz archive", "npz", file)
+
+
+def test_npz_with_a_damaged_member(tmp_path):
+    file = write_npz(tmp_path / "any.npz", x=PIXELS)
+    content = bytearray(file.read_bytes())
+    content[2000:2100] = bytes(100)
+    file.write_bytes(content)
+    assert str(file) in fails(ValueError, "key 'x': cannot be read", "npz", file)
+
+
+def test_npz_with_a_member_that_is_no_array(tmp_path):
+    file = tmp_path / "any.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x", "hello")
+    fails(ValueError, "key 'x': expected an array; received bytes", "npz", file)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps([1])])
+def test_npz_that_is_something_else(tmp_path, content):
+    file = tmp_path / "any.npz"
+    file.write_bytes(content)
+    fails(ValueError, "not a readable .npz archive", "npz", file)
+
+
+def test_npz_that_is_an_npy(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, PIXELS)
+    (tmp_path / "any.npz").write_bytes(buffer.getvalue())
+    fails(ValueError, "received a single array", "npz", tmp_path)
+
+
+def test_npz_folder_must_leave_no_choice(tmp_path):
+    fails(FileNotFoundError, f"nothing usable.*{tmp_path}.*exactly one", "npz", tmp_path)
+    for name in ("a.npz", "b.npz"):
+        write_npz(tmp_path / name, x=PIXELS)
+    fails(FileNotFoundError, "exactly one", "npz", tmp_path)
+
+
+def test_too_few_to_hold_any_out(tmp_path):
+    file = write_npz(tmp_path / "any.npz", x=PIXELS[:9])
+    assert len(data.load("npz", file)) == 9
+    fails(ValueError, "any.npz: split='test' .*received only 9", "npz", file, "test")
+
+
+# CIFAR-10
+
+ROWS = RNG.integers(0, 256, (12, 3072), dtype=np.uint8)
+ROW_LABELS = [k % 10 for k in range(12)]
+
+
+def batch(rows=ROWS, labels=ROW_LABELS):
+    return {b"batch_label": b"a batch", b"labels": labels, b"data": rows, b"filenames": [b"x.png"]}
+
+
+def write_pickled(folder, protocol=2, batches=(1, 2, 3, 4, 5)):
+    folder = folder / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for k in batches:
+        labels = [(label + k) % 10 for label in ROW_LABELS]
+        content = pickle.dumps(batch(np.roll(ROWS, k), labels), protocol)
+        (folder / f"data_batch_{k}").write_bytes(content)
+    (folder / "test_batch").write_bytes(pickle.dumps(batch(), protocol))
+    return folder
+
+
+def as_images(rows):
+    """By the definition of the format: 1,024 bytes each of red, green, blue; row by row."""
+    images = np.empty((len(rows), 32, 32, 3), np.uint8)
+    for channel in range(3):
+        for row in range(32):
+            start = 1024 * channel + 32 * row
+            images[:, row, :, channel] = rows[:, start : start + 32]
+    return images
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
+def test_cifar10_pickled(tmp_path, protocol):
+    folder = write_pickled(tmp_path, protocol)
+    for where in (tmp_path, folder):
+        train, test = data.load("cifar10", where), data.load("cifar10", where, "test")
+        np.testing.assert_array_equal(test.images, as_images(ROWS))
+        np.testing.assert_array_equal(test.labels, ROW_LABELS)
+        assert train.images.shape == (60, 32, 32, 3)
+        np.testing.assert_array_equal(train.images[24:36], as_images(np.roll(ROWS, 3)))
+        assert train.labels[24] == 3
+        assert train.num_classes == 10
+
+
+def test_cifar10_uses_the_batches_that_are_there_and_says_which(tmp_path):
+    write_pickled(tmp_path, batches=(1, 4))
+    loaded = data.load("cifar10", tmp_path)
+    assert len(loaded) == 24
+    assert loaded.source.endswith("data_batch_1, data_batch_4")
+    np.testing.assert_array_equal(loaded.images[12:], as_images(np.roll(ROWS, 4)))
+
+
+def test_cifar10_binary(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    content = np.column_stack([np.array(ROW_LABELS, np.uint8), ROWS]).tobytes()
+    (folder / "data_batch_2.bin").write_bytes(content)
+    (folder / "test_batch.bin").write_bytes(content[:-1])
+    for where in (tmp_path, folder):
+        loaded = data.load("cifar10", where)
+        np.testing.assert_array_equal(loaded.images, as_images(ROWS))
+        np.testing.assert_array_equal(loaded.labels, ROW_LABELS)
+    fails(ValueError, "test_batch.bin.*multiple of 3073.*36875", "cifar10", tmp_path, "test")
+
+
+class Command:
+    """A pickle that would make a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_cifar10_runs_no_code(tmp_path, protocol):
+    folder = write_pickled(tmp_path)
+    evidence = tmp_path / "evidence"
+    content = pickle.dumps(batch() | {b"extra": Command(evidence)}, protocol)
+    (folder / "test_batch").write_bytes(content)
+    fails(ValueError, r"test_batch: .*refused to load \w+\.mkdir", "cifar10", folder, "test")
+    assert not evidence.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(batch(), 2)[:-100], "not a readable CIFAR-10 batch"),
+        (pickle.dumps(batch(), 2)[:40], "not a readable CIFAR-10 batch"),
+        (b"", "not a readable CIFAR-10 batch"),
+        (b"<html>quota</html>", "not a readable CIFAR-10 batch"),
+        (pickle.dumps([1, 2], 2), r"has the keys .*no b'data'"),
+        (pickle.dumps({b"data": ROWS}, 2), r"no b'labels'"),
+        (pickle.dumps(batch([1, 2]), 2), r"b'data' must be uint8 \[n, 3072\]; received list"),
+        (pickle.dumps(batch(ROWS[:, :100]), 2), r"received uint8 \[12, 100\]"),
+        (pickle.dumps(batch(ROWS.astype(np.int64)), 2), r"received int64"),
+        (pickle.dumps(batch(labels=ROW_LABELS[:5]), 2), r"labels.*shape \[12\].*\[5\]"),
+        (pickle.dumps(batch(labels=[10] * 12), 2), r"\[0, 10\); received 10 to 10"),
+        (pickle.dumps(batch(labels=[[1], [1, 2]]), 2), r"labels must be a flat list"),
+        (pickle.dumps(batch() | {b"t": datetime.date(2020, 1, 1)}, 2), "refused to load datetime"),
+    ],
+)
+def test_damaged_cifar10(tmp_path, content, message):
+    folder = write_pickled(tmp_path)
+    (folder / "test_batch").write_bytes(content)
+    line = fails(ValueError, message, "cifar10", tmp_path, "test")
+    assert str(folder / "test_batch") in line

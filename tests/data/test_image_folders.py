@@ -1,0 +1,315 @@
+"""Folders of image files: `folder` and `celeba`."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_febm import data
+from tf_febm.data.images import centre_square, resize_array
+
+RNG = np.random.default_rng(0)
+
+
+def save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path, **options)
+    return path
+
+
+def flat(value, shape=(4, 4, 3)):
+    return np.full(shape, value)
+
+
+def values(loaded):
+    """The first channel of the first pixel, which tells flat test images apart."""
+    return loaded.images[:, 0, 0, 0].tolist()
+
+
+def fails(kind, message, *arguments, **options):
+    """Loading fails with one line."""
+    with pytest.raises(kind, match=message) as caught:
+        data.load(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Crop and scale
+
+
+def test_crop_is_the_largest_centred_square_and_the_scale_averages_areas():
+    image = RNG.integers(0, 256, (6, 12, 3), dtype=np.uint8)
+    expected = image[:, 3:9].reshape(2, 3, 2, 3, 3).mean(axis=(1, 3))
+    # 8 bits: half a grey level.
+    np.testing.assert_allclose(centre_square(image, 2), expected, atol=0.5)
+    tall = image.transpose(1, 0, 2).copy()
+    np.testing.assert_allclose(centre_square(tall, 2), expected.transpose(1, 0, 2), atol=0.5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_arrays_are_scaled_like_files(channels):
+    images = RNG.integers(0, 256, (3, 10, 8, channels), dtype=np.uint8)
+    # A fourth channel is a channel like the others, not transparency.
+    expected = images[:, 1:9].reshape(3, 4, 2, 4, 2, channels).mean(axis=(2, 4))
+    np.testing.assert_allclose(resize_array(images, 4), expected, atol=0.5)
+    np.testing.assert_array_equal(resize_array(images, 8), images[:, 1:9])
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 7, 12])
+def test_parts_of_pixels_count_in_part(size):
+    image = RNG.integers(0, 256, (5, 5, 1), dtype=np.uint8)
+    # By definition: repeat each pixel size × size times and average blocks of 5 × 5.
+    fine = np.kron(image[..., 0], np.ones((size, size)))
+    expected = fine.reshape(size, 5, size, 5).mean(axis=(1, 3))
+    # Half a grey level, and the rounding of float32.
+    np.testing.assert_allclose(centre_square(image, size)[..., 0], expected, atol=0.5 + 1e-4)
+
+
+def test_image_size_works_for_array_sources():
+    native, small = data.load("digits"), data.load("digits", image_size=4)
+    expected = native.images.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))
+    np.testing.assert_allclose(small.images, expected, atol=0.5)
+
+
+# folder
+
+
+def test_folder_without_classes(tmp_path):
+    for k in range(20):
+        save(tmp_path / f"{k:02d}.png", flat(k))
+    train, test = data.load("folder", tmp_path), data.load("folder", tmp_path, "test")
+    assert train.image_shape == (32, 32, 3)
+    assert train.labels is None
+    assert values(test) == [9, 19]
+    assert values(train) == [k for k in range(20) if k not in (9, 19)]
+
+
+def test_sub_folders_are_classes_in_sorted_order(tmp_path):
+    for k in range(20):
+        save(tmp_path / ("dog", "cat")[k % 2] / f"{k:02d}.png", flat(k))
+    # Empty folders, and folders with other files, are no classes.
+    (tmp_path / "aardvark").mkdir()
+    (tmp_path / "bee").mkdir()
+    (tmp_path / "bee" / "notes.txt").write_text("no image")
+    train, test = data.load("folder", tmp_path), data.load("folder", str(tmp_path), "test")
+    # In order: the odd numbers (cat), then the even ones (dog); each tenth is held out.
+    assert values(test) == [19, 18]
+    assert test.labels.tolist() == [0, 1]
+    assert train.num_classes == test.num_classes == 2
+    assert train.labels.tolist() == [0] * 9 + [1] * 9
+    assert [value % 2 for value in values(train)] == [1] * 9 + [0] * 9
+    assert "2 classes" in train.source
+
+
+def test_deeper_folders_are_named_by_their_path(tmp_path):
+    for k, folder in enumerate(["b/x", "a/x", "a/y"]):
+        save(tmp_path / folder / "1.png", flat(k))
+    loaded = data.load("folder", tmp_path)
+    assert values(loaded) == [1, 2, 0]
+    assert loaded.labels.tolist() == [0, 1, 2]
+
+
+def test_images_beside_sub_folders_have_no_classes(tmp_path):
+    save(tmp_path / "1.png", flat(1))
+    save(tmp_path / "cat" / "2.png", flat(2))
+    loaded = data.load("folder", tmp_path)
+    assert loaded.labels is None
+    assert values(loaded) == [1, 2]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "gif", "webp", "PNG", "JPG"])
+def test_formats(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    save(tmp_path / f"1.{suffix}", flat(100), **options)
+    loaded = data.load("folder", tmp_path, image_size=2)
+    assert loaded.images.shape == (1, 2, 2, 3)
+    # JPEG is allowed one grey level.
+    np.testing.assert_allclose(loaded.images.astype(int), 100, atol=1)
+
+
+def test_grey_only_if_all_are_grey(tmp_path):
+    save(tmp_path / "1.png", flat(10, (4, 4)))
+    Image.fromarray(np.eye(4, dtype=bool)).save(tmp_path / "2.png")
+    grey = data.load("folder", tmp_path, image_size=4)
+    assert grey.image_shape == (4, 4, 1)
+    np.testing.assert_array_equal(grey.images[1, ..., 0], 255 * np.eye(4))
+    # The third decides for the split that does not contain it as well.
+    save(tmp_path / "3.png", flat(30))
+    assert data.load("folder", tmp_path, image_size=4).image_shape == (4, 4, 3)
+
+
+def test_transparency_is_white(tmp_path):
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0] = [255, 0, 0, 255]
+    pixels[0, 1] = [255, 0, 0, 0]
+    save(tmp_path / "1.png", pixels)
+    (image,) = data.load("folder", tmp_path, image_size=2).images
+    assert image[0, 0].tolist() == [255, 0, 0]
+    assert image[0, 1].tolist() == image[1, 1].tolist() == [255, 255, 255]
+
+
+def test_palette_with_transparency_is_white(tmp_path):
+    image = Image.fromarray(np.array([[0, 1]] * 2, np.uint8)).convert("P")
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.save(tmp_path / "1.gif", transparency=1)
+    (pixels,) = data.load("folder", tmp_path, image_size=2).images
+    assert pixels[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_orientation_of_photographs_is_obeyed(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(pixels).save(tmp_path / "1.png", exif=exif)
+    (image,) = data.load("folder", tmp_path, image_size=8).images
+    np.testing.assert_array_equal(image, 255 - pixels)
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    save(tmp_path / "1.png", flat(1))
+    (tmp_path / "._1.png").write_bytes(b"resource fork")
+    save(tmp_path / ".thumbnails" / "1.png", flat(9))
+    assert values(data.load("folder", tmp_path)) == [1]
+
+
+def test_links_are_followed_once(tmp_path):
+    save(tmp_path / "real" / "1.png", flat(1))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "set", target_is_directory=True)
+    assert values(data.load("folder", tmp_path / "set")) == [1]
+
+
+def test_many_files_keep_their_order(tmp_path):
+    # More than one chunk for each thread.
+    for k in range(250):
+        save(tmp_path / f"{k:03d}.bmp", flat(k, (2, 2, 3)))
+    expected = [k for k in range(250) if k % 10 != 9]
+    assert values(data.load("folder", tmp_path, image_size=1)) == expected
+
+
+def test_corrupt_images_are_named(tmp_path):
+    for k in range(3):
+        save(tmp_path / f"{k}.jpg", RNG.integers(0, 256, (64, 64, 3)))
+    good = (tmp_path / "1.jpg").read_bytes()
+    for content in (b"", b"<html>", good[: len(good) // 2], good[:30]):
+        (tmp_path / "1.jpg").write_bytes(content)
+        line = fails(ValueError, "not a readable image", "folder", tmp_path)
+        assert str(tmp_path / "1.jpg") in line
+
+
+def test_corrupt_png_is_named(tmp_path):
+    file = save(tmp_path / "1.png", RNG.integers(0, 256, (64, 64, 3)))
+    content = bytearray(file.read_bytes())
+    content[200:260] = bytes(60)
+    file.write_bytes(content)
+    assert str(file) in fails(ValueError, "not a readable image", "folder", tmp_path)
+
+
+def test_more_than_8_bits_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 4000, np.uint16)).save(tmp_path / "deep.png")
+    fails(ValueError, r"deep.png: .*more than 8 bits", "folder", tmp_path)
+
+
+def test_folder_with_nothing_in_it(tmp_path):
+    line = fails(FileNotFoundError, "nothing usable", "folder", tmp_path)
+    assert str(tmp_path) in line
+    assert ".png, .jpg" in line
+    (tmp_path / "notes.txt").write_text("no image")
+    fails(FileNotFoundError, "nothing usable", "folder", tmp_path)
+    fails(FileNotFoundError, "nothing usable", "folder", tmp_path / "notes.txt")
+
+
+def test_too_few_files_to_hold_one_out(tmp_path):
+    save(tmp_path / "1.png", flat(1))
+    fails(ValueError, "split='test'.*received only 1", "folder", tmp_path, "test")
+
+
+def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    save(tmp_path / "1.png", flat(1))
+    (tmp_path / "sub").mkdir()
+    listdir = os.listdir
+
+    # By hand, because the administrator may read everything and tests may run as one.
+    def refuse(folder):
+        if str(folder) == str(tmp_path / "sub"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    line = fails(PermissionError, "may not be read", "folder", tmp_path)
+    assert str(tmp_path / "sub") in line
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may read everything"
+)
+def test_file_that_may_not_be_read(tmp_path):
+    file = save(tmp_path / "1.png", flat(1))
+    file.chmod(0)
+    try:
+        assert str(file) in fails(PermissionError, "may not be read", "folder", tmp_path)
+    finally:
+        file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+
+
+# celeba
+
+
+def faces(folder, numbers):
+    for number in numbers:
+        save(folder / f"{number:06d}.jpg", flat(number % 200, (10, 8, 3)))
+    return folder
+
+
+@pytest.mark.parametrize("nested", ["", "img_align_celeba", "img_align_celeba/img_align_celeba"])
+def test_celeba_holds_out_the_last_tenth(tmp_path, nested):
+    faces(tmp_path / nested, range(1, 25))
+    train, test = data.load("celeba", tmp_path), data.load("celeba", tmp_path, "test")
+    assert train.images.shape == (22, 32, 32, 3)
+    assert test.images.shape == (2, 32, 32, 3)
+    np.testing.assert_allclose(values(test), [23, 24], atol=1)
+    assert train.labels is None
+    assert "last tenth" in train.source
+
+
+def test_celeba_uses_the_official_split_when_it_can(tmp_path):
+    faces(tmp_path, [1, 2, 162770, 162771, 182637, 182638, 202599])
+    train, test = data.load("celeba", tmp_path), data.load("celeba", tmp_path, "test")
+    np.testing.assert_allclose(values(train), [1, 2, 170], atol=1)
+    np.testing.assert_allclose(values(test), [38, 199], atol=1)
+    assert "official split" in train.source
+
+
+def test_celeba_with_test_faces_only(tmp_path):
+    faces(tmp_path, [182638, 182639])
+    assert len(data.load("celeba", tmp_path, "test")) == 2
+    fails(ValueError, "no image of the official train split; received numbers", "celeba", tmp_path)
+
+
+def test_celeba_crop_of_the_published_size(tmp_path):
+    # 218 rows by 178 columns: rows 20 to 197 stay, all columns do.
+    image = np.zeros((218, 178, 3), np.uint8)
+    image[20:198] = 255
+    save(tmp_path / "000001.png", image)
+    assert data.load("celeba", tmp_path).images.min() == 255
+    assert data.load("celeba", tmp_path, image_size=178).image_shape == (178, 178, 3)
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_celeba_from_an_archive(tmp_path, as_folder):
+    images = RNG.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+    np.savez(tmp_path / "faces.npz", x=images)
+    where = tmp_path if as_folder else tmp_path / "faces.npz"
+    test = data.load("celeba", where, "test")
+    expected = images[18:].reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(test.images, expected, atol=0.5)
+    assert data.load("celeba", where, image_size=64).images.shape == (18, 64, 64, 3)
+
+
+def test_celeba_with_nothing_in_it(tmp_path):
+    line = fails(FileNotFoundError, "nothing usable", "celeba", tmp_path)
+    assert "img_align_celeba/" in line
