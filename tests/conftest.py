@@ -8,6 +8,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+# Small models, for every folder that trains one.
+pytest_plugins = ["small_models"]
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 

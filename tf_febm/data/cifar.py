@@ -64,7 +64,11 @@ def _read_pickle(file):
         or data.shape[1] != _PIXELS
         or len(data) == 0
     ):
-        kind = f"{data.dtype} {list(data.shape)}" if isinstance(data, np.ndarray) else type(data)
+        kind = (
+            f"{data.dtype} {list(data.shape)}"
+            if isinstance(data, np.ndarray)
+            else type(data).__name__
+        )
         raise ValueError(f"{file}: b'data' must be uint8 [n, {_PIXELS}]; received {kind}.")
     labels = checked_labels(batch[b"labels"], len(data), NUM_CLASSES, f"{file}, key b'labels'")
     return _channels_last(data), labels

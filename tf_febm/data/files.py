@@ -105,7 +105,7 @@ def checked_labels(values, count: int, num_classes: int | None, where: str) -> n
         values = values[:, 0]
     if not np.issubdtype(values.dtype, np.integer) or values.shape != (count,) or not count:
         raise ValueError(
-            f"{where}: labels must be integers of shape [{count}], one per image, "
+            f"{where}: labels must be integers of shape [{count}], one per image; "
             f"received {values.dtype} {list(values.shape)}."
         )
     limit = np.iinfo(np.int32).max if num_classes is None else num_classes

@@ -80,10 +80,10 @@ def _check_images(images):
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(f"images must be uint8 [n, height, width, channels], {received}.")
     if 0 in images.shape:
-        raise ValueError(f"images must not be empty along any axis, {received}.")
+        raise ValueError(f"images must not be empty along any axis; {received}.")
     if images.shape[3] > MAX_CHANNELS:
         raise ValueError(
-            f"images must have 1 to {MAX_CHANNELS} channels, on the last axis, {received}."
+            f"images must have 1 to {MAX_CHANNELS} channels, on the last axis; {received}."
         )
 
 
@@ -96,7 +96,7 @@ def _check_labels(labels, num_classes, count):
         raise TypeError(f"labels must be a numpy array; received {type(labels).__name__}.")
     if labels.dtype != np.int32 or labels.shape != (count,):
         raise ValueError(
-            f"labels must be int32 [{count}], one per image, "
+            f"labels must be int32 [{count}], one per image; "
             f"received {labels.dtype} {list(labels.shape)}."
         )
     low, high = int(labels.min()), int(labels.max())

@@ -46,7 +46,7 @@ def read(name: str, path: Path, split: str) -> Split | None:
         return None
     if images_file is None or labels_file is None:
         raise FileNotFoundError(
-            f"{folder}: {_PREFIX[split]} images and labels are both needed, "
+            f"{folder}: {_PREFIX[split]} images and labels are both needed; "
             f"received only {(images_file or labels_file).name}."
         )
     images = read_idx(images_file, rank=3)[..., np.newaxis]
@@ -83,7 +83,7 @@ def read_idx(file: Path, rank: int) -> np.ndarray:
     expected = int(np.prod(shape, dtype=object))
     if len(content) - header != expected or expected == 0:
         raise ValueError(
-            f"{file}: the header promises {expected} bytes of data for {list(shape)}, "
+            f"{file}: the header promises {expected} bytes of data for {list(shape)}; "
             f"received {len(content) - header}."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -136,7 +136,7 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
         key = archive.first_key(IMAGE_KEYS)
         if key is None:
             raise ValueError(
-                f"{file}: no images; expected one of the keys {list(IMAGE_KEYS)}, "
+                f"{file}: no images; expected one of the keys {list(IMAGE_KEYS)}; "
                 f"received {sorted(archive.keys)}."
             )
         label_key = archive.first_key(LABEL_KEYS)

@@ -68,7 +68,7 @@ class EnergyModel(keras.Model):
         self.average = None
         self.sample_shape = None
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._compiled_chain = tf.function(self._chain, reduce_retracing=True)
+        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -182,9 +182,12 @@ class EnergyModel(keras.Model):
         return self._evaluate(self.energy_network, self._as_batch(x, labels), training)
 
     def predict_step(self, data):
-        """Return the energies of a batch, as `predict` does."""
+        """Return the energies of a batch, x or (x, labels), as `predict` does."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.energy(x, labels)
+        if isinstance(x, (tuple, list)):
+            # Arrays come as predict((x, labels)); datasets yield the pair itself.
+            x, labels = x
+        return self.energy(x, labels if self.conditional else None)
 
     def _as_batch(self, x, labels) -> Batch:
         if self.sample_shape is None:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tf_febm import divergences, objectives, optimizers
 from tf_febm.models import inputs
-from tf_febm.models.base import Batch, EnergyModel, _check_network
+from tf_febm.models.base import Batch, EnergyModel, _check_network, _classes_of
 
 __all__ = ["FEBM"]
 
@@ -89,6 +89,11 @@ class FEBM(EnergyModel):
         if variational is energy:
             raise ValueError("energy and variational must be two networks; received one twice.")
         self.variational_network = _check_network("variational", variational)
+        if hasattr(variational, "input_shape") and _classes_of(variational) != _classes_of(energy):
+            raise ValueError(
+                f"energy and variational must take the same inputs; received networks of "
+                f"{_classes_of(energy)} and {_classes_of(variational)} classes."
+            )
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.l2_coeff = float(l2_coeff)
         if not self.l2_coeff >= 0.0:

@@ -1,0 +1,65 @@
+"""Small models that train in moments."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_febm
+
+SHAPE = (4, 4, 1)
+
+
+@pytest.fixture
+def images():
+    """64 images in [0, 1] with structure: one bright row each."""
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.random((64, *SHAPE), dtype=np.float32)
+    x[np.arange(64), rng.integers(0, 4, 64)] += 0.8
+    return x
+
+
+@pytest.fixture
+def labels():
+    return np.random.default_rng(1).integers(0, 3, 64).astype(np.int32)
+
+
+@pytest.fixture
+def make():
+    """Return a factory of small compiled models."""
+
+    def build(divergence="js", networks=None, compile=True, **settings):
+        keras.utils.set_random_seed(7)
+        classes = settings.pop("classes", None)
+        energy, variational = networks or (
+            tf_febm.networks.mlp(SHAPE, (16,), "swish", num_classes=classes, name=name)
+            for name in ("energy", "variational")
+        )
+        settings = {
+            "sampler": tf_febm.samplers.Langevin(num_steps=3),
+            "buffer": tf_febm.ReplayBuffer(100),
+            "l2_coeff": 0.1,
+            "seed": 3,
+            **settings,
+        }
+        model = tf_febm.FEBM(energy, variational, divergence, **settings)
+        if compile:
+            model.compile()
+        return model
+
+    return build
+
+
+class FixedSampler:
+    """Return the same samples whatever the chain, so that a step can be computed by hand."""
+
+    def __init__(self, samples, bounds=None):
+        self.samples, self.bounds = tf.constant(samples), bounds
+
+    def __call__(self, energy_fn, initial_state, seed, **options):
+        return tf.ensure_shape(self.samples, initial_state.shape)
+
+
+@pytest.fixture
+def fixed_sampler():
+    return FixedSampler

@@ -1,0 +1,286 @@
+"""A run in its folder: what it leaves, and that it goes on exactly where it stopped."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_febm import data, training
+
+
+@pytest.fixture
+def image_data(images):
+    return data.ImageData("toy", (255 * images).astype(np.uint8), None, None, "made up")
+
+
+@pytest.fixture
+def run(make, image_data, tmp_path):
+    """Return a function that trains a fresh model in the folder of a name."""
+
+    def train(name, steps, **settings):
+        model = make(average_decay=0.9)
+        folder = training.RunFolder(tmp_path / name)
+        folder.prepare({}, ())
+        lines = []
+        options = {"log_interval": 5, "sample_interval": 5, "save_interval": 5, **settings}
+        done = training.train(
+            model,
+            lambda step: data.stream(image_data, 8, seed=3, start_step=step),
+            folder,
+            total_steps=steps,
+            probe=(data.dequantise(image_data.images[:4], seed=0), None),
+            report=lines.append,
+            **options,
+        )
+        return model, folder, done, lines
+
+    return train
+
+
+def everything(model):
+    return {
+        f"{group}/{i}": variable.numpy()
+        for group, variables in model.state_variables().items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def assert_equal_state(one, other):
+    one, other = everything(one), everything(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_what_a_run_leaves(run):
+    model, folder, done, lines = run("a", 12)
+    assert done
+    summary = training.finish(
+        model, folder, num_samples=300, num_steps=4, seed=1, measure=lambda s: {"count": len(s)}
+    )
+    with open(folder.metrics, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 12]
+    assert {"bound", "energy_gap", "steps_per_second"} <= set(rows[0])
+    assert {path.name for path in folder.samples.glob("step_*")} == {
+        "step_0000005.png",
+        "step_0000010.png",
+    }
+    with np.load(folder.samples / "final.npz") as arrays:
+        samples = arrays["samples"]
+    assert samples.dtype == np.float32 and samples.shape == (300, 4, 4, 1)
+    assert samples.min() >= 0 and samples.max() <= 1
+    assert json.loads(folder.summary.read_text()) == summary
+    assert summary["steps"] == 12 and summary["quality"] == {"count": 300}
+    assert summary["metrics"].keys() >= {"bound", "energy_gap"}
+    loaded = keras.models.load_model(folder.model)
+    with model.averaged_weights():
+        np.testing.assert_array_equal(loaded.sample(3, seed=1), model.sample(3, seed=1))
+    assert training.Checkpoints(folder.checkpoints, model).steps == [5, 10, 12]
+    assert any("12/12" in line and "ETA" in line for line in lines)
+    assert not [p for p in folder.path.rglob("*") if ".tmp" in p.name]
+
+
+def test_tensorboard_has_scalars_grids_and_histograms(run):
+    _, folder, _, _ = run("a", 5)
+    (events,) = folder.tensorboard.glob("events*")
+    tags = {
+        value.tag
+        for raw in tf.data.TFRecordDataset(str(events))
+        for value in tf.compat.v1.Event.FromString(raw.numpy()).summary.value
+    }
+    assert {"bound", "samples", "energy/data", "energy/samples"} <= tags
+
+
+@pytest.mark.parametrize("stop_at", [7, 10])
+def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, stop_at):
+    """Weights, optimizer slots, average, buffer and random state; also off the log interval."""
+    whole, *_ = run("whole", 20)
+    run("parts", stop_at)
+    parts, folder, done, lines = run("parts", 20)
+    assert done and f"Continuing from step {stop_at} of 20." in lines
+    assert_equal_state(whole, parts)
+    with open(folder.metrics, newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == sorted({5, stop_at, 10, 15, 20})
+
+
+def test_an_older_checkpoint_can_be_chosen(run):
+    run("a", 10)
+    model, folder, _, lines = run("a", 15, resume_step=5)
+    assert "Continuing from step 5 of 15." in lines
+    whole, *_ = run("whole", 15)
+    assert_equal_state(whole, model)
+    with open(folder.metrics, newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [5, 10, 15]
+
+
+def test_a_finished_run_is_left_alone(run):
+    first, *_ = run("a", 10)
+    again, _, done, _ = run("a", 10)
+    assert done
+    assert_equal_state(first, again)
+
+
+def test_a_request_to_stop_leaves_a_checkpoint(run, monkeypatch):
+    stop = training.GracefulStop()
+
+    class Late(training.GracefulStop):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 7:
+                self.request()
+            super().on_train_batch_end(batch, logs)
+
+    stop = Late()
+    model, folder, done, _ = run("a", 20, stop=stop)
+    assert not done
+    assert int(model.optimizer.iterations) == 7
+    assert training.Checkpoints(folder.checkpoints, model).steps[-1] == 7
+
+
+def test_divergence_is_reported_and_never_saved(run, make, image_data, tmp_path):
+    model = make()
+    folder = training.RunFolder(tmp_path / "b")
+    folder.prepare({}, ())
+
+    def poisoned(step):
+        if step >= 0:
+            model.variational_network.layers[-1].bias.assign([np.nan])
+        return data.stream(image_data, 8, start_step=step)
+
+    with pytest.raises(training.DivergedError, match="before step 5: bound.* not finite"):
+        training.train(
+            model,
+            poisoned,
+            folder,
+            total_steps=10,
+            log_interval=5,
+            sample_interval=5,
+            save_interval=5,
+        )
+    assert training.Checkpoints(folder.checkpoints, model).steps == []
+
+
+def test_intervals_must_fit(run):
+    with pytest.raises(ValueError, match="multiple of log_interval"):
+        run("a", 10, save_interval=7)
+
+
+class TestCheckpoints:
+    @pytest.fixture
+    def saved(self, make, images, tmp_path):
+        model = make()
+        model.fit(images, batch_size=16, verbose=0)
+        checkpoints = training.Checkpoints(tmp_path, model)
+        checkpoints.save()
+        return model, checkpoints
+
+    def test_the_oldest_go(self, make, images, tmp_path):
+        model = make()
+        checkpoints = training.Checkpoints(tmp_path, model, max_to_keep=2)
+        for _ in range(4):
+            model.fit(images, batch_size=32, verbose=0)
+            checkpoints.save()
+        assert checkpoints.steps == [6, 8]
+
+    def test_a_missing_step_is_named(self, saved):
+        with pytest.raises(ValueError, match="no checkpoint of step 3 .* have 4"):
+            saved[1].restore(3)
+
+    def test_another_architecture_is_refused_untouched(self, saved, make, tmp_path):
+        other = make("kl", buffer=None)
+        before = everything(other)
+        with pytest.raises(ValueError, match="of another model: 2 of"):
+            training.Checkpoints(tmp_path, other).restore()
+        for name, value in everything(other).items():
+            np.testing.assert_array_equal(value, before[name])
+
+    @pytest.mark.parametrize("which", ["index", "data-00000-of-00001"])
+    def test_a_truncated_file_is_named(self, saved, tmp_path, which):
+        path = tmp_path / f"step-4.{which}"
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(OSError, match="step-4 cannot be read"):
+            saved[1].restore()
+
+    def test_an_unwritable_place_is_named(self, make, images, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        model = make()
+        model.fit(images, batch_size=16, verbose=0)
+        with pytest.raises(OSError, match="Cannot write checkpoint 4"):
+            training.Checkpoints(tmp_path / "file" / "below", model).save()
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "interval", "pieces"),
+    [
+        (0, 100, 50, [(50, 2)]),
+        (0, 120, 50, [(50, 2), (20, 1)]),
+        (30, 120, 50, [(20, 1), (50, 1), (20, 1)]),
+        (30, 40, 50, [(10, 1)]),
+        (40, 50, 50, [(10, 1)]),
+        (100, 100, 50, []),
+        (120, 100, 50, []),
+    ],
+)
+def test_steps_in_epochs(start, stop, interval, pieces):
+    assert training.steps_in_epochs(start, stop, interval) == pieces
+    assert sum(a * b for a, b in pieces) == max(stop - start, 0)
+
+
+class TestRunFolder:
+    def test_a_changed_option_is_refused(self, tmp_path):
+        folder = training.RunFolder(tmp_path / "a")
+        folder.prepare({"divergence": "js", "steps": 5}, ("divergence",))
+        folder.write_options({"divergence": "js", "steps": 5}, {})
+        folder.prepare({"divergence": "js", "steps": 9}, ("divergence",))
+        with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\).*--overwrite"):
+            folder.prepare({"divergence": "kl", "steps": 5}, ("divergence",))
+
+    def test_overwriting_removes_the_run_and_nothing_else(self, tmp_path):
+        folder = training.RunFolder(tmp_path / "a")
+        folder.prepare({}, ())
+        folder.write_options({"divergence": "js"}, {})
+        (folder.path / "notes.txt").write_text("mine")
+        folder.metrics.write_text("step")
+        folder.prepare({"divergence": "kl"}, ("divergence",), overwrite=True)
+        assert {p.name for p in folder.path.iterdir()} == {"notes.txt", "samples"}
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_folder_that_is_no_run_is_left_alone(self, tmp_path, overwrite):
+        (tmp_path / "thesis.tex").write_text("mine")
+        with pytest.raises(OSError, match="holds no run"):
+            training.RunFolder(tmp_path).prepare({}, (), overwrite=overwrite)
+        assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+    def test_places_that_cannot_be(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match="is a file"):
+            training.RunFolder(tmp_path / "file").prepare({}, ())
+        with pytest.raises(OSError, match="Cannot create"):
+            training.RunFolder(tmp_path / "file" / "a").prepare({}, ())
+
+    def test_damaged_options_are_named(self, tmp_path):
+        folder = training.RunFolder(tmp_path)
+        folder.options.write_text('{"fla')
+        with pytest.raises(OSError, match="options.json is damaged"):
+            folder.prepare({}, ())
+
+
+def test_files_are_whole_or_absent(tmp_path):
+    from tf_febm.training import files
+
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": [1.0, float("nan")], "b": (float("inf"),)})
+    assert json.loads(path.read_text()) == {"a": [1.0, None], "b": [None]}
+
+    def fail(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        files.write_atomically(path, fail)
+    assert json.loads(path.read_text())["a"][0] == 1.0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
