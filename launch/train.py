@@ -35,8 +35,13 @@ def run(options: dict, values) -> int:
     # TensorFlow takes seconds to import: only once the flags are known to be good.
     import keras
 
-    from tf_febm import training
+    from tf_febm import divergences, training
 
+    # One name for all spellings, so that a continued run recognises itself.
+    options["divergence"] = divergences.get(options["divergence"]).name
+    if options["exp"] is None:
+        name = "{dataset}_{method}_{divergence}".format(**options)
+        options["exp"] = name.replace(":", "_")
     keras.utils.set_random_seed(options["seed"])
     train_data, held_out = load_data(options)
     model = build_model(options, train_data)
@@ -107,7 +112,7 @@ def make_probe(options: dict, held_out):
     from tf_febm import data
 
     count = min(256, len(held_out.images))
-    images = data.to_unit_interval(held_out.images[:count], seed=0)
+    images = data.dequantise(held_out.images[:count], seed=0)
     return images, held_out.labels[:count] if options["cclass"] else None
 
 

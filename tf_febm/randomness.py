@@ -18,7 +18,8 @@ def as_seed(seed) -> tf.Tensor:
         ValueError: If it is anything else.
     """
     if isinstance(seed, int) and not isinstance(seed, bool):
-        seed = (0, seed)
+        # All 62 low bits count.
+        seed = ((seed >> 31) & 0x7FFFFFFF, seed & 0x7FFFFFFF)
     message = f"A seed is an int or a pair of ints; received {seed!r}."
     try:
         tensor = tf.convert_to_tensor(seed)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tf_febm import data
 
@@ -66,17 +65,12 @@ def test_celeba_archive(real_data):
     assert train.labels is None
 
 
-def test_crop_and_scale_agree_with_another_program(real_data, tmp_path):
+def test_crop_and_scale_agree_with_another_program(real_data):
     """The archive was made elsewhere from the same files: the centred 64 of 89, averaged to 32."""
-    folder = need(real_data, "img_align_celeba")
+    folder = data.load("celeba", need(real_data, "img_align_celeba"))
     archive = data.load("celeba", need(real_data, "celeba10k_32.npz"))
-    for number in range(1, 21):
-        with Image.open(folder / f"{number:06d}.jpg") as image:
-            left, top = (image.width - 64) // 2, (image.height - 64) // 2
-            square = image.crop((left, top, left + 64, top + 64))
-            square.save(tmp_path / f"{number:06d}.png")
-    ours = data.load("celeba", tmp_path).images.astype(float)
-    theirs = archive.images[: len(ours)].astype(float)
+    ours = folder.images[:100].astype(float)
+    theirs = archive.images[:100].astype(float)
     # Equal up to JPEG decoding and rounding; a shift by one pixel of 89 already costs 3 levels.
     assert np.abs(ours - theirs).mean() < 1.0
 

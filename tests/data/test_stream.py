@@ -134,7 +134,7 @@ def test_noise_has_its_standard_deviation():
 
 def test_dequantisation_fills_its_interval_exactly():
     images = np.repeat(np.arange(256, dtype=np.uint8), 4096)
-    x = data.to_unit_interval(images, seed=4).numpy()
+    x = data.dequantise(images, seed=4).numpy()
     assert x.dtype == np.float32
     np.testing.assert_array_equal(np.floor(x.astype(np.float64) * 256), images)
     assert x.max() < 1.0
@@ -147,21 +147,21 @@ def test_dequantisation_fills_its_interval_exactly():
 
 def test_dequantisation_is_a_function_of_its_seed():
     images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
-    one = data.to_unit_interval(images, seed=1).numpy()
-    np.testing.assert_array_equal(one, data.to_unit_interval(tf.constant(images), seed=1))
+    one = data.dequantise(images, seed=1).numpy()
+    np.testing.assert_array_equal(one, data.dequantise(tf.constant(images), seed=1))
     np.testing.assert_array_equal(
-        one, tf.function(lambda x: data.to_unit_interval(x, seed=1))(tf.constant(images))
+        one, tf.function(lambda x: data.dequantise(x, seed=1))(tf.constant(images))
     )
-    assert not np.array_equal(one, data.to_unit_interval(images, seed=2))
+    assert not np.array_equal(one, data.dequantise(images, seed=2))
     np.testing.assert_array_equal(
-        data.to_unit_interval(images, seed=(1, 2)), data.to_unit_interval(images, seed=[1, 2])
+        data.dequantise(images, seed=(1, 2)), data.dequantise(images, seed=[1, 2])
     )
 
 
 @pytest.mark.parametrize("images", [np.zeros(3), [1, 2], np.zeros(3, np.int32), None])
 def test_dequantisation_takes_8_bits_only(images):
     with pytest.raises(TypeError, match="images must be a uint8 array; received"):
-        data.to_unit_interval(images)
+        data.dequantise(images)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,6 @@
 
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.sources import load, names
-from tf_febm.data.stream import stream, to_unit_interval
+from tf_febm.data.stream import dequantise, stream
 
-__all__ = ["ImageData", "load", "names", "stream", "to_unit_interval"]
+__all__ = ["ImageData", "load", "names", "stream", "dequantise"]

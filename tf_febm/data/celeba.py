@@ -15,6 +15,8 @@ LAYOUTS = (
 )
 # list_eval_partition.txt: 1…162770 training, …182637 validation, …202599 test.
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637
+# Side of the crop as a share of the width.
+CROP = 128 / 178
 # Archives of CelebA are often unpacked into a folder of their own name.
 _NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 
@@ -22,9 +24,10 @@ _NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 def read(path: Path, split: str, image_size: int) -> Split | None:
     """Read a split of CelebA, or return None where there is none.
 
-    The crop is the largest centred square, 178×178 of the published 178×218 pictures (rows 20 to
-    197), averaged over areas to `image_size`. Other authors cut closer (140, 128 or 108 pixels):
-    scores are only comparable for the same crop. An archive is used as it is cropped.
+    The crop is the centred square of 128×128 in the published 178×218 pictures, which holds the
+    face and little else, averaged over areas to `image_size`; pictures of another size are cut in
+    proportion. Other authors cut 108 to 178 pixels: scores are only comparable for the same crop.
+    An archive is used as it is cropped.
 
     The split is the official one when the folder reaches into the official test set (a number
     above 182637); otherwise the last tenth is held out. There are no labels from a folder.
@@ -44,7 +47,7 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
     if not files:
         return npz.read(path, split, held_out=last_tenth)
     files, kind = _files_of_split(folder, files, split)
-    images = decode_images(files, image_size)
+    images = decode_images(files, image_size, share=CROP)
     return Split(images, None, None, f"{folder}, {split} ({kind}): {len(files)} image files")
 
 

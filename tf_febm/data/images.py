@@ -42,8 +42,8 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def centre_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Cut the largest centred square out of an image and average it to size × size.
+def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarray:
+    """Cut a centred square out of an image and average it to size × size.
 
     Each output pixel is the mean of the area that it covers, rounded once; where it covers parts
     of pixels they count in part. (Pillow's BOX filter rounds after each axis, upwards on average.)
@@ -52,12 +52,13 @@ def centre_square(pixels: np.ndarray, size: int) -> np.ndarray:
     Args:
         pixels: uint8 `[height, width, channels]`.
         size: Height and width of the result.
+        share: Side of the square, as a share of the shorter side of the image; 1 is the largest.
 
     Returns:
         uint8 `[size, size, channels]`.
     """
-    height, width, channels = pixels.shape
-    side = min(height, width)
+    height, width = pixels.shape[:2]
+    side = round(share * min(height, width))
     top, left = (height - side) // 2, (width - side) // 2
     square = pixels[top : top + side, left : left + side]
     if side == size:
@@ -67,14 +68,14 @@ def centre_square(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.rint(sums * (size / side) ** 2).astype(np.uint8)
 
 
-def resize_array(images: np.ndarray, size: int) -> np.ndarray:
+def resize_array(images: np.ndarray, size: int, share: float = 1.0) -> np.ndarray:
     """Apply `centre_square` to each of uint8 `[n, height, width, channels]`."""
     if images.shape[1:3] == (size, size):
         return images
     resized = np.empty((len(images), size, size, images.shape[3]), np.uint8)
     # One by one: floating-point copies of a whole data set would not fit into memory.
     for row, pixels in enumerate(images):
-        resized[row] = centre_square(pixels, size)
+        resized[row] = centre_square(pixels, size, share)
     return resized
 
 
@@ -92,7 +93,9 @@ def _sums_along_rows(values, size):
     return np.diff(before + part * values[whole], axis=0)
 
 
-def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarray:
+def decode_images(
+    paths: list[Path], size: int, grey: bool = False, share: float = 1.0
+) -> np.ndarray:
     """Decode image files with a thread pool, each through `centre_square`.
 
     The orientation tag of photographs is obeyed; an animation gives its first frame; transparent
@@ -102,6 +105,7 @@ def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarra
         paths: The files.
         size: Height and width of the result.
         grey: One channel if true, otherwise three (RGB).
+        share: See `centre_square`.
 
     Returns:
         uint8 `[len(paths), size, size, 1 or 3]`.
@@ -116,7 +120,7 @@ def decode_images(paths: list[Path], size: int, grey: bool = False) -> np.ndarra
     def decode(row):
         with _opened(paths[row]) as image:
             pixels = np.asarray(_to_eight_bits(image, grey))
-        images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size)
+        images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size, share)
 
     _for_all(decode, len(paths))
     return images

@@ -38,7 +38,7 @@ class Archive:
             raise PermissionError(f"{path}: this file may not be read.") from error
         except Exception as error:
             raise ValueError(f"{path}: not a readable .npz archive ({reason(error)}).") from error
-        if not isinstance(self._file, np.lib.npyio.NpzFile):
+        if isinstance(self._file, np.ndarray):
             raise ValueError(f"{path}: expected an .npz archive; received a single array (.npy).")
         self.keys = tuple(self._file.files)
 

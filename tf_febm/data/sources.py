@@ -59,7 +59,7 @@ _SOURCES: dict[str, _Source] = {
     "celeba": _Source(
         celeba.LAYOUTS,
         celeba.read,
-        remote=Remote("celeb_a", "https://drive.google.com", None),
+        remote=Remote("celeb_a", "https://drive.google.com", None, celeba.CROP),
         default_size=32,
     ),
     "folder": _Source(image_folder.LAYOUTS, image_folder.read, default_size=32),
@@ -96,9 +96,9 @@ def load(
         name: One of `names()`.
         data_dir: Folder or file; what is accepted stands in the error message of a wrong one.
         split: "train" or "test".
-        image_size: Cut each image to its largest centred square and average that to
-            image_size × image_size. None keeps the size, except that celeba and folder, whose
-            files may have any size, then take 32.
+        image_size: Cut each image to its largest centred square (celeba: to the face) and average
+            that to image_size × image_size. None keeps the size, except that celeba and folder,
+            whose files may have any size, then take 32.
 
     Returns:
         The split, all of it in memory as 8-bit integers.

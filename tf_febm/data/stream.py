@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_febm import randomness
 from tf_febm.data.image_data import ImageData
 
-__all__ = ["stream", "to_unit_interval"]
+__all__ = ["stream", "dequantise"]
 
 # Each use of randomness has its own key, so that none repeats another's numbers.
 _ORDER, _DEQUANTISATION, _NOISE = 1, 2, 3
@@ -18,7 +18,7 @@ _FRACTIONS = 65_536
 _MAX_POSITION = 2**62
 
 
-def to_unit_interval(images, seed=0) -> tf.Tensor:
+def dequantise(images, seed=0) -> tf.Tensor:
     """Dequantise 8-bit images: x = (v + u) / 256 with u uniform on [0, 1).
 
     The sum is exact in float32 (u has 16 bits), so 0 ≤ x < 1 and floor(256·x) gives v back.
@@ -62,7 +62,7 @@ def stream(
     of batch t are drawn from (seed, t). So `start_step=k` yields exactly what skipping k batches of
     a stream from 0 would, at no cost, and a run resumes as if it had never stopped.
 
-    Pixels are dequantised as in `to_unit_interval`. With `noise_stddev` > 0, Gaussian noise is
+    Pixels are dequantised as in `dequantise`. With `noise_stddev` > 0, Gaussian noise is
     added *after* that and the sum is clipped to [0, 1], where samplers keep their chains too. The
     clipping puts probability mass on 0 and 1 exactly, about half of it for pixels that are black
     or white.
@@ -108,7 +108,7 @@ def stream(
 
     def make_batch(step, rows):
         rows = tf.ensure_shape(rows, [batch_size])
-        x = to_unit_interval(tf.gather(images, rows), tf.random.fold_in(dequantisation, step))
+        x = dequantise(tf.gather(images, rows), tf.random.fold_in(dequantisation, step))
         if noise_stddev:
             draw = randomness.normal(shape, tf.random.fold_in(noise, step))
             x = tf.clip_by_value(x + noise_stddev * draw, 0.0, 1.0)

@@ -20,11 +20,13 @@ class Remote(NamedTuple):
         builder: Its name there.
         url: The host that TFDS downloads it from.
         num_classes: Number of classes, if the examples have a "label"; otherwise None.
+        share: Side of the centred crop, as a share of the shorter side, where images are resized.
     """
 
     builder: str
     url: str
     num_classes: int | None
+    share: float = 1.0
 
 
 def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | None) -> Split:
@@ -49,7 +51,7 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     if not builder.data_path.exists():
         _prepare(builder, name, remote, layouts)
     try:
-        images, labels = _collect(builder, split, image_size, remote.num_classes)
+        images, labels = _collect(builder, split, image_size, remote)
     except Exception as error:
         raise ValueError(
             f"{name}: the copy of TensorFlow Datasets in {builder.data_path} cannot be read "
@@ -112,18 +114,20 @@ def _prepare(builder, name, remote, layouts):
         ) from error
 
 
-def _collect(builder, split, image_size, num_classes):
+def _collect(builder, split, image_size, remote):
     # Files are not shuffled, so that the order of the images is the same in every run.
     examples = builder.as_dataset(split=split, shuffle_files=False)
-    wanted = ["image"] if num_classes is None else ["image", "label"]
+    wanted = ["image"] if remote.num_classes is None else ["image", "label"]
     batches = examples.map(lambda example: {key: example[key] for key in wanted}).batch(_BATCH)
     images, labels = [], []
     for batch in batches.as_numpy_iterator():
         images.append(
-            batch["image"] if image_size is None else resize_array(batch["image"], image_size)
+            batch["image"]
+            if image_size is None
+            else resize_array(batch["image"], image_size, remote.share)
         )
         labels.append(batch.get("label"))
     return (
         np.concatenate(images),
-        None if num_classes is None else np.concatenate(labels).astype(np.int32),
+        None if remote.num_classes is None else np.concatenate(labels).astype(np.int32),
     )

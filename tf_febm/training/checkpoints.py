@@ -78,7 +78,7 @@ class Checkpoints:
         try:
             self._compare(path)
             self._checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, RuntimeError, AssertionError) as error:
+        except (tf.errors.OpError, RuntimeError, AssertionError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise OSError(
                 f"Checkpoint {path} cannot be read: {reason}. Remove it, or choose another of "

@@ -21,7 +21,10 @@ SAMPLES_PER_GRID = 64
 
 
 class Recorder(keras.callbacks.Callback):
-    """Base: the step, and whether the moment has come."""
+    """Base: the step, and whether the moment has come.
+
+    Records at the end of the Keras epoch in which a multiple of `every` steps is reached.
+    """
 
     def __init__(self, every: int):
         super().__init__()
@@ -33,9 +36,17 @@ class Recorder(keras.callbacks.Callback):
     def step(self) -> int:
         return int(self.model.optimizer.iterations)
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first_step, self.began = self.step, time.perf_counter()
+
     def on_epoch_end(self, epoch, logs=None):
-        if self.step % self.every == 0:
-            self.record(self.step, logs or {})
+        step = self.step
+        if step // self.every > self.first_step // self.every:
+            self.record(step, logs or {})
+
+    def steps_and_seconds(self) -> tuple[int, float]:
+        """Return how many steps the epoch under way has taken, and how long."""
+        return self.step - self.first_step, time.perf_counter() - self.began
 
     def record(self, step: int, logs: dict) -> None:
         raise NotImplementedError
@@ -64,17 +75,13 @@ class MetricsTable(Recorder):
                 with open(self.path, newline="") as file:
                     self.rows = [r for r in csv.DictReader(file) if int(r["step"]) <= self.step]
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
-        self._began, self._first_step = time.perf_counter(), self.step
-
     def record(self, step, logs):
         """Add a row and write the table."""
-        elapsed = time.perf_counter() - self._began
+        steps, elapsed = self.steps_and_seconds()
         row = {
             "step": step,
             "seconds": f"{self.seconds + elapsed:.2f}",
-            "steps_per_second": f"{(step - self._first_step) / elapsed:.3f}",
+            "steps_per_second": f"{steps / elapsed:.3f}",
             **{name: f"{value:.7g}" for name, value in logs.items()},
         }
         self.rows.append(row)
@@ -103,13 +110,10 @@ class Progress(Recorder):
         self.total_steps, self.write = total_steps, write
         self._rate = None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
-        self._began, self._first_step = time.perf_counter(), self.step
-
     def record(self, step, logs):
         """Write the line."""
-        rate = (step - self._first_step) / (time.perf_counter() - self._began)
+        steps, seconds = self.steps_and_seconds()
+        rate = steps / seconds
         # The first epoch holds the compilation; later ones are smoothed.
         self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
         left = round((self.total_steps - step) / self._rate)

@@ -54,7 +54,7 @@ class _Saver(Recorder):
                 f"good checkpoint is of step {kept[-1] if kept else 0}; try a lower --lr, a higher "
                 "--l2_coeff or another --seed."
             )
-        if step % self._interval == 0:
+        if step // self._interval > self.first_step // self._interval:
             self._checkpoints.save()
 
 
@@ -80,8 +80,9 @@ def train(
         folder: A prepared RunFolder.
         total_steps: Steps of the whole run.
         log_interval: Steps between two rows of `metrics.csv`; metrics are means over them.
-        sample_interval: Steps between two sample grids, a multiple of log_interval.
-        save_interval: Steps between two checkpoints, a multiple of log_interval.
+        sample_interval: Steps between two sample grids. They come, like checkpoints, with the first
+            row of metrics after each multiple.
+        save_interval: Steps between two checkpoints.
         probe: (x, labels), fixed examples whose energies are recorded, or None.
         resume_step: Checkpoint to go on from; the newest if None.
         report: Takes lines about progress.
@@ -94,11 +95,6 @@ def train(
         DivergedError: If a metric is not finite; no checkpoint is then written.
         OSError: If a file cannot be written, or the checkpoint not be read.
     """
-    for name, interval in (("sample_interval", sample_interval), ("save_interval", save_interval)):
-        if interval % log_interval:
-            raise ValueError(
-                f"{name} must be a multiple of log_interval ({log_interval}); received {interval}."
-            )
     stop = GracefulStop() if stop is None else stop
     checkpoints = Checkpoints(folder.checkpoints, model)
     start = checkpoints.restore(resume_step)

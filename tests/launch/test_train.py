@@ -1,0 +1,211 @@
+"""launch/train.py as its users run it: processes, signals, files, and every kind of bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FAST = [
+    "--steps=20", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=5",
+    "--sample_interval=10", "--save_interval=5", "--num_samples=20", "--final_steps=2",
+]  # fmt: skip
+
+
+@pytest.fixture
+def command(project, tmp_path):
+    """Return the command line of a small run below tmp_path."""
+
+    def build(*arguments):
+        script = str(project / "launch" / "train.py")
+        return [sys.executable, script, f"--logdir={tmp_path}", "--exp=run", *FAST, *arguments]
+
+    return build
+
+
+@pytest.fixture
+def launch(command, tmp_path):
+    """Run the launcher to its end, elsewhere than in the checkout."""
+
+    def run(*arguments):
+        return subprocess.run(
+            command(*arguments), capture_output=True, text=True, cwd=tmp_path, timeout=300
+        )
+
+    return run
+
+
+@pytest.mark.slow
+class TestRun:
+    def test_a_run_and_running_it_again(self, launch, tmp_path):
+        first = launch("--divergence=Jensen-Shannon", "--cclass")
+        assert first.returncode == 0, first.stderr
+        assert "20/20" in first.stdout and "ETA" in first.stdout
+        folder = tmp_path / "run"
+        assert {p.name for p in folder.iterdir()} == {
+            "options.json", "metrics.csv", "tensorboard", "samples", "checkpoints", "model.keras",
+            "summary.json",
+        }  # fmt: skip
+        options = json.loads((folder / "options.json").read_text())
+        assert options["flags"]["batch_size"] == 8 and options["flags"]["cclass"] is True
+        assert {"tensorflow", "keras", "git", "python"} <= options["versions"].keys()
+        with np.load(folder / "samples" / "final.npz") as arrays:
+            assert arrays["samples"].shape == (20, 8, 8, 1)
+            assert arrays["labels"].shape == (20,)
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["steps"] == 20 and summary["steps_per_second"] > 0
+        assert {"frechet_ratio", "mean_confidence"} <= summary["quality"].keys()
+        assert "Traceback" not in first.stderr
+
+        other = launch("--divergence=kl", "--cclass")
+        assert other.returncode == 1 and "--overwrite" in other.stderr
+        # The same run, spelled otherwise, goes on; further if more steps are asked for.
+        longer = launch("--divergence=js", "--cclass", "--steps=25")
+        assert longer.returncode == 0, longer.stderr
+        assert "Continuing from step 20 of 25" in longer.stdout
+        with open(folder / "metrics.csv", newline="") as file:
+            assert [int(row["step"]) for row in csv.DictReader(file)] == [5, 10, 15, 20, 25]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_leaves_a_resumable_run(self, command, launch, tmp_path, number):
+        process = subprocess.Popen(
+            command("--steps=100000", "--batch_size=64", "--num_steps=10"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+        for line in process.stdout:
+            if "/100000" in line:
+                break
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 3, errors
+        assert "the same command continues from there" in output
+        assert "Traceback" not in errors
+        step = int(output.split("Stopped at step ")[1].split(";")[0])
+        more = launch(f"--steps={step + 2}", "--batch_size=64", "--num_steps=10")
+        assert more.returncode == 0, more.stderr
+        assert f"Continuing from step {step} of {step + 2}" in more.stdout
+
+    def test_a_killed_run_goes_on_from_its_last_checkpoint(self, command, launch, tmp_path):
+        checkpoints = tmp_path / "run" / "checkpoints"
+        process = subprocess.Popen(
+            command("--steps=100000"), stdout=subprocess.DEVNULL, cwd=tmp_path
+        )
+        deadline = time.monotonic() + 120
+        while not (checkpoints / "step-10.index").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        assert (checkpoints / "checkpoint").exists()
+        more = launch("--steps=100000", "--dry_run")
+        assert more.returncode == 0
+        newest = max(int(p.stem.split("-")[1]) for p in checkpoints.glob("step-*.index"))
+        more = launch(f"--steps={newest + 5}")
+        assert more.returncode == 0, more.stderr
+        assert "Continuing from step " in more.stdout
+
+    def test_dry_run_writes_nothing(self, launch, tmp_path):
+        result = launch("--dry_run", "--divergence=alpha:-0.5")
+        assert result.returncode == 0, result.stderr
+        assert "alpha:-0.5" in result.stdout and "1437 images (8, 8, 1)" in result.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestBadInput:
+    """In this process, for speed: main() with flags of its own, as absl would parse them."""
+
+    @pytest.fixture
+    def refuse(self, tmp_path, capfd, monkeypatch):
+        import train
+        import train_flags
+        from absl import flags
+
+        def run(*arguments):
+            values = flags.FlagValues()
+            train_flags.define(values)
+            values(["train.py", f"--logdir={tmp_path}", "--exp=run", *FAST, *arguments])
+            before = sorted(tmp_path.rglob("*"))
+            code = train.console.guarded(
+                lambda: train.run(train_flags.resolve(values), values), debug=False
+            )
+            error = capfd.readouterr().err
+            assert code == 1, error
+            assert "Traceback" not in error
+            lines = [line for line in error.splitlines() if line.startswith("error: ")]
+            assert len(lines) == 1, error
+            assert sorted(tmp_path.rglob("*")) == before
+            return lines[0]
+
+        return run
+
+    def test_unknown_names(self, refuse):
+        assert "Unknown divergence 'tv'" in refuse("--divergence=tv")
+        assert "'imagenet'" in refuse("--dataset=imagenet")
+        assert "--cclass needs labels" in refuse("--dataset=npz", "--cclass", self.npz(refuse))
+
+    @pytest.fixture(autouse=True)
+    def _files(self, tmp_path_factory):
+        self.files = tmp_path_factory.mktemp("data")
+
+    def npz(self, _=None, **changes):
+        arrays = {"x": np.zeros((20, 8, 8, 1), np.uint8), **changes}
+        path = self.files / "images.npz"
+        np.savez(path, **arrays)
+        return f"--data_dir={path}"
+
+    def test_values_out_of_range(self, refuse):
+        assert "step_size" in refuse("--step_lr=-1")
+        assert "grad_clip" in refuse("--proj_norm=-0.1")
+        assert "average_decay" in refuse("--average_decay=1.0")
+        assert "log_ratio_clip" in refuse("--log_ratio_clip=-5")
+
+    def test_bad_images(self, refuse):
+        nan = np.full((20, 8, 8, 1), np.nan, np.float32)
+        assert "from nan to nan" in refuse("--dataset=npz", self.npz(x=nan))
+        assert "outside" in refuse(
+            "--dataset=npz", self.npz(x=nan * 0 + 3 if False else np.full((20, 8, 8, 1), 3.0))
+        )
+        labels = np.full(20, -2)
+        assert "label" in refuse("--dataset=npz", "--cclass", self.npz(y=labels))
+
+    def test_bad_folders(self, refuse):
+        empty = self.files / "empty"
+        empty.mkdir()
+        assert str(empty) in refuse("--dataset=folder", f"--data_dir={empty}")
+        assert "nowhere" in refuse("--dataset=folder", f"--data_dir={self.files / 'nowhere'}")
+        pictures = self.files / "pictures"
+        pictures.mkdir()
+        for i in range(12):
+            Image.new("L", (9, 9), i).save(pictures / f"{i:02d}.png")
+        (pictures / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+        assert "05.png" in refuse("--dataset=folder", f"--data_dir={pictures}")
+
+    def test_places_that_cannot_be_written(self, refuse, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        assert "Cannot create" in refuse(f"--logdir={tmp_path / 'file'}")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "thesis.tex").write_text("mine")
+        assert "holds no run" in refuse()
+        assert "holds no run" in refuse("--overwrite")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_read_only_logdir(self, refuse, tmp_path):
+        tmp_path.chmod(0o500)
+        assert "Cannot create" in refuse()
+
+    def test_a_missing_checkpoint(self, refuse):
+        assert "no checkpoint of step 999" in refuse("--resume_iter=999")
+
+
+@pytest.mark.slow
+def test_flags_that_do_not_parse(launch):
+    for flag in ("--steps=many", "--method=gan", "--batch_size=1", "--no_such_flag=1", "stray"):
+        result = launch(flag)
+        assert result.returncode != 0
+        assert "Traceback" not in result.stderr
+        assert flag.split("=")[0].lstrip("-") in result.stderr + result.stdout
