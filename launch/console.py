@@ -1,15 +1,12 @@
-"""What all launchers do on the console: lines, errors without tracebacks, signals.
-
-Import it before TensorFlow: it silences the library's start-up messages, unless the environment
-asks for them.
-"""
+"""What all launchers do on the console: lines, errors without tracebacks, signals."""
 
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from absl import logging
 
 # The exit codes of a run: done, failed with a message, ended early and resumable.
 DONE, FAILED, STOPPED = 0, 1, 3
@@ -18,6 +15,38 @@ DONE, FAILED, STOPPED = 0, 1, 3
 def say(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
     print(line, flush=True)
+
+
+def import_quietly() -> None:
+    """Import TensorFlow without the lines that it writes to standard error while it starts.
+
+    They come from C++, before any setting is read, and tell of CPU features and missing GPUs. They
+    are shown if the import fails, or if the environment sets TF_CPP_MIN_LOG_LEVEL.
+    """
+    logging.set_verbosity(logging.WARNING)
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        import tf_febm  # noqa: F401  (imported for its effect)
+
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            import tf_febm  # noqa: F401
+
+            # The first operation starts the devices, which have more to say.
+            tf.constant(0.0)
+        except BaseException:
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def guarded(function: Callable[[], int], *, debug: bool) -> int:

@@ -17,6 +17,7 @@ PAPER = {
     "l2_coeff": 1.0,
     "data_noise": 0.0,
     "average_decay": 0.999,
+    "network": "conv",
     "num_filters": 64,
     "buffer_size": 10_000,
     "log_interval": 50,

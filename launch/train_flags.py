@@ -83,8 +83,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     switch("replay_batch", True, "Start chains in a replay buffer.")
     whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
     # Networks.
-    choice("network", "conv", NETWORKS, "Architecture of both networks.")
-    whole("num_filters", None, "Filters of the first convolution.", lower_bound=1)
+    choice("network", None, NETWORKS, "Architecture of both networks.")
+    whole(
+        "num_filters",
+        None,
+        "Filters of the first convolution, or units of each layer of an mlp.",
+        lower_bound=1,
+    )
     # Reports.
     whole("log_interval", None, "Steps between two lines of metrics.", 1)
     whole("sample_interval", None, "Steps between two grids of samples.", 1)

@@ -320,7 +320,7 @@ class TestConditional:
             model.energy(images[:2], [0, 1, 2])
         with pytest.raises(ValueError, match="float32"):
             model.energy(images[:2], [0.0, 1.0])
-        with pytest.raises(ValueError, match="labels outside 0 … 2"):
+        with pytest.raises(ValueError, match="labels outside 0 to 2"):
             model.fit(images, labels + 1, batch_size=16, verbose=0)
         with pytest.raises(ValueError, match="takes none"):
             make().energy(images[:2], [0, 1])
@@ -336,7 +336,7 @@ class TestBadInput:
         broken[40, 0, 0, 0] = np.nan
         with pytest.raises(ValueError, match="bad batch: NaN or Inf in x"):
             make().fit(broken, batch_size=16, verbose=0)
-        with pytest.raises(ValueError, match=r"outside the sampler's bounds \[0, 1\]"):
+        with pytest.raises(ValueError, match=r"x outside the bounds \[0, 1\]"):
             make().fit(images * 255, batch_size=16, verbose=0)
 
     def test_a_bad_batch_leaves_the_weights_as_they_were(self, make, images):

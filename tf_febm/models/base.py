@@ -1,32 +1,20 @@
-"""What every energy-based model shares: evaluation, chains, the buffer, building and saving."""
+"""What every energy-based model shares: building, evaluation and saving."""
 
 import contextlib
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_febm import energies, randomness
+from tf_febm import energies
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
+from tf_febm.models.chains import Batch, Chains
 from tf_febm.samplers import Langevin, ReplayBuffer
 
-__all__ = ["Batch", "EnergyModel"]
+__all__ = ["EnergyModel"]
 
 
-class Batch(NamedTuple):
-    """Examples and, for a conditional model, their labels.
-
-    Attributes:
-        samples: Floating [n, …].
-        labels: Integers [n] or one-hot rows [n, num_classes]; None if unconditional.
-    """
-
-    samples: tf.Tensor
-    labels: tf.Tensor | None
-
-
-class EnergyModel(keras.Model):
+class EnergyModel(Chains, keras.Model):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -54,7 +42,7 @@ class EnergyModel(keras.Model):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.energy_network = _check_network("energy", energy)
+        self.energy_network = check_network("energy", energy)
         self.sampler = Langevin() if sampler is None else sampler
         if not callable(self.sampler):
             raise TypeError(
@@ -63,7 +51,7 @@ class EnergyModel(keras.Model):
         if buffer is not None and not isinstance(buffer, ReplayBuffer):
             raise TypeError(f"buffer must be a ReplayBuffer or None; received {buffer!r}.")
         self.buffer = buffer
-        self.num_classes = num_classes if num_classes is not None else _classes_of(energy)
+        self.num_classes = num_classes if num_classes is not None else classes_of(energy)
         self.average_decay = None if average_decay is None else check_decay(average_decay)
         self.average = None
         self.sample_shape = None
@@ -141,11 +129,10 @@ class EnergyModel(keras.Model):
         try:
             return super().fit(x, *args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
-            # An assertion of ours inside the compiled step: show its line, not the graph's trace.
-            if inputs.MARK not in str(error):
+            message = inputs.framed_message(error)
+            if message is None:
                 raise
-            line = str(error).split(inputs.MARK, 1)[1].split("'")[0].splitlines()[0]
-            raise ValueError(f"Training stopped at a bad batch: {line}.") from None
+            raise ValueError(f"Training stopped at a bad batch: {message}.") from None
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -213,125 +200,7 @@ class EnergyModel(keras.Model):
         """Return x -> E(x | labels), in inference mode, as samplers take it."""
         return lambda x: self._evaluate(self.energy_network, Batch(x, labels))
 
-    # --- chains ---------------------------------------------------------------------------------
-
-    def next_seed(self) -> tf.Tensor:
-        """Return a new seed, int32 [2], and advance the model's random state."""
-        return tf.cast(self.seed_generator.next(), tf.int32)
-
-    def fresh_batch(self, count, seed, labels=None) -> Batch:
-        """Return starting points of chains: uniform in the bounds, or standard normal without.
-
-        Args:
-            count: How many, an int or a scalar tensor.
-            seed: Integer tensor [2].
-            labels: Labels to keep; drawn uniformly if None and the model is conditional.
-        """
-        noise_seed, label_seed = tf.unstack(randomness.split(seed, 2))
-        shape = tf.concat([[count], self.sample_shape], axis=0)
-        if self.bounds is None:
-            samples = randomness.normal(shape, noise_seed)
-        else:
-            samples = randomness.uniform(shape, noise_seed, *self.bounds)
-        samples = tf.ensure_shape(samples, (None, *self.sample_shape))
-        if self.conditional and labels is None:
-            labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
-        return Batch(samples, labels)
-
-    def negative_batch(self, count, seed=None, *, remember: bool = True) -> Batch:
-        """Run the chains of one training step.
-
-        They start in the replay buffer, or afresh with its restart probability, and their ends go
-        back into it.
-
-        Args:
-            count: Number of chains.
-            seed: Integer tensor [2], or None to take the model's next one.
-            remember: Whether to write the ends into the buffer.
-
-        Returns:
-            Samples of the model [count, …], constants to any gradient, with their labels.
-        """
-        seed = self.next_seed() if seed is None else seed
-        fresh_seed, start_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
-        start = self.fresh_batch(count, fresh_seed)
-        if self.buffer is not None:
-            start = Batch(*self.buffer.start(start.samples, start_seed, start.labels))
-        samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
-        samples = tf.stop_gradient(samples)
-        if self.buffer is not None and remember:
-            self.buffer.write(samples, start.labels)
-        return Batch(samples, start.labels)
-
-    def sample(
-        self,
-        num_samples: int,
-        labels=None,
-        seed=None,
-        *,
-        initial: str = "noise",
-        num_steps: int | None = None,
-        **sampler_options,
-    ):
-        """Draw samples with the model's sampler.
-
-        Args:
-            num_samples: How many chains, at least 1. All run at once: bound your memory.
-            labels: Labels of a conditional model, integers [num_samples] or one-hot rows; drawn
-                uniformly if None.
-            seed: An int or a pair of ints; the model's next one if None.
-            initial: "noise" starts chains afresh; "buffer" where past chains ended, which is far
-                along when training has run, and what an f-EBM was trained against.
-            num_steps: Steps of the chains; the sampler's own number if None.
-            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
-
-        Returns:
-            Float32 [num_samples, …], or what the sampler returns with the given options. Chains
-            are finite: the samples follow q only as far as the sampler's docstring says.
-
-        Raises:
-            ValueError: On a number below 1, an unknown `initial`, bad labels, or an empty or
-                missing buffer.
-        """
-        return self.sample_batch(
-            num_samples, labels, seed, initial=initial, num_steps=num_steps, **sampler_options
-        ).samples
-
-    def sample_batch(
-        self, num_samples, labels=None, seed=None, *, initial="noise", **sampler_options
-    ) -> Batch:
-        """Draw samples as `sample` does, and return them with their labels."""
-        if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
-            raise ValueError(f"num_samples must be a whole number ≥ 1; received {num_samples!r}.")
-        if initial not in ("noise", "buffer"):
-            raise ValueError(f"initial must be 'noise' or 'buffer'; received {initial!r}.")
-        if self.sample_shape is None:
-            raise ValueError("The model has no shape yet: fit it or call model.build first.")
-        if labels is not None:
-            if not self.conditional:
-                raise ValueError("labels were given, but the energy network takes none.")
-            if initial == "buffer":
-                raise ValueError("initial='buffer' keeps the labels of the stored chains.")
-            inputs.one_hot(labels, self.num_classes, num_samples)
-            labels = tf.convert_to_tensor(labels)
-        if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
-            raise ValueError("initial='buffer' needs a replay buffer with samples in it.")
-        seed = self.next_seed() if seed is None else randomness.as_seed(seed)
-        options = {name: value for name, value in sampler_options.items() if value is not None}
-        # Options are Python values that shape the graph; the number of chains is a tensor.
-        return self._compiled_chain(
-            tf.constant(int(num_samples)), labels, seed, initial, tuple(sorted(options.items()))
-        )
-
-    def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
-        start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
-        if initial == "buffer":
-            start = Batch(*self.buffer.read(count, start_seed))
-        else:
-            start = self.fresh_batch(count, start_seed, labels)
-        energy_fn = self._energy_given(start.labels)
-        result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
-        return Batch(result, start.labels)
+    # --- averaged weights -----------------------------------------------------------------------
 
     def averaged_weights(self):
         """Return a context in which the energy's weights are their running average.
@@ -373,7 +242,8 @@ class EnergyModel(keras.Model):
         return state
 
     def save_own_variables(self, store) -> None:
-        """Write what is not a Keras variable into a `.keras` or `.weights.h5` file."""
+        """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
+        store["random_state"] = self.seed_generator.state.numpy()
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
@@ -384,6 +254,7 @@ class EnergyModel(keras.Model):
 
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote."""
+        self.seed_generator.state.assign(store["random_state"][()])
         if self.buffer is not None and "buffer_written" in store:
             keys = ("samples", "written", "labels")
             state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in store}
@@ -418,13 +289,14 @@ class EnergyModel(keras.Model):
         )
 
 
-def _check_network(name: str, network):
+def check_network(name: str, network):
+    """Return a network, or raise a TypeError if it is no Keras layer."""
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(f"{name} must be a Keras model or layer; received {network!r}.")
     return network
 
 
-def _classes_of(network) -> int | None:
+def classes_of(network) -> int | None:
     """Return the width of a functional network's second input, if it has one."""
     shape = getattr(network, "input_shape", None)
     if shape and isinstance(shape[0], (tuple, list)) and len(shape) == 2:

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from tf_febm import divergences, objectives, optimizers
 from tf_febm.models import inputs
-from tf_febm.models.base import Batch, EnergyModel, _check_network, _classes_of
+from tf_febm.models.base import EnergyModel, check_network, classes_of
+from tf_febm.models.chains import Batch
 
 __all__ = ["FEBM"]
 
@@ -88,11 +89,11 @@ class FEBM(EnergyModel):
         )
         if variational is energy:
             raise ValueError("energy and variational must be two networks; received one twice.")
-        self.variational_network = _check_network("variational", variational)
-        if hasattr(variational, "input_shape") and _classes_of(variational) != _classes_of(energy):
+        self.variational_network = check_network("variational", variational)
+        if hasattr(variational, "input_shape") and classes_of(variational) != classes_of(energy):
             raise ValueError(
                 f"energy and variational must take the same inputs; received networks of "
-                f"{_classes_of(energy)} and {_classes_of(variational)} classes."
+                f"{classes_of(energy)} and {classes_of(variational)} classes."
             )
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.l2_coeff = float(l2_coeff)

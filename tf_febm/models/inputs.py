@@ -1,13 +1,23 @@
 """What may enter a model: shapes, dtypes, bounds and labels, each with one clear message."""
 
+import re
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 __all__ = ["assert_valid_values", "check_samples", "one_hot", "sample_shape_of", "split_labels"]
 
-# Marks errors raised inside a compiled step, so that `fit` can show them without the graph's trace.
-MARK = "tf_febm: "
+# Frames the message of an assertion inside a compiled step, so that `fit` can show it without the
+# graph's trace.
+_FRAME = "tf_febm:{};"
+_FRAMED = re.compile(r"tf_febm:([^;]*);")
+
+
+def framed_message(error: Exception) -> str | None:
+    """Return the message of one of our assertions from TensorFlow's error, or None."""
+    found = _FRAMED.search(str(error))
+    return found and found.group(1)
 
 
 def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
@@ -75,19 +85,22 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
     It fails on NaN or Inf, on values outside the bounds (images in 0 … 255, say), and on integer
     labels out of range.
     """
-    checks = [tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [f"{MARK}NaN or Inf in x"])]
+
+    def check(condition, message):
+        return tf.debugging.Assert(tf.reduce_all(condition), [_FRAME.format(message)])
+
+    checks = [check(tf.math.is_finite(x), "NaN or Inf in x")]
     if bounds is not None:
         low, high = bounds
         # Dequantised images reach the bounds to rounding, hence the slack.
         slack = 1e-3 * (high - low)
-        message = f"{MARK}x has values outside the sampler's bounds [{low:g}, {high:g}]"
-        inside = tf.reduce_all((x >= low - slack) & (x <= high + slack))
-        checks.append(tf.debugging.Assert(inside, [message]))
+        inside = (x >= low - slack) & (x <= high + slack)
+        checks.append(check(inside, f"values of x outside the bounds [{low:g}, {high:g}]"))
     if labels is not None and labels.dtype.is_integer:
-        message = f"{MARK}labels outside 0 … {num_classes - 1}"
-        inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
-        checks.append(tf.debugging.Assert(inside, [message]))
-    with tf.control_dependencies([check for check in checks if check is not None]):
+        inside = (labels >= 0) & (labels < num_classes)
+        checks.append(check(inside, f"labels outside 0 to {num_classes - 1}"))
+    # Run eagerly, an assertion has raised already and is None.
+    with tf.control_dependencies([operation for operation in checks if operation is not None]):
         return tf.identity(x)
 
 

@@ -1,0 +1,91 @@
+"""From resolved options to data, model and measures. Imports TensorFlow."""
+
+import keras
+
+import tf_febm
+from tf_febm import data, evaluation
+
+
+def load_data(options: dict):
+    """Return the training and the held-out split."""
+    where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
+    return tuple(data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
+
+
+def make_stream(options: dict, train_data, step: int):
+    """Return the batches of training from a step on."""
+    return data.stream(
+        train_data,
+        options["batch_size"],
+        seed=options["seed"],
+        start_step=step,
+        conditional=options["cclass"],
+        noise_stddev=options["data_noise"],
+    )
+
+
+def make_probe(options: dict, held_out):
+    """Return held-out examples, and their labels if used, whose energies are watched."""
+    count = min(256, len(held_out.images))
+    images = data.dequantise(held_out.images[:count], seed=0)
+    return images, held_out.labels[:count] if options["cclass"] else None
+
+
+def make_measure(train_data, held_out):
+    """Return samples -> quality figures where the data has a feature network, else None."""
+    if train_data.name not in ("digits", "mnist", "fashion_mnist"):
+        return None
+
+    def measure(samples):
+        classifier = evaluation.train_classifier(
+            train_data.images, train_data.labels, train_data.num_classes, name=train_data.name
+        )
+        quality = evaluation.sample_quality(samples, train_data, held_out, classifier)
+        return quality.as_dict()
+
+    return measure
+
+
+def build_model(options: dict, train_data):
+    """Return the compiled model that the options describe."""
+    if options["cclass"] and train_data.labels is None:
+        raise ValueError(f"--cclass needs labels; {train_data.source} has none.")
+    num_classes = train_data.num_classes if options["cclass"] else None
+
+    def network(name):
+        size, shape = options["num_filters"], train_data.image_shape
+        if options["network"] == "mlp":
+            units = (size, size)
+            return tf_febm.networks.mlp(shape, units, "swish", num_classes=num_classes, name=name)
+        return tf_febm.networks.conv(shape, size, num_classes=num_classes, name=name)
+
+    def optimizer():
+        rate = options["lr"]
+        if not rate > 0.0:
+            raise ValueError(f"--lr must be positive; received {rate}.")
+        if options["lr_final"] != rate:
+            alpha = options["lr_final"] / rate
+            rate = keras.optimizers.schedules.CosineDecay(rate, options["steps"], alpha)
+        return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=0.999)
+
+    clip_name = {"li": "grad_clip", "l2": "grad_clip_norm"}[options["proj_norm_type"]]
+    clipping = {"grad_clip": None, clip_name: options["proj_norm"] or None}
+    sampler = tf_febm.samplers.Langevin(
+        step_size=options["step_lr"],
+        noise_scale=0.005 * options["noise_scale"],
+        num_steps=options["num_steps"],
+        **clipping,
+    )
+    model = tf_febm.FEBM(
+        network("energy"),
+        network("variational"),
+        options["divergence"],
+        sampler=sampler,
+        buffer=tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
+        l2_coeff=options["l2_coeff"],
+        log_ratio_clip=options["log_ratio_clip"],
+        average_decay=options["average_decay"] or None,
+        seed=options["seed"],
+    )
+    model.compile(optimizer(), optimizer())
+    return model

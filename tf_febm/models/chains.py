@@ -1,0 +1,148 @@
+"""Where a model's chains start, how they run, and what they leave behind."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_febm import randomness
+from tf_febm.models import inputs
+
+__all__ = ["Batch", "Chains"]
+
+
+class Batch(NamedTuple):
+    """Examples and, for a conditional model, their labels.
+
+    Attributes:
+        samples: Floating [n, …].
+        labels: Integers [n] or one-hot rows [n, num_classes]; None if unconditional.
+    """
+
+    samples: tf.Tensor
+    labels: tf.Tensor | None
+
+
+class Chains:
+    """The part of a model that draws from q(x) ∝ exp(−E(x)).
+
+    Expects of the model: `sampler`, `buffer`, `bounds`, `num_classes`, `sample_shape`,
+    `seed_generator`, `_energy_given(labels)`, and `_compiled_chain`, the compiled `_chain`.
+    """
+
+    def next_seed(self) -> tf.Tensor:
+        """Return a new seed, int32 [2], and advance the model's random state."""
+        return tf.cast(self.seed_generator.next(), tf.int32)
+
+    def fresh_batch(self, count, seed, labels=None) -> Batch:
+        """Return starting points of chains: uniform in the bounds, or standard normal without.
+
+        Args:
+            count: How many, an int or a scalar tensor.
+            seed: Integer tensor [2].
+            labels: Labels to keep; drawn uniformly if None and the model is conditional.
+        """
+        noise_seed, label_seed = tf.unstack(randomness.split(seed, 2))
+        shape = tf.concat([[count], self.sample_shape], axis=0)
+        if self.bounds is None:
+            samples = randomness.normal(shape, noise_seed)
+        else:
+            samples = randomness.uniform(shape, noise_seed, *self.bounds)
+        samples = tf.ensure_shape(samples, (None, *self.sample_shape))
+        if self.conditional and labels is None:
+            labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
+        return Batch(samples, labels)
+
+    def negative_batch(self, count, seed=None, *, remember: bool = True) -> Batch:
+        """Run the chains of one training step.
+
+        They start in the replay buffer, or afresh with its restart probability, and their ends go
+        back into it.
+
+        Args:
+            count: Number of chains.
+            seed: Integer tensor [2], or None to take the model's next one.
+            remember: Whether to write the ends into the buffer.
+
+        Returns:
+            Samples of the model [count, …], constants to any gradient, with their labels.
+        """
+        seed = self.next_seed() if seed is None else seed
+        fresh_seed, start_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
+        start = self.fresh_batch(count, fresh_seed)
+        if self.buffer is not None:
+            start = Batch(*self.buffer.start(start.samples, start_seed, start.labels))
+        samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
+        samples = tf.stop_gradient(samples)
+        if self.buffer is not None and remember:
+            self.buffer.write(samples, start.labels)
+        return Batch(samples, start.labels)
+
+    def sample(
+        self,
+        num_samples: int,
+        labels=None,
+        seed=None,
+        *,
+        initial: str = "noise",
+        num_steps: int | None = None,
+        **sampler_options,
+    ):
+        """Draw samples with the model's sampler.
+
+        Args:
+            num_samples: How many chains, at least 1. All run at once: bound your memory.
+            labels: Labels of a conditional model, integers [num_samples] or one-hot rows; drawn
+                uniformly if None.
+            seed: An int or a pair of ints; the model's next one if None.
+            initial: "noise" starts chains afresh; "buffer" where past chains ended, which is far
+                along when training has run, and what an f-EBM was trained against.
+            num_steps: Steps of the chains; the sampler's own number if None.
+            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
+
+        Returns:
+            Float32 [num_samples, …], or what the sampler returns with the given options. Chains
+            are finite: the samples follow q only as far as the sampler's docstring says.
+
+        Raises:
+            ValueError: On a number below 1, an unknown `initial`, bad labels, or an empty or
+                missing buffer.
+        """
+        return self.sample_batch(
+            num_samples, labels, seed, initial=initial, num_steps=num_steps, **sampler_options
+        ).samples
+
+    def sample_batch(
+        self, num_samples, labels=None, seed=None, *, initial="noise", **sampler_options
+    ) -> Batch:
+        """Draw samples as `sample` does, and return them with their labels."""
+        if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
+            raise ValueError(f"num_samples must be a whole number ≥ 1; received {num_samples!r}.")
+        if initial not in ("noise", "buffer"):
+            raise ValueError(f"initial must be 'noise' or 'buffer'; received {initial!r}.")
+        if self.sample_shape is None:
+            raise ValueError("The model has no shape yet: fit it or call model.build first.")
+        if labels is not None:
+            if not self.conditional:
+                raise ValueError("labels were given, but the energy network takes none.")
+            if initial == "buffer":
+                raise ValueError("initial='buffer' keeps the labels of the stored chains.")
+            inputs.one_hot(labels, self.num_classes, num_samples)
+            labels = tf.convert_to_tensor(labels)
+        if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
+            raise ValueError("initial='buffer' needs a replay buffer with samples in it.")
+        seed = self.next_seed() if seed is None else randomness.as_seed(seed)
+        options = {name: value for name, value in sampler_options.items() if value is not None}
+        # Options are Python values that shape the graph; the number of chains is a tensor.
+        return self._compiled_chain(
+            tf.constant(int(num_samples)), labels, seed, initial, tuple(sorted(options.items()))
+        )
+
+    def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
+        start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
+        if initial == "buffer":
+            start = Batch(*self.buffer.read(count, start_seed))
+        else:
+            start = self.fresh_batch(count, start_seed, labels)
+        energy_fn = self._energy_given(start.labels)
+        result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
+        return Batch(result, start.labels)
