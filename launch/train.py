@@ -51,6 +51,11 @@ def run(options: dict, values) -> int:
     if values.dry_run:
         console.say(describe(options, train_data, model, folder))
         return console.DONE
+    resume_step = None if values.resume_iter < 0 else values.resume_iter
+    if resume_step is not None:
+        if values.overwrite:
+            raise ValueError("--resume_iter and --overwrite exclude each other.")
+        training.Checkpoints(folder.checkpoints, model).path_of(resume_step)
     folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
     folder.write_options(options, versions())
     stop = training.GracefulStop()
@@ -65,7 +70,7 @@ def run(options: dict, values) -> int:
         sample_interval=options["sample_interval"],
         save_interval=options["save_interval"],
         probe=building.make_probe(options, held_out),
-        resume_step=None if values.resume_iter < 0 else values.resume_iter,
+        resume_step=resume_step,
         report=console.say,
         stop=stop,
     )

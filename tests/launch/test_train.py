@@ -167,9 +167,8 @@ class TestBadInput:
     def test_bad_images(self, refuse):
         nan = np.full((20, 8, 8, 1), np.nan, np.float32)
         assert "from nan to nan" in refuse("--dataset=npz", self.npz(x=nan))
-        assert "outside" in refuse(
-            "--dataset=npz", self.npz(x=nan * 0 + 3 if False else np.full((20, 8, 8, 1), 3.0))
-        )
+        bright = np.full((20, 8, 8, 1), 3.0)
+        assert "from 3.0 to 3.0" in refuse("--dataset=npz", self.npz(x=bright))
         labels = np.full(20, -2)
         assert "label" in refuse("--dataset=npz", "--cclass", self.npz(y=labels))
 
@@ -200,6 +199,7 @@ class TestBadInput:
 
     def test_a_missing_checkpoint(self, refuse):
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")
+        assert "exclude each other" in refuse("--resume_iter=999", "--overwrite")
 
 
 @pytest.mark.slow

@@ -52,6 +52,20 @@ class Checkpoints:
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
         return step
 
+    def path_of(self, step: int) -> str:
+        """Return the path prefix of a checkpoint.
+
+        Raises:
+            ValueError: If there is none of that step.
+        """
+        steps = self.steps
+        if step not in steps:
+            have = ", ".join(map(str, steps)) or "none"
+            raise ValueError(
+                f"There is no checkpoint of step {step} in {self.folder}; have {have}."
+            )
+        return self._manager.checkpoints[steps.index(step)]
+
     def restore(self, step: int | None = None) -> int:
         """Restore a checkpoint into the model.
 
@@ -69,12 +83,7 @@ class Checkpoints:
         if step is None and not steps:
             return 0
         step = steps[-1] if step is None else step
-        if step not in steps:
-            have = ", ".join(map(str, steps)) or "none"
-            raise ValueError(
-                f"There is no checkpoint of step {step} in {self.folder}; have {have}."
-            )
-        path = self._manager.checkpoints[steps.index(step)]
+        path = self.path_of(step)
         try:
             self._compare(path)
             self._checkpoint.restore(path).assert_consumed()

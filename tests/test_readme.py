@@ -1,0 +1,86 @@
+"""Every snippet and every command of the README, run as a reader would run it."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+FEW_STEPS = [
+    "--steps=3", "--batch_size=4", "--num_steps=2", "--num_samples=10", "--final_steps=2",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code", blocks("python"), ids=lambda code: code.strip().split("\n")[-1][:30]
+)
+def test_python_snippets(code, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
+def test_launcher_commands(line, tmp_path):
+    """As they stand, with a few small steps and a logdir of the test's own."""
+    words = shlex.split(line)
+    words[:2] = [sys.executable, str(PROJECT / words[1])]
+    if "--data_dir=path/to/celeba" in words:
+        folder = PROJECT.parent / "shared" / "data" / "img_align_celeba"
+        if not folder.is_dir():
+            pytest.skip("no folder of CelebA images beside this checkout")
+        words[words.index("--data_dir=path/to/celeba")] = f"--data_dir={folder}"
+    result = subprocess.run(
+        [*words, f"--logdir={tmp_path}", *FEW_STEPS], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_make_train(tmp_path):
+    if shutil.which("make") is None or not (PROJECT / ".venv" / ".ready").exists():
+        pytest.skip("make, or the environment that it sets up, is not here")
+    assert "make train" in COMMANDS
+    arguments = " ".join([f"--logdir={tmp_path}", *FEW_STEPS])
+    result = subprocess.run(
+        ["make", "train", f"ARGS={arguments}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "digits" / "samples" / "final.png").exists()
+
+
+def test_make_test_runs_lint_and_the_suite():
+    """What `make test` does, without doing it again inside itself."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not here")
+    assert "make test" in COMMANDS
+    plan = subprocess.run(
+        ["make", "--dry-run", "test"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "ruff check" in plan and "ruff format --check" in plan and "-m pytest" in plan
+
+
+def test_pictures_and_names_of_the_readme_exist():
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (PROJECT / picture).is_file(), picture
