@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -186,16 +185,11 @@ class TestBadInput:
 
     def test_places_that_cannot_be_written(self, refuse, tmp_path):
         (tmp_path / "file").write_text("in the way")
-        assert "Cannot create" in refuse(f"--logdir={tmp_path / 'file'}")
+        assert "Cannot write to" in refuse(f"--logdir={tmp_path / 'file'}")
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.tex").write_text("mine")
         assert "holds no run" in refuse()
         assert "holds no run" in refuse("--overwrite")
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-    def test_a_read_only_logdir(self, refuse, tmp_path):
-        tmp_path.chmod(0o500)
-        assert "Cannot create" in refuse()
 
     def test_a_missing_checkpoint(self, refuse):
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")

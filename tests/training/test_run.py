@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import keras
 import numpy as np
@@ -260,8 +261,27 @@ class TestRunFolder:
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="is a file"):
             training.RunFolder(tmp_path / "file").prepare({}, ())
-        with pytest.raises(OSError, match="Cannot create"):
+        with pytest.raises(OSError, match="Cannot write to"):
             training.RunFolder(tmp_path / "file" / "a").prepare({}, ())
+
+    @pytest.mark.parametrize("existing", [False, True])
+    def test_a_read_only_place(self, tmp_path, existing):
+        folder = training.RunFolder(tmp_path / "a")
+        if existing:
+            folder.prepare({}, ())
+            folder.path.chmod(0o500)
+        tmp_path.chmod(0o500)
+        # Permissions do not bind root: be nobody for the moment.
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(OSError, match=r"Cannot write to .*: Permission denied"):
+                folder.prepare({}, ())
+        finally:
+            if user == 0:
+                os.seteuid(0)
+            tmp_path.chmod(0o700)
 
     def test_damaged_options_are_named(self, tmp_path):
         folder = training.RunFolder(tmp_path)

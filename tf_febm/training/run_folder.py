@@ -1,8 +1,8 @@
 """The folder of one run: its layout, its options, and when it may be used again."""
 
 import json
-import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from tf_febm.training.files import write_json
@@ -50,28 +50,33 @@ class RunFolder:
             ValueError: If a run with other options is there.
             OSError: If the folder holds something else, or cannot be written.
         """
+        try:
+            self._make_way(flags, fixed, overwrite)
+            self.samples.mkdir(parents=True, exist_ok=True)
+            # Permissions, read-only mounts and full disks: trying tells.
+            with tempfile.TemporaryFile(dir=self.path) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(f"Cannot write to {self.path}: {error.strerror}.") from None
+
+    def _make_way(self, flags, fixed, overwrite) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise OSError(f"{self.path} is a file; choose another --logdir or --exp.")
-        if self.path.is_dir() and any(self.path.iterdir()):
-            earlier = self._earlier_flags()
-            if overwrite:
-                self.clear()
-            else:
-                changed = {k for k in fixed if earlier.get(k) != flags.get(k)}
-                if changed:
-                    listed = ", ".join(
-                        f"{k}={earlier.get(k)!r} (now {flags.get(k)!r})" for k in sorted(changed)
-                    )
-                    raise ValueError(
-                        f"{self.path} holds a run with {listed}. Choose another --exp, or "
-                        "--overwrite to start anew."
-                    )
-        try:
-            self.samples.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"Cannot create {self.path}: {error.strerror}.") from None
-        if not os.access(self.path, os.W_OK):
-            raise OSError(f"{self.path} is not writable.")
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        earlier = self._earlier_flags()
+        if overwrite:
+            self.clear()
+            return
+        changed = sorted(k for k in fixed if earlier.get(k) != flags.get(k))
+        if changed:
+            listed = ", ".join(f"{k}={earlier.get(k)!r} (now {flags.get(k)!r})" for k in changed)
+            raise ValueError(
+                f"{self.path} holds a run with {listed}. Choose another --exp, or --overwrite to "
+                "start anew."
+            )
 
     def _earlier_flags(self) -> dict:
         try:
