@@ -32,9 +32,10 @@ def make_probe(options: dict, held_out):
 
 
 def make_measure(train_data, held_out):
-    """Return samples -> quality figures where the data has a feature network, else None."""
-    if train_data.name not in ("digits", "mnist", "fashion_mnist"):
-        return None
+    """Return the function from samples to quality figures, or to the reason why there are none."""
+
+    def skip(samples):
+        return {"skipped": f"there is no feature network for {train_data.name}"}
 
     def measure(samples):
         classifier = evaluation.train_classifier(
@@ -43,7 +44,7 @@ def make_measure(train_data, held_out):
         quality = evaluation.sample_quality(samples, train_data, held_out, classifier)
         return quality.as_dict()
 
-    return measure
+    return measure if train_data.name in ("digits", "mnist", "fashion_mnist") else skip
 
 
 def build_model(options: dict, train_data):

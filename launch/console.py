@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 
 from absl import logging
@@ -56,6 +57,7 @@ def guarded(function: Callable[[], int], *, debug: bool) -> int:
         function: Returns the exit code.
         debug: Whether to let errors through with their traceback.
     """
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     try:
         return function()
     except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
