@@ -255,11 +255,12 @@ class EnergyModel(Chains, keras.Model):
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote."""
         self.seed_generator.state.assign(store["random_state"][()])
-        if self.buffer is not None and "buffer_written" in store:
+        stored = set(store.keys())
+        if self.buffer is not None and "buffer_written" in stored:
             keys = ("samples", "written", "labels")
-            state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in store}
+            state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in stored}
             self.buffer.load_state(state)
-        if self.average is not None and "average_updates" in store:
+        if self.average is not None and "average_updates" in stored:
             self.average.updates.assign(store["average_updates"][()])
             for i, average in enumerate(self.average.averages):
                 average.assign(store[f"average_{i}"][()])
