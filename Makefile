@@ -5,10 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test lint format requirements clean
+.PHONY: train test divergences lint format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
+
+# Every divergence, 300 steps each; a run that meets a number that is not finite fails.
+divergences: $(READY)
+	@for name in kl reverse_kl js squared_hellinger pearson_chi2 neyman_chi2 \
+			alpha:-1 alpha:-0.5 alpha:0.5 alpha:0.9; do \
+		echo "== $$name"; \
+		$(BIN)/python launch/train.py --divergence=$$name --steps=300 --exp=divergence_$$name \
+			--overwrite $(ARGS) || exit 1; \
+	done
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)
