@@ -205,7 +205,9 @@ def test_spellings(spelling, name):
     assert divergences.get(spelling).name == name
 
 
-@pytest.mark.parametrize("bad", ["tv", "", "alpha:", "alpha:nan", "alpha:inf", "alpha:x"])
+@pytest.mark.parametrize(
+    "bad", ["tv", "", "alpha:", "alpha:nan", "alpha:inf", "alpha:x", "alpha:1e-40", "alpha:1e39"]
+)
 def test_unknown_names_are_named(bad):
     with pytest.raises(ValueError) as caught:
         divergences.get(bad)
@@ -338,6 +340,19 @@ class TestFromGenerator:
 
 
 class TestRegister:
+    def test_alpha_keeps_all_digits_in_its_name(self):
+        for order in (1.2345678901, 0.1, 2.0, -0.5):
+            divergence = divergences.get(f"alpha:{order!r}")
+            assert float(divergence.name.removeprefix("alpha:")) == order
+            assert divergence.is_known and divergence.clipped(5.0).is_known
+
+    def test_a_namesake_is_not_known(self):
+        made = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="js")
+        assert divergences.get("js").is_known
+        assert not made.is_known
+        with pytest.raises(TypeError, match="needs a name"):
+            divergences.from_generator(lambda u: (u - 1) ** 2, name=None)
+
     def test_registered_names_are_found(self, monkeypatch):
         monkeypatch.setattr(divergences, "_REGISTRY", dict(divergences._REGISTRY))
         monkeypatch.setattr(divergences, "_ALIASES", dict(divergences._ALIASES))

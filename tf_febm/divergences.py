@@ -10,6 +10,7 @@ and first derivatives are exact to 1e-5 relative in float32, also where they van
 value exceeds the dtype's range the result is ±inf, never NaN.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -36,6 +37,7 @@ class Divergence:
         with_exponential: (r, exp) -> (f'(eʳ), f*(f'(eʳ))) in the textbook form with every
             exponential taken by `exp`; the source of `clipped`.
         log_ratio_clip: The limit that `clipped` put on the exponents, or None.
+        unclipped: The divergence that `clipped` was called on, or None.
     """
 
     def __init__(
@@ -47,8 +49,12 @@ class Divergence:
         conjugate: Elementwise,
         with_exponential: Callable[[tf.Tensor, Elementwise], tuple[tf.Tensor, tf.Tensor]],
         log_ratio_clip: float | None = None,
+        unclipped: "Divergence | None" = None,
     ):
+        if not isinstance(name, str) or not name.strip():
+            raise TypeError(f"A divergence needs a name; received {name!r}.")
         self.name = name
+        self._unclipped = self if unclipped is None else unclipped
         self.log_ratio_clip = log_ratio_clip
         self._generator = generator
         self._derivative = derivative
@@ -109,7 +115,16 @@ class Divergence:
             conjugate=lambda r: self._with_exponential(r, exp)[1],
             with_exponential=self._with_exponential,
             log_ratio_clip=limit,
+            unclipped=self._unclipped,
         )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `get` finds this very divergence under its name, as saving a model requires."""
+        try:
+            return get(self.name) is self._unclipped
+        except ValueError:
+            return False
 
     def __repr__(self):
         clip = "" if self.log_ratio_clip is None else f", log_ratio_clip={self.log_ratio_clip}"
@@ -132,6 +147,7 @@ def _centred_softplus(x: tf.Tensor) -> tf.Tensor:
     return tf.where(x > 1.0, tf.math.softplus(x) - LOG_2, small)
 
 
+@functools.cache
 def _alpha(order: float) -> Divergence:
     """Return f(u) = (u^α − 1 − α(u − 1)) / (α(α − 1)) for α other than 0 and 1."""
     a, b = order, order - 1.0
@@ -144,7 +160,7 @@ def _alpha(order: float) -> Divergence:
         return tf.where(r > 1.0, factored, plain) / (a * b)
 
     return Divergence(
-        f"alpha:{order:g}",
+        "alpha:" + repr(order).removesuffix(".0"),
         generator=generator,
         derivative=lambda r: tf.math.expm1(b * r) / b,
         conjugate=lambda r: tf.math.expm1(a * r) / a,
@@ -222,10 +238,15 @@ def _from_name(identifier: str) -> Divergence:
             order = float(spelling.removeprefix("alpha:"))
         except ValueError:
             order = math.nan
-        if not math.isfinite(order):
-            raise ValueError(f"alpha:<number> needs a finite number; received {identifier!r}.")
         limits = {0.0: "reverse_kl", 1.0: "kl"}
-        return _REGISTRY[limits[order]] if order in limits else _alpha(order)
+        if order in limits:
+            return _REGISTRY[limits[order]]
+        if not abs(order) <= 1e3 or min(abs(order), abs(order - 1.0)) < 1e-9:
+            raise ValueError(
+                "alpha:<number> needs a number from -1000 to 1000 that is 0, 1 or at least 1e-9 "
+                f"away from them; received {identifier!r}."
+            )
+        return _alpha(order)
     name = _ALIASES.get(_canonical(identifier))
     if name is None:
         raise ValueError(

@@ -45,7 +45,7 @@ def energy_surrogate(
     The last two terms, a covariance, are there because q = e^(−E)/Z moves with θ. Only the gradient
     means anything, and only for the energy's parameters; the value is not the bound's. The samples
     are constants, and must follow q for the estimate to be right: a finite Langevin chain makes
-    that an approximation.
+    that an approximation. Where a conjugate overflows, the result is no number.
 
     Args:
         divergence: A `Divergence` or its name.

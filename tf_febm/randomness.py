@@ -1,10 +1,12 @@
 """Stateless random numbers: a seed is an argument, and equal seeds give equal numbers."""
 
+import numbers
+
 import tensorflow as tf
 
 __all__ = ["as_seed", "normal", "split", "uniform"]
 
-# Named, so that eager, compiled and other devices draw the same numbers.
+# Named, so that eager and compiled calls, on any device, draw the same numbers. XLA draws others.
 _ALGORITHM = "philox"
 
 
@@ -17,9 +19,9 @@ def as_seed(seed) -> tf.Tensor:
     Raises:
         ValueError: If it is anything else.
     """
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        # All 62 low bits count.
-        seed = ((seed >> 31) & 0x7FFFFFFF, seed & 0x7FFFFFFF)
+    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+        # 62 bits count.
+        seed = ((int(seed) >> 31) & 0x7FFFFFFF, int(seed) & 0x7FFFFFFF)
     message = f"A seed is an int or a pair of ints; received {seed!r}."
     try:
         tensor = tf.convert_to_tensor(seed)

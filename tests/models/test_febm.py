@@ -269,6 +269,32 @@ class TestSurface:
         assert {"bound", "val_bound", "val_energy_gap"} <= set(seen[-1])
         assert "val_bound" in (tmp_path / "log.csv").read_text()
 
+    def test_a_new_sampler_takes_effect(self, make, images):
+        model, other = make(), make(sampler=tf_febm.samplers.Langevin(num_steps=9))
+        model.fit(images[:16], batch_size=16, verbose=0)
+        other.set_weights(model.get_weights())
+        before = model.sample(3, seed=1)
+        model.sampler = other.sampler
+        np.testing.assert_array_equal(model.sample(3, seed=1), other.sample(3, seed=1))
+        assert np.abs(model.sample(3, seed=1) - before).max() > 0
+
+    @pytest.mark.parametrize("method", ["evaluate", "train_on_batch", "predict"])
+    def test_unbuilt_networks_need_no_fit_first(self, make, images, method):
+        networks = [
+            keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]) for _ in range(2)
+        ]
+        result = getattr(make(networks=networks), method)(images[:16])
+        assert np.isfinite(result).all()
+
+    def test_gradient_accumulation(self, make, images):
+        model = make(compile=False)
+        model.compile(
+            keras.optimizers.Adam(gradient_accumulation_steps=2),
+            keras.optimizers.Adam(gradient_accumulation_steps=2),
+        )
+        history = model.fit(images, batch_size=16, epochs=2, verbose=0).history
+        assert np.isfinite(history["bound"]).all()
+
     def test_without_a_buffer_chains_start_afresh(self, make, images):
         model = make(buffer=None)
         history = model.fit(images, batch_size=16, verbose=0).history
@@ -322,6 +348,10 @@ class TestConditional:
             model.energy(images[:2], [0.0, 1.0])
         with pytest.raises(ValueError, match="labels outside 0 to 2"):
             model.fit(images, labels + 1, batch_size=16, verbose=0)
+        with pytest.raises(ValueError, match="vector"):
+            model.energy(images[:2], 1)
+        with pytest.raises(ValueError, match="no distribution"):
+            model.fit(images, np.full((64, 3), 0.7, np.float32), batch_size=16, verbose=0)
         with pytest.raises(ValueError, match="takes none"):
             make().energy(images[:2], [0, 1])
         with pytest.raises(ValueError, match="takes none"):
@@ -334,10 +364,15 @@ class TestBadInput:
     def test_values(self, make, images):
         broken = images.copy()
         broken[40, 0, 0, 0] = np.nan
-        with pytest.raises(ValueError, match="bad batch: NaN or Inf in x"):
+        with pytest.raises(ValueError, match="Stopped at a bad batch: NaN or Inf in x"):
             make().fit(broken, batch_size=16, verbose=0)
         with pytest.raises(ValueError, match=r"x outside the bounds \[0, 1\]"):
             make().fit(images * 255, batch_size=16, verbose=0)
+
+    @pytest.mark.parametrize("method", ["evaluate", "train_on_batch"])
+    def test_bad_batches_elsewhere(self, make, images, method):
+        with pytest.raises(ValueError, match="bad batch: NaN or Inf in x"):
+            getattr(make(), method)(np.full_like(images, np.nan))
 
     def test_a_bad_batch_leaves_the_weights_as_they_were(self, make, images):
         model = make()
@@ -374,6 +409,9 @@ class TestBadInput:
     def test_settings(self, make):
         for settings, message in (
             ({"l2_coeff": -1.0}, "l2_coeff"),
+            ({"l2_coeff": float("inf")}, "l2_coeff"),
+            ({"warmup_steps": 2.7}, "warmup_steps"),
+            ({"num_classes": 0}, "num_classes"),
             ({"average_decay": 1.0}, "average_decay"),
             ({"buffer": 10_000}, "buffer must be a ReplayBuffer"),
             ({"sampler": 3}, "sampler must be callable"),

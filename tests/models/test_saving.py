@@ -40,6 +40,22 @@ def test_weights_file_round_trip(make, images, tmp_path):
     np.testing.assert_array_equal(other.energy(images), model.energy(images))
 
 
+def test_an_uncompiled_model_is_saved_too(make, images, tmp_path):
+    model = make(compile=False)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.energy(images), model.energy(images))
+
+
+def test_a_divergence_that_loading_could_not_find_is_refused(make, tmp_path):
+    own = tf_febm.divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="js")
+    with pytest.raises(ValueError, match="register"):
+        make(own).save(tmp_path / "m.keras")
+    model = make("alpha:1.2345678")
+    model.save(tmp_path / "m.keras")
+    assert keras.models.load_model(tmp_path / "m.keras").divergence.name == "alpha:1.2345678"
+
+
 class TestAverage:
     def test_against_numpy(self, make, images):
         model = make(average_decay=0.8)

@@ -141,6 +141,11 @@ def test_no_gradient_reaches_parameters_through_a_chain():
         ({"grad_clip": -0.1}, "grad_clip"),
         ({"grad_clip": 0.1, "grad_clip_norm": 0.1}, "not both"),
         ({"bounds": (1.0, 0.0)}, "low < high"),
+        ({"bounds": (0.0, float("inf"))}, "two finite"),
+        ({"bounds": (0.0, 1.0, 2.0)}, "two finite"),
+        ({"bounds": 5}, "two finite"),
+        ({"num_steps": float("inf")}, "num_steps"),
+        ({"step_size": None}, "step_size"),
     ],
 )
 def test_settings_are_checked(settings, message):

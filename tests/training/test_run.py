@@ -24,13 +24,19 @@ def run(make, image_data, tmp_path):
     def train(name, steps, **settings):
         model = make(average_decay=0.9)
         folder = training.RunFolder(tmp_path / name)
-        folder.prepare({}, ())
+        if not folder.options.exists():
+            folder.prepare({}, ())
+            folder.write_options({}, {})
+        checkpoints = training.Checkpoints(folder.checkpoints, model)
+        checkpoints.restore(settings.pop("resume_step", None))
+        data_seed = settings.pop("data_seed", 3)
         lines = []
         options = {"log_interval": 5, "sample_interval": 5, "save_interval": 5, **settings}
         done = training.train(
             model,
-            lambda step: data.stream(image_data, 8, seed=3, start_step=step),
+            lambda step: data.stream(image_data, 8, seed=data_seed, start_step=step),
             folder,
+            checkpoints,
             total_steps=steps,
             probe=(data.dequantise(image_data.images[:4], seed=0), None),
             report=lines.append,
@@ -102,7 +108,7 @@ def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, stop_at):
     whole, *_ = run("whole", 20)
     run("parts", stop_at)
     parts, folder, done, lines = run("parts", 20)
-    assert done and f"Continuing from step {stop_at} of 20." in lines
+    assert done and not any("5/20" in line.split() for line in lines)
     assert_equal_state(whole, parts)
     with open(folder.metrics, newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
@@ -112,11 +118,25 @@ def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, stop_at):
 def test_an_older_checkpoint_can_be_chosen(run):
     run("a", 10)
     model, folder, _, lines = run("a", 15, resume_step=5)
-    assert "Continuing from step 5 of 15." in lines
+    assert not any(" 5/15 " in line for line in lines)
     whole, *_ = run("whole", 15)
     assert_equal_state(whole, model)
     with open(folder.metrics, newline="") as file:
         assert [int(row["step"]) for row in csv.DictReader(file)] == [5, 10, 15]
+
+
+def test_an_abandoned_branch_is_replaced(run, tmp_path):
+    """Resumed from 5 with other data, the run's own step 10 takes the place of the old one."""
+    run("a", 15)
+    before = (tmp_path / "a" / "checkpoints" / "step-10.data-00000-of-00001").read_bytes()
+    model, folder, *_ = run("a", 10, resume_step=5, data_seed=4)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [5, 10]
+    assert (folder.checkpoints / "step-10.data-00000-of-00001").read_bytes() != before
+    state = everything(model)
+    checkpoints.restore()
+    for name, value in everything(model).items():
+        np.testing.assert_array_equal(value, state[name])
 
 
 def test_a_finished_run_is_left_alone(run):
@@ -152,11 +172,13 @@ def test_divergence_is_reported_and_never_saved(run, make, image_data, tmp_path)
             model.variational_network.layers[-1].bias.assign([np.nan])
         return data.stream(image_data, 8, start_step=step)
 
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
     with pytest.raises(training.DivergedError, match="before step 5: bound.* not finite"):
         training.train(
             model,
             poisoned,
             folder,
+            checkpoints,
             total_steps=10,
             log_interval=5,
             sample_interval=5,
@@ -207,6 +229,19 @@ class TestCheckpoints:
         with pytest.raises(OSError, match="step-4 cannot be read"):
             saved[1].restore()
 
+    def test_weights_that_are_not_finite_are_never_saved(self, make, images, tmp_path):
+        model = make()
+        model.fit(images, batch_size=16, verbose=0)
+        model.energy_network.layers[-1].bias.assign([np.inf])
+        with pytest.raises(training.DivergedError, match="step 4: .*bias"):
+            training.Checkpoints(tmp_path, model).save()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_its_index_a_checkpoint_does_not_count(self, saved, tmp_path):
+        (tmp_path / "step-4.index").unlink()
+        assert saved[1].steps == []
+        assert saved[1].restore() == 0
+
     def test_an_unwritable_place_is_named(self, make, images, tmp_path):
         (tmp_path / "file").write_text("in the way")
         model = make()
@@ -246,9 +281,12 @@ class TestRunFolder:
         folder.prepare({}, ())
         folder.write_options({"divergence": "js"}, {})
         (folder.path / "notes.txt").write_text("mine")
+        (folder.samples / "photo.txt").write_text("mine")
+        (folder.samples / "step_0000005.png").write_text("old")
         folder.metrics.write_text("step")
         folder.prepare({"divergence": "kl"}, ("divergence",), overwrite=True)
         assert {p.name for p in folder.path.iterdir()} == {"notes.txt", "samples"}
+        assert [p.name for p in folder.samples.iterdir()] == ["photo.txt"]
 
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_a_folder_that_is_no_run_is_left_alone(self, tmp_path, overwrite):
@@ -256,6 +294,14 @@ class TestRunFolder:
         with pytest.raises(OSError, match="holds no run"):
             training.RunFolder(tmp_path).prepare({}, (), overwrite=overwrite)
         assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_folder_of_the_users_that_only_looks_like_a_run(self, tmp_path, overwrite):
+        (tmp_path / "samples").mkdir()
+        (tmp_path / "samples" / "final.png").write_text("mine")
+        with pytest.raises(OSError, match="holds no run"):
+            training.RunFolder(tmp_path).prepare({}, (), overwrite=overwrite)
+        assert (tmp_path / "samples" / "final.png").read_text() == "mine"
 
     def test_places_that_cannot_be(self, tmp_path):
         (tmp_path / "file").write_text("")
@@ -283,11 +329,21 @@ class TestRunFolder:
                 os.seteuid(0)
             tmp_path.chmod(0o700)
 
-    def test_damaged_options_are_named(self, tmp_path):
+    @pytest.mark.parametrize("text", ['{"fla', '{"flags": null}', '{"flags": []}', "7", ""])
+    def test_damaged_options_are_named(self, tmp_path, text):
         folder = training.RunFolder(tmp_path)
-        folder.options.write_text('{"fla')
+        folder.options.write_text(text)
         with pytest.raises(OSError, match="options.json is damaged"):
             folder.prepare({}, ())
+
+
+@pytest.mark.parametrize("damage", ["", "step,sec", "step,seconds,bound\n5,1.0\n10,2.0,0.1\n"])
+def test_a_damaged_metrics_table_loses_only_its_damaged_rows(run, damage):
+    _, folder, *_ = run("a", 10)
+    folder.metrics.write_text(damage)
+    model, *_ = run("a", 15)
+    summary = training.finish(model, folder, num_samples=2, num_steps=1, seed=0)
+    assert summary["steps"] == 15 and "bound" in summary["metrics"]
 
 
 def test_files_are_whole_or_absent(tmp_path):

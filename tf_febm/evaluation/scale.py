@@ -15,7 +15,7 @@ def to_unit_interval(images, name="images"):
 
     8-bit values map to the centre of their interval, (v + 0.5) / 256, which is the mean of the
     dequantised pixel (v + u) / 256; v / 255 would stretch the contrast by 256/255 and shift black
-    by half a step against what the model was trained on. (`tf_febm.data.to_unit_interval` draws u
+    by half a step against what the model was trained on. (`tf_febm.data.dequantise` draws u
     instead, for training; here equal images must give equal figures.)
 
     Floats are taken to be on that scale already and are returned as they are.

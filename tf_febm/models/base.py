@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from tf_febm import energies
+from tf_febm import arguments, energies
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
@@ -44,19 +44,17 @@ class EnergyModel(Chains, keras.Model):
         super().__init__(name=name)
         self.energy_network = check_network("energy", energy)
         self.sampler = Langevin() if sampler is None else sampler
-        if not callable(self.sampler):
-            raise TypeError(
-                f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
-            )
         if buffer is not None and not isinstance(buffer, ReplayBuffer):
             raise TypeError(f"buffer must be a ReplayBuffer or None; received {buffer!r}.")
         self.buffer = buffer
-        self.num_classes = num_classes if num_classes is not None else classes_of(energy)
+        self.num_classes = classes_of(energy)
+        if num_classes is not None:
+            self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.average_decay = None if average_decay is None else check_decay(average_decay)
         self.average = None
         self.sample_shape = None
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -64,6 +62,22 @@ class EnergyModel(Chains, keras.Model):
     def networks(self) -> tuple:
         """The networks that this model trains, the energy first."""
         return (self.energy_network,)
+
+    @property
+    def sampler(self):
+        """The sampler; a new one may be assigned."""
+        return self._sampler
+
+    @sampler.setter
+    def sampler(self, sampler) -> None:
+        if not callable(sampler):
+            raise TypeError(
+                f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
+            )
+        self._sampler = sampler
+        # Whatever was compiled holds the sampler that was there before.
+        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
+        self.train_function = self.test_function = None
 
     @property
     def conditional(self) -> bool:
@@ -126,13 +140,18 @@ class EnergyModel(Chains, keras.Model):
         if isinstance(x, tf.data.Dataset):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
-        try:
+        with inputs.assertions_in_one_line():
             return super().fit(x, *args, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            message = inputs.framed_message(error)
-            if message is None:
-                raise
-            raise ValueError(f"Training stopped at a bad batch: {message}.") from None
+
+    def evaluate(self, *args, **kwargs):
+        """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`."""
+        with inputs.assertions_in_one_line():
+            return super().evaluate(*args, **kwargs)
+
+    def train_on_batch(self, *args, **kwargs):
+        """Take one step; everything as in `keras.Model.train_on_batch`."""
+        with inputs.assertions_in_one_line():
+            return super().train_on_batch(*args, **kwargs)
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -274,6 +293,7 @@ class EnergyModel(Chains, keras.Model):
             "buffer": None if self.buffer is None else serialise(self.buffer),
             "num_classes": self.num_classes,
             "average_decay": self.average_decay,
+            "seed": self.seed,
             "name": self.name,
         }
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import divergences, objectives, optimizers
+from tf_febm import arguments, divergences, objectives, optimizers
 from tf_febm.models import inputs
 from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
@@ -96,11 +96,9 @@ class FEBM(EnergyModel):
                 f"{classes_of(energy)} and {classes_of(variational)} classes."
             )
         self.divergence = divergences.get(divergence, log_ratio_clip)
-        self.l2_coeff = float(l2_coeff)
-        if not self.l2_coeff >= 0.0:
-            raise ValueError(f"l2_coeff must be ≥ 0; received {l2_coeff}.")
+        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
         self.leave_one_out = bool(leave_one_out)
-        self.warmup_steps = int(warmup_steps)
+        self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
         self.variational_optimizer = None
         self._trackers = [keras.metrics.Mean(name=metric) for metric in _METRICS]
         self._build_if_known()
@@ -119,10 +117,12 @@ class FEBM(EnergyModel):
             optimizer: For the energy; the paper's, `optimizers.default()`, if None.
             variational_optimizer: For the variational function; likewise.
             jit_compile: Whether XLA compiles the step. Off unless asked for: on CPUs it is several
-                times slower for convolutions.
+                times slower for convolutions, and XLA drops the assertions about bad batches.
             **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
         """
         optimizer = optimizers.default() if optimizer is None else optimizer
+        # Two losses, two optimizers: Keras would scale only the first for float16.
+        kwargs.setdefault("auto_scale_loss", False)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         if variational_optimizer is None:
             variational_optimizer = optimizers.default()
@@ -232,6 +232,8 @@ class FEBM(EnergyModel):
 
     def _checked_batch(self, data) -> Batch:
         x, labels = inputs.split_labels(data, self.conditional)
+        if not self.built:
+            self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
         return Batch(inputs.assert_valid_values(x, self.bounds, labels, self.num_classes), labels)
 
@@ -243,7 +245,8 @@ class FEBM(EnergyModel):
         """Return 0 during the warm-up and 1 after it."""
         if self.l2_coeff == 0.0 or self.warmup_steps == 0:
             return 1.0
-        return tf.cast(self.optimizer.iterations.value >= self.warmup_steps, tf.float32)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        return tf.cast(step >= self.warmup_steps, tf.float32)
 
     def _describe(self, energy_data, energy_model, log_ratio_data, log_ratio_model) -> dict:
         ratios = tf.concat([log_ratio_data, log_ratio_model], axis=0)
@@ -266,7 +269,15 @@ class FEBM(EnergyModel):
         return {t.name: t.result() for t in self._trackers if t.name in values}
 
     def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
+        """Return the constructor's arguments, serialised.
+
+        Raises:
+            ValueError: If the divergence is not registered, so that loading could not find it.
+        """
+        if not self.divergence.is_known:
+            raise ValueError(
+                f"{self.divergence!r} cannot be saved by name: call divergences.register first."
+            )
         return {
             **super().get_config(),
             "variational": keras.saving.serialize_keras_object(self.variational_network),
@@ -277,8 +288,10 @@ class FEBM(EnergyModel):
             "warmup_steps": self.warmup_steps,
         }
 
-    def get_compile_config(self) -> dict:
+    def get_compile_config(self) -> dict | None:
         """Return both optimizers, serialised, so that a loaded model trains on."""
+        if self.variational_optimizer is None:
+            return None
         serialise = keras.saving.serialize_keras_object
         return {
             "optimizer": serialise(self.optimizer),

@@ -1,5 +1,6 @@
 """What may enter a model: shapes, dtypes, bounds and labels, each with one clear message."""
 
+import contextlib
 import re
 
 import keras
@@ -8,16 +9,22 @@ import tensorflow as tf
 
 __all__ = ["assert_valid_values", "check_samples", "one_hot", "sample_shape_of", "split_labels"]
 
-# Frames the message of an assertion inside a compiled step, so that `fit` can show it without the
+# Frames the message of an assertion inside a compiled step, so that it can be shown without the
 # graph's trace.
 _FRAME = "tf_febm:{};"
 _FRAMED = re.compile(r"tf_febm:([^;]*);")
 
 
-def framed_message(error: Exception) -> str | None:
-    """Return the message of one of our assertions from TensorFlow's error, or None."""
-    found = _FRAMED.search(str(error))
-    return found and found.group(1)
+@contextlib.contextmanager
+def assertions_in_one_line():
+    """Turn TensorFlow's error about one of our assertions into a ValueError with its message."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = _FRAMED.search(str(error))
+        if found is None:
+            raise
+        raise ValueError(f"Stopped at a bad batch: {found.group(1)}.") from None
 
 
 def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
@@ -61,6 +68,8 @@ def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
         ValueError: On any other shape or, where values are at hand, on labels out of range.
     """
     labels = tf.convert_to_tensor(labels)
+    if labels.shape.rank == 0:
+        raise ValueError(f"labels must be a vector, one per example; received {labels.numpy()}.")
     if count is not None and not tf.TensorShape([count]).is_compatible_with(labels.shape[:1]):
         raise ValueError(f"Expected {count} labels, one per example; received {labels.shape[0]}.")
     if labels.shape.rank == 2 and labels.shape[1] == num_classes:
@@ -99,6 +108,9 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
     if labels is not None and labels.dtype.is_integer:
         inside = (labels >= 0) & (labels < num_classes)
         checks.append(check(inside, f"labels outside 0 to {num_classes - 1}"))
+    elif labels is not None:
+        rows = (labels >= 0) & (tf.abs(tf.reduce_sum(labels, axis=1, keepdims=True) - 1) < 1e-3)
+        checks.append(check(rows, "rows of labels that are no distribution over the classes"))
     # Run eagerly, an assertion has raised already and is None.
     with tf.control_dependencies([operation for operation in checks if operation is not None]):
         return tf.identity(x)

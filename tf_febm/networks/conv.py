@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_febm.networks import arguments
+from tf_febm import arguments
 
 __all__ = ["conv"]
 
@@ -35,8 +35,8 @@ def conv(
         A model from [n, height, width, channels] to [n, 1].
     """
     image_shape = arguments.shape("image_shape", image_shape, 3)
-    filters = arguments.positive_integer("num_filters", num_filters)
-    dense_units = arguments.positive_integer("dense_units", dense_units)
+    filters = arguments.whole_number("num_filters", num_filters, 1)
+    dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
     images = keras.Input(image_shape, name="x")
     x = layers.Conv2D(filters, 3, padding="same", activation=activation)(images)
@@ -49,7 +49,7 @@ def conv(
     energy = layers.Dense(1)(features)
     if num_classes is None:
         return keras.Model(images, energy, name=name)
-    label = keras.Input((arguments.positive_integer("num_classes", num_classes),), name="label")
+    label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
     by_label = layers.Dense(dense_units, use_bias=False)(label)
     energy = layers.Add()([energy, layers.Dot(axes=1)([features, by_label])])
     return keras.Model((images, label), energy, name=name)

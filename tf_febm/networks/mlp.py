@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tf_febm.networks import arguments
+from tf_febm import arguments
 
 __all__ = ["mlp"]
 
@@ -32,16 +32,15 @@ def mlp(
     Returns:
         A model from [n, *input_shape] to [n, 1].
     """
-    rank = 1 if isinstance(input_shape, int) else len(input_shape)
-    input_shape = arguments.shape("input_shape", input_shape, rank)
+    input_shape = arguments.shape("input_shape", input_shape)
+    hidden_units = arguments.shape("hidden_units", hidden_units)
     inputs = x = keras.Input(input_shape, name="x")
-    if rank > 1:
+    if len(input_shape) > 1:
         x = keras.layers.Reshape((math.prod(input_shape),))(x)
     if num_classes is not None:
-        label = keras.Input((arguments.positive_integer("num_classes", num_classes),), name="label")
+        label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
         inputs = (inputs, label)
         x = keras.layers.Concatenate()([x, label])
     for units in hidden_units:
-        units = arguments.positive_integer("hidden_units", units)
         x = keras.layers.Dense(units, activation=activation)(x)
     return keras.Model(inputs, keras.layers.Dense(1)(x), name=name)

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from tf_febm.networks import arguments
+from tf_febm import arguments
 
 __all__ = ["QuadraticEnergy", "quadratic"]
 
@@ -24,9 +24,8 @@ class QuadraticEnergy(keras.layers.Layer):
 
     def __init__(self, mean: float = 0.0, scale: float = 1.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0.0 < scale < math.inf:
-            raise ValueError(f"scale must be a positive finite number; received {scale}.")
-        self.initial_mean, self.initial_scale = float(mean), float(scale)
+        self.initial_mean = arguments.number("mean", mean, minimum=-math.inf)
+        self.initial_scale = arguments.number("scale", scale, above=True)
 
     def build(self, input_shape):
         """Create μ and log σ for inputs [n, d]."""

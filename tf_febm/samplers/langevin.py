@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tf_febm import energies, randomness
+from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 
 __all__ = ["Langevin"]
@@ -53,25 +53,19 @@ class Langevin:
         grad_clip_norm: float | None = None,
         noise_first: bool = True,
     ):
-        self.step_size = _positive("step_size", step_size)
-        self.noise_scale = float(noise_scale)
-        if not 0.0 <= self.noise_scale < math.inf:
-            raise ValueError(f"noise_scale must be a number ≥ 0; received {noise_scale}.")
-        if isinstance(num_steps, bool) or int(num_steps) != num_steps or num_steps < 0:
-            raise ValueError(f"num_steps must be a whole number ≥ 0; received {num_steps}.")
-        self.num_steps = int(num_steps)
-        self.grad_clip = None if grad_clip is None else _positive("grad_clip", grad_clip)
-        self.grad_clip_norm = (
-            None if grad_clip_norm is None else _positive("grad_clip_norm", grad_clip_norm)
-        )
-        if self.grad_clip is not None and self.grad_clip_norm is not None:
+        self.step_size = arguments.number("step_size", step_size, above=True)
+        self.noise_scale = arguments.number("noise_scale", noise_scale)
+        self.num_steps = arguments.whole_number("num_steps", num_steps)
+        if grad_clip is not None and grad_clip_norm is not None:
             raise ValueError(
                 f"Give grad_clip or grad_clip_norm, not both; received {grad_clip} and "
                 f"{grad_clip_norm}."
             )
-        self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"bounds must be (low, high) with low < high; received {bounds}.")
+        self.grad_clip, self.grad_clip_norm = (
+            None if bound is None else arguments.number(name, bound, above=True)
+            for name, bound in (("grad_clip", grad_clip), ("grad_clip_norm", grad_clip_norm))
+        )
+        self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
         self.noise_first = bool(noise_first)
 
     @classmethod
@@ -83,7 +77,7 @@ class Langevin:
             num_steps: Steps per call.
             **kwargs: Further settings of the constructor, such as bounds.
         """
-        epsilon = _positive("epsilon", epsilon)
+        epsilon = arguments.number("epsilon", epsilon, above=True)
         settings = {"grad_clip": None, "bounds": None, "noise_first": False, **kwargs}
         return cls(epsilon / 2.0, math.sqrt(epsilon), num_steps, **settings)
 
@@ -137,7 +131,8 @@ class Langevin:
         """Run chains of the shape of `initial_state`.
 
         Works eagerly and inside a `tf.function`, where it becomes one compiled loop; wrap it in
-        one when a chain is long. Equal seeds give equal chains.
+        one when a chain is long. Equal seeds give equal chains, eagerly and compiled; under XLA
+        (jit_compile) TensorFlow draws other numbers.
 
         Args:
             energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
@@ -164,7 +159,7 @@ class Langevin:
         result: ChainResult = run_chain(
             lambda state, step_seed: self.step(energy_fn, state, step_seed),
             x,
-            self.num_steps if num_steps is None else num_steps,
+            self.num_steps if num_steps is None else arguments.whole_number("num_steps", num_steps),
             seed,
             diagnostics=return_diagnostics,
             trajectory=return_trajectory,
@@ -190,10 +185,3 @@ class Langevin:
 
     def __repr__(self):
         return f"Langevin({', '.join(f'{k}={v}' for k, v in self.get_config().items())})"
-
-
-def _positive(name: str, value) -> float:
-    value = float(value)
-    if not 0.0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive finite number; received {value}.")
-    return value

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 
 __all__ = ["ReplayBuffer"]
 
@@ -33,14 +33,12 @@ class ReplayBuffer(tf.Module):
 
     def __init__(self, capacity: int = 10_000, restart_probability: float = 0.05):
         super().__init__(name="replay_buffer")
-        if isinstance(capacity, bool) or int(capacity) != capacity or capacity < 1:
-            raise ValueError(f"capacity must be a whole number ≥ 1; received {capacity}.")
-        if not 0.0 <= restart_probability <= 1.0:
+        self.capacity = arguments.whole_number("capacity", capacity, 1)
+        self.restart_probability = arguments.number("restart_probability", restart_probability)
+        if self.restart_probability > 1.0:
             raise ValueError(
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
-        self.capacity = int(capacity)
-        self.restart_probability = float(restart_probability)
         self.bounds = None
         self.samples = self.labels = self.written = None
 
@@ -61,16 +59,17 @@ class ReplayBuffer(tf.Module):
             ValueError: If it was built for other samples before.
         """
         shape = [self.capacity, *sample_shape]
+        bounds = None if bounds is None else arguments.interval("bounds", bounds)
+        kind = (tuple(sample_shape), bounds, num_classes is not None)
         if self.built:
-            labelled = self.labels is not None
-            if self.samples.shape != shape or labelled != (num_classes is not None):
+            mine = (tuple(self.samples.shape[1:]), self.bounds, self.labels is not None)
+            if mine != kind:
                 raise ValueError(
-                    f"The buffer holds samples of shape {tuple(self.samples.shape[1:])}"
-                    f"{' with labels' if labelled else ''}; received {tuple(sample_shape)}"
-                    f"{' with labels' if num_classes is not None else ''}."
+                    "The buffer was built for (sample shape, bounds, labelled) "
+                    f"{mine}; received {kind}."
                 )
             return
-        self.bounds = None if bounds is None else tuple(float(bound) for bound in bounds)
+        self.bounds = bounds
         dtype = tf.float32 if bounds is None else tf.uint8
         self.samples = tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")
         if num_classes is not None:
@@ -142,6 +141,9 @@ class ReplayBuffer(tf.Module):
             raise ValueError(
                 f"A batch of {samples.shape[0]} does not fit a buffer of capacity {self.capacity}."
             )
+        # Where the batch size is only known now, the newest that fit are kept.
+        samples = samples[-self.capacity :]
+        labels = None if labels is None else labels[-self.capacity :]
         count = tf.shape(samples, out_type=tf.int64)[0]
         index = (self.written + tf.range(count)) % self.capacity
         self.samples.scatter_nd_update(index[:, None], self._encode(samples))

@@ -1,6 +1,6 @@
 """Long runs: a folder that holds all of a run, checkpoints, and callbacks that fill it."""
 
-from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -8,7 +8,7 @@ from tf_febm.training.recorders import (
     SampleGrids,
     Scalars,
 )
-from tf_febm.training.run import DivergedError, draw_samples, finish, train
+from tf_febm.training.run import draw_samples, finish, train
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_in_epochs
 from tf_febm.training.stop import GracefulStop

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "DivergedError"]
+
+_INDEX = re.compile(r"step-(\d+)\.index")
+
+
+class DivergedError(ArithmeticError):
+    """Training left the finite numbers."""
 
 
 class Checkpoints:
@@ -14,7 +20,7 @@ class Checkpoints:
     A checkpoint holds the networks, both optimizers with their step counts, the averaged weights,
     the replay buffer and the random state: with the data's position, which is the step, training
     goes on exactly where it stopped. The newest are kept; an older one goes only once a newer one
-    is complete.
+    is complete. What is there is read from the folder itself, file by file.
 
     Args:
         folder: Where the checkpoints are; made on the first save.
@@ -24,33 +30,55 @@ class Checkpoints:
 
     def __init__(self, folder, model, max_to_keep: int = 3):
         self.folder = Path(folder)
-        self._model = model
+        self._model, self._max_to_keep = model, max_to_keep
         groups = {name: list(variables) for name, variables in model.state_variables().items()}
         self._checkpoint = tf.train.Checkpoint(**groups)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(self.folder), max_to_keep, checkpoint_name="step"
-        )
+        # The step whose file holds the state of this very run.
+        self._written: int | None = None
 
     @property
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, oldest first."""
-        return [_step_of(path) for path in self._manager.checkpoints]
+        if not self.folder.is_dir():
+            return []
+        # TensorFlow writes the index last: without it a checkpoint is not complete.
+        found = (_INDEX.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match.group(1)) for match in found if match)
 
     def save(self) -> int:
         """Save the present state under the optimizer's step, which is returned.
 
+        Checkpoints of later steps, left by a run that was abandoned for an earlier checkpoint, are
+        removed.
+
         Raises:
+            DivergedError: If a weight is not finite; nothing is then written.
             OSError: If the checkpoint cannot be written; those that were there remain.
         """
         step = int(self._model.optimizer.iterations)
-        if step in self.steps:
+        if step == self._written:
             return step
+        for network in self._model.networks:
+            for variable in network.trainable_variables:
+                if not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                    raise DivergedError(f"Training diverged at step {step}: {variable.path}.")
         try:
-            self._manager.save(checkpoint_number=step)
-        except tf.errors.OpError as error:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._checkpoint.write(str(self.folder / f"step-{step}"))
+        except (tf.errors.OpError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
+        self._written = step
+        present = [other for other in self.steps if other <= step]
+        for other in {*self.steps} - {*present[-self._max_to_keep :]}:
+            self._remove(other)
         return step
+
+    def _remove(self, step: int) -> None:
+        # The index first: without it the rest counts for nothing.
+        (self.folder / f"step-{step}.index").unlink(missing_ok=True)
+        for path in self.folder.glob(f"step-{step}.data-*"):
+            path.unlink(missing_ok=True)
 
     def path_of(self, step: int) -> str:
         """Return the path prefix of a checkpoint.
@@ -64,7 +92,7 @@ class Checkpoints:
             raise ValueError(
                 f"There is no checkpoint of step {step} in {self.folder}; have {have}."
             )
-        return self._manager.checkpoints[steps.index(step)]
+        return str(self.folder / f"step-{step}")
 
     def restore(self, step: int | None = None) -> int:
         """Restore a checkpoint into the model.
@@ -86,13 +114,15 @@ class Checkpoints:
         path = self.path_of(step)
         try:
             self._compare(path)
-            self._checkpoint.restore(path).assert_consumed()
+            self._checkpoint.read(path).assert_consumed()
         except (tf.errors.OpError, RuntimeError, AssertionError, IndexError) as error:
             reason = str(error).splitlines()[0]
+            others = ", ".join(str(other) for other in steps if other != step) or "none"
             raise OSError(
-                f"Checkpoint {path} cannot be read: {reason}. Remove it, or choose another of "
-                f"{', '.join(map(str, steps))}."
+                f"Checkpoint {path} cannot be read: {reason}. Remove it, or resume from another; "
+                f"there are: {others}."
             ) from None
+        self._written = step
         return step
 
     def _compare(self, path: str) -> None:
@@ -118,7 +148,3 @@ class Checkpoints:
                 f"differ, first {first} with shape {stored.get(first)} there and {ours.get(first)} "
                 "here."
             )
-
-
-def _step_of(path: str) -> int:
-    return int(re.search(r"-(\d+)$", path).group(1))

@@ -70,10 +70,7 @@ class MetricsTable(Recorder):
     def on_train_begin(self, logs=None):
         """Take up the rows of an earlier part."""
         if self.rows is None:
-            self.rows = []
-            if self.path.exists():
-                with open(self.path, newline="") as file:
-                    self.rows = [r for r in csv.DictReader(file) if int(r["step"]) <= self.step]
+            self.rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
 
     def record(self, step, logs):
         """Add a row and write the table."""
@@ -95,6 +92,28 @@ class MetricsTable(Recorder):
     def seconds(self) -> float:
         """Seconds of training so far."""
         return float(self.rows[-1]["seconds"]) if self.rows else 0.0
+
+
+def read_metrics(path) -> list[dict]:
+    """Return the rows of a `metrics.csv`, as text; none of a missing file, no damaged ones."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if _is_whole(row)]
+
+
+def _is_whole(row: dict) -> bool:
+    try:
+        return int(row["step"]) >= 0 and float(row["seconds"]) >= 0.0 and None not in row.values()
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def is_picture(shape) -> bool:
+    """Whether samples of a shape can be shown: images of one or three channels."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
 
 
 class Progress(Recorder):

@@ -1,7 +1,6 @@
 """One run from its first step, or its last checkpoint, to its summary."""
 
 import contextlib
-import csv
 import math
 import os
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
-from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.files import write_atomically, write_json
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -20,22 +19,20 @@ from tf_febm.training.recorders import (
     Recorder,
     SampleGrids,
     Scalars,
+    is_picture,
+    read_metrics,
 )
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_in_epochs
 from tf_febm.training.stop import GracefulStop
 
-__all__ = ["DivergedError", "draw_samples", "finish", "train"]
+__all__ = ["draw_samples", "finish", "train"]
 
 # Chains that run at once when many samples are wanted; bounds memory.
 CHUNK = 250
 
 # Images in the final picture.
 GRID = 100
-
-
-class DivergedError(ArithmeticError):
-    """Training left the finite numbers."""
 
 
 class _Saver(Recorder):
@@ -62,29 +59,29 @@ def train(
     model,
     stream: Callable[[int], tf.data.Dataset],
     folder: RunFolder,
+    checkpoints: Checkpoints,
     *,
     total_steps: int,
     log_interval: int,
     sample_interval: int,
     save_interval: int,
     probe=None,
-    resume_step: int | None = None,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
 ) -> bool:
-    """Train a model inside a run folder, from where the folder's checkpoints end.
+    """Train a model inside a run folder, from the step at which it is.
 
     Args:
-        model: A built and compiled model.
+        model: A built and compiled model, fresh or restored.
         stream: step -> infinite dataset whose first batch is that of this step.
         folder: A prepared RunFolder.
+        checkpoints: The Checkpoints of the model in that folder.
         total_steps: Steps of the whole run.
         log_interval: Steps between two rows of `metrics.csv`; metrics are means over them.
         sample_interval: Steps between two sample grids. They come, like checkpoints, with the first
             row of metrics after each multiple.
         save_interval: Steps between two checkpoints.
         probe: (x, labels), fixed examples whose energies are recorded, or None.
-        resume_step: Checkpoint to go on from; the newest if None.
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
 
@@ -93,13 +90,10 @@ def train(
 
     Raises:
         DivergedError: If a metric is not finite; no checkpoint is then written.
-        OSError: If a file cannot be written, or the checkpoint not be read.
+        OSError: If a file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
-    checkpoints = Checkpoints(folder.checkpoints, model)
-    start = checkpoints.restore(resume_step)
-    if start:
-        report(f"Continuing from step {start} of {total_steps}.")
+    start = int(model.optimizer.iterations)
     with contextlib.closing(tf.summary.create_file_writer(str(folder.tensorboard))) as writer:
         callbacks = [
             _Saver(checkpoints, save_interval),
@@ -108,7 +102,7 @@ def train(
             Progress(total_steps, report),
             stop,
         ]
-        if len(model.sample_shape) == 3:
+        if is_picture(model.sample_shape):
             callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
         if probe is not None:
             callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
@@ -155,20 +149,24 @@ def finish(
     samples, labels = draw_samples(model, num_samples, num_steps, seed)
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
     write_atomically(folder.samples / "final.npz", lambda file: np.savez(file, **arrays))
-    if samples.ndim == 4:
+    if is_picture(samples.shape[1:]):
         grid = evaluation.image_grid(samples[:GRID])
         evaluation.save_png(folder.samples / "final.png", grid)
     with model.best_weights():
         _save_model(model, folder.model)
-    with open(folder.metrics, newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    steps, seconds = int(last.pop("step")), float(last.pop("seconds"))
-    del last["steps_per_second"]
+    rows = read_metrics(folder.metrics)
+    last = rows[-1] if rows else {}
+    steps, seconds = int(model.optimizer.iterations), float(last.get("seconds", "nan"))
+    metrics = {
+        name: float(value)
+        for name, value in last.items()
+        if value and name not in ("step", "seconds", "steps_per_second")
+    }
     summary = {
         "steps": steps,
         "seconds": seconds,
-        "steps_per_second": steps / seconds,
-        "metrics": {name: float(value) for name, value in last.items() if value},
+        "steps_per_second": steps / seconds if seconds else math.nan,
+        "metrics": metrics,
         "quality": None if measure is None else measure(samples),
     }
     write_json(folder.summary, summary)

@@ -1,7 +1,7 @@
 """The folder of one run: its layout, its options, and when it may be used again."""
 
+import contextlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,16 +9,19 @@ from tf_febm.training.files import write_json
 
 __all__ = ["RunFolder"]
 
-# Everything that a run writes; `clear` removes these and nothing else.
-_CONTENTS = (
+# Everything that a run writes, as patterns; `clear` removes these and nothing else.
+_FILES = (
     "options.json",
     "metrics.csv",
     "summary.json",
     "model.keras",
-    "samples",
-    "checkpoints",
-    "tensorboard",
+    "samples/step_*.png",
+    "samples/final.*",
+    "checkpoints/step-*",
+    "checkpoints/checkpoint",
+    "tensorboard/events.out.tfevents.*",
 )
+_FOLDERS = ("samples", "checkpoints", "tensorboard")
 
 
 class RunFolder:
@@ -64,7 +67,8 @@ class RunFolder:
     def _make_way(self, flags, fixed, overwrite) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise OSError(f"{self.path} is a file; choose another --logdir or --exp.")
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        # Empty folders are what an earlier attempt leaves that failed before its first step.
+        if not any(entry.is_file() or entry.is_symlink() for entry in self.path.rglob("*")):
             return
         earlier = self._earlier_flags()
         if overwrite:
@@ -80,28 +84,27 @@ class RunFolder:
 
     def _earlier_flags(self) -> dict:
         try:
-            return json.loads(self.options.read_text())["flags"]
+            flags = json.loads(self.options.read_text(encoding="utf-8"))["flags"]
+            return dict(flags.items())
         except FileNotFoundError:
-            found = sorted(p.name for p in self.path.iterdir())
-            if set(found) <= {*_CONTENTS}:
-                return {}
             raise OSError(
-                f"{self.path} is not empty and holds no run ({found[0]}, …); choose another --exp."
+                f"{self.path} is not empty and holds no run; choose another --exp."
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise OSError(
-                f"{self.options} is damaged ({error}); --overwrite does not touch what it cannot "
-                "read: remove the folder yourself or choose another --exp."
+                f"{self.options} is damaged; --overwrite does not touch what it cannot read: "
+                "remove the folder yourself or choose another --exp."
             ) from None
 
     def clear(self) -> None:
         """Remove the run, and nothing that a run does not write."""
-        for name in _CONTENTS:
-            entry = self.path / name
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
+        for pattern in _FILES:
+            for file in self.path.glob(pattern):
+                file.unlink()
+        for name in _FOLDERS:
+            # A folder that holds anything else stays.
+            with contextlib.suppress(OSError):
+                (self.path / name).rmdir()
 
     def write_options(self, flags: dict, versions: dict) -> None:
         """Store the resolved options and the versions beside the run."""

@@ -1,0 +1,51 @@
+"""Checks of arguments that many constructors share; each message echoes what was received."""
+
+import math
+import numbers
+
+__all__ = ["interval", "number", "shape", "whole_number"]
+
+
+def whole_number(name: str, value, minimum: int = 0) -> int:
+    """Return `value` as an int of at least `minimum`, or raise a ValueError."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum:
+        raise ValueError(f"{name} must be a whole number ≥ {minimum}; received {value!r}.")
+    return int(value)
+
+
+def number(name: str, value, *, minimum: float = 0.0, above: bool = False) -> float:
+    """Return `value` as a finite float, at least `minimum` or above it, or raise a ValueError."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < minimum or (above and value == minimum):
+        relation = ">" if above else "≥"
+        raise ValueError(
+            f"{name} must be a finite number {relation} {minimum:g}; received {value!r}."
+        )
+    return float(value)
+
+
+def interval(name: str, value) -> tuple[float, float]:
+    """Return `value` as two finite floats (low, high) with low < high, or raise a ValueError."""
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(
+            f"{name} must be two finite numbers (low, high), low < high; received {value!r}."
+        )
+    return low, high
+
+
+def shape(name: str, value, rank: int | None = None) -> tuple[int, ...]:
+    """Return `value`, an int or a sequence, as a tuple of positive ints, or raise a ValueError."""
+    sizes = (value,) if isinstance(value, numbers.Integral) else value
+    try:
+        sizes = tuple(whole_number(name, size, 1) for size in sizes)
+    except (TypeError, ValueError):
+        sizes = ()
+    if not sizes or (rank is not None and len(sizes) != rank):
+        count = "positive whole numbers" if rank is None else f"{rank} positive whole number(s)"
+        raise ValueError(f"{name} must be {count}; received {value!r}.")
+    return sizes
