@@ -1,15 +1,38 @@
 """From resolved options to data, model and measures. Imports TensorFlow."""
 
+import math
+import re
+
 import keras
 
 import tf_febm
 from tf_febm import data, evaluation
 
 
+def check(options: dict) -> None:
+    """Raise a ValueError that names a flag whose value cannot be used."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"--{name} must be a finite number; received {value}.")
+    for name in ("lr", "variational_lr_ratio"):
+        if not options[name] > 0.0:
+            raise ValueError(f"--{name} must be positive; received {options[name]}.")
+    for name in ("beta_1", "average_decay"):
+        if not 0.0 <= options[name] < 1.0:
+            raise ValueError(f"--{name} must lie in [0, 1); received {options[name]}.")
+    if options["exp"] in ("", ".", "..") or not re.fullmatch(r"[^/\\\x00-\x1f]+", options["exp"]):
+        raise ValueError(f"--exp must be the name of one folder; received {options['exp']!r}.")
+
+
 def load_data(options: dict):
     """Return the training and the held-out split."""
     where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
-    return tuple(data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
+    train, test = (data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
+    if train.image_shape[-1] not in (1, 3):
+        raise ValueError(
+            f"Images need 1 or 3 channels; {train.source} has {train.image_shape[-1]}."
+        )
+    return train, test
 
 
 def make_stream(options: dict, train_data, step: int):
@@ -60,13 +83,11 @@ def build_model(options: dict, train_data):
             return tf_febm.networks.mlp(shape, units, "swish", num_classes=num_classes, name=name)
         return tf_febm.networks.conv(shape, size, num_classes=num_classes, name=name)
 
-    def optimizer():
-        rate = options["lr"]
-        if not rate > 0.0:
-            raise ValueError(f"--lr must be positive; received {rate}.")
-        if options["lr_final"] != rate:
-            alpha = options["lr_final"] / rate
-            rate = keras.optimizers.schedules.CosineDecay(rate, options["steps"], alpha)
+    def optimizer(ratio=1.0):
+        # A schedule even where the rate is constant: a checkpoint then fits any rate.
+        rate = keras.optimizers.schedules.CosineDecay(
+            ratio * options["lr"], options["steps"], alpha=options["lr_final"] / options["lr"]
+        )
         return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=0.999)
 
     clip_name = {"li": "grad_clip", "l2": "grad_clip_norm"}[options["proj_norm_type"]]
@@ -88,5 +109,5 @@ def build_model(options: dict, train_data):
         average_decay=options["average_decay"] or None,
         seed=options["seed"],
     )
-    model.compile(optimizer(), optimizer())
+    model.compile(optimizer(), optimizer(options["variational_lr_ratio"]))
     return model

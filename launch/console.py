@@ -15,7 +15,11 @@ DONE, FAILED, STOPPED = 0, 1, 3
 
 def say(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # The reader has gone, as in `… | head`; the work goes on, unheard.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def import_quietly() -> None:
@@ -60,13 +64,18 @@ def guarded(function: Callable[[], int], *, debug: bool) -> int:
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     try:
         return function()
-    except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
+    except KeyboardInterrupt:
+        say("Interrupted; the same command continues from the last checkpoint.")
+        return STOPPED
+    except Exception as error:
         if debug:
             raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        print(f"error: {lines[0]}", file=sys.stderr, flush=True)
-        if len(lines) > 1:
-            print("(--debug shows the whole of it)", file=sys.stderr, flush=True)
+        lines = str(error).strip().splitlines() or ["no message"]
+        # These are raised with a message for people; any other one is a surprise.
+        expected = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError, ImportError))
+        what = "" if expected else f"unexpected {type(error).__name__}: "
+        hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
+        print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
         return FAILED
 
 
@@ -83,6 +92,16 @@ def stop_on_signals(stop) -> None:
             os.kill(os.getpid(), number)
         stop.request()
         say(f"{signal.Signals(number).name}: finishing this step and saving a checkpoint …")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def stop_at_once_on_signals() -> None:
+    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it."""
+
+    def handle(number, frame):
+        raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

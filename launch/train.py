@@ -4,7 +4,6 @@ Everything goes to <logdir>/<exp>/. The same command again continues an interrup
 """
 
 import json
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -44,33 +43,37 @@ def run(options: dict, values) -> int:
     if options["exp"] is None:
         name = "{dataset}_{method}_{divergence}".format(**options)
         options["exp"] = name.replace(":", "_")
+    building.check(options)
     keras.utils.set_random_seed(options["seed"])
     train_data, held_out = building.load_data(options)
     model = building.build_model(options, train_data)
     folder = training.RunFolder(Path(options["logdir"]) / options["exp"])
+    console.say(describe(options, train_data, model, folder))
     if values.dry_run:
-        console.say(describe(options, train_data, model, folder))
         return console.DONE
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
     resume_step = None if values.resume_iter < 0 else values.resume_iter
     if resume_step is not None:
         if values.overwrite:
             raise ValueError("--resume_iter and --overwrite exclude each other.")
-        training.Checkpoints(folder.checkpoints, model).path_of(resume_step)
+        checkpoints.path_of(resume_step)
     folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+    step = checkpoints.restore(resume_step)
     folder.write_options(options, versions())
+    if step:
+        console.say(f"Continuing from step {step} of {options['steps']}.")
     stop = training.GracefulStop()
     console.stop_on_signals(stop)
-    console.say(describe(options, train_data, model, folder))
     done = training.train(
         model,
         lambda step: building.make_stream(options, train_data, step),
         folder,
+        checkpoints,
         total_steps=options["steps"],
         log_interval=options["log_interval"],
         sample_interval=options["sample_interval"],
         save_interval=options["save_interval"],
         probe=building.make_probe(options, held_out),
-        resume_step=resume_step,
         report=console.say,
         stop=stop,
     )
@@ -78,6 +81,7 @@ def run(options: dict, values) -> int:
         step = int(model.optimizer.iterations)
         console.say(f"Stopped at step {step}; the same command continues from there.")
         return console.STOPPED
+    console.stop_at_once_on_signals()
     console.say(f"Drawing {options['num_samples']} samples …")
     summary = training.finish(
         model,
@@ -112,17 +116,16 @@ def versions() -> dict:
 
     import tf_febm
 
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C"},
-        check=False,
-    )
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        git = subprocess.run(
+            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ).stdout.strip()
+    except OSError:
+        git = ""
     return {
         "tf_febm": tf_febm.__version__,
-        "git": git.stdout.strip() or None,
+        "git": git or None,
         "python": platform.python_version(),
         "tensorflow": tensorflow.__version__,
         "keras": keras.__version__,

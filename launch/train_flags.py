@@ -63,12 +63,23 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     switch("overwrite", False, "Remove an earlier run of this name.")
     switch("dry_run", False, "Print the plan and stop.")
     switch("debug", False, "Show tracebacks of errors.")
-    whole("seed", 0, "Seed of weights, data order and chains.", lower_bound=0)
+    whole("seed", 0, "Seed of weights, data order and chains.", 0, 2**31 - 1)
     # Training; a flag that is not given is taken from the preset.
     whole("steps", None, "Training steps.", lower_bound=1)
     whole("batch_size", None, "Images, and chains, of a step.", lower_bound=2)
-    number("lr", None, "Learning rate of both networks.", lower_bound=0.0)
-    number("lr_final", None, "Learning rate at the last step; cosine decay.", 0.0)
+    number(
+        "lr",
+        None,
+        "Learning rate of the energy, constant unless --lr_final is given.",
+        lower_bound=0.0,
+    )
+    number(
+        "lr_final",
+        None,
+        "Learning rate at the last step, by a cosine; --lr if given.",
+        0.0,
+    )
+    number("variational_lr_ratio", None, "Learning rate of the variational network over --lr.", 0.0)
     number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
     number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
     number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
@@ -117,4 +128,6 @@ def resolve(values: flags.FlagValues) -> dict:
         for name in sorted(names)
     }
     options["preset"] = preset
+    if values.lr is not None and values.lr_final is None:
+        options["lr_final"] = values.lr
     return options

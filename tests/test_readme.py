@@ -81,6 +81,6 @@ def test_make_test_runs_lint_and_the_suite():
     assert "ruff check" in plan and "ruff format --check" in plan and "-m pytest" in plan
 
 
-def test_pictures_and_names_of_the_readme_exist():
+def test_pictures_of_the_readme_exist():
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (PROJECT / picture).is_file(), picture

@@ -161,6 +161,10 @@ class TestBadInput:
         assert "step_size" in refuse("--step_lr=-1")
         assert "grad_clip" in refuse("--proj_norm=-0.1")
         assert "average_decay" in refuse("--average_decay=1.0")
+        assert "--beta_1" in refuse("--beta_1=1")
+        assert "--lr must be positive" in refuse("--lr=0")
+        assert "--lr_final must be a finite" in refuse("--lr_final=nan")
+        assert "--data_noise" in refuse("--data_noise=nan")
         assert "log_ratio_clip" in refuse("--log_ratio_clip=-5")
 
     def test_bad_images(self, refuse):
@@ -170,6 +174,17 @@ class TestBadInput:
         assert "from 3.0 to 3.0" in refuse("--dataset=npz", self.npz(x=bright))
         labels = np.full(20, -2)
         assert "label" in refuse("--dataset=npz", "--cclass", self.npz(y=labels))
+
+    def test_two_channels(self, refuse):
+        two = np.zeros((20, 8, 8, 2), np.uint8)
+        assert "1 or 3 channels" in refuse("--dataset=npz", self.npz(x=two))
+
+    @pytest.mark.parametrize("name", ["", "..", "../escape", "a\nb"])
+    def test_names_that_are_no_folder(self, refuse, name):
+        assert "--exp" in refuse(f"--exp={name}")
+
+    def test_too_much_memory(self, refuse):
+        assert "unexpected" in refuse("--buffer_size=1000000000000")
 
     def test_bad_folders(self, refuse):
         empty = self.files / "empty"
