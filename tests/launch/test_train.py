@@ -90,23 +90,26 @@ class TestRun:
         assert more.returncode == 0, more.stderr
         assert f"Continuing from step {step} of {step + 2}" in more.stdout
 
-    def test_a_killed_run_goes_on_from_its_last_checkpoint(self, command, launch, tmp_path):
+    def test_a_killed_run_ends_as_an_unbroken_one(self, command, launch, tmp_path):
         checkpoints = tmp_path / "run" / "checkpoints"
         process = subprocess.Popen(
-            command("--steps=100000"), stdout=subprocess.DEVNULL, cwd=tmp_path
+            command("--steps=400"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 120
         while not (checkpoints / "step-10.index").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.01)
         process.kill()
         process.wait()
-        assert (checkpoints / "checkpoint").exists()
-        more = launch("--steps=100000", "--dry_run")
-        assert more.returncode == 0
-        newest = max(int(p.stem.split("-")[1]) for p in checkpoints.glob("step-*.index"))
-        more = launch(f"--steps={newest + 5}")
-        assert more.returncode == 0, more.stderr
-        assert "Continuing from step " in more.stdout
+        assert not (tmp_path / "run" / "summary.json").exists()
+        for arguments in (["--steps=400"], ["--steps=400", "--exp=whole"]):
+            result = launch(*arguments)
+            assert result.returncode == 0, result.stderr
+            assert ("Continuing from step" in result.stdout) == (len(arguments) == 1)
+        parts, whole = (
+            np.load(tmp_path / name / "samples" / "final.npz")["samples"]
+            for name in ("run", "whole")
+        )
+        np.testing.assert_array_equal(parts, whole)
 
     def test_dry_run_writes_nothing(self, launch, tmp_path):
         result = launch("--dry_run", "--divergence=alpha:-0.5")
