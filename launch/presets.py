@@ -27,11 +27,11 @@ PAPER = {
     "final_steps": 300,
 }
 
-# Found by trial: on 8×8 pixels a perceptron is as good as convolutions and ten times as fast. Noise
+# Found by trial. On 8×8 pixels a perceptron is as good as convolutions and ten times as fast. Noise
 # on the data and strong Langevin noise keep the chains mixing; without them quality falls again
-# late in training. A variational function that learns as fast as the energy outruns it in one of three
-# seeds, after which the energy's gradient is faint: Fréchet ratios of three seeds were 2.1, 2.3, 6.1
-# at equal rates; 3.4, 1.9, 2.1 at half; 2.2, 1.9, 2.1 at a quarter.
+# late in training. A variational function that learns as fast as the energy may outrun it, after
+# which the energy's gradient is faint: the Fréchet ratios of three seeds were 2.1, 2.3 and 6.1 at
+# equal rates; 3.4, 1.9 and 2.1 at half; 2.2, 1.9 and 2.1 at a quarter.
 DIGITS = {
     **PAPER,
     "steps": 14_000,
