@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test divergences lint format requirements clean
+.PHONY: train test study divergences lint format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -18,6 +18,10 @@ divergences: $(READY)
 		$(BIN)/python launch/train.py --divergence=$$name --steps=300 --exp=divergence_$$name \
 			--overwrite $(ARGS) || exit 1; \
 	done
+
+# Section 6.1 of the paper: the table and Figures 1 to 4, in a few minutes.
+study: $(READY)
+	$(BIN)/python launch/mixture.py --divergence=all --out=runs/mixture $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)

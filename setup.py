@@ -25,11 +25,17 @@ setup(
         "numpy>=2.0",
         # Digits, the data set that every example starts from, and its train/test split.
         "scikit-learn>=1.5",
+        # Quadrature and optimisation of the exact answers in tf_febm.analysis.
+        "scipy>=1.13",
         # Comes with scikit-learn; one thread is the fastest for small factorisations.
         "threadpoolctl>=3.1",
         # Image files in, sample grids out.
         "pillow>=10.3",
         "tensorboard>=2.18",
     ],
-    extras_require={"dev": ["pytest>=8.3", "ruff>=0.9"]},
+    extras_require={
+        # Figures of the study in launch/mixture.py.
+        "study": ["matplotlib>=3.9"],
+        "dev": ["matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9"],
+    },
 )

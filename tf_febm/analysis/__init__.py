@@ -1,5 +1,13 @@
-"""What theory says of a model or problem, in numbers."""
+"""Exact answers and theory: divergences by quadrature, their minimisers, stability of training."""
 
+from tf_febm.analysis.ground_truth import NormalFit, best_normal, f_divergence, gaussian_mixture
 from tf_febm.analysis.stability import Stability, stability
 
-__all__ = ["Stability", "stability"]
+__all__ = [
+    "NormalFit",
+    "Stability",
+    "best_normal",
+    "f_divergence",
+    "gaussian_mixture",
+    "stability",
+]

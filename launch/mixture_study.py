@@ -1,0 +1,250 @@
+"""Section 6.1 of the paper: fit one Gaussian to a mixture, as a user of the library would."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_febm
+from tf_febm import analysis, applications, networks, objectives, randomness, samplers
+
+# One rule for all divergences, see the README: bounded gradients for the variational function,
+# clipped norms for both players, averaged iterates.
+LEARNING_RATE, FINAL_FRACTION, CLIP_NORM, AVERAGE_DECAY = 0.01, 0.03, 0.3, 0.9997
+VARIATIONAL_DIVERGENCE = "js"
+# Steps between two looks at the parameters; they run in one compiled loop.
+CHUNK = 100
+
+
+class ExactGaussian:
+    """Draw from the Gaussian of a quadratic energy exactly, in place of a Markov chain."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, energy_fn, initial_state, seed):
+        """Return samples of the shape of `initial_state`."""
+        noise = randomness.normal(tf.shape(initial_state), seed)
+        return self.layer.mean + self.layer.scale * noise
+
+
+def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Return an endless dataset of batches [batch_size, 1] of a one-dimensional distribution."""
+
+    def block(index):
+        # Many batches at once: a call of the sampler costs more than its numbers.
+        samples = target.sample([CHUNK, batch_size, 1], seed=tf.stack([index, seed]))
+        return tf.cast(samples, tf.float32)
+
+    indices = tf.data.Dataset.range(2**31 - 1, output_type=tf.int32)
+    return indices.map(block).unbatch().prefetch(CHUNK)
+
+
+def build(method: str, divergence: str, options: dict, start=(0.0, 1.0), steps=None):
+    """Return a compiled model that starts from N(mean, scale²).
+
+    Args:
+        method: "febm", "dual" or "contrastive_divergence".
+        divergence: Its name.
+        options: The resolved flags.
+        start: Initial (mean, scale) of the energy.
+        steps: Length of the schedule of the learning rate; that of the options if None.
+    """
+    steps = options["steps"] if steps is None else steps
+    keras.utils.set_random_seed(options["seed"])
+    energy = networks.quadratic(1, *start)
+    settings = {"average_decay": AVERAGE_DECAY, "seed": options["seed"], "l2_coeff": 0.0}
+    if options["sampler"] == "exact":
+        settings["sampler"] = ExactGaussian(energy.get_layer("gaussian"))
+    else:
+        # Unclipped, with a small step: q itself is the law in the limit.
+        settings["sampler"] = samplers.Langevin.from_epsilon(0.1, num_steps=20)
+        settings["buffer"] = tf_febm.ReplayBuffer(10_000, restart_probability=0.0)
+
+    def optimizer():
+        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=FINAL_FRACTION)
+        return keras.optimizers.Adam(rate, global_clipnorm=CLIP_NORM)
+
+    if method == "contrastive_divergence":
+        model = tf_febm.ContrastiveDivergence(energy, **settings)
+        model.compile(optimizer(), steps_per_execution=CHUNK)
+        return model
+    variational = networks.mlp(1, (64, 64), "tanh")
+    if method == "dual":
+        model = tf_febm.DualFEBM(energy, variational, divergence, **settings)
+    else:
+        settings["variational_divergence"] = VARIATIONAL_DIVERGENCE
+        model = tf_febm.FEBM(energy, variational, divergence, **settings)
+    model.compile(optimizer(), optimizer(), steps_per_execution=CHUNK)
+    return model
+
+
+class Fit(keras.callbacks.Callback):
+    """Train a model, and remember its way in the (mean, scale) plane."""
+
+    def __init__(self, model, target, options: dict, *, steps=None, report=None, name=""):
+        super().__init__()
+        self.layer = model.energy_network.get_layer("gaussian")
+        self.path = [self._parameters()]
+        self.steps = options["steps"] if steps is None else steps
+        self.report, self.name = report, name
+        self.started = self.last_report = time.perf_counter()
+        data = stream(target, options["batch_size"], options["seed"])
+        model.fit(
+            data,
+            epochs=self.steps // CHUNK,
+            steps_per_epoch=CHUNK,
+            verbose=0,
+            callbacks=[self, keras.callbacks.TerminateOnNaN()],
+        )
+        self.seconds = time.perf_counter() - self.started
+        with model.averaged_weights():
+            self.mean, self.scale = self._parameters()
+        if not np.isfinite([self.mean, self.scale]).all():
+            raise ValueError(f"{name}: training met a number that is not finite.")
+
+    def _parameters(self) -> tuple[float, float]:
+        return float(self.layer.mean.numpy()[0]), float(self.layer.scale.numpy()[0])
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Note where the parameters are; report every two seconds."""
+        self.path.append(self._parameters())
+        now, done = time.perf_counter(), (epoch + 1) * CHUNK
+        if self.report and (now - self.last_report > 2.0 or done == self.steps):
+            self.last_report = now
+            rate = done / (now - self.started)
+            self.report(
+                f"{self.name}  step {done}/{self.steps}  mean {self.path[-1][0]:.4f}  "
+                f"scale {self.path[-1][1]:.4f}  {rate:.0f} steps/s  "
+                f"ETA {(self.steps - done) / rate:.0f} s"
+            )
+
+
+def grid(target, points: int = 2001) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return points over the target's mass, its density there, and where its central 99 % lies."""
+    samples = target.sample(200_000, seed=[0, 0]).numpy()
+    low, high = samples.min(), samples.max()
+    margin = 0.05 * (high - low)
+    x = np.linspace(low - margin, high + margin, points)
+    density = target.prob(x).numpy()
+    cumulated = np.cumsum(density) / density.sum()
+    return x, density, (cumulated > 0.005) & (cumulated < 0.995)
+
+
+def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
+    """Return the learned and the true log p/q at points [n], q being the learned Gaussian."""
+    log_q = -0.5 * ((x - fit.mean) / fit.scale) ** 2 - np.log(fit.scale * np.sqrt(2 * np.pi))
+    with model.averaged_weights():
+        learned = model.log_density_ratio(tf.constant(x[:, None], tf.float32)).numpy()
+    return learned, target.log_prob(x).numpy() - log_q
+
+
+def use_ratio(model, fit, target, seed: int, count: int = 100_000) -> dict:
+    """Correct samples of the learned Gaussian by the learned ratio, and measure what is gained."""
+
+    def propose(number, seed):
+        noise = randomness.normal([number, 1], seed)
+        return fit.mean + fit.scale * noise
+
+    plain = propose(count, randomness.as_seed(seed + 1)).numpy()
+    with model.averaged_weights():
+        rejection = applications.rejection_sample(
+            model, count, seed=seed, propose=propose, batch_size=20_000
+        )
+        weights = applications.importance_weights(model, plain, batch_size=20_000)
+    mean, variance = float(target.mean()), float(target.variance())
+    weighted_mean = float(weights.expectation(plain[:, 0]))
+    weighted_variance = float(weights.expectation((plain[:, 0] - weighted_mean) ** 2))
+    return {
+        "plain": plain[:, 0],
+        "accepted": np.asarray(rejection.samples)[:, 0],
+        "figures": {
+            "ks_plain": kolmogorov_smirnov(plain[:, 0], target),
+            "ks_rejection": kolmogorov_smirnov(np.asarray(rejection.samples)[:, 0], target),
+            "acceptance_rate": float(rejection.acceptance_rate),
+            "mean_error_plain": abs(float(plain.mean()) - mean),
+            "mean_error_weighted": abs(weighted_mean - mean),
+            "variance_error_plain": abs(float(plain.var()) - variance),
+            "variance_error_weighted": abs(weighted_variance - variance),
+            "effective_sample_size": float(weights.effective_sample_size),
+        },
+    }
+
+
+def kolmogorov_smirnov(samples: np.ndarray, target) -> float:
+    """Return the largest distance between an empirical and a true distribution function."""
+    ordered = np.sort(samples.astype(np.float64))
+    below = np.arange(len(ordered)) / len(ordered)
+    true = target.cdf(ordered).numpy()
+    return float(max(np.abs(true - below).max(), np.abs(true - below - 1 / len(ordered)).max()))
+
+
+def trajectories(target, divergence: str, options: dict, count: int, steps: int, report) -> list:
+    """Train from random starts; return a Fit for each."""
+    rng = np.random.default_rng(options["seed"])
+    spread, centre = float(target.stddev()), float(target.mean())
+    fits = []
+    for i in range(count):
+        start = (
+            float(centre + spread * rng.uniform(-1.5, 1.5)),
+            float(spread * np.exp(rng.uniform(-0.7, 0.5))),
+        )
+        model = build("febm", divergence, options, start, steps)
+        name = f"trajectory {i + 1}/{count}"
+        fits.append(Fit(model, target, options, steps=steps, report=report, name=name))
+    return fits
+
+
+def gradient_deviations(target, divergence: str, point, options: dict, batches=1000) -> dict:
+    """Compare the gradients of Theorems 1 and 3 at one point, on the same batches.
+
+    Both variational functions are at their optimum, the true log ratio, so that only the estimators
+    differ.
+
+    Returns:
+        For each theorem the mean and standard deviation over batches of the gradient for
+        (mean, log scale), as lists.
+    """
+    d = tf_febm.divergences.get(divergence)
+    size, seed = options["batch_size"], options["seed"]
+    mean, log_scale = tf.Variable(point[0]), tf.Variable(float(np.log(point[1])))
+
+    def energy(x):
+        return 0.5 * tf.square((x - mean) * tf.exp(-log_scale))
+
+    def log_ratio(x):
+        log_q = -energy(x) - log_scale - 0.5 * np.log(2 * np.pi)
+        return tf.cast(target.log_prob(tf.cast(x, tf.float64)), tf.float32) - log_q
+
+    @tf.function
+    def gradients(index):
+        x = tf.cast(target.sample([size], seed=tf.stack([index, seed])), tf.float32)
+        y = mean + tf.exp(log_scale) * randomness.normal([size], tf.stack([index, seed + 1]))
+        x, y = tf.stop_gradient(x), tf.stop_gradient(y)
+        data, model = tf.stop_gradient(log_ratio(x)), tf.stop_gradient(log_ratio(y))
+        with tf.GradientTape(persistent=True) as tape:
+            e_data, e_model = energy(x), energy(y)
+            # Values of r, with the slope of E alone: the variational function is a constant.
+            r_data = data + e_data - tf.stop_gradient(e_data)
+            r_model = model + e_model - tf.stop_gradient(e_model)
+            primal = objectives.energy_surrogate(d, r_data, r_model, e_model)
+            dual = objectives.dual_surrogate(d, model, e_model)
+        parameters = (mean, log_scale)
+        return tf.stack(tape.gradient(dual, parameters)), tf.stack(
+            tape.gradient(primal, parameters)
+        )
+
+    dual, primal = (
+        np.stack(rows)
+        for rows in zip(*(gradients(tf.constant(i)) for i in range(batches)), strict=True)
+    )
+    return {
+        name: {"mean": values.mean(0).tolist(), "deviation": values.std(0).tolist()}
+        for name, values in (("theorem_1", dual), ("theorem_3", primal))
+    }
+
+
+def exact_answer(divergence: str, target):
+    """Return the Gaussian that minimises the divergence, by quadrature."""
+    return analysis.best_normal(divergence, target)
