@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test study divergences lint format requirements clean
+.PHONY: train test study bench divergences lint format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -22,6 +22,11 @@ divergences: $(READY)
 # Section 6.1 of the paper: the table and Figures 1 to 4, in a few minutes.
 study: $(READY)
 	$(BIN)/python launch/mixture.py --divergence=all --out=runs/mixture $(ARGS)
+
+# Timings side by side; PyTorch is installed for them alone.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6"
+	$(BIN)/python benchmarks/mixture_iteration.py
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)

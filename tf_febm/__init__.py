@@ -1,6 +1,9 @@
 """Deep energy-based models by f-divergence minimisation, in TensorFlow and Keras."""
 
+import importlib
+
 from tf_febm import (
+    applications,
     data,
     divergences,
     evaluation,
@@ -10,14 +13,19 @@ from tf_febm import (
     samplers,
     training,
 )
-from tf_febm.models import FEBM
-from tf_febm.samplers import ReplayBuffer
+from tf_febm.models import FEBM, ContrastiveDivergence, DualFEBM
+from tf_febm.samplers import PersistentChains, ReplayBuffer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FEBM",
+    "ContrastiveDivergence",
+    "DualFEBM",
+    "PersistentChains",
     "ReplayBuffer",
+    "analysis",
+    "applications",
     "data",
     "divergences",
     "evaluation",
@@ -27,3 +35,10 @@ __all__ = [
     "samplers",
     "training",
 ]
+
+
+def __getattr__(name: str):
+    # Imported when first asked for: it needs SciPy, which training does not.
+    if name == "analysis":
+        return importlib.import_module("tf_febm.analysis")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,10 @@
-"""The f-EBM objective and the surrogate whose gradient is that of Theorem 3 (Yu et al., 2020)."""
+"""The f-EBM objective and surrogates with the gradients of Theorems 1 and 3 (Yu et al., 2020)."""
 
 import tensorflow as tf
 
 from tf_febm import divergences
 
-__all__ = ["energy_regulariser", "energy_surrogate", "variational_bound"]
+__all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variational_bound"]
 
 
 def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
@@ -69,24 +69,43 @@ def energy_surrogate(
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
     log_ratio_model = _vector("log_ratio_model", log_ratio_model)
     energy_model = _vector("energy_model", energy_model)
-    if not log_ratio_model.shape.is_compatible_with(energy_model.shape):
-        raise ValueError(
-            f"log_ratio_model and energy_model must have one length; received shapes "
-            f"{log_ratio_model.shape} and {energy_model.shape}."
-        )
+    _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
-    centred = tf.stop_gradient(conjugate - tf.reduce_mean(conjugate))
-    if leave_one_out:
-        if energy_model.shape[0] == 1:
-            raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
-        count = tf.cast(tf.shape(energy_model)[0], energy_model.dtype)
-        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
-        centred *= count / tf.maximum(count - 1.0, 1.0)
     return (
         tf.reduce_mean(divergence.derivative(log_ratio_data))
         - tf.reduce_mean(conjugate)
-        + tf.reduce_mean(energy_model * centred)
+        + _covariance_term(conjugate, energy_model, leave_one_out)
     )
+
+
+def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=True) -> tf.Tensor:
+    """Return a scalar whose gradient for the energy's parameters is that of the dual form.
+
+        L = E_p[f'(eⱽ)] − E_q[F],   ∇_θ L = E_q[F ∇E] − E_q[F] E_q[∇E],   F = f*(f'(eⱽ))
+
+    Here the variational function V is the log ratio itself and does not move with θ: only q does,
+    so the covariance is all that is left. Its value means nothing; samples are as in
+    `energy_surrogate`.
+
+    Args:
+        divergence: A `Divergence` or its name.
+        log_ratio_model: V at samples of the model, floating, [m].
+        energy_model: E at the same samples, [m].
+        leave_one_out: See `energy_surrogate`.
+
+    Returns:
+        A scalar of the same dtype.
+
+    Raises:
+        ValueError: As in `energy_surrogate`.
+
+    Source: Theorem 1.
+    """
+    divergence = divergences.get(divergence)
+    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
+    energy_model = _vector("energy_model", energy_model)
+    _check_one_length(log_ratio_model, energy_model)
+    return _covariance_term(divergence.conjugate(log_ratio_model), energy_model, leave_one_out)
 
 
 def energy_regulariser(value_data, value_model) -> tf.Tensor:
@@ -103,6 +122,26 @@ def energy_regulariser(value_data, value_model) -> tf.Tensor:
         A scalar.
     """
     return tf.reduce_mean(tf.square(value_data)) + tf.reduce_mean(tf.square(value_model))
+
+
+def _covariance_term(conjugate, energy_model, leave_one_out: bool) -> tf.Tensor:
+    """Return a scalar whose gradient estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
+    centred = tf.stop_gradient(conjugate - tf.reduce_mean(conjugate))
+    if leave_one_out:
+        if energy_model.shape[0] == 1:
+            raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
+        count = tf.cast(tf.shape(energy_model)[0], energy_model.dtype)
+        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
+        centred *= count / tf.maximum(count - 1.0, 1.0)
+    return tf.reduce_mean(energy_model * centred)
+
+
+def _check_one_length(log_ratio_model, energy_model) -> None:
+    if not log_ratio_model.shape.is_compatible_with(energy_model.shape):
+        raise ValueError(
+            f"log_ratio_model and energy_model must have one length; received shapes "
+            f"{log_ratio_model.shape} and {energy_model.shape}."
+        )
 
 
 def _vector(name: str, value) -> tf.Tensor:

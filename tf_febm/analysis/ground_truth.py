@@ -230,8 +230,7 @@ class _Problem:
         around = np.pad(value, 1, constant_values=np.inf)
         rows, columns = value.shape
         neighbours = [
-            around[i : i + rows, j : j + columns]
-            for i, j in itertools.product(range(3), repeat=2)
+            around[i : i + rows, j : j + columns] for i, j in itertools.product(range(3), repeat=2)
         ]
         lowest = np.isfinite(value) & (value <= np.min(neighbours, axis=0))
         found = sorted(np.argwhere(lowest).tolist(), key=lambda place: value[tuple(place)])
@@ -276,7 +275,13 @@ class _Problem:
                 log_q = -0.5 * deviation**2 - place[1] - log_factor
                 value = tf.reduce_sum(weights * tf.exp(self.perspective(log_p, log_q)))
                 value = tf.math.log1p(value)
-            return float(value), tape.gradient(value, place).numpy()
+            gradient = tape.gradient(value, place).numpy()
+            if not np.isfinite(gradient).all():
+                raise ValueError(
+                    f"The divergence {self.divergence.name!r} has no finite gradient at "
+                    f"N({mean:.6g}, {scale:.6g}²); p is {self.p.description}."
+                )
+            return float(value), gradient
 
         return evaluate
 

@@ -60,11 +60,12 @@ class LogPerspective:
         """
         nowhere = tf.math.is_inf(log_p) & tf.math.is_inf(log_q)
         r = tf.where(nowhere, tf.zeros([], tf.float64), log_p - log_q)
-        # The unused branch of a `where` still takes part in gradients: keep its input harmless.
+        # The unused branch of a `where` still takes part in gradients: keep inputs harmless.
+        small = tf.clip_by_value(r, -_NEAR, _NEAR)
         middle = tf.clip_by_value(r, -self._below.reach, self._above.reach)
         near = tf.abs(r) < _NEAR
         excess = self._excess(tf.where(near, 2.0 * _NEAR * tf.ones_like(r), middle))
-        parabola = r * r * (self._curvature + self._skew * r)
+        parabola = small * small * (self._curvature + self._skew * small)
         log_excess = tf.math.log(tf.maximum(tf.where(near, parabola, excess), 1e-300))
         value = tf.where(r >= 0.0, log_p - middle, log_q) + log_excess
         for continuation, distance, log_mass in (
@@ -94,6 +95,8 @@ class _Continuation:
         value = function(tf.constant(grid)).numpy()
         trusted = np.isfinite(value)
         count = len(grid) if trusted.all() else int(np.argmin(trusted))
+        # Keep away from the edge: the derivative overflows a little earlier.
+        count = int(0.98 * count)
         if count < 5:
             raise ValueError("The divergence's generator is not finite on either side of u = 1.")
         self.reach = float(grid[count - 1])

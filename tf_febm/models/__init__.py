@@ -2,6 +2,16 @@
 
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.contrastive_divergence import ContrastiveDivergence
+from tf_febm.models.dual import DualFEBM
 from tf_febm.models.febm import FEBM
+from tf_febm.models.variational import VariationalModel
 
-__all__ = ["FEBM", "Batch", "EnergyModel"]
+__all__ = [
+    "FEBM",
+    "Batch",
+    "ContrastiveDivergence",
+    "DualFEBM",
+    "EnergyModel",
+    "VariationalModel",
+]

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, energies
+from tf_febm import arguments, energies, optimizers
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
@@ -21,7 +21,7 @@ class EnergyModel(Chains, keras.Model):
         energy: Keras model or layer from x, or (x, one_hot), to [n, 1] or [n].
         sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin`. Its `bounds`,
             if it has any, are those of the data.
-        buffer: A `ReplayBuffer`, or None to start every chain afresh.
+        buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
@@ -29,6 +29,9 @@ class EnergyModel(Chains, keras.Model):
         seed: Seed of all random numbers of the model, an int, or None for a random one.
         name: The Keras name.
     """
+
+    # Names of the metrics that the steps report.
+    METRICS: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -45,7 +48,9 @@ class EnergyModel(Chains, keras.Model):
         self.energy_network = check_network("energy", energy)
         self.sampler = Langevin() if sampler is None else sampler
         if buffer is not None and not isinstance(buffer, ReplayBuffer):
-            raise TypeError(f"buffer must be a ReplayBuffer or None; received {buffer!r}.")
+            raise TypeError(
+                f"buffer must be a ReplayBuffer, PersistentChains or None; received {buffer!r}."
+            )
         self.buffer = buffer
         self.num_classes = classes_of(energy)
         if num_classes is not None:
@@ -55,6 +60,7 @@ class EnergyModel(Chains, keras.Model):
         self.sample_shape = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self._trackers = [keras.metrics.Mean(name=metric) for metric in self.METRICS]
 
     # --- building -------------------------------------------------------------------------------
 
@@ -127,6 +133,21 @@ class EnergyModel(Chains, keras.Model):
         if self.built and getattr(self, "optimizer", None) is not None:
             self.optimizer.build(self.energy_network.trainable_variables)
 
+    def compile(self, optimizer=None, *, jit_compile: bool = False, **kwargs):
+        """Set the optimizer.
+
+        Args:
+            optimizer: For the energy; the paper's, `optimizers.default()`, if None.
+            jit_compile: Whether XLA compiles the step. Off unless asked for: on CPUs it is several
+                times slower for convolutions, and XLA drops the assertions about bad batches.
+            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+        """
+        optimizer = optimizers.default() if optimizer is None else optimizer
+        # The steps do not scale their losses for float16, so neither may the optimizer.
+        kwargs.setdefault("auto_scale_loss", False)
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self._build_optimizers()
+
     def fit(self, x=None, *args, **kwargs):
         """Train; everything as in `keras.Model.fit`, with x or (x, labels) as data."""
         if not self.built:
@@ -152,6 +173,20 @@ class EnergyModel(Chains, keras.Model):
         """Take one step; everything as in `keras.Model.train_on_batch`."""
         with inputs.assertions_in_one_line():
             return super().train_on_batch(*args, **kwargs)
+
+    def _checked_batch(self, data) -> Batch:
+        x, labels = inputs.split_labels(data, self.conditional)
+        if not self.built:
+            self.build(tf.convert_to_tensor(x).shape)
+        x = inputs.check_samples(x, self.sample_shape)
+        return Batch(inputs.assert_valid_values(x, self.bounds, labels, self.num_classes), labels)
+
+    def _update_metrics(self, **values) -> dict:
+        """Add values to the running means and return those that were given."""
+        for tracker in self._trackers:
+            if tracker.name in values:
+                tracker.update_state(values[tracker.name])
+        return {t.name: t.result() for t in self._trackers if t.name in values}
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -296,6 +331,18 @@ class EnergyModel(Chains, keras.Model):
             "seed": self.seed,
             "name": self.name,
         }
+
+    def get_compile_config(self) -> dict | None:
+        """Return the optimizer, serialised, so that a loaded model trains on."""
+        if getattr(self, "optimizer", None) is None:
+            return None
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, "jit_compile": bool(self.jit_compile)}
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile from the result of `get_compile_config`."""
+        deserialise = keras.saving.deserialize_keras_object
+        self.compile(**{k: deserialise(v) if isinstance(v, dict) else v for k, v in config.items()})
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):

@@ -52,15 +52,17 @@ class Chains:
             labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
         return Batch(samples, labels)
 
-    def negative_batch(self, count, seed=None, *, remember: bool = True) -> Batch:
+    def negative_batch(self, count, seed=None, *, fresh=None, remember: bool = True) -> Batch:
         """Run the chains of one training step.
 
-        They start in the replay buffer, or afresh with its restart probability, and their ends go
-        back into it.
+        They start in the buffer, or afresh with its restart probability, and their ends go back
+        into it.
 
         Args:
             count: Number of chains.
             seed: Integer tensor [2], or None to take the model's next one.
+            fresh: Where fresh chains start, a `Batch` of float32 samples [count, …]; if there is a
+                buffer, its labels are int32 [count]. A `fresh_batch` if None.
             remember: Whether to write the ends into the buffer.
 
         Returns:
@@ -68,7 +70,7 @@ class Chains:
         """
         seed = self.next_seed() if seed is None else seed
         fresh_seed, start_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
-        start = self.fresh_batch(count, fresh_seed)
+        start = self.fresh_batch(count, fresh_seed) if fresh is None else fresh
         if self.buffer is not None:
             start = Batch(*self.buffer.start(start.samples, start_seed, start.labels))
         samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
@@ -76,6 +78,12 @@ class Chains:
         if self.buffer is not None and remember:
             self.buffer.write(samples, start.labels)
         return Batch(samples, start.labels)
+
+    def _buffer_fill(self):
+        """Return the filled part of the buffer, 0 to 1; 0 without one."""
+        if self.buffer is None:
+            return 0.0
+        return tf.cast(self.buffer.size, tf.float32) / self.buffer.capacity
 
     def sample(
         self,

@@ -1,7 +1,15 @@
-"""Markov chains that draw from q(x) ∝ exp(−E(x)): kernels, the loop, the replay buffer."""
+"""Markov chains that draw from q(x) ∝ exp(−E(x)): kernels, the loop, where chains are kept."""
 
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 from tf_febm.samplers.langevin import Langevin
+from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.replay_buffer import ReplayBuffer
 
-__all__ = ["ChainResult", "Langevin", "ReplayBuffer", "StepInfo", "run_chain"]
+__all__ = [
+    "ChainResult",
+    "Langevin",
+    "PersistentChains",
+    "ReplayBuffer",
+    "StepInfo",
+    "run_chain",
+]

@@ -118,9 +118,7 @@ class ReplayBuffer(tf.Module):
         restart = randomness.uniform([count], mask_seed) < self.restart_probability
         restart |= tf.equal(self.written, 0)
         stored, labels = self.read(count, read_seed)
-        mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
-        samples = tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
-        return samples, None if labels is None else tf.where(restart, fresh_labels, labels)
+        return self._choose(restart, fresh, stored, fresh_labels, labels)
 
     def write(self, samples: tf.Tensor, labels=None) -> None:
         """Put samples into the ring, in place of the oldest.
@@ -145,11 +143,22 @@ class ReplayBuffer(tf.Module):
         samples = samples[-self.capacity :]
         labels = None if labels is None else labels[-self.capacity :]
         count = tf.shape(samples, out_type=tf.int64)[0]
-        index = (self.written + tf.range(count)) % self.capacity
+        index = self._slots(count)
         self.samples.scatter_nd_update(index[:, None], self._encode(samples))
         if self.labels is not None:
             self.labels.scatter_nd_update(index[:, None], tf.cast(labels, tf.int32))
         self.written.assign_add(count)
+
+    def _slots(self, count):
+        """Return the next `count` places in the ring, int64 [count]."""
+        return (self.written + tf.range(tf.cast(count, tf.int64))) % self.capacity
+
+    @staticmethod
+    def _choose(restart, fresh, stored, fresh_labels, labels):
+        """Return fresh samples and labels where `restart` is true, stored ones elsewhere."""
+        mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
+        samples = tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
+        return samples, None if labels is None else tf.where(restart, fresh_labels, labels)
 
     def _encode(self, samples):
         if self.bounds is None:

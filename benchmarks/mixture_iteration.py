@@ -1,0 +1,122 @@
+"""Time one training iteration of the mixture study against an eager PyTorch loop, side by side.
+
+Both run Algorithm 1 with the same batch of 1000, the same networks and exact samples of the model,
+in turns, in one process; the ratio is that of the medians. PyTorch is needed: `make bench` installs
+it. The PyTorch side takes plain SGD steps, as the published loop does, and is written as that loop
+is: eager, with four passes of the variational network; ours takes the study's Adam steps.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
+
+import console
+
+ROUNDS, STEPS = 9, 1000
+
+
+def make_torch_step(batch: int = 1000):
+    """Return a function that takes one iteration in PyTorch."""
+    import numpy as np
+    import torch
+
+    rng = np.random.RandomState(0)
+    mean = torch.zeros((), requires_grad=True)
+    scale = torch.ones((), requires_grad=True)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(1, 64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(64, 64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(64, 1),
+    )
+    optimizer = torch.optim.SGD([mean, scale], lr=1e-3)
+    variational_optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    log_2 = float(np.log(2.0))
+
+    def as_tensor(values):
+        return torch.tensor(values).float()
+
+    def energy(x):
+        return 0.5 * ((x - mean) / scale) ** 2
+
+    def variational(x):
+        return network(x[:, None]).squeeze()
+
+    def derivative(r):
+        return log_2 + r - torch.log(1.0 + torch.exp(r))
+
+    def conjugate(r):
+        return -log_2 + torch.log(1.0 + torch.exp(r))
+
+    def step():
+        narrow = rng.normal(-1.0, 0.25, int(0.33 * batch))
+        wide = rng.normal(2.0, 2.0**0.5, batch - len(narrow))
+        data = as_tensor(np.concatenate([narrow, wide]))
+        model = as_tensor(rng.normal(mean.item(), scale.item(), batch))
+
+        ratio_data = variational(data) + energy(data)
+        ratio_model = variational(model) + energy(model)
+        loss = -(derivative(ratio_data) - conjugate(ratio_model)).mean()
+        variational_optimizer.zero_grad()
+        loss.backward()
+        variational_optimizer.step()
+
+        energy_data, energy_model = energy(data), energy(model)
+        slope = derivative(variational(data) + energy_data)
+        value = conjugate(variational(model) + energy_model)
+        covariance = (energy_model * value.detach()).mean() - (
+            energy_model.mean() * value.mean().detach()
+        )
+        optimizer.zero_grad()
+        (slope.mean() - value.mean() + covariance).backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> int:
+    """Print milliseconds per iteration of both, and their ratio."""
+    console.import_quietly()
+    try:
+        torch_step = make_torch_step()
+    except ImportError:
+        print("error: PyTorch is not installed; `make bench` installs it.", file=sys.stderr)
+        return 1
+    import mixture_study
+
+    from tf_febm import analysis
+
+    target = analysis.gaussian_mixture([0.33, 0.67], [-1.0, 2.0], [0.0625, 2.0])
+    options = {"steps": 10**6, "batch_size": 1000, "sampler": "exact", "seed": 0}
+    model = mixture_study.build("febm", "js", options)
+    data = mixture_study.stream(target, 1000, 0)
+
+    def ours():
+        model.fit(data, steps_per_epoch=STEPS, verbose=0)
+
+    def theirs():
+        for _ in range(STEPS):
+            torch_step()
+
+    times = {ours: [], theirs: []}
+    for warm_up in (ours, theirs):
+        warm_up()
+    for _ in range(ROUNDS):
+        for run, taken in times.items():
+            start = time.perf_counter()
+            run()
+            taken.append((time.perf_counter() - start) / STEPS * 1e3)
+    mine, torch = (statistics.median(taken) for taken in times.values())
+    print(f"tf_febm  {mine:6.3f} ms/iteration  (from {min(times[ours]):.3f})")
+    print(f"PyTorch  {torch:6.3f} ms/iteration  (from {min(times[theirs]):.3f})")
+    fastest = min(times[theirs]) / min(times[ours])
+    print(f"ratio    {torch / mine:6.2f}  (of the fastest rounds {fastest:.2f})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

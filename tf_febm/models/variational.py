@@ -1,0 +1,249 @@
+"""What f-EBM and its dual form share: two networks that play for an f-divergence."""
+
+import keras
+import tensorflow as tf
+
+from tf_febm import arguments, divergences, objectives, optimizers
+from tf_febm.models.base import EnergyModel, check_network, classes_of
+from tf_febm.models.chains import Batch
+
+__all__ = ["VariationalModel"]
+
+
+class VariationalModel(EnergyModel):
+    """Base of the models with an energy network (parameters θ) and a variational network (ω).
+
+    A step draws a batch of the model, lets ω ascend the bound of the divergence, evaluates the
+    variational network again and lets θ descend. A subclass says how the log ratio r ≈ log p/q
+    comes from the two networks (`_log_ratio`) and where θ descends (`_energy_surrogate`).
+
+    The arguments are those of `FEBM`, which describes them.
+    """
+
+    METRICS = (
+        "bound",
+        "energy_data",
+        "energy_model",
+        "energy_gap",
+        "log_ratio_mean",
+        "log_ratio_std",
+        "energy_gradient_norm",
+        "variational_gradient_norm",
+        "buffer_fill",
+    )
+
+    def __init__(
+        self,
+        energy,
+        variational,
+        divergence="js",
+        *,
+        variational_divergence=None,
+        sampler=None,
+        buffer=None,
+        l2_coeff: float = 1.0,
+        leave_one_out: bool = True,
+        log_ratio_clip: float | None = None,
+        warmup_steps: int = 10,
+        num_classes: int | None = None,
+        average_decay: float | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(
+            energy,
+            sampler=sampler,
+            buffer=buffer,
+            num_classes=num_classes,
+            average_decay=average_decay,
+            seed=seed,
+            name=name,
+        )
+        if variational is energy:
+            raise ValueError("energy and variational must be two networks; received one twice.")
+        self.variational_network = check_network("variational", variational)
+        if hasattr(variational, "input_shape") and classes_of(variational) != classes_of(energy):
+            raise ValueError(
+                f"energy and variational must take the same inputs; received networks of "
+                f"{classes_of(energy)} and {classes_of(variational)} classes."
+            )
+        self.divergence = divergences.get(divergence, log_ratio_clip)
+        self.variational_divergence = (
+            self.divergence
+            if variational_divergence is None
+            else divergences.get(variational_divergence, log_ratio_clip)
+        )
+        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
+        self.leave_one_out = bool(leave_one_out)
+        self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
+        self.variational_optimizer = None
+        self._build_if_known()
+
+    @property
+    def networks(self) -> tuple:
+        """The energy and the variational network."""
+        return (self.energy_network, self.variational_network)
+
+    def compile(
+        self, optimizer=None, variational_optimizer=None, *, jit_compile: bool = False, **kwargs
+    ):
+        """Set the two optimizers.
+
+        Args:
+            optimizer: For the energy; the paper's, `optimizers.default()`, if None.
+            variational_optimizer: For the variational function; likewise.
+            jit_compile: See `EnergyModel.compile`.
+            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+        """
+        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        if variational_optimizer is None:
+            variational_optimizer = optimizers.default()
+        self.variational_optimizer = keras.optimizers.get(variational_optimizer)
+        if self.variational_optimizer is self.optimizer:
+            raise ValueError("optimizer and variational_optimizer must be two objects.")
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
+        super()._build_optimizers()
+        if self.built and self.variational_optimizer is not None:
+            self.variational_optimizer.build(self.variational_network.trainable_variables)
+
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`."""
+        state = super().state_variables()
+        for name, owner in (
+            ("variational", self.variational_network),
+            ("variational_optimizer", self.variational_optimizer),
+        ):
+            state[name] = [variable.value for variable in owner.variables]
+        return state
+
+    def train_step(self, data):
+        """Take one step of both networks on a batch, x or (x, labels)."""
+        # 1. A batch of the data, and as many samples of the model.
+        data = self._checked_batch(data)
+        model = self.negative_batch(tf.shape(data.samples)[0])
+        theta = self.energy_network.trainable_variables
+        omega = self.variational_network.trainable_variables
+        active = self._objective_weight()
+
+        # Energies do not change before the θ step: record them once, for it.
+        energy_tape = tf.GradientTape(watch_accessed_variables=False)
+        with energy_tape:
+            energy_tape.watch([variable.value for variable in theta])
+            energy_data = self._evaluate(self.energy_network, data, training=True)
+            energy_model = self._evaluate(self.energy_network, model, training=True)
+
+        # 2. ω ascends the bound; energies are constants to it.
+        with tf.GradientTape(watch_accessed_variables=False) as variational_tape:
+            variational_tape.watch([variable.value for variable in omega])
+            h_data, h_model = self._variational(data, model)
+            ratios = (
+                self._log_ratio(h_data, tf.stop_gradient(energy_data)),
+                self._log_ratio(h_model, tf.stop_gradient(energy_model)),
+            )
+            ascended = objectives.variational_bound(self.variational_divergence, *ratios)
+            penalty = self.l2_coeff * objectives.energy_regulariser(h_data, h_model)
+            variational_loss = penalty - active * ascended
+        if self.variational_divergence is self.divergence:
+            bound = ascended
+        else:
+            bound = objectives.variational_bound(self.divergence, *ratios)
+        variational_gradients = variational_tape.gradient(variational_loss, omega)
+        self.variational_optimizer.apply(variational_gradients, omega)
+
+        # 3. The log ratio again, with the new ω, whose output is a constant to θ.
+        h_data, h_model = self._variational(data, model)
+
+        # 4. θ descends.
+        with energy_tape:
+            log_ratio_data = self._log_ratio(h_data, energy_data)
+            log_ratio_model = self._log_ratio(h_model, energy_model)
+            surrogate = self._energy_surrogate(log_ratio_data, log_ratio_model, energy_model)
+            penalty = self.l2_coeff * objectives.energy_regulariser(energy_data, energy_model)
+            energy_loss = active * surrogate + penalty
+        energy_gradients = energy_tape.gradient(energy_loss, theta)
+        self.optimizer.apply(energy_gradients, theta)
+        if self.average is not None:
+            self.average.update()
+
+        return self._update_metrics(
+            bound=bound,
+            **self._describe(energy_data, energy_model, log_ratio_data, log_ratio_model),
+            energy_gradient_norm=tf.linalg.global_norm(energy_gradients),
+            variational_gradient_norm=tf.linalg.global_norm(variational_gradients),
+        )
+
+    def test_step(self, data):
+        """Measure the bound and energies on held-out data, against chains that leave no trace."""
+        data = self._checked_batch(data)
+        model = self.negative_batch(tf.shape(data.samples)[0], remember=False)
+        energy_data = self._evaluate(self.energy_network, data)
+        energy_model = self._evaluate(self.energy_network, model)
+        h_data, h_model = self._variational(data, model, training=False)
+        ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
+        return self._update_metrics(
+            bound=objectives.variational_bound(self.divergence, *ratios),
+            **self._describe(energy_data, energy_model, *ratios),
+        )
+
+    def _log_ratio(self, variational, energy) -> tf.Tensor:
+        """Return r from the outputs of the two networks at the same samples, [n]."""
+        raise NotImplementedError
+
+    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_model) -> tf.Tensor:
+        """Return a scalar along whose gradient θ descends."""
+        raise NotImplementedError
+
+    def _variational(self, data: Batch, model: Batch, training=True):
+        network = self.variational_network
+        return self._evaluate(network, data, training), self._evaluate(network, model, training)
+
+    def _objective_weight(self):
+        """Return 0 during the warm-up and 1 after it."""
+        if self.l2_coeff == 0.0 or self.warmup_steps == 0:
+            return 1.0
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        return tf.cast(step >= self.warmup_steps, tf.float32)
+
+    def _describe(self, energy_data, energy_model, log_ratio_data, log_ratio_model) -> dict:
+        ratios = tf.concat([log_ratio_data, log_ratio_model], axis=0)
+        return {
+            "energy_data": tf.reduce_mean(energy_data),
+            "energy_model": tf.reduce_mean(energy_model),
+            "energy_gap": tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model),
+            "log_ratio_mean": tf.reduce_mean(ratios),
+            "log_ratio_std": tf.math.reduce_std(ratios),
+            "buffer_fill": self._buffer_fill(),
+        }
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised.
+
+        Raises:
+            ValueError: If the divergence is not registered, so that loading could not find it.
+        """
+        for divergence in (self.divergence, self.variational_divergence):
+            if not divergence.is_known:
+                raise ValueError(
+                    f"{divergence!r} cannot be saved by name: call divergences.register first."
+                )
+        own = self.variational_divergence is self.divergence
+        return {
+            **super().get_config(),
+            "variational": keras.saving.serialize_keras_object(self.variational_network),
+            "divergence": self.divergence.name,
+            "variational_divergence": None if own else self.variational_divergence.name,
+            "log_ratio_clip": self.divergence.log_ratio_clip,
+            "l2_coeff": self.l2_coeff,
+            "leave_one_out": self.leave_one_out,
+            "warmup_steps": self.warmup_steps,
+        }
+
+    def get_compile_config(self) -> dict | None:
+        """Return both optimizers, serialised, so that a loaded model trains on."""
+        config = super().get_compile_config()
+        if config is None:
+            return None
+        optimizer = keras.saving.serialize_keras_object(self.variational_optimizer)
+        return {**config, "variational_optimizer": optimizer}
