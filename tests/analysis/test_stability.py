@@ -57,10 +57,13 @@ class Features(keras.layers.Layer):
 
 @pytest.fixture
 def float64():
-    before = keras.config.floatx()
+    # Keras keeps the policy of the first layer that was made, whatever floatx becomes later.
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx(before)
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
 
 
 def equilibrium_model(divergence, features="powers"):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_febm import divergences
 from tf_febm.analysis.density import Density, Features
-from tf_febm.analysis.mesh import examine_ends, first_panels, tail_panels
+from tf_febm.analysis.mesh import Poles, examine_ends, first_panels, tail_panels
 from tf_febm.analysis.perspective import LogPerspective
 from tf_febm.analysis.quadrature import Panels, integrate, join, nodes_and_weights
 
@@ -155,10 +155,11 @@ def best_normal(divergence, p, start=None) -> NormalFit:
 
 
 class _Solution(NamedTuple):
-    """Hold D for each of B members, and the panels on which it was integrated."""
+    """Hold D for each of B members, and where it was integrated; no nodes where D is infinite."""
 
     value: np.ndarray
-    panels: Panels
+    panels: Panels | None = None
+    poles: Poles | None = None
 
 
 class _Problem:
@@ -193,9 +194,9 @@ class _Problem:
         panels, ends = first_panels(features)
         tails = self._tails(ends, logs)
         infinite = tails.diverges[0]
-        panels = join(panels, tail_panels(ends, tails.cut))
         if infinite.all():
-            return _Solution(np.full(q.num_members, np.inf), panels)
+            return _Solution(np.full(q.num_members, np.inf))
+        panels = join(panels, tail_panels(ends, tails.cut))
         # What is known to be infinite needs no panels.
         panels = panels._replace(stop=np.where(infinite, panels.start, panels.stop))
         for min_rounds in (0, 3, 6):
@@ -210,7 +211,7 @@ class _Problem:
         if strict:
             self._check(value[:, ~infinite], error[:, ~infinite], q)
         result = np.where(infinite, np.inf, np.where(exact, value[0], np.nan))
-        return _Solution(result, totals.panels)
+        return _Solution(result, totals.panels, tails.poles)
 
     def local_minima(self) -> list[tuple[float, float]]:
         """Return (mean, scale) of up to six local minima of D on a grid, the lowest first."""
@@ -239,32 +240,38 @@ class _Problem:
     def descend(self, mean: float, scale: float) -> NormalFit | None:
         """Follow D down from one Gaussian; None if that finds no minimum.
 
-        Each pass holds the panels fixed, which makes D smooth to rounding, and the next one lays
-        them anew.
+        Each pass holds the nodes fixed, which makes D smooth to rounding, and moves no farther than
+        they are good for; the next pass lays them anew.
         """
-        for _ in range(25):
-            solution = self.solve(_normal(mean, scale))
+        solution = self.solve(_normal(mean, scale))
+        for _ in range(50):
             if not np.isfinite(solution.value[0]):
                 return None
-            points, weights = nodes_and_weights(solution.panels)
-            objective = self._objective(points.ravel(), weights.ravel(), mean, scale)
             found = scipy.optimize.minimize(
-                objective, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-10}
+                self._objective(solution, mean, scale),
+                np.zeros(2),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(-1.0, 1.0), (-0.7, 0.7)],
+                options={"gtol": 1e-9, "ftol": 1e-16},
             )
-            step = found.x
-            mean, scale = mean + scale * step[0], scale * np.exp(step[1])
-            if np.abs(step).max() < 1e-7:
-                value = float(self.solve(_normal(mean, scale)).value[0])
-                return NormalFit(float(mean), float(scale), value)
+            mean, scale = mean + scale * found.x[0], scale * math.exp(found.x[1])
+            solution = self.solve(_normal(mean, scale))
+            if np.abs(found.x).max() < 1e-7:
+                return NormalFit(float(mean), float(scale), float(solution.value[0]))
         return None
 
-    def _objective(self, points, weights, mean, scale):
+    def _objective(self, solution: _Solution, mean: float, scale: float):
         """Return z -> log(1 + D) and its gradient at N(mean + scale·z₀, (scale·exp z₁)²).
 
-        The logarithm has the same minima and no steep slopes far from them.
+        The logarithm has the same minima, without steep slopes far from them.
         """
-        log_p = self.p.log_prob(points[:, None])[:, 0]
-        standard, weights = tf.constant((points - mean) / scale), tf.constant(weights)
+        points, weights = (part.reshape(-1, 1) for part in nodes_and_weights(solution.panels))
+        log_p = self.p.log_prob(points).numpy()
+        with np.errstate(divide="ignore"):
+            nodes = zip((points, log_p, np.log(weights)), solution.poles, strict=True)
+        points, log_p, log_weights = (tf.constant(np.concatenate(pair)) for pair in nodes)
+        standard = (points - mean) / scale
         log_factor = math.log(scale * math.sqrt(2.0 * math.pi))
 
         def evaluate(place):
@@ -273,8 +280,8 @@ class _Problem:
                 tape.watch(place)
                 deviation = (standard - place[0]) * tf.exp(-place[1])
                 log_q = -0.5 * deviation**2 - place[1] - log_factor
-                value = tf.reduce_sum(weights * tf.exp(self.perspective(log_p, log_q)))
-                value = tf.math.log1p(value)
+                log_value = self.perspective(log_p, log_q)
+                value = tf.math.log1p(tf.reduce_sum(tf.exp(log_value + log_weights)))
             gradient = tape.gradient(value, place).numpy()
             if not np.isfinite(gradient).all():
                 raise ValueError(
@@ -283,6 +290,12 @@ class _Problem:
                 )
             return float(value), gradient
 
+        at_start = math.expm1(evaluate(np.zeros(2))[0])
+        if not abs(at_start - solution.value[0]) <= _TOLERANCE * max(1.0, solution.value[0]):
+            raise ValueError(
+                f"The tails of {self.p.description} are too heavy to minimise the divergence "
+                f"{self.divergence.name!r}, or its poles too steep."
+            )
         return evaluate
 
     def _tails(self, ends, logs):

@@ -7,7 +7,7 @@ import numpy as np
 from tf_febm.analysis.density import Features
 from tf_febm.analysis.quadrature import Panels, join, nodes_and_weights
 
-__all__ = ["Ends", "Tails", "examine_ends", "first_panels", "tail_panels"]
+__all__ = ["Ends", "Poles", "Tails", "examine_ends", "first_panels", "tail_panels"]
 
 # Steps in t = log(distance) away from the mass. They widen, because tails are smooth in t.
 _STEPS = np.array(
@@ -46,6 +46,20 @@ class Ends(NamedTuple):
         return self.anchor[:, None] + self.direction[:, None, None] * np.exp(self.times)
 
 
+class Poles(NamedTuple):
+    """Hold M nodes nearer to finite ends than floating numbers are, for each of B members.
+
+    Attributes:
+        points: float64 array [M, B], the ends themselves.
+        log_p: float64 array [M, B], log p at the nodes, as a power of the distance.
+        log_weights: float64 array [M, B], log of the weights of an integral over x.
+    """
+
+    points: np.ndarray
+    log_p: np.ndarray
+    log_weights: np.ndarray
+
+
 class Tails(NamedTuple):
     """Hold what is known of F positive integrands towards E ends, for each of B members.
 
@@ -54,12 +68,14 @@ class Tails(NamedTuple):
         rest: float64 array [F, B], the integrals beyond the cuts, continued in log–log scale.
         error: float64 array [F, B], how far they are uncertain; +inf if nothing is known.
         diverges: bool array [F, B], whether the integral towards some end is infinite.
+        poles: Nodes beyond the cuts at finite ends; none if what is there is negligible.
     """
 
     cut: np.ndarray
     rest: np.ndarray
     error: np.ndarray
     diverges: np.ndarray
+    poles: Poles
 
 
 def first_panels(features: Features) -> tuple[Panels, Ends]:
@@ -151,13 +167,16 @@ def examine_ends(ends: Ends, logs: np.ndarray, noise: np.ndarray, combine) -> Ta
     rest, error = _beyond_infinite(level, ends.times, at_cut)
     error = np.where(last < cut, np.inf, error)
     finite = ~ends.at_infinity
+    poles = Poles(*(np.zeros((0, level.shape[3])) for _ in range(3)))
     if finite.any() and not negligible[:, finite].all():
         near = ends.times[finite]
-        rest[:, finite], error[:, finite], rises = _beyond_finite(logs[1:, finite], near, combine)
+        rest[:, finite], error[:, finite], rises, poles = _beyond_finite(
+            logs[1:, finite], near, combine, ends.anchor[finite]
+        )
         diverges[:, finite] = rises | np.isposinf(level[:, finite]).any(axis=2)
         error[:, finite] = np.where(cut[finite] < len(index) - 1, np.inf, error[:, finite])
     rest, error = (np.where(negligible[:, :, 0], 0.0, part).sum(axis=1) for part in (rest, error))
-    return Tails(cut, rest, error, diverges.any(axis=1))
+    return Tails(cut, rest, error, diverges.any(axis=1), poles)
 
 
 def _trend(level, times, noise):
@@ -199,22 +218,23 @@ def _parabola(level, times, cut, back):
         return np.where(fall > 0.0, rest, np.nan)
 
 
-def _beyond_finite(logs, times, combine):
+def _beyond_finite(logs, times, combine, anchor):
     """Integrate all F functions from the last points to the end, p and q being powers there.
 
     Args:
         logs: float64 array [2, E, S, B], log p and log q.
         times: float64 array [E, S, B], falling.
         combine: As in `examine_ends`.
+        anchor: float64 array [E, B], the ends.
 
     Returns:
-        The integrals, their errors and whether they diverge, [F, E, B].
+        The integrals, their errors and whether they diverge, [F, E, B], and the nodes used.
     """
     zero = np.zeros((len(_BEYOND) - 1, 1))
     panels = Panels(_BEYOND[:-1, None], _BEYOND[1:, None], zero, zero)
     depth, weights = (part.reshape(-1, 1) for part in nodes_and_weights(panels))
     results = []
-    for back in (2, 4):
+    for back in (4, 2):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             slope = (logs[:, :, -1] - logs[:, :, -back]) / (times[:, -1] - times[:, -back])
             slope = np.where(np.isneginf(logs[:, :, -1]), 0.0, slope)
@@ -224,9 +244,12 @@ def _beyond_finite(logs, times, combine):
             results.append((np.exp(level) * weights).sum(axis=2))
     with np.errstate(invalid="ignore", over="ignore"):
         left = np.exp(level[:, :, -1]) * depth[-1]
-        error = np.abs(results[0] - results[1]) + 1e-9 * results[0] + left
+        error = np.abs(results[1] - results[0]) + 1e-9 * results[1] + left
         rises = level[:, :, -1] - level[:, :, -2] >= -_FLAT * (depth[-1] - depth[-2])
-    return results[0], np.where(np.isfinite(error), error, np.inf), rises
+    log_weights = np.log(weights) + times[:, -1:] - depth
+    points = np.broadcast_to(anchor[:, None], log_weights.shape)
+    poles = Poles(*(part.reshape(-1, anchor.shape[1]) for part in (points, log_p, log_weights)))
+    return results[1], np.where(np.isfinite(error), error, np.inf), rises, poles
 
 
 def _landmarks(features):

@@ -9,6 +9,7 @@ from tf_febm import arguments, energies, optimizers
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
+from tf_febm.models.metrics import MeanOfEach
 from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
@@ -60,7 +61,7 @@ class EnergyModel(Chains, keras.Model):
         self.sample_shape = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._trackers = [keras.metrics.Mean(name=metric) for metric in self.METRICS]
+        self._means = MeanOfEach(self.METRICS)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -183,10 +184,8 @@ class EnergyModel(Chains, keras.Model):
 
     def _update_metrics(self, **values) -> dict:
         """Add values to the running means and return those that were given."""
-        for tracker in self._trackers:
-            if tracker.name in values:
-                tracker.update_state(values[tracker.name])
-        return {t.name: t.result() for t in self._trackers if t.name in values}
+        self._means.update_state(values)
+        return self._means.result()
 
     # --- evaluation -----------------------------------------------------------------------------
 
