@@ -36,7 +36,18 @@ def test_python_snippets(code, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/mixture.py" in line])
+def test_mixture_commands(line, tmp_path):
+    words = shlex.split(line)
+    words[:2] = [sys.executable, str(PROJECT / words[1])]
+    few = ["--steps=100", "--trajectories=1", "--trajectory_steps=100", f"--out={tmp_path}"]
+    result = subprocess.run([*words, *few], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "figure_4_trajectories.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/train.py" in line])
 def test_launcher_commands(line, tmp_path):
     """As they stand, with a few small steps and a logdir of the test's own."""
     words = shlex.split(line)
@@ -84,3 +95,14 @@ def test_make_test_runs_lint_and_the_suite():
 def test_pictures_of_the_readme_exist():
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (PROJECT / picture).is_file(), picture
+
+
+def test_make_study_runs_the_whole_study():
+    """The study itself takes minutes; `test_mixture_commands` runs a short one."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not here")
+    assert "make study" in COMMANDS
+    plan = subprocess.run(
+        ["make", "--dry-run", "study"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "launch/mixture.py --divergence=all" in plan

@@ -94,10 +94,12 @@ class Density:
         """
         parts = [leaf.features(self.num_members) for leaf in self._root.leaves()]
         features = Features(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        if not (np.isfinite(features.centre) & (features.width > 0.0)).all():
+        samples = np.concatenate([features.centre, features.points])
+        positive = (self.log_prob(samples).numpy() > -np.inf).any(axis=0)
+        if not (np.isfinite(samples).all() and (features.width > 0.0).all() and positive.all()):
             raise ValueError(
-                f"{self.name} must be a continuous density with finite samples that differ from "
-                f"one another; received {self.description}."
+                f"{self.name} must be a continuous density with finite samples, different from one "
+                f"another and of positive density; received {self.description}."
             )
         return features
 

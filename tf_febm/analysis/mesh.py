@@ -149,6 +149,7 @@ def examine_ends(ends: Ends, logs: np.ndarray, noise: np.ndarray, combine) -> Ta
         `Tails`.
     """
     level = np.where(ends.used[:, None], logs + ends.times, -np.inf)
+    level[0] = np.where(_overflows(ends, logs[1:]), np.nan, level[0])
     known, rising = _trend(level, ends.times, noise)
     index = np.arange(level.shape[2])[:, None]
     last = np.where(known, index[1:], 0).max(axis=2)
@@ -177,6 +178,17 @@ def examine_ends(ends: Ends, logs: np.ndarray, noise: np.ndarray, combine) -> Ta
         error[:, finite] = np.where(cut[finite] < len(index) - 1, np.inf, error[:, finite])
     rest, error = (np.where(negligible[:, :, 0], 0.0, part).sum(axis=1) for part in (rest, error))
     return Tails(cut, rest, error, diverges.any(axis=1), poles)
+
+
+def _overflows(ends, logs):
+    """Return [E, S, B], from where on a tail's log p or log q is −inf for being out of range.
+
+    It is, where the last finite value before was so low already; at an end of a support it is not.
+    """
+    gone = np.zeros(logs.shape, bool)
+    gone[:, :, 1:] = np.isneginf(logs[:, :, 1:]) & (logs[:, :, :-1] < -1e3)
+    gone[:, :, 1:] &= np.isfinite(logs[:, :, :-1])
+    return np.maximum.accumulate(gone, axis=2).any(axis=0) & ends.at_infinity[:, None, None]
 
 
 def _trend(level, times, noise):

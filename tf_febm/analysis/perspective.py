@@ -1,5 +1,7 @@
 """The integrand of an f-divergence, q·f(p/q), in log space and without overflow."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -21,10 +23,10 @@ class LogPerspective:
         r ≥ 0:  log p + log(f₀(eʳ)/eʳ)            r < 0:  log q + log f₀(eʳ)
 
     so that a vanishing p or q leaves p·f₀'(∞) or q·f₀(0). Where f(eʳ) overflows in float64 these
-    two functions of |r| are continued: in a straight line where they are one already (powers of u),
-    and otherwise by the average over s ~ Exp(1) of f₀' (or of −f₀'s conjugate) at |r| − s, which is
-    what they are by definition. Where neither holds, as for a generator without closed forms that
-    grows like u log u, the value is NaN.
+    two functions of |r| are continued: in a straight line where they, or their exponentials, are
+    one already (powers of u; u log u), and otherwise by the average over s ~ Exp(1) of f₀' (or of
+    −f₀'s conjugate) at |r| − s, which is what they are by definition. Where that is not known
+    either, for a generator without closed forms, the value is NaN.
 
     Args:
         divergence: A `Divergence`.
@@ -102,26 +104,32 @@ class _Continuation:
         self.reach = float(grid[count - 1])
         self._rate = rate
         self._last = float(value[count - 1])
-        half, three_quarters = count // 2, (3 * count) // 4
-        early = (value[three_quarters] - value[half]) / (grid[three_quarters] - grid[half])
-        late = (self._last - value[three_quarters]) / (self.reach - grid[three_quarters])
-        self._is_straight = abs(late - early) <= 1e-9 * max(1.0, abs(late))
-        # Without the noise of its last digits a slope of 0 stays 0 out to |r| = 1e300.
-        self._late_slope = round(late, 10)
-        if not self._is_straight:
-            average = self._average(tf.constant(self.reach, tf.float64))
-            self._is_known = abs(float(average) - self._last) < 1e-9
+        places = [count // 2, 3 * count // 4, count - 1]
+        distance, value = grid[places], value[places]
+        self._log_slope, self._is_power = _straight(distance, value)
+        self._slope, self._is_linear = _straight(distance, np.exp(np.minimum(value, 600.0)))
+        average = self._average(tf.constant(self.reach, tf.float64))
+        self._is_average = abs(float(average) - self._last) < 1e-9
 
     def __call__(self, distance):
-        distance = tf.maximum(distance, self.reach)
-        if self._is_straight:
-            if self._late_slope == 0.0:
-                return tf.fill(tf.shape(distance), tf.constant(self._last, tf.float64))
-            return self._last + self._late_slope * (distance - self.reach)
-        if self._is_known:
-            return self._average(distance)
+        beyond = tf.maximum(distance - self.reach, 0.0)
+        if self._is_power and self._log_slope == 0.0:
+            return tf.fill(tf.shape(distance), tf.constant(self._last, tf.float64))
+        if self._is_power:
+            return self._last + self._log_slope * beyond
+        if self._is_linear:
+            return tf.math.log(math.exp(self._last) + self._slope * beyond)
+        if self._is_average:
+            return self._average(self.reach + beyond)
         return tf.fill(tf.shape(distance), tf.constant(np.nan, tf.float64))
 
     def _average(self, distance):
         terms = [w * self._rate(distance - s) for s, w in zip(_NODES, _WEIGHTS, strict=True)]
         return tf.math.log(tf.add_n(terms))
+
+
+def _straight(x, y):
+    """Return the slope at the last of three points, and whether all lie on one line."""
+    early, late = np.diff(y) / np.diff(x)
+    # Without the noise of its last digits a slope of 0 stays 0 out to |r| = 1e300.
+    return round(late, 10), bool(abs(late - early) <= 1e-9 * max(1.0, abs(late)))
