@@ -42,6 +42,7 @@ flags.DEFINE_integer("steps", 12_000, "Iterations per divergence, a multiple of 
 flags.DEFINE_integer("batch_size", 1000, "Samples of the data, and of the model, per iteration.")
 flags.DEFINE_enum("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
 flags.DEFINE_integer("seed", 0, "Seed of everything.")
+flags.DEFINE_integer("num_samples", 100_000, "Samples of Figure 2 and of the weights.")
 flags.DEFINE_integer("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.")
 flags.DEFINE_integer("trajectory_steps", 5000, "Iterations of each, a multiple of 100.")
 flags.DEFINE_bool("baselines", True, "Whether to run contrastive divergence and the dual form.")
@@ -65,12 +66,17 @@ def resolve(values) -> dict:
         ValueError: On a value out of range or a mixture that cannot be read.
     """
     names = ("divergence", "steps", "batch_size", "sampler", "seed", "trajectories")
-    options = {name: getattr(values, name) for name in (*names, "trajectory_steps", "baselines")}
+    options = {
+        name: getattr(values, name)
+        for name in (*names, "trajectory_steps", "baselines", "num_samples")
+    }
     for name in ("steps", "trajectory_steps"):
         if options[name] < 100 or options[name] % 100:
             raise ValueError(f"--{name} must be a multiple of 100; received {options[name]}.")
     if options["batch_size"] < 2:
         raise ValueError(f"--batch_size must be at least 2; received {options['batch_size']}.")
+    if options["num_samples"] < 2:
+        raise ValueError(f"--num_samples must be at least 2; received {options['num_samples']}.")
     if options["trajectories"] < 0:
         raise ValueError(f"--trajectories must be at least 0; received {options['trajectories']}.")
     if not 0 <= options["seed"] < 2**31:
@@ -144,7 +150,7 @@ def _fit(name: str, target, options: dict, x, inside) -> dict:
     fit = Fit(model, target, options, report=console.say, name=name)
     learned, true = log_ratios(model, fit, target, x)
     weights = target.prob(x[inside]).numpy()
-    used = use_ratio(model, fit, target, options["seed"])
+    used = use_ratio(model, fit, target, options["seed"], options["num_samples"])
     row = {
         "divergence": name,
         "mu_star": exact.mean,

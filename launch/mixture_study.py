@@ -140,7 +140,7 @@ def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
     return learned, target.log_prob(x).numpy() - log_q
 
 
-def use_ratio(model, fit, target, seed: int, count: int = 100_000) -> dict:
+def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     """Correct samples of the learned Gaussian by the learned ratio, and measure what is gained."""
 
     def propose(number, seed):

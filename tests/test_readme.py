@@ -40,7 +40,8 @@ def test_python_snippets(code, tmp_path):
 def test_mixture_commands(line, tmp_path):
     words = shlex.split(line)
     words[:2] = [sys.executable, str(PROJECT / words[1])]
-    few = ["--steps=100", "--trajectories=1", "--trajectory_steps=100", f"--out={tmp_path}"]
+    few = ["--steps=100", "--trajectories=1", "--trajectory_steps=100"]
+    few += ["--num_samples=1000", f"--out={tmp_path}"]
     result = subprocess.run([*words, *few], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "figure_4_trajectories.png").stat().st_size > 0

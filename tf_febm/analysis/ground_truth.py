@@ -8,16 +8,13 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 
-from tf_febm import divergences
-from tf_febm.analysis.density import Density, Features
-from tf_febm.analysis.mesh import Poles, examine_ends, first_panels, tail_panels
-from tf_febm.analysis.perspective import LogPerspective
-from tf_febm.analysis.quadrature import Panels, integrate, join, nodes_and_weights
+from tf_febm.analysis.density import Density
+from tf_febm.analysis.integral import ERROR, DivergenceIntegral, Solution
 
 __all__ = ["NormalFit", "best_normal", "f_divergence", "gaussian_mixture"]
 
-# What is promised, and what is asked of the estimates so that it holds.
-_PROMISE, _TOLERANCE = 1e-8, 2e-9
+# How many local minima of the grid are followed.
+_MAX_STARTS = 6
 
 
 class NormalFit(NamedTuple):
@@ -81,16 +78,17 @@ def gaussian_mixture(weights, means, variances):
 
 
 def f_divergence(divergence, p, q) -> tf.Tensor:
-    """Compute D_f(p‖q) = ∫ q f(p/q) dx by adaptive quadrature, to 1e-8.
+    """Compute D_f(p‖q) = ∫ q f(p/q) dx by adaptive quadrature.
 
-    The error is below 1e-8·max(1, D). Where the integral is infinite (Pearson's χ² of a Gaussian
-    and one of less than half its variance; KL where p has mass and q has none), so is the result.
+    The error is below 1e-8·max(1, D), or it raises. Where the integral is infinite (Pearson's χ²
+    from a Gaussian to one of less than half its variance; KL where p has mass and q has none), so
+    is the result. Parameters in lower precision are taken as they are and computed with in float64.
 
-    Mass is sought by 100 samples of each distribution, or of each of its components if it is a
-    `MixtureSameFamily` or a `Mixture`, and by shells around their medians. p and q are integrated
-    along with the divergence: mass that the panels miss is noticed, and panels are halved until
-    it is found. Only a feature of a weight below 2e-9 can stay unseen. Kinks, jumps, integrable
-    poles and heavy tails are served; a jump inside a support costs more.
+    Mass is sought by 100 samples of each distribution, of each component for `MixtureSameFamily`
+    and `Mixture`, and on shells around their medians. p and q are integrated along with the
+    divergence: mass that the panels miss is noticed, and panels are halved until it is found. Only
+    features with a weight below 2e-9 can stay unseen. Kinks, jumps, poles at 0 or at the ends of
+    the support, and heavy tails are served.
 
     Args:
         divergence: A `Divergence` or its name.
@@ -104,16 +102,18 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
 
     Raises:
         TypeError: If p or q is no distribution of floating scalars.
-        ValueError: If p has a batch, a distribution does not integrate to 1 (tfp's log densities
-            of some are approximations), or 1e-8 is not reached. Among the integrals too hard are
-            those that diverge, or converge, only by a logarithm, and those that need
-            f(eʳ) beyond the range of float64 from a generator without closed forms.
+        ValueError: If p has a batch; a distribution does not integrate to 1, as when tfp's log_prob
+            is an approximation; or 1e-8 is not reached. Too hard are integrals that a logarithm
+            decides (KL from a Student t of 2.001 degrees to a Gaussian), steep poles at other
+            places than 0 (Beta(0.1, 0.1)), features 10⁸ times narrower than their distance from 0,
+            and those that need f(eʳ) beyond the range of float64 from a generator that is no power
+            of u, or u log u, there and has no closed forms.
     """
-    problem = _Problem(divergence, p)
+    integral = DivergenceIntegral(divergence, p)
     q = Density(q, "q")
     if q.num_members == 0:
         return tf.zeros(q.batch_shape, tf.float64)
-    return tf.reshape(tf.constant(problem.solve(q).value), q.batch_shape)
+    return tf.reshape(tf.constant(integral.solve(q).value), q.batch_shape)
 
 
 def best_normal(divergence, p, start=None) -> NormalFit:
@@ -121,12 +121,13 @@ def best_normal(divergence, p, start=None) -> NormalFit:
 
     The divergence is first computed on a grid: means at quantiles of p and of its components and
     evenly between the extreme ones, standard deviations in steps of 1.4 from half the narrowest
-    component's to the whole extent. Every local minimum of the grid, up to six, is then followed
-    by a trust-region Newton method (`scipy.optimize`, "trust-exact") whose gradient and Hessian
-    come from automatic differentiation, in coordinates (μ − μ₀)/σ₀ and log σ/σ₀.
+    component's to the whole extent. The lowest six of its local minima are then followed by
+    L-BFGS-B (`scipy.optimize`) on log(1 + D), whose gradient for (μ − μ₀)/σ₀ and log σ/σ₀ comes
+    from automatic differentiation, and the lowest end point is the result.
 
-    Not guaranteed: the result is the global minimum among the basins that the grid resolves. A
-    divergence may have several (reverse KL has one per well separated mode).
+    Not guaranteed: that this is the global minimum, if the grid does not resolve its basin or six
+    others begin lower. Reverse KL, for one, has a minimum at each well separated mode. A finite
+    minimum over all σ need not exist; that raises.
 
     Args:
         divergence: A `Divergence` or its name.
@@ -143,192 +144,99 @@ def best_normal(divergence, p, start=None) -> NormalFit:
             grid, or not that of `start`, has a finite divergence; or if the descent finds no
             minimum.
     """
-    problem = _Problem(divergence, p)
-    starts = problem.local_minima() if start is None else [_checked_start(start)]
-    fits = [fit for fit in (problem.descend(*pair) for pair in starts) if fit is not None]
+    integral = DivergenceIntegral(divergence, p)
+    starts = _local_minima(integral) if start is None else [_checked_start(start)]
+    fits = [fit for fit in (_descend(integral, *pair) for pair in starts) if fit is not None]
     if not fits:
         raise ValueError(
-            f"{problem.divergence.name!r} has no minimum over the Gaussians near (mean, scale) = "
-            f"{starts}; p is {problem.p.description}."
+            f"{integral.divergence.name!r} has no minimum over the Gaussians near (mean, scale) = "
+            f"{starts}; p is {integral.p.description}."
         )
     return min(fits, key=lambda fit: fit.divergence)
 
 
-class _Solution(NamedTuple):
-    """Hold D for each of B members, and where it was integrated; no nodes where D is infinite."""
-
-    value: np.ndarray
-    panels: Panels | None = None
-    poles: Poles | None = None
-
-
-class _Problem:
-    """Hold one divergence and one p, for any q."""
-
-    def __init__(self, divergence, p):
-        self.divergence = divergences.get(divergence)
-        self.p = Density(p, "p")
-        if self.p.batch_shape:
-            raise ValueError(
-                f"p must be one distribution; received batch shape {self.p.batch_shape}."
-            )
-        self.perspective = LogPerspective(self.divergence)
-        self.p_features = self.p.features()
-
-    def solve(self, q: Density, strict: bool = True) -> _Solution:
-        """Return D_f(p‖q) for each member of q; where it is not exact, NaN or, if strict, raise."""
-
-        def logs(points):
-            log_p, log_q = self.p.log_prob(points), q.log_prob(points)
-            return self.perspective(log_p, log_q), log_p, log_q
-
-        def densities(points):
-            return tf.exp(tf.stack(logs(points))).numpy()
-
-        features = Features(
-            *(
-                np.concatenate([np.tile(mine, (1, q.num_members)), theirs])
-                for mine, theirs in zip(self.p_features, q.features(), strict=True)
-            )
+def _local_minima(integral: DivergenceIntegral) -> list[tuple[float, float]]:
+    """Return (mean, scale) of up to six local minima of D on a grid, the lowest first."""
+    features = integral.p_features
+    means = np.concatenate([features.centre.ravel(), features.points.ravel()])
+    means = np.unique(np.concatenate([means, np.linspace(means.min(), means.max(), 20)]))
+    low, high = 0.5 * features.width.min(), max(np.ptp(means), 2.0 * features.width.max())
+    scales = np.geomspace(low, high, 2 + int(np.log(high / low) / np.log(1.4)))
+    grid = np.meshgrid(means, scales, indexing="ij")
+    value = integral.solve(_normal(*grid), strict=False).value.reshape(grid[0].shape)
+    value = np.where(np.isnan(value), np.inf, value)
+    if np.isinf(value).all():
+        raise ValueError(
+            f"The divergence {integral.divergence.name!r} is infinite, or not to be had to 1e-8, "
+            f"for every Gaussian that was tried; p is {integral.p.description}."
         )
-        panels, ends = first_panels(features)
-        tails = self._tails(ends, logs)
-        infinite = tails.diverges[0]
-        if infinite.all():
-            return _Solution(np.full(q.num_members, np.inf))
-        panels = join(panels, tail_panels(ends, tails.cut))
-        # What is known to be infinite needs no panels.
-        panels = panels._replace(stop=np.where(infinite, panels.start, panels.stop))
-        for min_rounds in (0, 3, 6):
-            totals = integrate(densities, panels, min_rounds)
-            value, error = totals.value + tails.rest, totals.error + tails.error
-            infinite |= np.isposinf(value[0])
-            whole = (np.abs(value[1:] - 1.0) <= _TOLERANCE).all(axis=0)
-            if (infinite | whole).all():
-                break
-        with np.errstate(invalid="ignore"):
-            exact = whole & (error[0] <= _TOLERANCE * np.maximum(1.0, value[0]))
-        if strict:
-            self._check(value[:, ~infinite], error[:, ~infinite], q)
-        result = np.where(infinite, np.inf, np.where(exact, value[0], np.nan))
-        return _Solution(result, totals.panels, tails.poles)
+    around = np.pad(value, 1, constant_values=np.inf)
+    rows, columns = value.shape
+    neighbours = [
+        around[i : i + rows, j : j + columns] for i, j in itertools.product(range(3), repeat=2)
+    ]
+    lowest = np.isfinite(value) & (value <= np.min(neighbours, axis=0))
+    found = sorted(np.argwhere(lowest).tolist(), key=lambda place: value[tuple(place)])
+    return [(float(means[i]), float(scales[j])) for i, j in found[:_MAX_STARTS]]
 
-    def local_minima(self) -> list[tuple[float, float]]:
-        """Return (mean, scale) of up to six local minima of D on a grid, the lowest first."""
-        features = self.p_features
-        means = np.concatenate([features.centre.ravel(), features.points.ravel()])
-        means = np.unique(np.concatenate([means, np.linspace(means.min(), means.max(), 20)]))
-        low, high = 0.5 * features.width.min(), max(np.ptp(means), 2.0 * features.width.max())
-        scales = np.geomspace(low, high, 2 + int(np.log(high / low) / np.log(1.4)))
-        grid = np.meshgrid(means, scales, indexing="ij")
-        value = self.solve(_normal(*grid), strict=False).value.reshape(grid[0].shape)
-        value = np.where(np.isnan(value), np.inf, value)
-        if np.isinf(value).all():
-            raise ValueError(
-                f"The divergence {self.divergence.name!r} from {self.p.description} is infinite, "
-                "or not to be had to 1e-8, for every Gaussian that was tried."
-            )
-        around = np.pad(value, 1, constant_values=np.inf)
-        rows, columns = value.shape
-        neighbours = [
-            around[i : i + rows, j : j + columns] for i, j in itertools.product(range(3), repeat=2)
-        ]
-        lowest = np.isfinite(value) & (value <= np.min(neighbours, axis=0))
-        found = sorted(np.argwhere(lowest).tolist(), key=lambda place: value[tuple(place)])
-        return [(float(means[i]), float(scales[j])) for i, j in found[:6]]
 
-    def descend(self, mean: float, scale: float) -> NormalFit | None:
-        """Follow D down from one Gaussian; None if that finds no minimum.
+def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalFit | None:
+    """Follow D down from one Gaussian; None if that finds no minimum.
 
-        Each pass holds the nodes fixed, which makes D smooth to rounding, and moves no farther than
-        they are good for; the next pass lays them anew.
-        """
-        solution = self.solve(_normal(mean, scale))
-        for _ in range(50):
-            if not np.isfinite(solution.value[0]):
-                return None
-            found = scipy.optimize.minimize(
-                self._objective(solution, mean, scale),
-                np.zeros(2),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=[(-1.0, 1.0), (-0.7, 0.7)],
-                options={"gtol": 1e-9, "ftol": 1e-16},
-            )
-            mean, scale = mean + scale * found.x[0], scale * math.exp(found.x[1])
-            solution = self.solve(_normal(mean, scale))
-            if np.abs(found.x).max() < 1e-7:
-                return NormalFit(float(mean), float(scale), float(solution.value[0]))
-        return None
-
-    def _objective(self, solution: _Solution, mean: float, scale: float):
-        """Return z -> log(1 + D) and its gradient at N(mean + scale·z₀, (scale·exp z₁)²).
-
-        The logarithm has the same minima, without steep slopes far from them.
-        """
-        points, weights = (part.reshape(-1, 1) for part in nodes_and_weights(solution.panels))
-        log_p = self.p.log_prob(points).numpy()
-        with np.errstate(divide="ignore"):
-            nodes = zip((points, log_p, np.log(weights)), solution.poles, strict=True)
-        points, log_p, log_weights = (tf.constant(np.concatenate(pair)) for pair in nodes)
-        standard = (points - mean) / scale
-        log_factor = math.log(scale * math.sqrt(2.0 * math.pi))
-
-        def evaluate(place):
-            place = tf.constant(place)
-            with tf.GradientTape() as tape:
-                tape.watch(place)
-                deviation = (standard - place[0]) * tf.exp(-place[1])
-                log_q = -0.5 * deviation**2 - place[1] - log_factor
-                log_value = self.perspective(log_p, log_q)
-                value = tf.math.log1p(tf.reduce_sum(tf.exp(log_value + log_weights)))
-            gradient = tape.gradient(value, place).numpy()
-            if not np.isfinite(gradient).all():
-                raise ValueError(
-                    f"The divergence {self.divergence.name!r} has no finite gradient at "
-                    f"N({mean:.6g}, {scale:.6g}²); p is {self.p.description}."
-                )
-            return float(value), gradient
-
-        at_start = math.expm1(evaluate(np.zeros(2))[0])
-        if not abs(at_start - solution.value[0]) <= _TOLERANCE * max(1.0, solution.value[0]):
-            raise ValueError(
-                f"The tails of {self.p.description} are too heavy to minimise the divergence "
-                f"{self.divergence.name!r}, or its poles too steep."
-            )
-        return evaluate
-
-    def _tails(self, ends, logs):
-        points = ends.points()
-        shape = points.shape
-        log_value, log_p, log_q = logs(points.reshape(-1, shape[-1]))
-        wobble = 1.0 + 1e-12
-        noise = tf.abs(self.perspective(log_p * wobble, log_q) - log_value) + tf.abs(
-            self.perspective(log_p, log_q * wobble) - log_value
+    Each pass holds the nodes fixed, which makes D smooth to rounding, and moves no farther than
+    they are good for; the next pass lays them anew.
+    """
+    solution = integral.solve(_normal(mean, scale))
+    for _ in range(50):
+        if not np.isfinite(solution.value[0]):
+            return None
+        found = scipy.optimize.minimize(
+            _objective(integral, solution, mean, scale),
+            np.zeros(2),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-1.0, 1.0), (-0.7, 0.7)],
+            options={"gtol": 1e-9, "ftol": 1e-16},
         )
-        values = tf.stack([log_value, log_p, log_q]).numpy().reshape(3, *shape)
-        return examine_ends(ends, values, noise.numpy().reshape(shape), self.perspective)
+        mean, scale = mean + scale * found.x[0], scale * math.exp(found.x[1])
+        solution = integral.solve(_normal(mean, scale))
+        if np.abs(found.x).max() < 1e-7:
+            return NormalFit(float(mean), float(scale), float(solution.value[0]))
+    return None
 
-    def _check(self, value, error, q):
-        """Raise unless both densities are found whole and the divergence is exact enough."""
-        for row, density in ((1, self.p), (2, q)):
-            mass = value[row][np.argmax(np.abs(value[row] - 1.0))]
-            if not abs(mass - 1.0) <= _TOLERANCE:
-                raise ValueError(
-                    f"{density.name} integrates to {mass:.10g}, not to 1: its log_prob is no exact "
-                    f"density, or its mass was not found; received {density.description}."
-                )
-        if np.isnan(value[0]).any():
+
+def _objective(integral: DivergenceIntegral, solution: Solution, mean: float, scale: float):
+    """Return z -> log(1 + D) and its gradient at N(mean + scale·z₀, (scale·exp z₁)²).
+
+    The logarithm has the same minima, without steep slopes far from them.
+    """
+    points, log_p, log_weights = (tf.constant(part) for part in integral.nodes(solution))
+    standard = (points - mean) / scale
+    log_factor = math.log(scale * math.sqrt(2.0 * math.pi))
+
+    def evaluate(place):
+        place = tf.constant(place)
+        with tf.GradientTape() as tape:
+            tape.watch(place)
+            deviation = (standard - place[0]) * tf.exp(-place[1])
+            log_q = -0.5 * deviation**2 - place[1] - log_factor
+            log_value = integral.perspective(log_p, log_q)
+            value = tf.math.log1p(tf.reduce_sum(tf.exp(log_value + log_weights)))
+        gradient = tape.gradient(value, place).numpy()
+        if not np.isfinite(gradient).all():
             raise ValueError(
-                f"{self.divergence.name!r} is not known where p and q differ most: its generator "
-                "overflows; give `derivative` and `conjugate` in closed form."
+                f"The divergence {integral.divergence.name!r} has no finite gradient at "
+                f"N({mean:.6g}, {scale:.6g}²); p is {integral.p.description}."
             )
-        doubt = (error[0] / np.maximum(1.0, value[0])).max()
-        if not doubt <= _TOLERANCE:
-            raise ValueError(
-                f"The divergence {self.divergence.name!r} could not be integrated to 1e-8; the "
-                f"error may be {doubt:.1g}. p is {self.p.description}, q {q.description}."
-            )
+        return float(value), gradient
+
+    at_start = math.expm1(evaluate(np.zeros(2))[0])
+    if not abs(at_start - solution.value[0]) <= ERROR * max(1.0, solution.value[0]):
+        raise ValueError(
+            f"The tails of {integral.p.description} are too heavy to minimise the divergence "
+            f"{integral.divergence.name!r}, or its poles too steep."
+        )
+    return evaluate
 
 
 def _normal(mean, scale) -> Density:

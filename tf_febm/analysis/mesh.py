@@ -273,7 +273,14 @@ def _landmarks(features):
     steps = np.minimum(steps * features.width, np.maximum(2.0 * spread, features.width))
     steps = steps.reshape(-1, len(spread))
     centre = np.tile(features.centre, (len(steps) // len(features.centre), 1))
-    points = np.sort(np.concatenate([points, centre - steps, centre + steps]), axis=0)
+    points = np.concatenate([points, centre - steps, centre + steps])
+    # How fine a mesh each breakpoint is there for.
+    scale = np.concatenate([np.zeros((len(points) - 2 * len(steps), len(spread))), steps, steps])
+    order = np.argsort(points, axis=0)
+    points, scale = (np.take_along_axis(part, order, axis=0) for part in (points, scale))
+    for i in range(1, len(points)):
+        near = points[i] - points[i - 1] < 0.3 * scale[i]
+        points[i] = np.where(near, points[i - 1], points[i])
     return points, np.ptp(points, axis=0)
 
 

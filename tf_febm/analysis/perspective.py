@@ -108,8 +108,7 @@ class _Continuation:
         distance, value = grid[places], value[places]
         self._log_slope, self._is_power = _straight(distance, value)
         self._slope, self._is_linear = _straight(distance, np.exp(np.minimum(value, 600.0)))
-        average = self._average(tf.constant(self.reach, tf.float64))
-        self._is_average = abs(float(average) - self._last) < 1e-9
+        self._is_average = self._agrees_with_rate()
 
     def __call__(self, distance):
         beyond = tf.maximum(distance - self.reach, 0.0)
@@ -122,6 +121,18 @@ class _Continuation:
         if self._is_average:
             return self._average(self.reach + beyond)
         return tf.fill(tf.shape(distance), tf.constant(np.nan, tf.float64))
+
+    def _agrees_with_rate(self):
+        """Return whether the average is right at the reach, and its integrand smooth beyond.
+
+        Derivatives that go through u = eʳ jump to their limits where u overflows or vanishes.
+        """
+        average = self._average(tf.constant(self.reach, tf.float64))
+        rate = self._rate(tf.constant(np.arange(self.reach, 770.0))).numpy()
+        with np.errstate(invalid="ignore"):
+            bend = np.abs(np.diff(rate, 2))
+            smooth = bend <= 10.0 * bend[:10].max() + 1e-12 * np.abs(rate[2:])
+        return abs(float(average) - self._last) < 1e-9 and bool(smooth.all())
 
     def _average(self, distance):
         terms = [w * self._rate(distance - s) for s, w in zip(_NODES, _WEIGHTS, strict=True)]
