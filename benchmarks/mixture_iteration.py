@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 
 import console
 
-ROUNDS, STEPS = 9, 1000
+ROUNDS, STEPS = 5, 500
 
 
 def make_torch_step(batch: int = 1000):

@@ -41,7 +41,7 @@ def import_quietly() -> None:
         try:
             import tensorflow as tf
 
-            import tf_febm  # noqa: F401
+            import tf_febm  # noqa: F401  (as above)
 
             # The first operation starts the devices, which have more to say.
             tf.constant(0.0)
@@ -54,18 +54,21 @@ def import_quietly() -> None:
             os.close(kept)
 
 
-def guarded(function: Callable[[], int], *, debug: bool) -> int:
+def guarded(
+    function: Callable[[], int], *, debug: bool, interrupted: str = "Interrupted; nothing is lost."
+) -> int:
     """Run a function; turn an error into one line and a non-zero exit code.
 
     Args:
         function: Returns the exit code.
         debug: Whether to let errors through with their traceback.
+        interrupted: What to say if the user ends it.
     """
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     try:
         return function()
     except KeyboardInterrupt:
-        say("Interrupted; the same command continues from the last checkpoint.")
+        say(interrupted)
         return STOPPED
     except Exception as error:
         if debug:

@@ -38,13 +38,13 @@ flags.DEFINE_string("divergence", "js", "A divergence, such as js or alpha:-0.5,
 flags.DEFINE_string(
     "mixture", "0.33:-1:0.0625,0.67:2:2", "The target, as weight:mean:variance,…; weights sum to 1."
 )
-flags.DEFINE_integer("steps", 12_000, "Iterations per divergence, a multiple of 100.")
+flags.DEFINE_integer("steps", 8000, "Iterations per divergence, a multiple of 100.")
 flags.DEFINE_integer("batch_size", 1000, "Samples of the data, and of the model, per iteration.")
 flags.DEFINE_enum("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
 flags.DEFINE_integer("seed", 0, "Seed of everything.")
 flags.DEFINE_integer("num_samples", 100_000, "Samples of Figure 2 and of the weights.")
 flags.DEFINE_integer("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.")
-flags.DEFINE_integer("trajectory_steps", 5000, "Iterations of each, a multiple of 100.")
+flags.DEFINE_integer("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
 flags.DEFINE_bool("baselines", True, "Whether to run contrastive divergence and the dual form.")
 flags.DEFINE_string("out", "runs/mixture", "Folder of the results.")
 flags.DEFINE_bool("debug", False, "Show tracebacks.")
@@ -56,7 +56,11 @@ def main(argv) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     console.stop_at_once_on_signals()
     values = flags.FLAGS
-    return console.guarded(lambda: run(resolve(values)), debug=values.debug)
+    return console.guarded(
+        lambda: run(resolve(values)),
+        debug=values.debug,
+        interrupted="Interrupted; the table and the summary hold the divergences that were done.",
+    )
 
 
 def resolve(values) -> dict:
@@ -109,7 +113,6 @@ def run(options: dict) -> int:
     from mixture_study import exact_answer, grid
 
     from tf_febm import analysis, divergences
-    from tf_febm.training import files
 
     every = options["divergence"] == "all"
     names = NINE if every else (divergences.get(options["divergence"]).name,)
@@ -117,20 +120,18 @@ def run(options: dict) -> int:
     out = Path(options["out"])
     out.mkdir(parents=True, exist_ok=True)
     x, density, inside = grid(target)
-    rows = [_fit(name, target, options, x, inside) for name in names]
-    summary = {"options": options, "versions": train.versions(), "results": _numbers(rows)}
+    rows = []
+    summary = {"options": options, "versions": train.versions()}
+    for name in names:
+        rows.append(_fit(name, target, options, x, inside))
+        _write(out, rows, summary)
     if options["baselines"]:
         summary["baselines"] = _baselines(names, target, options)
     chosen = "js" if every else names[0]
     if options["trajectories"]:
         exact = exact_answer(chosen, target)
         summary["trajectories"] = _trajectories(chosen, target, exact, options, out)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "table.csv", lambda file: file.write(text.getvalue().encode()))
-    files.write_json(out / "summary.json", summary)
+    _write(out, rows, summary)
     import mixture_figures
 
     mixture_figures.fits(out / "figure_1_fits.png", x, density, rows)
@@ -138,6 +139,18 @@ def run(options: dict) -> int:
     mixture_figures.log_ratio(out / "figure_3_log_ratio.png", x, inside, rows)
     console.say(f"Table, summary and figures are in {out}.")
     return console.DONE
+
+
+def _write(out: Path, rows: list[dict], summary: dict) -> None:
+    """Write the table and the summary as far as they have come."""
+    from tf_febm.training import files
+
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    table.writeheader()
+    table.writerows(rows)
+    files.write_atomically(out / "table.csv", lambda file: file.write(text.getvalue().encode()))
+    files.write_json(out / "summary.json", {**summary, "results": _numbers(rows)})
 
 
 def _fit(name: str, target, options: dict, x, inside) -> dict:

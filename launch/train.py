@@ -18,7 +18,11 @@ def main(argv) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     values = flags.FLAGS
-    return console.guarded(lambda: run(train_flags.resolve(values), values), debug=values.debug)
+    return console.guarded(
+        lambda: run(train_flags.resolve(values), values),
+        debug=values.debug,
+        interrupted="Interrupted; the same command continues from the last checkpoint.",
+    )
 
 
 def run(options: dict, values) -> int:

@@ -27,6 +27,7 @@ class DualFEBM(VariationalModel):
         variational: Network for V, of the same form.
         divergence: A `Divergence` or its name.
         variational_divergence: See FEBM.
+        simultaneous: See FEBM.
         sampler: See EnergyModel; `Langevin()` if None.
         buffer: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean V²

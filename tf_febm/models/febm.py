@@ -33,6 +33,9 @@ class FEBM(VariationalModel):
             Algorithm 1, if None. All bounds have the same optimum, log p/q, so another one changes
             the way there and not the goal: the gradients of "js" stay bounded where those of the
             χ² divergences have no finite variance. `bound` is then still that of `divergence`.
+        simultaneous: Whether θ descends by the values of H from before the step of ω. Algorithm 1
+            evaluates H again after it; doing without saves that pass, which is much of a step where
+            samples are cheap. The theory of Section 4 is that of simultaneous updates.
         sampler: See EnergyModel; `Langevin()` if None.
         buffer: A `ReplayBuffer`, or None to start every chain afresh.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²

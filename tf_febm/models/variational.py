@@ -14,7 +14,7 @@ class VariationalModel(EnergyModel):
     """Base of the models with an energy network (parameters θ) and a variational network (ω).
 
     A step draws a batch of the model, lets ω ascend the bound of the divergence, evaluates the
-    variational network again and lets θ descend. A subclass says how the log ratio r ≈ log p/q
+    variational network again, unless the updates are simultaneous, and lets θ descend. A subclass says how the log ratio r ≈ log p/q
     comes from the two networks (`_log_ratio`) and where θ descends (`_energy_surrogate`).
 
     The arguments are those of `FEBM`, which describes them.
@@ -39,6 +39,7 @@ class VariationalModel(EnergyModel):
         divergence="js",
         *,
         variational_divergence=None,
+        simultaneous: bool = False,
         sampler=None,
         buffer=None,
         l2_coeff: float = 1.0,
@@ -73,6 +74,7 @@ class VariationalModel(EnergyModel):
             if variational_divergence is None
             else divergences.get(variational_divergence, log_ratio_clip)
         )
+        self.simultaneous = bool(simultaneous)
         self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
         self.leave_one_out = bool(leave_one_out)
         self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
@@ -152,8 +154,9 @@ class VariationalModel(EnergyModel):
         variational_gradients = variational_tape.gradient(variational_loss, omega)
         self.variational_optimizer.apply(variational_gradients, omega)
 
-        # 3. The log ratio again, with the new ω, whose output is a constant to θ.
-        h_data, h_model = self._variational(data, model)
+        # 3. The variational function again, with the new ω; its output is a constant to θ.
+        if not self.simultaneous:
+            h_data, h_model = self._variational(data, model)
 
         # 4. θ descends.
         with energy_tape:
@@ -235,6 +238,7 @@ class VariationalModel(EnergyModel):
             "divergence": self.divergence.name,
             "variational_divergence": None if own else self.variational_divergence.name,
             "log_ratio_clip": self.divergence.log_ratio_clip,
+            "simultaneous": self.simultaneous,
             "l2_coeff": self.l2_coeff,
             "leave_one_out": self.leave_one_out,
             "warmup_steps": self.warmup_steps,
