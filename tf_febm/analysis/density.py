@@ -44,7 +44,7 @@ class Density:
 
     Raises:
         TypeError: If it is no tfp distribution of floating scalars.
-        ValueError: If it cannot be had in float64, or cannot be sampled from.
+        ValueError: If it cannot be had in float64, or has no log_prob.
     """
 
     def __init__(self, distribution, name):
@@ -70,7 +70,7 @@ class Density:
             first_line = str(error).strip().split("\n")[0]
             raise ValueError(
                 f"{name} cannot be integrated: {first_line[:200]}; a distribution built with "
-                f"float64 parameters is needed, one with log_prob and sample. Received "
+                f"float64 parameters is needed, one with log_prob. Received "
                 f"{self.description}."
             ) from error
         self.num_members = int(np.prod(self.batch_shape))
@@ -92,16 +92,22 @@ class Density:
         """Return where the mass is, as far as nine quantiles of each component tell.
 
         Raises:
-            ValueError: If a component has no extent.
+            ValueError: If a component has no extent, or neither quantiles nor samples.
         """
-        parts = [leaf.features(self.num_members) for leaf in self._root.leaves()]
-        features = Features(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        samples = np.concatenate([features.centre, features.points])
-        positive = (self.log_prob(samples).numpy() > -np.inf).any(axis=0)
-        if not (np.isfinite(samples).all() and (features.width > 0.0).all() and positive.all()):
+        try:
+            parts = [leaf.features(self.num_members) for leaf in self._root.leaves()]
+        except NotImplementedError as error:
             raise ValueError(
-                f"{self.name} must be a continuous density with finite samples, different from one "
-                f"another and of positive density; received {self.description}."
+                f"{self.name} cannot be integrated: it implements neither quantile nor sample, to "
+                f"tell where its mass is. Received {self.description}."
+            ) from error
+        features = Features(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        places = np.concatenate([features.centre, features.points])
+        positive = (self.log_prob(places).numpy() > -np.inf).any(axis=0)
+        if not (np.isfinite(places).all() and (features.width > 0.0).all() and positive.all()):
+            raise ValueError(
+                f"{self.name} must be a continuous density with finite quantiles, different from "
+                f"one another and of positive density; received {self.description}."
             )
         return features
 
