@@ -84,11 +84,11 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
     from a Gaussian to one of less than half its variance; KL where p has mass and q has none), so
     is the result. Parameters in lower precision are taken as they are and computed with in float64.
 
-    Mass is sought by 100 samples of each distribution, of each component for `MixtureSameFamily`
-    and `Mixture`, and on shells around their medians. p and q are integrated along with the
-    divergence: mass that the panels miss is noticed, and panels are halved until it is found. Only
-    features with a weight below 2e-9 can stay unseen. Kinks, jumps, poles at 0 or at the ends of
-    the support, and heavy tails are served.
+    Mass is sought at quantiles of each distribution, of each component for `MixtureSameFamily` and
+    `Mixture` (at those of 100 samples where tfp has none), and on shells around their medians. p
+    and q are integrated along with the divergence: mass that the panels miss is noticed, and panels
+    are halved until it is found. Only features with a weight below 2e-9 can stay unseen. Kinks,
+    jumps, poles at 0 or at the ends of the support, and heavy tails are served.
 
     Args:
         divergence: A `Divergence` or its name.

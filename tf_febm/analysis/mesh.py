@@ -149,18 +149,23 @@ def examine_ends(ends: Ends, logs: np.ndarray, noise: np.ndarray, combine) -> Ta
         `Tails`.
     """
     level = np.where(ends.used[:, None], logs + ends.times, -np.inf)
-    level[0] = np.where(_overflows(ends, logs[1:]), np.nan, level[0])
+    # Infinite only because a log density left the range of float64: not known. A finite value is
+    # the right one there, since then the other density decides alone.
+    unknown = np.isposinf(level[0]) & _overflows(ends, logs[1:])
+    level[0] = np.where(unknown, np.nan, level[0])
     known, rising = _trend(level, ends.times, noise)
     index = np.arange(level.shape[2])[:, None]
     last = np.where(known, index[1:], 0).max(axis=2)
     at_last = np.take_along_axis(rising, np.maximum(last - 1, 0)[:, :, None], axis=2)[:, :, 0]
     diverges = (at_last & (last > 0)) | np.isposinf(level).any(axis=2)
 
-    top = np.where(np.isnan(level), -np.inf, level).max(axis=(1, 2))
+    # Beyond the last known point the highest level may be nothing but rounding.
+    beyond = index > last[:, :, None]
+    top = np.where(np.isnan(level) | beyond, -np.inf, level).max(axis=(1, 2))
     cutoff = _CUT + np.maximum(0.0, top)[:, None, None]
     needed = level > cutoff
     needed[:, :, 1:] |= rising
-    last_needed = np.where(needed & (index <= last[:, :, None]), index, -1).max(axis=2)
+    last_needed = np.where(needed & ~beyond, index, -1).max(axis=2)
     cut = np.minimum(last_needed + 1, last).max(axis=0)
 
     at_cut = np.broadcast_to(cut, level.shape[:1] + cut.shape)
