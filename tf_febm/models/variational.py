@@ -14,8 +14,9 @@ class VariationalModel(EnergyModel):
     """Base of the models with an energy network (parameters θ) and a variational network (ω).
 
     A step draws a batch of the model, lets ω ascend the bound of the divergence, evaluates the
-    variational network again, unless the updates are simultaneous, and lets θ descend. A subclass says how the log ratio r ≈ log p/q
-    comes from the two networks (`_log_ratio`) and where θ descends (`_energy_surrogate`).
+    variational network again, unless the updates are simultaneous, and lets θ descend. A subclass
+    says how the log ratio r ≈ log p/q comes from the two networks (`_log_ratio`) and where θ
+    descends (`_energy_surrogate`).
 
     The arguments are those of `FEBM`, which describes them.
     """
