@@ -141,10 +141,15 @@ def _evaluate(function: Elementwise, log_ratio, dtype: tf.DType | None = None) -
     return tf.cast(function(tf.cast(r, dtype)), r.dtype)
 
 
-def _centred_softplus(x: tf.Tensor) -> tf.Tensor:
-    """Return log((1 + eˣ)/2) without cancellation at 0 or overflow at large x."""
+@tf.custom_gradient
+def _centred_softplus(x: tf.Tensor):
+    """Return log((1 + eˣ)/2) without cancellation at 0 or overflow at large x.
+
+    Its derivative is the sigmoid; TensorFlow would take a dozen operations to find it.
+    """
     small = tf.math.log1p(0.5 * tf.math.expm1(tf.minimum(x, 1.0)))
-    return tf.where(x > 1.0, tf.math.softplus(x) - LOG_2, small)
+    value = tf.where(x > 1.0, tf.math.softplus(x) - LOG_2, small)
+    return value, lambda upstream: upstream * tf.sigmoid(x)
 
 
 @functools.cache

@@ -6,9 +6,6 @@ import tensorflow as tf
 
 __all__ = ["as_seed", "normal", "split", "uniform"]
 
-# Named, so that eager and compiled calls, on any device, draw the same numbers. XLA draws others.
-_ALGORITHM = "philox"
-
 
 def as_seed(seed) -> tf.Tensor:
     """Return a seed as an int32 tensor of shape [2].
@@ -46,14 +43,25 @@ def normal(shape, seed, dtype=tf.float32) -> tf.Tensor:
 
 def uniform(shape, seed, minval=0.0, maxval=1.0, dtype=tf.float32) -> tf.Tensor:
     """Return numbers uniform on [minval, maxval) that depend on the seed alone."""
-    return tf.random.stateless_uniform(shape, seed, minval, maxval, dtype, alg=_ALGORITHM)
+    generator = _generator(seed)
+    if dtype.is_integer:
+        return tf.raw_ops.StatelessRandomUniformIntV2(
+            shape=shape,
+            **generator,
+            minval=tf.cast(minval, dtype),
+            maxval=tf.cast(maxval, dtype),
+        )
+    unit = tf.raw_ops.StatelessRandomUniformV2(shape=shape, **generator, dtype=dtype)
+    return unit * (maxval - minval) + minval
 
 
 def _generator(seed) -> dict:
     """Return what the raw operations take in place of a seed.
 
-    `tf.random.stateless_normal` and `stateless_split` derive the same key and counter from 45 small
-    operations: on small batches they cost more than the numbers. The numbers are the same.
+    The functions of `tf.random.stateless_…` derive the same key and counter from up to 45 small
+    operations: on small batches they cost more than the numbers. The numbers are the same. The
+    algorithm is named, so that eager and compiled calls, on any device, draw the same numbers; XLA
+    draws others.
     """
     state = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     return {"key": state.key, "counter": state.counter, "alg": 1}  # 1 is philox.

@@ -146,8 +146,7 @@ class VariationalModel(EnergyModel):
                 self._log_ratio(h_model, tf.stop_gradient(energy_model)),
             )
             ascended = objectives.variational_bound(self.variational_divergence, *ratios)
-            penalty = self.l2_coeff * objectives.energy_regulariser(h_data, h_model)
-            variational_loss = penalty - active * ascended
+            variational_loss = self._penalty(h_data, h_model) - active * ascended
         if self.variational_divergence is self.divergence:
             bound = ascended
         else:
@@ -164,8 +163,7 @@ class VariationalModel(EnergyModel):
             log_ratio_data = self._log_ratio(h_data, energy_data)
             log_ratio_model = self._log_ratio(h_model, energy_model)
             surrogate = self._energy_surrogate(log_ratio_data, log_ratio_model, energy_model)
-            penalty = self.l2_coeff * objectives.energy_regulariser(energy_data, energy_model)
-            energy_loss = active * surrogate + penalty
+            energy_loss = active * surrogate + self._penalty(energy_data, energy_model)
         energy_gradients = energy_tape.gradient(energy_loss, theta)
         self.optimizer.apply(energy_gradients, theta)
         if self.average is not None:
@@ -202,6 +200,12 @@ class VariationalModel(EnergyModel):
     def _variational(self, data: Batch, model: Batch, training=True):
         network = self.variational_network
         return self._evaluate(network, data, training), self._evaluate(network, model, training)
+
+    def _penalty(self, value_data, value_model):
+        """Return the weighted regulariser of a network's outputs."""
+        if self.l2_coeff == 0.0:
+            return 0.0
+        return self.l2_coeff * objectives.energy_regulariser(value_data, value_model)
 
     def _objective_weight(self):
         """Return 0 during the warm-up and 1 after it."""
