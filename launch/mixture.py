@@ -108,8 +108,7 @@ def run(options: dict) -> int:
     import train
     from mixture_study import exact_answer, grid
 
-    from tf_febm import analysis, divergences
-    from tf_febm.training import files
+    from tf_febm import analysis, divergences, files
 
     every = options["divergence"] == "all"
     names = NINE if every else (divergences.get(options["divergence"]).name,)

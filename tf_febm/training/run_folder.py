@@ -5,7 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tf_febm.training.files import write_json
+from tf_febm.files import write_json
 
 __all__ = ["RunFolder"]
 
