@@ -77,8 +77,12 @@ def run(values) -> int:
     options, model, train_data, held_out, step = restore(folder, values)
     out = Path(values.out) if values.out else folder.evaluation
     cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
-    out.mkdir(parents=True, exist_ok=True)
+    # First: a missing file of weights shall leave nothing behind.
     network = feature_network(values, train_data)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     console.say(f"Features: {network.feature_network}")
 
     settings = {

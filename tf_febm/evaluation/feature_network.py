@@ -1,13 +1,15 @@
 """What a feature network is, and what those trained on photographs share."""
 
 import hashlib
+import warnings
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from tf_febm.evaluation.scale import to_bytes
 
-__all__ = ["FeatureNetwork", "PhotographNetwork", "fingerprint_of", "squashed"]
+__all__ = ["FeatureNetwork", "PhotographNetwork", "fingerprint_of", "load_weights", "squashed"]
 
 
 @runtime_checkable
@@ -121,6 +123,33 @@ def fingerprint_of(arrays):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
+
+
+def load_weights(model, path, what, accepted):
+    """Load all weights of a Keras model from a local file, or say what is wrong with it.
+
+    Args:
+        model: Keras model.
+        path: str or path-like, a weights file.
+        what: what the weights are, for messages.
+        accepted: what the file may be, for messages.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not hold the weights of the model, all of them.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {path}; accepted is {accepted}.")
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it does not find, and leaves them random.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+    except Exception as error:
+        raise ValueError(
+            f"{path} does not hold {what} ({squashed(error)}); accepted is {accepted}."
+        ) from None
 
 
 def squashed(error):

@@ -6,11 +6,17 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tf_febm.evaluation.feature_network import PhotographNetwork, fingerprint_of, squashed
+from tf_febm.evaluation.feature_network import (
+    PhotographNetwork,
+    fingerprint_of,
+    load_weights,
+    squashed,
+)
 
 __all__ = ["KerasInception"]
 
 SIDE = 299
+FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
 
 
 class KerasInception(PhotographNetwork):
@@ -79,19 +85,10 @@ def _build(weights):
             raise ConnectionError(
                 f"The weights of keras.applications.InceptionV3 could not be fetched "
                 f"({squashed(error)}); give weights= the path of a local copy of "
-                "inception_v3_weights_tf_dim_ordering_tf_kernels.h5."
+                f"{FILE}."
             ) from None
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}, given as weights of InceptionV3.")
     model = keras.applications.InceptionV3(weights=None)
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} does not hold the weights of keras.applications.InceptionV3 with its classes "
-            f"({squashed(error)}); accepted is inception_v3_weights_tf_dim_ordering_tf_kernels.h5."
-        ) from None
+    load_weights(model, weights, "the weights of InceptionV3 with its classes", FILE)
     return model
 
 

@@ -71,7 +71,7 @@ def _average_precision(positive, negative):
     # Negatives that pass each threshold; thresholds without a positive gain no recall.
     false = len(negative) - np.searchsorted(np.sort(negative), thresholds, side="left")
     true = np.cumsum(positives[::-1])[::-1]
-    return float(np.sum(positives / len(positive) * true / (true + false)))
+    return float(np.sum(positives * (true / (true + false))) / len(positive))
 
 
 def _checked(scores, name):

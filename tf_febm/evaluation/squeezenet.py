@@ -1,11 +1,9 @@
 """SqueezeNet: a perceptual feature network of 3 MB, from a local file."""
 
-from pathlib import Path
-
 import keras
 import tensorflow as tf
 
-from tf_febm.evaluation.feature_network import PhotographNetwork, fingerprint_of, squashed
+from tf_febm.evaluation.feature_network import PhotographNetwork, fingerprint_of, load_weights
 
 __all__ = ["SqueezeNet"]
 
@@ -14,6 +12,9 @@ FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 25
 POOLS_BEFORE = (2, 4, 6)
 # Means of ImageNet in the order blue, green, red.
 MEAN_BGR = (103.939, 116.779, 123.68)
+ACCEPTED = (
+    "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5 or what Keras saved of the same network"
+)
 
 
 class SqueezeNet(PhotographNetwork):
@@ -54,18 +55,8 @@ class SqueezeNet(PhotographNetwork):
         """
         if side < 32:
             raise ValueError(f"side must be at least 32; received {side}.")
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}, given as weights of SqueezeNet.")
         model = self.build()
-        try:
-            model.load_weights(path)
-        except Exception as error:
-            raise ValueError(
-                f"{path} does not hold the 26 convolutions of SqueezeNet 1.1 ({squashed(error)}); "
-                "accepted is squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or what "
-                "Keras saved of the same network."
-            ) from None
+        load_weights(model, path, "the 26 convolutions of SqueezeNet 1.1", ACCEPTED)
         super().__init__(
             f"squeezenet-1.1-{side}px", fingerprint_of(model.get_weights()), batch_size
         )
