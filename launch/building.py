@@ -8,6 +8,9 @@ import keras
 import tf_febm
 from tf_febm import data, evaluation
 
+# Data sets that a small classifier learns in seconds.
+CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+
 
 def check(options: dict) -> None:
     """Raise a ValueError that names a flag whose value cannot be used."""
@@ -54,6 +57,15 @@ def make_probe(options: dict, held_out):
     return images, held_out.labels[:count] if options["cclass"] else None
 
 
+def train_classifier(train_data):
+    """Return the feature network of small labelled images, trained on their training split."""
+    if train_data.labels is None:
+        raise ValueError(f"A classifier needs labels; {train_data.source} has none.")
+    return evaluation.train_classifier(
+        train_data.images, train_data.labels, train_data.num_classes, name=train_data.name
+    )
+
+
 def make_measure(train_data, held_out):
     """Return the function from samples to quality figures, or to the reason why there are none."""
 
@@ -61,13 +73,11 @@ def make_measure(train_data, held_out):
         return {"skipped": f"there is no feature network for {train_data.name}"}
 
     def measure(samples):
-        classifier = evaluation.train_classifier(
-            train_data.images, train_data.labels, train_data.num_classes, name=train_data.name
-        )
+        classifier = train_classifier(train_data)
         quality = evaluation.sample_quality(samples, train_data, held_out, classifier)
         return quality.as_dict()
 
-    return measure if train_data.name in ("digits", "mnist", "fashion_mnist") else skip
+    return measure if train_data.name in CLASSIFIED else skip
 
 
 def build_model(options: dict, train_data):

@@ -143,7 +143,7 @@ def run(options: dict) -> int:
 
 def _write(out: Path, rows: list[dict], summary: dict) -> None:
     """Write the table and the summary as far as they have come."""
-    from tf_febm.training import files
+    from tf_febm import files
 
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")

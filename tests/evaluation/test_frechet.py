@@ -188,3 +188,26 @@ def test_moments_are_validated(cov, message):
 def test_moments_of_different_dimension_are_refused():
     with pytest.raises(ValueError, match=r"same shape; received shapes \(3,\) and \(2,\)"):
         evaluation.frechet_distance_from_moments(np.zeros(3), np.eye(3), np.zeros(2), np.eye(2))
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    """The factor of many blocks is the factor of the whole, up to signs of rows."""
+    from tf_febm.evaluation import frechet
+
+    features = random_features(5, 1000, 12).astype(np.float32)
+    whole = frechet.fit_gaussian(features)
+    monkeypatch.setattr(frechet, "BLOCK_ROWS", 1)
+    blocks = frechet.fit_gaussian(features)
+    mean, covariance = moments(features.astype(np.float64))
+    for found in (whole, blocks):
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-12)
+        np.testing.assert_allclose(
+            found.factor.T @ found.factor, covariance, rtol=1e-10, atol=1e-12
+        )
+
+
+def test_samples_of_known_gaussians_tend_to_the_closed_form():
+    """N(0, 1) and N(1, 4) in each of three directions are at distance 3·(1 + 1)."""
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=(200_000, 3)), generator.normal(1.0, 2.0, size=(200_000, 3))
+    assert evaluation.frechet_distance(a, b) == pytest.approx(6.0, abs=0.05)

@@ -58,6 +58,55 @@ def test_arguments_are_validated():
         evaluation.nearest_neighbours(images, images[..., 0])
 
 
+def test_features_and_pixels_are_searched_alike():
+    generator = np.random.default_rng(4)
+    samples, reference = generator.random((5, 2, 3, 1)), generator.random((9, 2, 3, 1))
+    by_pixels = evaluation.nearest_neighbours(samples, reference, k=2)
+    by_rows = evaluation.nearest_in_features(samples.reshape(5, 6), reference.reshape(9, 6), k=2)
+    np.testing.assert_array_equal(by_pixels.indices, by_rows.indices)
+    np.testing.assert_allclose(by_pixels.distances, by_rows.distances, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"features and reference .* \(5, 6\) and \(9, 5\)"):
+        evaluation.nearest_in_features(samples.reshape(5, 6), reference.reshape(9, 6)[:, :5])
+
+
+def test_features_see_past_a_shift(digits, classifier):
+    """Digits shifted by a pixel: their class is found by features more often than by pixels."""
+    train, held_out = digits
+    shifted = np.roll(held_out.images, 1, axis=2)
+    by_pixels = evaluation.nearest_neighbours(shifted, train.images).indices[:, 0]
+    features = [classifier.features(images) for images in (shifted, train.images)]
+    by_features = evaluation.nearest_in_features(*features).indices[:, 0]
+    hits = [np.mean(train.labels[i] == held_out.labels) for i in (by_pixels, by_features)]
+    assert hits[1] > hits[0]
+
+
+def test_grid_of_neighbours():
+    samples = np.array([10, 20], np.uint8).reshape(2, 1, 1, 1)
+    reference = np.array([1, 2, 3, 4, 5], np.uint8).reshape(5, 1, 1, 1)
+    grid = evaluation.neighbours_grid(
+        samples, reference, [[4, 0, 0], [1, 2, 3]], padding=0, upscale=1
+    )
+    np.testing.assert_array_equal(grid[..., 0], [[10, 5, 1, 1], [20, 2, 3, 4]])
+    # Floats are shown as the 8-bit values that they stand for.
+    floats = evaluation.to_unit_interval(samples)
+    mixed = evaluation.neighbours_grid(floats, reference, [[4], [1]], padding=0, upscale=1)
+    np.testing.assert_array_equal(mixed[..., 0], [[10, 5], [20, 2]])
+    with pytest.raises(ValueError, match=r"shape \[2, k\], .* received shape \(1, 1\)"):
+        evaluation.neighbours_grid(samples, reference, [[4]])
+    with pytest.raises(ValueError, match=r"\(2, 1, 1, 1\) and \(5, 1, 1, 3\)"):
+        evaluation.neighbours_grid(samples, np.repeat(reference, 3, axis=3), [[4], [1]])
+
+
+def test_bytes_and_back():
+    every_value = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    floats = evaluation.to_unit_interval(every_value)
+    np.testing.assert_array_equal(evaluation.to_bytes(floats), every_value)
+    np.testing.assert_array_equal(evaluation.to_bytes(every_value), every_value)
+    below = np.nextafter(np.float32(2 / 256), np.float32(0))
+    edges = np.array([0, 1 / 256, below, 1], np.float32).reshape(1, 2, 2, 1)
+    assert evaluation.to_bytes(edges).ravel().tolist() == [0, 1, 1, 255]
+
+
 def test_unit_interval_of_bytes_is_the_mean_of_dequantised_values():
     every_value = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     floats = evaluation.to_unit_interval(every_value)

@@ -347,7 +347,7 @@ def test_a_damaged_metrics_table_loses_only_its_damaged_rows(run, damage):
 
 
 def test_files_are_whole_or_absent(tmp_path):
-    from tf_febm.training import files
+    from tf_febm import files
 
     path = tmp_path / "a.json"
     files.write_json(path, {"a": [1.0, float("nan")], "b": (float("inf"),)})

@@ -1,24 +1,66 @@
-"""Quality of samples: distances, class shares, neighbours and pictures."""
+"""Quality of samples: distances, scores, precision and recall, neighbours and pictures."""
 
 from tf_febm.evaluation import images as pictures
 from tf_febm.evaluation.classifier import Classifier, train_classifier
+from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
 from tf_febm.evaluation.images import image_grid, save_png
-from tf_febm.evaluation.neighbours import Neighbours, nearest_neighbours
+from tf_febm.evaluation.inception_graph import InceptionGraph
+from tf_febm.evaluation.inception_score import InceptionScore, inception_score
+from tf_febm.evaluation.keras_inception import KerasInception
+from tf_febm.evaluation.kernel_distance import KernelDistance, kernel_distance, squared_mmd
+from tf_febm.evaluation.neighbours import (
+    Neighbours,
+    nearest_in_features,
+    nearest_neighbours,
+    neighbours_grid,
+)
+from tf_febm.evaluation.ood import OODMetrics, ood_metrics
+from tf_febm.evaluation.precision_recall import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_and_coverage,
+    precision_and_recall,
+)
 from tf_febm.evaluation.quality import SampleQuality, sample_quality
-from tf_febm.evaluation.scale import to_unit_interval
+from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
+from tf_febm.evaluation.scale import to_bytes, to_unit_interval
+from tf_febm.evaluation.squeezenet import SqueezeNet
+from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 
 __all__ = [
     "Classifier",
+    "DensityCoverage",
+    "FeatureNetwork",
+    "FeatureStatistics",
+    "InceptionGraph",
+    "InceptionScore",
+    "KerasInception",
+    "KernelDistance",
     "Neighbours",
+    "OODMetrics",
+    "PrecisionRecall",
+    "SampleFigures",
     "SampleQuality",
+    "SqueezeNet",
+    "density_and_coverage",
+    "evaluate_samples",
+    "feature_statistics",
     "frechet_distance",
     "frechet_distance_from_moments",
     "image_grid",
+    "inception_score",
+    "kernel_distance",
+    "nearest_in_features",
     "nearest_neighbours",
+    "neighbours_grid",
+    "ood_metrics",
     "pictures",
+    "precision_and_recall",
     "sample_quality",
     "save_png",
+    "squared_mmd",
+    "to_bytes",
     "to_unit_interval",
     "train_classifier",
 ]

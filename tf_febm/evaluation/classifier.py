@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_febm.evaluation.feature_network import fingerprint_of
 from tf_febm.evaluation.scale import to_unit_interval
 
 __all__ = ["Classifier", "train_classifier"]
@@ -22,9 +23,13 @@ class Classifier:
         image_shape: tuple (height, width, channels) of one image.
         num_classes: number of classes.
         feature_network: str that begins with "classifier:".
+        fingerprint: str, a hash of the weights.
+        published: False, see `FeatureNetwork`.
         model: functional Keras model from float32 images [n, height, width, channels] in [0, 1] to
             the pair (features [n, 64], logits [n, num_classes]).
     """
+
+    published = False
 
     def __init__(self, model, feature_network, batch_size=512):
         """Wrap a trained model.
@@ -48,6 +53,7 @@ class Classifier:
             raise ValueError(f"batch_size must be at least 1; received {batch_size}.")
         self.model = model
         self.feature_network = feature_network
+        self.fingerprint = fingerprint_of(model.get_weights())
         self.image_shape = tuple(model.inputs[0].shape[1:])
         self.num_classes = outputs[1].shape[-1]
         self._batch_size = batch_size

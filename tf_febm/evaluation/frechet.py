@@ -5,13 +5,16 @@ the "FID", which stands for the pool-3 features of one particular Inception netw
 the name of the network that made the features.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tf_febm.evaluation.feature_arrays import checked_pair, warn_if_few
+
 __all__ = ["frechet_distance", "frechet_distance_from_moments"]
+
+BLOCK_ROWS = 4096
 
 
 class Gaussian(NamedTuple):
@@ -60,21 +63,9 @@ def frechet_distance(features_a, features_b):
     1982; used on network features by Heusel et al., "GANs trained by a two time-scale update rule
     converge to a local Nash equilibrium", 2017.
     """
-    features_a = _checked_features(features_a, "features_a")
-    features_b = _checked_features(features_b, "features_b")
-    if features_a.shape[1] != features_b.shape[1]:
-        raise ValueError(
-            "features_a and features_b must have the same number of features; received shapes "
-            f"{features_a.shape} and {features_b.shape}."
-        )
+    features_a, features_b = checked_pair(features_a, features_b)
     for name, features in (("features_a", features_a), ("features_b", features_b)):
-        rows, columns = features.shape
-        if rows <= columns:
-            warnings.warn(
-                f"{name} has {rows} rows for {columns} features: its covariance is singular and "
-                "the distance strongly biased.",
-                stacklevel=2,
-            )
+        warn_if_few(features, name, stacklevel=2)
     with one_blas_thread():
         return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
 
@@ -122,20 +113,28 @@ def one_blas_thread():
 
 
 def fit_gaussian(features):
-    """Fit a Gaussian by the sample mean and the unbiased sample covariance.
+    """Fit a Gaussian by the sample mean and the unbiased sample covariance, in float64.
+
+    Rows are taken in blocks, so that beside the features only a few blocks are in memory: the R of
+    stacked blocks is the R of the stack of their Rs.
 
     Args:
-        features: float64 array [n, d], n ≥ 2.
+        features: float array [n, d], n ≥ 2.
 
     Returns:
         `Gaussian` whose factor is the R of a QR decomposition of the centred features over
         √(n − 1), filled up with zero rows where n < d.
     """
     rows, columns = features.shape
-    mean = features.mean(axis=0)
-    triangle = np.linalg.qr(features - mean, mode="r") / np.sqrt(rows - 1)
+    mean = features.mean(axis=0, dtype=np.float64)
+    triangle = np.zeros((0, columns))
+    # Several times d rows, or most of the work would go into the triangle carried along.
+    block = max(4 * columns, BLOCK_ROWS)
+    for start in range(0, rows, block):
+        centred = features[start : start + block] - mean
+        triangle = np.linalg.qr(np.concatenate([triangle, centred]), mode="r")
     factor = np.zeros((columns, columns))
-    factor[: len(triangle)] = triangle
+    factor[: len(triangle)] = triangle / np.sqrt(rows - 1)
     return Gaussian(mean, factor)
 
 
@@ -155,15 +154,6 @@ def gaussian_distance(a, b):
     left, _, right = np.linalg.svd(a.factor @ b.factor.T)
     residual = a.factor - left @ (right @ b.factor)
     return float(np.sum((a.mean - b.mean) ** 2) + np.sum(residual**2))
-
-
-def _checked_features(features, name):
-    features = _as_float64(features, name)
-    if features.ndim != 2 or features.shape[0] < 2 or features.shape[1] < 1:
-        raise ValueError(
-            f"{name} must have shape [n, d] with n ≥ 2 and d ≥ 1; received shape {features.shape}."
-        )
-    return features
 
 
 def _from_moments(mean, cov, side):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tf_febm.evaluation.scale import to_unit_interval
+from tf_febm.evaluation.scale import to_bytes
 
 __all__ = ["image_grid", "save_png"]
 
@@ -114,4 +114,4 @@ def _as_bytes(images):
     shape = np.shape(images)
     if len(shape) == 4 and shape[3] not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels; received shape {shape}.")
-    return np.minimum(np.floor(to_unit_interval(images) * 256), 255).astype(np.uint8)
+    return to_bytes(images)

@@ -1,13 +1,15 @@
-"""Nearest neighbours in pixel space: are the samples copies of the training data?"""
+"""Nearest neighbours, of pixels or of features: are the samples copies of the training data?"""
 
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from tf_febm.evaluation.scale import to_unit_interval
+from tf_febm.evaluation.feature_arrays import checked_pair
+from tf_febm.evaluation.images import image_grid
+from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 
-__all__ = ["Neighbours", "nearest_neighbours"]
+__all__ = ["Neighbours", "nearest_in_features", "nearest_neighbours", "neighbours_grid"]
 
 
 class Neighbours(NamedTuple):
@@ -15,7 +17,8 @@ class Neighbours(NamedTuple):
 
     Attributes:
         indices: int64 array [n, k], rows of the reference.
-        distances: float64 array [n, k], Euclidean over all pixels on the scale [0, 1].
+        distances: float64 array [n, k], Euclidean; over all pixels on the scale [0, 1], or over
+            features.
     """
 
     indices: np.ndarray
@@ -51,16 +54,38 @@ def nearest_neighbours(samples, reference, k=1):
             "samples and reference must have images of one shape; received shapes "
             f"{samples.shape} and {reference.shape}."
         )
+    return nearest_in_features(
+        samples.reshape(len(samples), -1), reference.reshape(len(reference), -1), k
+    )
+
+
+def nearest_in_features(features, reference, k=1):
+    """Find the nearest reference rows of each row, such as features of images.
+
+    Distances in the features of a network see past shifts and shades that rule distances between
+    pixels, and past everything else that the network ignores. As exact as `nearest_neighbours`.
+
+    Args:
+        features: float array [n, d], n ≥ 1, finite.
+        reference: float array [m, d], finite.
+        k: number of neighbours, 1 ≤ k ≤ m.
+
+    Returns:
+        `Neighbours` with indices and distances [n, k], distances ascending along k.
+
+    Raises:
+        ValueError: if a rank is not 2, the numbers of features differ, a value is not finite, or k
+            is out of range.
+    """
+    features, reference = checked_pair(features, reference, ("features", "reference"), least=1)
     if not 1 <= k <= len(reference):
         raise ValueError(f"k must lie in [1, {len(reference)}]; received {k}.")
-    samples = samples.reshape(len(samples), -1)
-    reference = reference.reshape(len(reference), -1)
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference)
-    indices = search.kneighbors(samples, return_distance=False)
+    indices = search.kneighbors(features, return_distance=False)
     distances = np.stack(
         [
-            np.linalg.norm(reference[found].astype(np.float64) - sample, axis=1)
-            for sample, found in zip(samples, indices, strict=True)
+            np.linalg.norm(reference[found].astype(np.float64) - row, axis=1)
+            for row, found in zip(features, indices, strict=True)
         ]
     )
     order = np.argsort(distances, axis=1, kind="stable")
@@ -68,3 +93,37 @@ def nearest_neighbours(samples, reference, k=1):
         indices=np.take_along_axis(indices, order, axis=1),
         distances=np.take_along_axis(distances, order, axis=1),
     )
+
+
+def neighbours_grid(samples, reference, indices, **options):
+    """Show samples beside their nearest neighbours: a row each, the sample first.
+
+    Args:
+        samples: array [n, height, width, channels] with 1 or 3 channels; uint8, or float in [0, 1].
+        reference: array [m, height, width, channels], as `samples`.
+        indices: int array [n, k] of rows of the reference, such as `Neighbours.indices`.
+        **options: of `image_grid`, except the columns.
+
+    Returns:
+        uint8 array, the picture; see `image_grid`.
+
+    Raises:
+        ValueError: if the shapes do not match.
+        TypeError: if images are neither uint8 nor floating point.
+    """
+    samples = to_bytes(samples, "samples")
+    indices = np.asarray(indices)
+    if indices.ndim != 2 or len(indices) != len(samples) or not indices.size:
+        raise ValueError(
+            f"indices must have shape [{len(samples)}, k], a row for each sample; received shape "
+            f"{indices.shape}."
+        )
+    found = to_bytes(np.asarray(reference)[indices.ravel()], "reference")
+    if found.shape[1:] != samples.shape[1:]:
+        raise ValueError(
+            "samples and reference must have images of one shape; received shapes "
+            f"{samples.shape} and {np.shape(reference)}."
+        )
+    found = found.reshape(*indices.shape, *samples.shape[1:])
+    rows = np.concatenate([samples[:, None], found], axis=1)
+    return image_grid(rows.reshape(-1, *samples.shape[1:]), columns=indices.shape[1] + 1, **options)

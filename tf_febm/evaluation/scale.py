@@ -1,4 +1,4 @@
-"""One scale for samples and real images.
+"""One scale for samples and real images, and one way back to 8 bits.
 
 Models are trained on dequantised pixels x = (v + u) / 256 with v the 8-bit value and u uniform in
 [0, 1), so their samples are floats in [0, 1]. Everything in `tf_febm.evaluation` that takes images
@@ -7,7 +7,7 @@ passes them through `to_unit_interval`, so that an 8-bit image and a float one m
 
 import numpy as np
 
-__all__ = ["to_unit_interval"]
+__all__ = ["to_bytes", "to_unit_interval"]
 
 
 def to_unit_interval(images, name="images"):
@@ -57,3 +57,23 @@ def to_unit_interval(images, name="images"):
             f"{high}."
         )
     return images.astype(np.float32, copy=False)
+
+
+def to_bytes(images, name="images"):
+    """Bring images to 8 bits: floor(256 x), the inverse of dequantisation x = (v + u) / 256.
+
+    8-bit images come back as they are. This is also what the original code does to its samples
+    before it measures them.
+
+    Args:
+        images: array [n, height, width, channels], n ≥ 1; uint8, or float in [0, 1].
+        name: what to call the array in error messages.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        ValueError: as `to_unit_interval`.
+        TypeError: as `to_unit_interval`.
+    """
+    return np.minimum(np.floor(to_unit_interval(images, name) * 256), 255).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
-from tf_febm.training.files import write_atomically
+from tf_febm.files import write_atomically
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
 

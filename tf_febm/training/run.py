@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
+from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
-from tf_febm.training.files import write_atomically, write_json
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,

@@ -5,7 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tf_febm.training.files import write_json
+from tf_febm.files import write_json
 
 __all__ = ["RunFolder"]
 
@@ -20,8 +20,11 @@ _FILES = (
     "checkpoints/step-*",
     "checkpoints/checkpoint",
     "tensorboard/events.out.tfevents.*",
+    "evaluation/evaluation.json",
+    "evaluation/*.png",
+    "evaluation/cache/*.npz",
 )
-_FOLDERS = ("samples", "checkpoints", "tensorboard")
+_FOLDERS = ("samples", "checkpoints", "tensorboard", "evaluation/cache", "evaluation")
 
 
 class RunFolder:
@@ -40,6 +43,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
+        self.evaluation = self.path / "evaluation"
 
     def prepare(self, flags: dict, fixed: tuple[str, ...], *, overwrite: bool = False) -> None:
         """Make the folder ready for a run, or for going on with the one that is there.
@@ -95,6 +99,19 @@ class RunFolder:
                 f"{self.options} is damaged; --overwrite does not touch what it cannot read: "
                 "remove the folder yourself or choose another --exp."
             ) from None
+
+    def read_options(self) -> dict:
+        """Return the resolved options of the run that is there.
+
+        Raises:
+            OSError: If there is no run, or its options are damaged.
+        """
+        if not self.options.is_file():
+            raise FileNotFoundError(f"{self.path} holds no run: there is no {self.options.name}.")
+        try:
+            return self._earlier_flags()
+        except OSError:
+            raise OSError(f"{self.options} is damaged: it holds no options of a run.") from None
 
     def clear(self) -> None:
         """Remove the run, and nothing that a run does not write."""

@@ -1,0 +1,231 @@
+"""Measure the samples of a run: `python launch/evaluate.py --run=runs/name`.
+
+Writes evaluation.json, a grid of samples and pictures of their nearest training images.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import console
+from absl import app, flags
+
+NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeezenet")
+
+# Images of the grid; samples, and neighbours of each, in the pictures of neighbours.
+GRID, SHOWN, NEIGHBOURS = 100, 12, 7
+# Samples whose nearest training images are measured.
+SEARCHED = 200
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    text = partial(flags.DEFINE_string, flag_values=values)
+    whole = partial(flags.DEFINE_integer, flag_values=values)
+    text("run", None, "Folder of the run, <logdir>/<exp>.")
+    whole("num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10)
+    whole("final_steps", None, "Langevin steps of each; those of the run if unset.", 0)
+    whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
+    whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
+    text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    whole("num_real", None, "Training images to compare with, drawn at random; all if unset.", 10)
+    flags.DEFINE_enum(
+        "features",
+        "auto",
+        NETWORKS,
+        "Feature network. auto: the one whose file is given, else the classifier of a small "
+        "labelled data set.",
+        flag_values=values,
+    )
+    text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
+    text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
+    text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
+    text("out", None, "Where the results go; <run>/evaluation if unset.")
+    text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
+    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
+
+
+def main(argv) -> int:
+    """Measure a run."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+    values = flags.FLAGS
+    return console.guarded(lambda: run(values), debug=values.debug)
+
+
+def run(values) -> int:
+    """Rebuild the model, draw samples, measure them, write everything down.
+
+    Args:
+        values: The flags.
+
+    Returns:
+        The exit code.
+    """
+    if not values.run:
+        raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
+    console.import_quietly()
+    import train
+
+    from tf_febm import evaluation, files, training
+
+    folder = training.RunFolder(values.run)
+    options, model, train_data, held_out, step = restore(folder, values)
+    out = Path(values.out) if values.out else folder.evaluation
+    cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
+    # First: a missing file of weights shall leave nothing behind.
+    network = feature_network(values, train_data)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
+    console.say(f"Features: {network.feature_network}")
+
+    settings = {
+        "num_samples": options["num_samples"],
+        "num_steps": options["final_steps"],
+        "seed": options["seed"],
+    }
+    given = (values.num_samples, values.final_steps, values.seed)
+    settings.update((k, v) for k, v in zip(settings, given, strict=True) if v is not None)
+    console.say(f"Drawing {settings['num_samples']} samples of step {step} …")
+    samples, _ = training.draw_samples(
+        model, settings["num_samples"], settings["num_steps"], settings["seed"]
+    )
+    evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
+
+    real = chosen(train_data.images, values.num_real)
+    unseen = chosen(held_out.images, len(samples))
+    console.say(f"Measuring them against {len(real)} training images …")
+    measure = partial(evaluation.evaluate_samples, real=real, network=network, cache_dir=cache_dir)
+    figures = measure(samples).as_dict()
+    result = {
+        "run": str(folder.path),
+        "step": step,
+        "sampling": settings,
+        "samples": figures,
+        # What images of the data that no training has seen reach, as a scale to read the above by.
+        "held_out": measure(unseen).as_dict(),
+        "nearest": write_neighbours(samples, unseen, real, network, cache_dir, out),
+        "versions": train.versions(),
+    }
+    if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
+        quality = evaluation.sample_quality(samples, train_data, held_out, network)
+        result["quality"] = quality.as_dict()
+    files.write_json(out / "evaluation.json", result)
+    console.say(json.dumps(figures, indent=2))
+    console.say(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
+    return console.DONE
+
+
+def restore(folder, values) -> tuple:
+    """Return (options, model, train_data, held_out, step) of a run.
+
+    Raises:
+        OSError: If there is no run, no checkpoint, or its data is gone.
+        ValueError: If the options do not fit this version.
+    """
+    import building
+
+    from tf_febm import training
+
+    options = folder.read_options()
+    if values.data_dir is not None:
+        options["data_dir"] = values.data_dir
+    try:
+        train_data, held_out = building.load_data(options)
+        model = building.build_model(options, train_data)
+        options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
+    except KeyError as error:
+        raise ValueError(
+            f"{folder.options} lacks the option {error}: another version wrote it."
+        ) from None
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    if not checkpoints.steps:
+        raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
+    step = checkpoints.restore(None if values.resume_iter < 0 else values.resume_iter)
+    return options, model, train_data, held_out, step
+
+
+def feature_network(values, train_data):
+    """Return the feature network that the flags name.
+
+    Raises:
+        ValueError: If a flag that it needs is not given, or a file is not what it should be.
+        OSError: If a file is missing.
+    """
+    import building
+
+    from tf_febm import evaluation
+
+    name = values.features
+    if name == "auto":
+        offered = {
+            "inception_graph": values.inception,
+            "squeezenet": values.squeezenet,
+            "classifier": train_data.name in building.CLASSIFIED,
+        }
+        name = next((name for name, there in offered.items() if there), None)
+    if name == "classifier":
+        return building.train_classifier(train_data)
+    if name == "keras_inception":
+        return evaluation.KerasInception(values.keras_weights)
+    if name == "inception_graph" and values.inception:
+        return evaluation.InceptionGraph(values.inception)
+    if name == "squeezenet" and values.squeezenet:
+        return evaluation.SqueezeNet(values.squeezenet)
+    raise ValueError(
+        f"--features={values.features} has no network for {train_data.name}: give --inception= "
+        "(classify_image_graph_def.pb), --squeezenet= (weights), or --features=keras_inception "
+        "(downloads 96 MB, or --keras_weights=)."
+    )
+
+
+def chosen(images, count):
+    """Return at most `count` images, drawn at random without replacement; all if it is None."""
+    import numpy as np
+
+    if count is None or count >= len(images):
+        return images
+    return images[np.sort(np.random.default_rng(0).permutation(len(images))[:count])]
+
+
+def write_neighbours(samples, unseen, real, network, cache_dir, out) -> dict:
+    """Draw the nearest training images of samples, by pixels and by features.
+
+    Returns:
+        Median distances of samples, and of held-out images, to the nearest training image. Samples
+        much nearer than held-out images are copies.
+    """
+    import numpy as np
+
+    from tf_febm import evaluation
+
+    reference = evaluation.feature_statistics(real, network, cache_dir).features
+    nearest = {}
+    for name, search in (
+        ("pixels", lambda images: evaluation.nearest_neighbours(images, real, NEIGHBOURS)),
+        (
+            "features",
+            lambda images: evaluation.nearest_in_features(
+                network.features(images), reference, NEIGHBOURS
+            ),
+        ),
+    ):
+        found, usual = search(samples[:SEARCHED]), search(unseen[:SEARCHED])
+        nearest[name] = {
+            "samples": float(np.median(found.distances[:, 0])),
+            "held_out": float(np.median(usual.distances[:, 0])),
+        }
+        picture = evaluation.neighbours_grid(samples[:SHOWN], real, found.indices[:SHOWN])
+        evaluation.save_png(out / f"neighbours_{name}.png", picture)
+    return nearest
+
+
+if __name__ == "__main__":
+    define()
+    app.run(main)

@@ -1,0 +1,179 @@
+"""launch/evaluate.py as its users run it, on a tiny run of the digits."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_febm import evaluation, training
+
+FAST = [
+    "--steps=6", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=3",
+    "--sample_interval=6", "--save_interval=3", "--num_samples=40", "--final_steps=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(project, tmp_path_factory):
+    """Return the folder of a finished run; tests work on copies."""
+    folder = tmp_path_factory.mktemp("runs")
+    script = str(project / "launch" / "train.py")
+    command = [sys.executable, script, f"--logdir={folder}", "--exp=run", *FAST]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def run_folder(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+@pytest.fixture
+def evaluate(capfd):
+    """Run the launcher in this process, with flags of its own, as absl would parse them."""
+    import evaluate as launcher
+    from absl import flags
+
+    def run(*arguments):
+        values = flags.FlagValues()
+        launcher.define(values)
+        values(["evaluate.py", *map(str, arguments)])
+        code = launcher.console.guarded(lambda: launcher.run(values), debug=False)
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.mark.slow
+class TestResults:
+    def test_of_a_whole_process(self, project, run_folder, tmp_path):
+        script = str(project / "launch" / "evaluate.py")
+        before = {p: p.read_bytes() for p in run_folder.rglob("*") if p.is_file()}
+        result = subprocess.run(
+            [sys.executable, script, f"--run={run_folder}"],
+            capture_output=True, text=True, cwd=tmp_path, timeout=300,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "Traceback" not in result.stderr
+        out = run_folder / "evaluation"
+        assert {p.name for p in out.iterdir()} == {
+            "evaluation.json", "samples.png", "neighbours_pixels.png", "neighbours_features.png",
+            "cache",
+        }  # fmt: skip
+        for path, contents in before.items():
+            assert path.read_bytes() == contents, path
+        found = json.loads((out / "evaluation.json").read_text())
+        assert found["step"] == 6
+        assert found["sampling"] == {"num_samples": 40, "num_steps": 2, "seed": 0}
+        assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
+        assert found["samples"]["published_names"] == {}
+        assert found["samples"]["num_real"] == 1437
+        # Nearly untrained: far from the data, in all figures.
+        assert found["samples"]["frechet_distance"] > 4 * found["held_out"]["frechet_distance"]
+        assert found["nearest"]["pixels"]["samples"] > found["nearest"]["pixels"]["held_out"]
+        assert found["held_out"]["num_samples"] == 40
+        assert {"tensorflow", "keras", "git"} <= found["versions"].keys()
+        # The samples are those that the run drew at its end, and so is its figure.
+        summary = json.loads((run_folder / "summary.json").read_text())
+        expected = summary["quality"]["frechet_distance"]
+        assert found["quality"]["frechet_distance"] == pytest.approx(expected, rel=1e-3)
+        with np.load(run_folder / "samples" / "final.npz") as arrays:
+            grid = evaluation.image_grid(arrays["samples"])
+        np.testing.assert_array_equal(np.asarray(Image.open(out / "samples.png")), grid[..., 0])
+        # 12 samples, each with 7 neighbours, at 32 pixels and a line.
+        assert Image.open(out / "neighbours_features.png").size == (8 * 33 + 1, 12 * 33 + 1)
+        # It belongs to the run: whoever starts the run anew does not keep its figures.
+        training.RunFolder(run_folder).clear()
+        assert list(run_folder.iterdir()) == []
+
+    def test_flags_change_what_they_say(self, evaluate, run_folder, tmp_path):
+        weights = tmp_path / "squeezenet.weights.h5"
+        evaluation.SqueezeNet.build().save_weights(weights)
+        out, cache = tmp_path / "out", tmp_path / "cache"
+        flags = [
+            f"--run={run_folder}", f"--squeezenet={weights}", "--num_samples=12", "--num_real=20",
+            "--final_steps=1", "--seed=5", "--resume_iter=3", f"--out={out}",
+            f"--cache_dir={cache}",
+        ]  # fmt: skip
+        code, output, errors = evaluate(*flags)
+        assert code == 0, errors
+        assert "warning: samples has 12 rows for 512 features" in output
+        found = json.loads((out / "evaluation.json").read_text())
+        assert found["step"] == 3 and "quality" not in found
+        assert found["sampling"] == {"num_samples": 12, "num_steps": 1, "seed": 5}
+        figures = found["samples"]
+        assert figures["feature_network"] == "squeezenet-1.1-128px"
+        assert (figures["num_samples"], figures["num_real"]) == (12, 20)
+        assert figures["class_score"] is None
+        assert len(list(cache.iterdir())) == 1
+        assert not (run_folder / "evaluation").exists()
+
+
+class TestBadInput:
+    @pytest.fixture
+    def refuse(self, evaluate):
+        def run(*arguments):
+            code, _, error = evaluate(*arguments)
+            assert code == 1, error
+            assert "Traceback" not in error
+            (line,) = (line for line in error.splitlines() if line.startswith("error: "))
+            assert "unexpected" not in line and "--debug" not in line
+            return line
+
+        return run
+
+    def test_folders_that_hold_no_run(self, refuse, tmp_path):
+        assert "--run= must name" in refuse()
+        assert "holds no run: there is no options.json" in refuse(f"--run={tmp_path / 'gone'}")
+        (tmp_path / "options.json").write_text("{broken")
+        assert "options.json is damaged" in refuse(f"--run={tmp_path}")
+
+    def test_runs_without_a_usable_checkpoint(self, refuse, run_folder):
+        assert "no checkpoint of step 5" in refuse(f"--run={run_folder}", "--resume_iter=5")
+        for file in run_folder.glob("checkpoints/*"):
+            file.unlink()
+        assert "There is no checkpoint in" in refuse(f"--run={run_folder}")
+
+    def test_options_of_another_version(self, refuse, run_folder):
+        path = run_folder / "options.json"
+        options = json.loads(path.read_text())
+        del options["flags"]["l2_coeff"]
+        path.write_text(json.dumps(options))
+        assert "lacks the option 'l2_coeff'" in refuse(f"--run={run_folder}")
+
+    def test_networks_without_their_files(self, refuse, run_folder, tmp_path):
+        run = f"--run={run_folder}"
+        assert "give --inception=" in refuse(run, "--features=inception_graph")
+        assert "--squeezenet=" in refuse(run, "--features=squeezenet")
+        gone = tmp_path / "gone"
+        assert f"{gone} can not be read" in refuse(run, f"--inception={gone}")
+        assert f"no weights file {gone}" in refuse(run, f"--squeezenet={gone}")
+        assert f"no weights file {gone}" in refuse(
+            run, "--features=keras_inception", f"--keras_weights={gone}"
+        )
+        text = tmp_path / "graph.pb"
+        text.write_text("<html>")
+        assert "is no frozen TensorFlow graph" in refuse(run, f"--inception={text}")
+        assert not (run_folder / "evaluation").exists()
+
+    def test_data_without_a_network(self, refuse, run_folder, tmp_path):
+        images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+        np.savez(tmp_path / "images.npz", x=images)
+        path = run_folder / "options.json"
+        options = json.loads(path.read_text())
+        options["flags"]["dataset"] = "npz"
+        path.write_text(json.dumps(options))
+        run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
+        assert "--features=auto has no network for npz: give --inception=" in refuse(*run)
+        assert "A classifier needs labels" in refuse(*run, "--features=classifier")
+
+    def test_places_that_cannot_be_written(self, refuse, run_folder, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        assert f"Cannot write to {tmp_path / 'file'}" in refuse(
+            f"--run={run_folder}", f"--out={tmp_path / 'file'}"
+        )
