@@ -354,8 +354,8 @@ class TestRegister:
             divergences.from_generator(lambda u: (u - 1) ** 2, name=None)
 
     def test_registered_names_are_found(self, monkeypatch):
-        monkeypatch.setattr(divergences, "_REGISTRY", dict(divergences._REGISTRY))
-        monkeypatch.setattr(divergences, "_ALIASES", dict(divergences._ALIASES))
+        monkeypatch.setattr(divergences.registry, "_REGISTRY", dict(divergences.registry._REGISTRY))
+        monkeypatch.setattr(divergences.registry, "_ALIASES", dict(divergences.registry._ALIASES))
         made = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam")
         divergences.register(made, aliases=("Vincze-Le Cam",))
         assert divergences.get("vincze le cam") is made
