@@ -119,7 +119,7 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
     axis.set_xlabel("mean")
     axis.set_ylabel("scale")
     axis.set_title(f"f-EBM, {divergence}: ways to the optimum over the true divergence")
-    axis.legend(frameon=True, loc="upper right")
+    axis.legend(frameon=True, loc="best")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -15,7 +15,7 @@ LEARNING_RATE, FINAL_FRACTION, CLIP_NORM, AVERAGE_DECAY = 0.01, 0.03, 0.3, 0.999
 VARIATIONAL_DIVERGENCE = "js"
 # Steps between two looks at the parameters, which run in one compiled loop: of a fit, and of the
 # ways that Figure 4 draws.
-CHUNK, FINE = 100, 20
+CHUNK, FINE = 100, 10
 
 
 class ExactGaussian:
