@@ -1,6 +1,7 @@
 """Kernels normalised once per chain: the same numbers, for less work, and nothing left behind."""
 
 import contextlib
+import threading
 
 import keras
 import numpy as np
@@ -118,8 +119,6 @@ class TestNothingIsLeftBehind:
 
     def test_in_other_threads(self, network, x, calls):
         # Strategies trace each replica in a thread of its own.
-        import threading
-
         with networks.prepared(network):
             del calls[:]
             thread = threading.Thread(target=lambda: network(x))

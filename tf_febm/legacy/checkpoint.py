@@ -25,7 +25,7 @@ class ScopeReader:
     def __init__(self, checkpoint, scope: str):
         self.checkpoint, self.scope = str(checkpoint), scope
         # A folder would stand for whatever checkpoint its own list names as the newest.
-        if not tf.io.gfile.glob(f"{_escaped(self.checkpoint)}.index"):
+        if not tf.io.gfile.exists(f"{self.checkpoint}.index"):
             raise FileNotFoundError(
                 f"There is no checkpoint {self.checkpoint}: expected the path of its .index file, "
                 "without that ending."
@@ -57,7 +57,3 @@ class ScopeReader:
     def _unreadable(self, error) -> ValueError:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return ValueError(f"{self.checkpoint} cannot be read; is it complete? {reason}")
-
-
-def _escaped(path: str) -> str:
-    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in path)
