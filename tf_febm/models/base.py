@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, optimizers
+from tf_febm import networks as network_library
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
@@ -174,6 +175,17 @@ class EnergyModel(Chains, keras.Model):
         """Take one step; everything as in `keras.Model.train_on_batch`."""
         with inputs.assertions_in_one_line():
             return super().train_on_batch(*args, **kwargs)
+
+    def train_step(self, data):
+        """Take one step on a batch, x or (x, labels)."""
+        data = self._checked_batch(data)
+        # Spectral norms are estimated once for the whole step, chains included.
+        with network_library.power_iteration(*self.networks):
+            return self._train_on(data)
+
+    def _train_on(self, data: Batch) -> dict:
+        """Change the weights by one step on a checked batch and return the metrics."""
+        raise NotImplementedError
 
     def _checked_batch(self, data) -> Batch:
         x, labels = inputs.split_labels(data, self.conditional)

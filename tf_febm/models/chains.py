@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import networks, randomness
 from tf_febm.models import inputs
 
 __all__ = ["Batch", "Chains"]
@@ -26,7 +26,8 @@ class Chains:
     """The part of a model that draws from q(x) ∝ exp(−E(x)).
 
     Expects of the model: `sampler`, `buffer`, `bounds`, `num_classes`, `sample_shape`,
-    `seed_generator`, `_energy_given(labels)`, and `_compiled_chain`, the compiled `_chain`.
+    `seed_generator`, `energy_network`, `_energy_given(labels)`, and `_compiled_chain`, the compiled
+    `_chain`.
     """
 
     def next_seed(self) -> tf.Tensor:
@@ -73,7 +74,8 @@ class Chains:
         start = self.fresh_batch(count, fresh_seed) if fresh is None else fresh
         if self.buffer is not None:
             start = Batch(*self.buffer.start(start.samples, start_seed, start.labels))
-        samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
+        with networks.prepared(self.energy_network):
+            samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
         samples = tf.stop_gradient(samples)
         if self.buffer is not None and remember:
             self.buffer.write(samples, start.labels)
@@ -152,5 +154,6 @@ class Chains:
         else:
             start = self.fresh_batch(count, start_seed, labels)
         energy_fn = self._energy_given(start.labels)
-        result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
+        with networks.prepared(self.energy_network):
+            result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
         return Batch(result, start.labels)

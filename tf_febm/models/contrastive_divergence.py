@@ -82,9 +82,8 @@ class ContrastiveDivergence(EnergyModel):
         self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
         self._build_if_known()
 
-    def train_step(self, data):
-        """Take one step on a batch, x or (x, labels)."""
-        data = self._checked_batch(data)
+    def _train_on(self, data: Batch) -> dict:
+        """Take one step of the energy."""
         model = self._model_batch(data)
         theta = self.energy_network.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -121,10 +121,9 @@ class VariationalModel(EnergyModel):
             state[name] = [variable.value for variable in owner.variables]
         return state
 
-    def train_step(self, data):
-        """Take one step of both networks on a batch, x or (x, labels)."""
+    def _train_on(self, data: Batch) -> dict:
+        """Take one step of both networks."""
         # 1. A batch of the data, and as many samples of the model.
-        data = self._checked_batch(data)
         model = self.negative_batch(tf.shape(data.samples)[0])
         theta = self.energy_network.trainable_variables
         omega = self.variational_network.trainable_variables

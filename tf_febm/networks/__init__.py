@@ -1,7 +1,41 @@
 """Energy networks: Keras models that map a batch to one number per example."""
 
+from tf_febm.networks.attention import SelfAttention
+from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
 from tf_febm.networks.mlp import mlp
+from tf_febm.networks.mnist import mnist_net
+from tf_febm.networks.preparation import PreparedLayer, prepared
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
+from tf_febm.networks.registry import NAMES, get
+from tf_febm.networks.resnets import (
+    resnet32,
+    resnet32_large,
+    resnet32_larger,
+    resnet32_wider,
+    resnet128,
+)
+from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
 
-__all__ = ["QuadraticEnergy", "conv", "mlp", "quadratic"]
+__all__ = [
+    "NAMES",
+    "LabelScale",
+    "LabelShift",
+    "PreparedLayer",
+    "QuadraticEnergy",
+    "SelfAttention",
+    "SpectralConv2D",
+    "SpectralDense",
+    "conv",
+    "get",
+    "mlp",
+    "mnist_net",
+    "power_iteration",
+    "prepared",
+    "quadratic",
+    "resnet32",
+    "resnet32_large",
+    "resnet32_larger",
+    "resnet32_wider",
+    "resnet128",
+]

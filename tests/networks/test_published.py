@@ -1,0 +1,145 @@
+"""The published networks as Keras models; what they compute is tested in tests/legacy."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_febm import energies, networks
+
+SHAPES = {
+    "mnist_net": (12, 12, 1),
+    "resnet32": (8, 8, 3),
+    "resnet32_large": (8, 9, 3),
+    "resnet32_larger": (8, 8, 3),
+    "resnet32_wider": (8, 8, 1),
+    "resnet128": (32, 32, 3),
+}
+ATTENTIVE = [name for name in SHAPES if name != "mnist_net"]
+# (name, classes, attention)
+CASES = [
+    *((name, classes, False) for name in SHAPES for classes in (None, 3)),
+    *((name, 3, True) for name in ATTENTIVE),
+]
+
+
+def build(name, /, classes=None, attention=False, **options):
+    if attention:
+        options["use_attention"] = True
+    return networks.get(name)(
+        num_filters=4, num_classes=classes, image_shape=SHAPES[name], **options
+    )
+
+
+def disturb(network):
+    """Give every weight, gamma and label weights among them, a value that matters."""
+    rng = np.random.default_rng(0)
+    network.set_weights(
+        [w + 0.2 * rng.normal(size=w.shape).astype(w.dtype) for w in network.get_weights()]
+    )
+
+
+@pytest.mark.parametrize(("name", "classes", "attention"), CASES)
+def test_a_keras_file_gives_the_same_network(name, classes, attention, tmp_path):
+    network = build(name, classes, attention, name="energy")
+    disturb(network)
+    x = tf.random.stateless_uniform([3, *SHAPES[name]], (1, 2))
+    inputs = x if classes is None else (x, tf.one_hot([0, 1, 2], 3))
+    energy = network(inputs)
+    assert energy.shape == (3, 1)
+    assert network.name == "energy"
+    network.save(tmp_path / "n.keras")
+    loaded = keras.models.load_model(tmp_path / "n.keras")
+    np.testing.assert_array_equal(loaded(inputs), energy)
+    configurations = [[layer.get_config() for layer in n.layers] for n in (loaded, network)]
+    assert configurations[0] == configurations[1]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_energies_depend_on_pixel_and_label_and_on_no_other_example(name):
+    network = build(name, classes=3)
+    disturb(network)
+    x = tf.random.stateless_uniform([3, *SHAPES[name]], (1, 2))
+    labels = tf.one_hot([0, 1, 2], 3)
+    energy, gradient = energies.value_and_gradient(lambda x: network((x, labels)), x)
+    assert (np.abs(gradient) > 0).mean() > 0.9
+    np.testing.assert_allclose(network((x[1:2], labels[1:2]))[0, 0], energy[1], rtol=1e-4)
+    others = network((x, tf.roll(labels, 1, axis=0)))[:, 0]
+    assert (np.abs(others - energy) > 1e-5 * np.abs(energy)).all()
+
+
+@pytest.mark.parametrize("name", ATTENTIVE)
+def test_attention_starts_as_the_identity_in_the_place_of_a_block(name):
+    plain, attentive = build(name), build(name, attention=True)
+    blocks = [sum("_res_c1" in layer.name for layer in n.layers) for n in (plain, attentive)]
+    assert blocks[0] - blocks[1] == (name != "resnet128")
+    x = tf.random.stateless_uniform([2, *SHAPES[name]], (1, 2))
+    before = attentive(x)
+    attentive.get_layer("atten").gamma.assign([2.0])
+    assert np.abs(attentive(x) - before).max() > 1e-6
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("name", ["resnet32_large", "resnet32_wider", "resnet128"])
+def test_dropout_acts_in_training_alone(name, attention):
+    network = build(name, attention=attention, dropout=0.5)
+    disturb(network)
+    x = tf.random.stateless_uniform([2, *SHAPES[name]], (1, 2))
+    np.testing.assert_array_equal(network(x), network(x, training=False))
+    assert np.abs(network(x, training=True) - network(x, training=True)).min() > 0
+    without = build(name, attention=attention, dropout=0.0)
+    without.set_weights([w for w in network.get_weights() if w.dtype == np.float32])
+    np.testing.assert_array_equal(without(x, training=True), network(x))
+
+
+def test_only_the_large_network_has_dropout_unless_asked():
+    default = {
+        name: parameters["dropout"].default
+        for name in SHAPES
+        if "dropout" in (parameters := inspect.signature(networks.get(name)).parameters)
+    }
+    assert default == {"resnet32_large": 0.5, "resnet32_wider": 0.0, "resnet128": 0.0}
+
+
+def test_published_sizes():
+    # Weights of ResNet32 with 128 filters and 10 classes, counted from its definition.
+    width = [128, 128, 256, 256, 256, 256]
+    before = [128, 128, 128, 256, 256, 256]
+    count = 9 * 3 * 128 + 256 + 1
+    for c_in, c_out in zip(before, width, strict=True):
+        count += 9 * (c_in * c_out + c_out * c_out) + 10 * (c_in + 2 * c_out) + c_out
+        count += 9 * c_in * c_out if c_in != c_out else 0
+    network = networks.resnet32(num_classes=10)
+    assert network.input_shape == [(None, 32, 32, 3), (None, 10)]
+    assert sum(np.prod(v.shape) for v in network.trainable_variables) == count
+
+
+class TestRegistry:
+    def test_every_name_builds(self):
+        assert set(SHAPES) | {"conv", "mlp"} == set(networks.NAMES)
+        for name in networks.NAMES:
+            assert networks.get(name) is getattr(networks, name)
+
+    def test_unknown_names_are_refused(self):
+        with pytest.raises(ValueError, match="one of conv, .*received 'resnet50'"):
+            networks.get("resnet50")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: networks.resnet32(num_filters=0),
+        lambda: networks.resnet32(num_classes=0),
+        lambda: networks.resnet32(image_shape=(7, 32, 3)),
+        lambda: networks.resnet32(image_shape=(32, 32)),
+        lambda: networks.resnet128(image_shape=(128, 31, 3)),
+        lambda: networks.resnet32_large(dropout=-0.5),
+        lambda: networks.mnist_net(num_filters=2.5),
+        lambda: networks.mnist_net(num_classes=-1),
+    ],
+)
+def test_arguments_are_checked_and_echoed(call):
+    with pytest.raises(ValueError, match="received"):
+        call()

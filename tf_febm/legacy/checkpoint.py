@@ -1,0 +1,59 @@
+"""One scope of a TensorFlow-1 checkpoint, with errors in one line."""
+
+import tensorflow as tf
+
+__all__ = ["ScopeReader"]
+
+# What TensorFlow raises about files that are damaged or absent depends on where it notices.
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, LookupError, OSError)
+
+
+class ScopeReader:
+    """Read the variables under one scope of a checkpoint.
+
+    The slots that optimizers keep for a variable, `variable/Adam` and the like, are left out.
+
+    Args:
+        checkpoint: The path without `.index` and `.data-…`.
+        scope: The first part of the variables' names.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it cannot be read, or has no such scope.
+    """
+
+    def __init__(self, checkpoint, scope: str):
+        self.checkpoint, self.scope = str(checkpoint), scope
+        # A folder would stand for whatever checkpoint its own list names as the newest.
+        if not tf.io.gfile.exists(f"{self.checkpoint}.index"):
+            raise FileNotFoundError(
+                f"There is no checkpoint {self.checkpoint}: expected the path of its .index file, "
+                "without that ending."
+            )
+        try:
+            self._reader = tf.train.load_checkpoint(self.checkpoint)
+            shapes = self._reader.get_variable_to_shape_map()
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from None
+        own = {name for name in shapes if name.rpartition("/")[0] not in shapes}
+        start = f"{scope}/"
+        # Shapes by the names that are left without the scope.
+        self.shapes: dict[str, tuple[int, ...]] = {
+            name.removeprefix(start): tuple(shapes[name]) for name in own if name.startswith(start)
+        }
+        if not self.shapes:
+            found = sorted({name.partition("/")[0] for name in own if "/" in name})
+            raise ValueError(
+                f"{self.checkpoint} has no scope {scope!r}; found {', '.join(found) or 'none'}."
+            )
+
+    def read(self, name: str):
+        """Return a variable as an array, by its name without the scope."""
+        try:
+            return self._reader.get_tensor(f"{self.scope}/{name}")
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error) -> ValueError:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return ValueError(f"{self.checkpoint} cannot be read; is it complete? {reason}")

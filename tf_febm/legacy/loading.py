@@ -1,0 +1,144 @@
+"""From a checkpoint of the original code to Keras networks and models."""
+
+import keras
+
+from tf_febm import networks
+from tf_febm.legacy import inference
+from tf_febm.legacy.checkpoint import ScopeReader
+from tf_febm.legacy.naming import ARCHITECTURES, unused_names, variables_by_name
+from tf_febm.models import FEBM
+
+__all__ = ["load_febm", "load_network"]
+
+
+def load_network(
+    checkpoint,
+    architecture: str | None = None,
+    num_filters: int | None = None,
+    num_classes: int | None = None,
+    use_attention: bool = False,
+    scope: str = "context_energy",
+    **network_options,
+) -> keras.Model:
+    """Return the network of a checkpoint of the original f-EBM code.
+
+        energy = tf_febm.legacy.load_network("dir/model_45900")
+
+    It has the weights and the power iterations' vectors of the checkpoint, so its energies are
+    those that the original code computes from it. What a checkpoint does not tell must be given:
+    use_attention, and where they are not the defaults, `image_shape` of a residual network (its
+    channels are told) and `activation`.
+
+    Args:
+        checkpoint: Path of the files `….index` and `….data-…`, without these endings.
+        architecture: "mnist_net", "resnet32", "resnet32_large", "resnet32_larger",
+            "resnet32_wider" or "resnet128"; told from the variables if None.
+        num_filters: As in `tf_febm.networks`; told from the shapes if None.
+        num_classes: Likewise, and 0 for an unconditional network. A ResNet128, which always has
+            room for 200 classes, is taken for conditional if training has changed them.
+        use_attention: Whether the original ran with the flag of this name. Its variables exist
+            in every checkpoint and are ignored otherwise.
+        scope: "context_energy" or "context_dis", the variational function.
+        **network_options: Passed to the function in `tf_febm.networks` that builds the network.
+
+    Returns:
+        A Keras model from x, or (x, one_hot), to [n, 1].
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it cannot be read, no network is recognised, or its variables are not those
+            of the network; all that are missing, superfluous or of a wrong shape are named.
+    """
+    reader = ScopeReader(checkpoint, scope)
+    if architecture is None:
+        architecture = inference.infer_architecture(reader)
+    elif architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"architecture must be one of {', '.join(ARCHITECTURES)}; received {architecture!r}."
+        )
+    if num_filters is None:
+        num_filters = inference.infer_num_filters(reader, architecture)
+    if num_classes is None:
+        num_classes = inference.infer_num_classes(reader, architecture)
+    options = {"num_filters": num_filters, "num_classes": num_classes or None, **network_options}
+    if architecture != "mnist_net":
+        options["use_attention"] = use_attention
+    elif use_attention:
+        raise ValueError("mnist_net has no attention; received use_attention=True.")
+    if "image_shape" not in options:
+        side = {"mnist_net": 28, "resnet128": 128}.get(architecture, 32)
+        channels = inference.infer_channels(reader, architecture, options["num_classes"])
+        options["image_shape"] = (side, side, channels)
+    network = networks.get(architecture)(**options)
+    _check_fit(reader, architecture, network, options)
+    for name, variable in variables_by_name(network).items():
+        variable.assign(reader.read(name))
+    return network
+
+
+def load_febm(
+    checkpoint,
+    architecture: str | None = None,
+    num_filters: int | None = None,
+    num_classes: int | None = None,
+    use_attention: bool = False,
+    network_options: dict | None = None,
+    **model_options,
+) -> FEBM:
+    """Return an `FEBM` with both networks of a checkpoint of the original f-EBM code.
+
+    The checkpoint holds nothing else that is used: its divergence and sampler are in the command
+    that trained it, its replay buffer was never stored, and its optimizers start anew. The chains
+    of `FEBM`'s default sampler are those of the published command.
+
+    Args:
+        checkpoint: See `load_network`.
+        architecture: Of both networks; see `load_network`.
+        num_filters: Likewise.
+        num_classes: Likewise.
+        use_attention: Likewise.
+        network_options: Further arguments of both networks; the `**network_options` there.
+        **model_options: Arguments of `FEBM`, such as divergence, sampler and buffer.
+
+    Returns:
+        A model, not compiled.
+
+    Raises:
+        FileNotFoundError: See `load_network`.
+        ValueError: See `load_network`.
+    """
+    energy, variational = (
+        load_network(
+            checkpoint,
+            architecture,
+            num_filters,
+            num_classes,
+            use_attention,
+            scope,
+            **{"name": name, **(network_options or {})},
+        )
+        for scope, name in (("context_energy", "energy"), ("context_dis", "variational"))
+    )
+    return FEBM(energy, variational, **model_options)
+
+
+def _check_fit(reader: ScopeReader, architecture: str, network, options: dict) -> None:
+    expected = {name: tuple(v.shape) for name, v in variables_by_name(network).items()}
+    unused = unused_names(architecture, network)
+    misshapen = [
+        f"{name} is {reader.shapes[name]} and not {shape}"
+        for name, shape in expected.items()
+        if reader.shapes.get(name, shape) != shape
+    ]
+    faults = {
+        "missing": sorted(expected.keys() - reader.shapes.keys()),
+        "superfluous": sorted(reader.shapes.keys() - expected.keys() - unused),
+        "of a wrong shape": sorted(misshapen),
+    }
+    if any(faults.values()):
+        settings = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        listed = ". ".join(f"{kind}: {', '.join(f)}" for kind, f in faults.items() if f)
+        raise ValueError(
+            f"{reader.checkpoint} ({reader.scope}) does not fit {architecture}({settings}). "
+            f"{listed[0].upper()}{listed[1:]}."
+        )

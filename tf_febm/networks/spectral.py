@@ -1,0 +1,219 @@
+"""Spectral normalisation: convolutions and dense layers whose kernels have spectral norm one."""
+
+import contextlib
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_febm import arguments
+from tf_febm.networks.preparation import PreparedLayer, layers_of
+
+__all__ = [
+    "Normalised",
+    "SpectralConv2D",
+    "SpectralDense",
+    "normalise",
+    "power_iteration",
+]
+
+
+class Normalised(NamedTuple):
+    """A normalised kernel and what was found on the way to it.
+
+    Attributes:
+        kernel: W/σ, or W·min(σ, 1)/σ, of the shape of W.
+        sigma: The estimate σ of the largest singular value, a scalar.
+        vector: The u that the power iteration ended at, [1, out], a constant to gradients.
+    """
+
+    kernel: tf.Tensor
+    sigma: tf.Tensor
+    vector: tf.Tensor
+
+
+def normalise(kernel, vector, bounded: bool = False) -> Normalised:
+    """Divide a kernel by an estimate of its spectral norm, after one power iteration.
+
+        W: the kernel as a matrix [–1, out]
+        v = normalised(u Wᵀ),  u' = normalised(v W),  σ = v W u'ᵀ
+
+    Gradients flow through W and through σ, whose gradient is vᵀ u'; v and u' are constants.
+
+    σ never exceeds the largest singular value and is as close to it as u is to the right singular
+    vector: after a single iteration from a random u it can be far too small. For convolutions the
+    matrix is the kernel's, not that of the linear map on images, whose norm differs.
+
+    Args:
+        kernel: W, floating [..., out].
+        vector: u, [1, out].
+        bounded: Return W·min(σ, 1)/σ, which leaves W as it is while σ < 1. In it σ is enlarged by
+            1e-6, so that a kernel near zero does no harm.
+
+    Returns:
+        A `Normalised`.
+
+    Source: Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization for Generative Adversarial
+    Networks, ICLR 2018; constants and `bounded` as in the public f-EBM code.
+    """
+    matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])
+    left = tf.math.l2_normalize(tf.matmul(vector, matrix, transpose_b=True))
+    left = tf.stop_gradient(left)
+    image = tf.matmul(left, matrix)
+    following = tf.stop_gradient(tf.math.l2_normalize(image))
+    sigma = tf.reduce_sum(image * following)
+    if bounded:
+        sigma += 1e-6
+        scaled = kernel / sigma * tf.minimum(sigma, 1.0)
+    else:
+        scaled = kernel / sigma
+    return Normalised(scaled, sigma, following)
+
+
+class SpectralLayer(PreparedLayer):
+    """Base of the layers with a spectrally normalised kernel.
+
+    Weights: `kernel` and, not trainable, `vector`, the u of `normalise`, [1, out]. Calling the
+    layer never changes u: `power_iteration` does.
+
+    Args:
+        bounded: See `normalise`; the kernel then starts near zero and so grows into its layer.
+        use_bias: Whether to add a bias.
+        **kwargs: Those of `keras.layers.Layer`.
+    """
+
+    def __init__(self, bounded: bool = False, use_bias: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.bounded, self.use_bias = bool(bounded), bool(use_bias)
+        self.bias = None
+
+    def add_kernel(self, shape) -> None:
+        """Create kernel, vector and bias for a kernel of a shape, [..., out]."""
+        normal = keras.initializers.RandomNormal
+        # Normalisation is computed in the weights' own precision under any dtype policy.
+        self.kernel = self.add_weight(
+            shape=shape,
+            initializer=normal(stddev=1e-10 if self.bounded else 1.0),
+            autocast=False,
+            name="kernel",
+        )
+        self.vector = self.add_weight(
+            shape=(1, shape[-1]),
+            initializer=normal(stddev=1.0),
+            trainable=False,
+            autocast=False,
+            # All replicas of a distribution strategy find the same vector.
+            aggregation="only_first_replica",
+            name="vector",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(shape=shape[-1:], initializer="zeros", name="bias")
+
+    def normalised(self) -> Normalised:
+        """Return `normalise` of the present weights."""
+        kernel, vector = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.vector)
+        return normalise(kernel, vector, self.bounded)
+
+    def prepare(self) -> tf.Tensor:
+        """Return the normalised kernel in the dtype in which the layer computes."""
+        return tf.cast(self.normalised().kernel, self.compute_dtype)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "bounded": self.bounded, "use_bias": self.use_bias}
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class SpectralConv2D(SpectralLayer):
+    """Convolve images with a spectrally normalised kernel, with SAME padding.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Side of the square kernel.
+        strides: Stride in both directions.
+        **kwargs: Those of `SpectralLayer`.
+    """
+
+    def __init__(self, filters: int, kernel_size: int = 3, strides: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = arguments.whole_number("filters", filters, 1)
+        self.kernel_size = arguments.whole_number("kernel_size", kernel_size, 1)
+        self.strides = arguments.whole_number("strides", strides, 1)
+
+    def build(self, input_shape):
+        """Create the weights for images [n, height, width, channels]."""
+        self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
+
+    def call(self, x):
+        """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
+        x = tf.nn.conv2d(x, self.prepared_weights(), self.strides, "SAME")
+        return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the output for a shape of the input."""
+        sizes = (None if s is None else math.ceil(s / self.strides) for s in input_shape[1:3])
+        return (input_shape[0], *sizes, self.filters)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class SpectralDense(SpectralLayer):
+    """Multiply vectors by a spectrally normalised matrix and add a bias.
+
+    Args:
+        units: Length of an output vector.
+        use_bias: Whether to add a bias.
+        **kwargs: Those of `SpectralLayer`.
+    """
+
+    def __init__(self, units: int, use_bias: bool = True, **kwargs):
+        super().__init__(use_bias=use_bias, **kwargs)
+        self.units = arguments.whole_number("units", units, 1)
+
+    def build(self, input_shape):
+        """Create the weights for vectors [n, length]."""
+        self.add_kernel((input_shape[-1], self.units))
+
+    def call(self, x):
+        """Return [n, units]."""
+        x = tf.matmul(x, self.prepared_weights())
+        return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the output for a shape of the input."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units}
+
+
+@contextlib.contextmanager
+def power_iteration(*networks):
+    """Advance the power iteration of every spectrally normalised layer by one, around a step.
+
+    The new vectors are computed when the block is entered and stored when it ends, so every
+    evaluation before the weights change uses the same σ, the one that those vectors give; so do
+    sampling and inference at any other time, which store nothing. If the block raises, nothing is
+    stored (eagerly; a compiled step stops where it is).
+
+    Args:
+        *networks: Keras models or layers, built. Those without such layers are left as they are.
+
+    Yields:
+        Nothing.
+    """
+    layers = [layer for network in networks for layer in layers_of(network, SpectralLayer)]
+    vectors = [layer.normalised().vector for layer in layers]
+    yield
+    for layer, vector in zip(layers, vectors, strict=True):
+        layer.vector.assign(vector)
