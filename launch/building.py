@@ -44,6 +44,8 @@ def make_stream(options: dict, train_data, step: int):
         start_step=step,
         conditional=options["cclass"],
         noise_stddev=options["data_noise"],
+        random_flip=options["random_flip"],
+        random_crop=options["random_crop"],
     )
 
 

@@ -1,4 +1,4 @@
-"""idx, .npz and CIFAR-10 files: what is read from good ones, what is said about bad ones."""
+"""idx, .npz and CIFAR files: what is read from good ones, what is said about bad ones."""
 
 import datetime
 import gzip
@@ -390,3 +390,56 @@ def test_damaged_cifar10(tmp_path, content, message):
     (folder / "test_batch").write_bytes(content)
     line = fails(ValueError, message, "cifar10", tmp_path, "test")
     assert str(folder / "test_batch") in line
+
+
+# CIFAR-100
+
+FINE, COARSE = [99 - k for k in range(12)], [k % 20 for k in range(12)]
+
+
+def hundred():
+    return {b"data": ROWS, b"fine_labels": FINE, b"coarse_labels": COARSE}
+
+
+def write_hundred(folder, content=None):
+    folder = folder / "cifar-100-python"
+    folder.mkdir()
+    (folder / "train").write_bytes(pickle.dumps(hundred(), 2))
+    (folder / "test").write_bytes(pickle.dumps(hundred() if content is None else content, 2))
+    return folder
+
+
+def test_cifar100_pickled_has_the_fine_labels(tmp_path):
+    folder = write_hundred(tmp_path, hundred() | {b"data": ROWS[:3], b"fine_labels": FINE[:3]})
+    for where in (tmp_path, folder):
+        train, test = data.load("cifar100", where), data.load("cifar100", where, "test")
+        np.testing.assert_array_equal(train.images, as_images(ROWS))
+        np.testing.assert_array_equal(train.labels, FINE)
+        np.testing.assert_array_equal(test.images, as_images(ROWS[:3]))
+        assert train.num_classes == test.num_classes == 100
+
+
+def test_cifar100_binary_has_the_fine_labels(tmp_path):
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    columns = [np.array(COARSE, np.uint8), np.array(FINE, np.uint8), ROWS]
+    (folder / "train.bin").write_bytes(np.column_stack(columns).tobytes())
+    (folder / "test.bin").write_bytes(bytes(3073))
+    for where in (tmp_path, folder):
+        loaded = data.load("cifar100", where)
+        np.testing.assert_array_equal(loaded.images, as_images(ROWS))
+        np.testing.assert_array_equal(loaded.labels, FINE)
+    fails(ValueError, "test.bin.*multiple of 3074.*received 3073", "cifar100", tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({b"data": ROWS, b"labels": ROW_LABELS}, "CIFAR-100 batch has .*no b'fine_labels'"),
+        (hundred() | {b"fine_labels": [100] * 12}, r"\[0, 100\); received 100 to 100"),
+    ],
+)
+def test_damaged_cifar100(tmp_path, content, message):
+    folder = write_hundred(tmp_path, content)
+    line = fails(ValueError, message, "cifar100", tmp_path, "test")
+    assert str(folder / "test") in line
