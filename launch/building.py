@@ -32,6 +32,12 @@ def load_data(options: dict):
         raise ValueError(
             f"Images need 1 or 3 channels; {train.source} has {train.image_shape[-1]}."
         )
+    side = min(train.image_shape[:2])
+    if options["random_crop"] >= side:
+        raise ValueError(
+            f"--random_crop must be below {side}, the side of the images; received "
+            f"{options['random_crop']}."
+        )
     return train, test
 
 

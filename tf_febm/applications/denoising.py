@@ -67,7 +67,8 @@ def denoise(
     with the divergence by one random finite difference.
 
     Not guaranteed: the estimate is unbiased for noise that is Gaussian and of that level; for noisy
-    images that were clipped or rounded give a weight, found on others. The model's present weights are used; see `EnergyModel.averaged_weights`.
+    images that were clipped or rounded give a weight, found on others. The model's present weights
+    are used; see `EnergyModel.averaged_weights`.
 
     Args:
         model: A built EnergyModel.
