@@ -35,6 +35,12 @@ def load_data(options: dict):
         raise ValueError(
             f"Images need 1 or 3 channels; {train.source} has {train.image_shape[-1]}."
         )
+    side = min(train.image_shape[:2])
+    if options["random_crop"] >= side:
+        raise ValueError(
+            f"--random_crop must be below {side}, the side of the images; received "
+            f"{options['random_crop']}."
+        )
     return train, test
 
 
@@ -47,6 +53,8 @@ def make_stream(options: dict, train_data, step: int):
         start_step=step,
         conditional=options["cclass"],
         noise_stddev=options["data_noise"],
+        random_flip=options["random_flip"],
+        random_crop=options["random_crop"],
     )
 
 

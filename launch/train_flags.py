@@ -49,7 +49,11 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "f-divergence: kl, reverse_kl, js, squared_hellinger, pearson_chi2, neyman_chi2, "
         "alpha:<number>, or a spelling of the paper.",
     )
-    text("dataset", "digits", "digits, mnist, fashion_mnist, cifar10, celeba, folder or npz.")
+    text(
+        "dataset",
+        "digits",
+        "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz.",
+    )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")
     switch("cclass", False, "Train a conditional model on the labels of the data.")
@@ -83,6 +87,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
     number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
     number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
+    switch("random_flip", False, "Mirror each image left to right with probability 1/2.")
+    whole("random_crop", 0, "Shift each image by up to so many pixels.", lower_bound=0)
     number("average_decay", None, "Decay of the weight average; 0 keeps none.", 0.0, 1.0)
     number("log_ratio_clip", None, "Clip exponents, as the original does with 5.")
     # Langevin chains.

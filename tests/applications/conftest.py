@@ -67,6 +67,47 @@ def exact():
     return build
 
 
+class GaussianEnergy(keras.layers.Layer):
+    """E = ½ xᵀ A x, or ½ |x − mean_y|² with A = I for a conditional model; A may be any matrix.
+
+    Attributes:
+        traces: How often Python ran it: once for each compiled program and each eager call.
+    """
+
+    def __init__(self, precision, means=None):
+        super().__init__()
+        self.precision = np.asarray(precision, np.float32)
+        self.means = None if means is None else np.asarray(means, np.float32)
+        self.traces = 0
+
+    def call(self, inputs):
+        self.traces += 1
+        x, one_hot = inputs if self.means is not None else (inputs, None)
+        x = tf.reshape(x, [-1, math.prod(x.shape[1:])])
+        if one_hot is not None:
+            x = x - tf.matmul(one_hot, self.means)
+        return 0.5 * tf.reduce_sum(x * tf.matmul(x, self.precision), axis=1, keepdims=True)
+
+
+@pytest.fixture
+def gaussian():
+    """Return a factory of models with the energy ½ xᵀ A x, or a Gaussian for each class."""
+
+    def build(shape, precision=None, means=None, **settings):
+        size = math.prod(shape)
+        energy = GaussianEnergy(np.eye(size) if precision is None else precision, means)
+        sampler = tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=200)
+        model = tf_febm.ContrastiveDivergence(
+            energy,
+            num_classes=None if means is None else len(means),
+            **{"sampler": sampler, "seed": 3, **settings},
+        )
+        model.build((None, *shape))
+        return model
+
+    return build
+
+
 @pytest.fixture
 def samples_of_q():
     """Return (shape, n) -> n samples of N(0, I), float32 [n, *shape], by NumPy."""

@@ -315,9 +315,16 @@ class TestBadInput:
 
 def test_exported_names():
     assert set(tf_febm.applications.__all__) == {
+        "Denoised",
+        "Evolution",
         "ImportanceWeights",
         "RejectionResult",
+        "chain_evolution",
+        "denoise",
+        "evolution_picture",
         "importance_weights",
+        "inpaint",
+        "ood_scores",
         "rejection_filter",
         "rejection_sample",
     }

@@ -200,6 +200,55 @@ def test_corrupt_images_are_named(tmp_path):
         assert str(tmp_path / "1.jpg") in line
 
 
+def write_many(folder, broken, count=220, directory=lambda k: "."):
+    """Images that tell their number, some of them damaged; one in ten is held out."""
+    for k in range(count):
+        save(folder / directory(k) / f"{k:03d}.bmp", flat(k, (2, 2, 3)))
+    for k in broken:
+        (folder / directory(k) / f"{k:03d}.bmp").write_bytes(b"BM damaged")
+
+
+def test_a_damaged_file_among_many_is_skipped_counted_and_named(tmp_path):
+    write_many(tmp_path, broken=[7], directory=lambda k: "ab"[k % 2])
+    with pytest.warns(UserWarning, match="1 of 198 image files cannot be decoded") as caught:
+        train = data.load("folder", tmp_path, image_size=1)
+    assert "007.bmp" in str(caught[0].message)
+    assert "198 of 220 image files, 1 skipped as damaged" in train.source
+    assert len(train) == 197
+    # The images keep their classes: even numbers are in a, odd ones in b.
+    assert 7 not in values(train)
+    np.testing.assert_array_equal(np.array(values(train)) % 2, train.labels)
+    # The held-out files are those that would be without the damage.
+    test = data.load("folder", tmp_path, "test", image_size=1)
+    in_order = [*range(0, 220, 2), *range(1, 220, 2)]
+    assert values(test) == in_order[9::10]
+    assert "skipped" not in test.source
+
+
+@pytest.mark.parametrize("name", ["folder", "celeba"])
+def test_more_than_one_in_a_hundred_damaged_files_are_an_error(tmp_path, name):
+    # 198 files are for training: one is within 1 %, two are not.
+    write_many(tmp_path, broken=[150, 7])
+    line = fails(ValueError, "2 of 198 image files cannot be decoded, more than 1%", name, tmp_path)
+    # In the order of the files, not of the threads.
+    assert 0 < line.index("007.bmp") < line.index("150.bmp")
+
+
+def test_a_damaged_face_is_skipped(tmp_path):
+    write_many(tmp_path, broken=[7])
+    with pytest.warns(UserWarning, match="1 of 198 image files"):
+        train = data.load("celeba", tmp_path)
+    assert values(train) == [k for k in range(198) if k != 7]
+    assert "198 image files, 1 skipped as damaged" in train.source
+
+
+def test_the_first_of_many_damaged_files_are_named(tmp_path):
+    write_many(tmp_path, broken=range(100))
+    line = fails(ValueError, "90 of 198 image files", "folder", tmp_path)
+    assert line.count(".bmp: not a readable image") == 3
+    assert line.endswith("…")
+
+
 def test_corrupt_png_is_named(tmp_path):
     file = save(tmp_path / "1.png", RNG.integers(0, 256, (64, 64, 3)))
     content = bytearray(file.read_bytes())

@@ -6,12 +6,15 @@ import struct
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from tf_febm import data
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "celeba", "folder", "npz")
+NAMES = (
+    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba", "folder", "npz",
+)  # fmt: skip
 
 
 def test_names():
@@ -37,6 +40,19 @@ def write_cifar(folder):
         (folder / name).write_bytes(content)
 
 
+def write_cifar100(folder):
+    for name in ("train", "test"):
+        rows = np.zeros((10, 3072), np.uint8)
+        content = pickle.dumps({b"data": rows, b"fine_labels": list(range(90, 100))}, 2)
+        (folder / name).write_bytes(content)
+
+
+def write_svhn(folder):
+    for name in ("train", "test"):
+        arrays = {"X": np.zeros((32, 32, 3, 10), np.uint8), "y": np.arange(1, 11)[:, None]}
+        scipy.io.savemat(folder / f"{name}_32x32.mat", arrays)
+
+
 def write_images(folder):
     for k in range(10):
         Image.new("RGB", (8, 10)).save(folder / f"{k}.png")
@@ -51,6 +67,8 @@ WRITERS = {
     "mnist": write_idx,
     "fashion_mnist": write_idx,
     "cifar10": write_cifar,
+    "cifar100": write_cifar100,
+    "svhn": write_svhn,
     "celeba": write_images,
     "folder": write_images,
     "npz": write_npz,

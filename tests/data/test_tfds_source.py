@@ -13,7 +13,7 @@ from tf_febm import data
 from tf_febm.data import tfds_source
 
 RNG = np.random.default_rng(0)
-REMOTE = ("mnist", "fashion_mnist", "cifar10", "celeba")
+REMOTE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba")
 
 
 class NonMatchingChecksumError(Exception):
@@ -86,6 +86,15 @@ def test_prepared_copy_needs_no_network(tfds, name, split):
     np.testing.assert_array_equal(loaded.labels, seen["builder"].examples[split]["label"])
     assert loaded.num_classes == 10
     assert loaded.source.startswith(f"tensorflow_datasets {name} in ")
+
+
+@pytest.mark.parametrize(
+    ("name", "builder", "classes"), [("cifar100", "cifar100", 100), ("svhn", "svhn_cropped", 10)]
+)
+def test_names_and_classes_of_tensorflow_datasets(tfds, name, builder, classes):
+    seen = tfds((32, 32, 3), prepared=True)
+    assert data.load(name).num_classes == classes
+    assert seen["name"] == builder
 
 
 def test_faces_are_cropped_and_have_no_labels(tfds):

@@ -118,6 +118,26 @@ class TestRun:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_augmentation_flags_reach_the_stream():
+    import building
+    import train_flags
+    from absl import flags
+
+    from tf_febm import data
+
+    values = flags.FlagValues()
+    train_flags.define(values)
+    values(["train.py", "--random_flip", "--random_crop=3", "--seed=4", "--data_noise=0"])
+    options = train_flags.resolve(values)
+    source = data.load("digits")
+    (received,) = building.make_stream(options, source, 5).take(1)
+    batches = data.stream(
+        source, options["batch_size"], seed=4, start_step=5, random_flip=True, random_crop=3
+    )
+    (expected,) = batches.take(1)
+    np.testing.assert_array_equal(received, expected)
+
+
 class TestBadInput:
     """In this process, for speed: main() with flags of its own, as absl would parse them."""
 
@@ -169,6 +189,9 @@ class TestBadInput:
         assert "--lr_final must be a finite" in refuse("--lr_final=nan")
         assert "--data_noise" in refuse("--data_noise=nan")
         assert "log_ratio_clip" in refuse("--log_ratio_clip=-5")
+
+    def test_a_crop_larger_than_the_images(self, refuse):
+        assert "--random_crop must be below 8" in refuse("--random_crop=8")
 
     def test_bad_images(self, refuse):
         nan = np.full((20, 8, 8, 1), np.nan, np.float32)

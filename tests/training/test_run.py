@@ -361,3 +361,34 @@ def test_files_are_whole_or_absent(tmp_path):
         files.write_atomically(path, fail)
     assert json.loads(path.read_text())["a"][0] == 1.0
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_weights_of_a_checkpoint_without_restoring_it(run):
+    model, folder, _, _ = run("a", 12)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    before = everything(model)
+    weights, averages = (checkpoints.energy_weights(5, averaged=a) for a in (False, True))
+    assert everything(model).keys() == before.keys()
+    for name, value in everything(model).items():
+        np.testing.assert_array_equal(value, before[name])
+    checkpoints.restore(5)
+    for expected, received in zip(model.energy_network.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(expected, received)
+    with model.averaged_weights():
+        for expected, received in zip(model.energy_network.get_weights(), averages, strict=True):
+            np.testing.assert_array_equal(expected, received)
+    assert not np.array_equal(weights[0], averages[0])
+    with pytest.raises(ValueError, match="no checkpoint of step 7"):
+        checkpoints.energy_weights(7)
+
+
+def test_averages_of_a_checkpoint_without_any(make, tmp_path):
+    model = make()
+    model.build((None, 4, 4, 1))
+    checkpoints = training.Checkpoints(tmp_path, model)
+    step = checkpoints.save()
+    with pytest.raises(ValueError, match="keeps no average"):
+        checkpoints.energy_weights(step, averaged=True)
+    os.truncate(tmp_path / f"step-{step}.data-00000-of-00001", 100)
+    with pytest.raises(OSError, match="cannot be read"):
+        checkpoints.energy_weights(step)

@@ -1,12 +1,23 @@
-"""Uses of a trained model: sampling from the data's law through the learned density ratio."""
+"""Uses of a trained model: correcting its samples, repairing images, telling strangers apart."""
 
+from tf_febm.applications.denoising import Denoised, denoise
+from tf_febm.applications.evolution import Evolution, chain_evolution, evolution_picture
 from tf_febm.applications.importance import ImportanceWeights, importance_weights
+from tf_febm.applications.inpainting import inpaint
+from tf_febm.applications.out_of_distribution import ood_scores
 from tf_febm.applications.rejection import RejectionResult, rejection_filter, rejection_sample
 
 __all__ = [
+    "Denoised",
+    "Evolution",
     "ImportanceWeights",
     "RejectionResult",
+    "chain_evolution",
+    "denoise",
+    "evolution_picture",
     "importance_weights",
+    "inpaint",
+    "ood_scores",
     "rejection_filter",
     "rejection_sample",
 ]

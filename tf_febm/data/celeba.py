@@ -38,7 +38,7 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
         image_size: Height and width of the result.
 
     Raises:
-        ValueError: A file cannot be read; the message names it.
+        ValueError: More than 1 % of the files cannot be decoded; the message names the first.
     """
     if path.is_file():
         return npz.read(path, split, held_out=last_tenth)
@@ -47,8 +47,9 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
     if not files:
         return npz.read(path, split, held_out=last_tenth)
     files, kind = _files_of_split(folder, files, split)
-    images = decode_images(files, image_size, share=CROP)
-    return Split(images, None, None, f"{folder}, {split} ({kind}): {len(files)} image files")
+    decoded = decode_images(files, image_size, share=CROP)
+    source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note(len(files))}"
+    return Split(decoded.images, None, None, source)
 
 
 def _files_of_split(folder, files, split):

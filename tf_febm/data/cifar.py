@@ -1,60 +1,117 @@
-"""CIFAR-10: the original pickled batches, or the binary ones."""
+"""CIFAR-10 and CIFAR-100: the original pickled batches, or the binary ones."""
 
 import io
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tf_febm.data.files import Split, checked_labels, first_folder, reason
 
-NUM_CLASSES = 10
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
-LAYOUTS = (
-    "a folder that is or contains cifar-10-batches-py/ (data_batch_1 … 5, test_batch) or "
-    "cifar-10-batches-bin/ (the same with .bin)"
-)
 
 
-def read(path: Path, split: str) -> Split | None:
-    """Read a split of CIFAR-10, or return None where there is none.
+class _Format(NamedTuple):
+    """How one of the two data sets is laid out.
+
+    Attributes:
+        title: Its name, for messages.
+        num_classes: Number of classes.
+        folders: Names of the folder of pickled and of that of binary batches.
+        batches: Split to the names of its batches, without the suffix of the binary ones.
+        label_key: Where a pickled batch has its labels.
+        label_bytes: Bytes before the pixels of a binary image, the last of which is the label.
+    """
+
+    title: str
+    num_classes: int
+    folders: tuple[str, str]
+    batches: dict[str, tuple[str, ...]]
+    label_key: bytes
+    label_bytes: int
+
+    @property
+    def layouts(self) -> str:
+        """What `data_dir` may be."""
+        pickled, binary = self.folders
+        names = ", ".join(name for batch in self.batches.values() for name in batch)
+        return (
+            f"a folder that is or contains {pickled}/ ({names}) or {binary}/ (the same with .bin)"
+        )
+
+
+_FORMATS = {
+    "cifar10": _Format(
+        title="CIFAR-10",
+        num_classes=10,
+        folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
+        batches={
+            "train": tuple(f"data_batch_{k}" for k in range(1, 6)),
+            "test": ("test_batch",),
+        },
+        label_key=b"labels",
+        label_bytes=1,
+    ),
+    # The 100 fine classes; the 20 coarse ones stand beside them and are not read.
+    "cifar100": _Format(
+        title="CIFAR-100",
+        num_classes=100,
+        folders=("cifar-100-python", "cifar-100-binary"),
+        batches={"train": ("train",), "test": ("test",)},
+        label_key=b"fine_labels",
+        label_bytes=2,
+    ),
+}
+
+
+def layouts(name: str) -> str:
+    """Say what `data_dir` may be."""
+    return _FORMATS[name].layouts
+
+
+def read(name: str, path: Path, split: str) -> Split | None:
+    """Read a split of CIFAR-10 or CIFAR-100, or return None where there is none.
 
     Training batches that are missing are left out; `source` names those that were read.
+
+    Args:
+        name: "cifar10" or "cifar100", whose labels are the 100 fine classes.
+        path: The folder of the batches, or one that contains it under its own name.
+        split: "train" or "test".
 
     Raises:
         ValueError: A batch is damaged, or holds something else than it should.
     """
     if path.is_file():
         return None
-    names = [f"data_batch_{k}" for k in range(1, 6)] if split == "train" else ["test_batch"]
-    for nested, suffix, read_batch in (
-        ("cifar-10-batches-py", "", _read_pickle),
-        ("cifar-10-batches-bin", ".bin", _read_binary),
+    form = _FORMATS[name]
+    for nested, suffix, read_batch in zip(
+        form.folders, ("", ".bin"), (_read_pickle, _read_binary), strict=True
     ):
         folder = first_folder(path, (nested,))
-        files = [folder / (name + suffix) for name in names]
+        files = [folder / (batch + suffix) for batch in form.batches[split]]
         files = [file for file in files if file.is_file()]
         if files:
-            images, labels = zip(*(read_batch(file) for file in files), strict=True)
+            images, labels = zip(*(read_batch(form, file) for file in files), strict=True)
             source = f"{folder}: {', '.join(file.name for file in files)}"
-            return Split(np.concatenate(images), np.concatenate(labels), NUM_CLASSES, source)
+            return Split(np.concatenate(images), np.concatenate(labels), form.num_classes, source)
     return None
 
 
-def _read_pickle(file):
+def _read_pickle(form, file):
     content = _content(file)
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:
         # A damaged pickle can raise nearly anything.
-        raise ValueError(f"{file}: not a readable CIFAR-10 batch ({reason(error)}).") from error
-    missing = [
-        key for key in (b"data", b"labels") if not isinstance(batch, dict) or key not in batch
-    ]
+        raise ValueError(f"{file}: not a readable {form.title} batch ({reason(error)}).") from error
+    keys = (b"data", form.label_key)
+    missing = [key for key in keys if not isinstance(batch, dict) or key not in batch]
     if missing:
         raise ValueError(
-            f"{file}: a CIFAR-10 batch has the keys b'data', b'labels'; no {missing[0]}."
+            f"{file}: a {form.title} batch has the keys {keys[0]}, {keys[1]}; no {missing[0]}."
         )
     data = batch[b"data"]
     if (
@@ -70,19 +127,22 @@ def _read_pickle(file):
             else type(data).__name__
         )
         raise ValueError(f"{file}: b'data' must be uint8 [n, {_PIXELS}]; received {kind}.")
-    labels = checked_labels(batch[b"labels"], len(data), NUM_CLASSES, f"{file}, key b'labels'")
+    where = f"{file}, key {form.label_key}"
+    labels = checked_labels(batch[form.label_key], len(data), form.num_classes, where)
     return _channels_last(data), labels
 
 
-def _read_binary(file):
+def _read_binary(form, file):
     content = _content(file)
-    if not content or len(content) % (1 + _PIXELS):
+    width = form.label_bytes + _PIXELS
+    if not content or len(content) % width:
         raise ValueError(
-            f"{file}: the size must be a multiple of {1 + _PIXELS} bytes; received {len(content)}."
+            f"{file}: the size must be a multiple of {width} bytes; received {len(content)}."
         )
-    rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + _PIXELS)
-    return _channels_last(rows[:, 1:]), checked_labels(
-        rows[:, 0], len(rows), NUM_CLASSES, str(file)
+    rows = np.frombuffer(content, np.uint8).reshape(-1, width)
+    labels = rows[:, form.label_bytes - 1]
+    return _channels_last(rows[:, form.label_bytes :]), checked_labels(
+        labels, len(rows), form.num_classes, str(file)
     )
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -15,6 +17,26 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _GREY_MODES = ("1", "L")
 # Pillow would turn more than 8 bits a channel into 8 by cutting, not by scaling.
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+# A few damaged files among many are no reason not to train; more than this share of them is.
+MAX_SKIPPED_SHARE = 0.01
+_FILES_NAMED = 3
+
+
+class Decoded(NamedTuple):
+    """The image files that could be decoded.
+
+    Attributes:
+        images: uint8 `[n, size, size, 1 or 3]`.
+        rows: Which of the paths they are, int64 `[n]`, ascending.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+
+    def note(self, count: int) -> str:
+        """Say for the record how many of `count` files were skipped; nothing if none was."""
+        skipped = count - len(self.rows)
+        return f", {skipped} skipped as damaged" if skipped else ""
 
 
 def is_image(path: Path) -> bool:
@@ -93,13 +115,12 @@ def _sums_along_rows(values, size):
     return np.diff(before + part * values[whole], axis=0)
 
 
-def decode_images(
-    paths: list[Path], size: int, grey: bool = False, share: float = 1.0
-) -> np.ndarray:
+def decode_images(paths: list[Path], size: int, grey: bool = False, share: float = 1.0) -> Decoded:
     """Decode image files with a thread pool, each through `centre_square`.
 
     The orientation tag of photographs is obeyed; an animation gives its first frame; transparent
-    pixels are composited on white.
+    pixels are composited on white. Files that cannot be decoded are skipped, counted and named in a
+    warning as long as they are at most 1 % of all.
 
     Args:
         paths: The files.
@@ -108,28 +129,46 @@ def decode_images(
         share: See `centre_square`.
 
     Returns:
-        uint8 `[len(paths), size, size, 1 or 3]`.
+        The images and the numbers of their paths.
 
     Raises:
         PermissionError: A file may not be read.
-        ValueError: A file is not an image, is damaged, or has more than 8 bits a channel; the
-            message names it.
+        ValueError: More than 1 % of the files are not images, are damaged, or have more than 8 bits
+            a channel; the message counts them and names the first.
     """
     images = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
+    failures = {}
 
     def decode(row):
-        with _opened(paths[row]) as image:
-            pixels = np.asarray(_to_eight_bits(image, grey))
-        images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size, share)
+        try:
+            with _opened(paths[row]) as image:
+                pixels = np.asarray(_to_eight_bits(image, grey))
+        except ValueError as error:
+            failures[row] = str(error)
+        else:
+            images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size, share)
 
     _for_all(decode, len(paths))
-    return images
+    if not failures:
+        return Decoded(images, np.arange(len(paths)))
+    # Threads fail in any order.
+    first = " ".join(failures[row] for row in sorted(failures)[:_FILES_NAMED])
+    more = " …" if len(failures) > _FILES_NAMED else ""
+    count = f"{len(failures)} of {len(paths)} image files cannot be decoded"
+    if len(failures) > MAX_SKIPPED_SHARE * len(paths):
+        raise ValueError(f"{count}, more than {MAX_SKIPPED_SHARE:.0%}: {first}{more}")
+    warnings.warn(f"{count} and are skipped: {first}{more}", stacklevel=2)
+    rows = np.setdiff1d(np.arange(len(paths)), list(failures))
+    return Decoded(images[rows], rows)
 
 
 def are_all_grey(paths: list[Path]) -> bool:
-    """Say whether every file is a grey image without transparency, from the headers alone."""
+    """Say whether every file that can be read is a grey image without transparency.
+
+    From the headers alone. Unreadable files have no say: `decode_images` judges them.
+    """
     for path in paths:
-        with _opened(path) as image:
+        with contextlib.suppress(ValueError), _opened(path) as image:
             if image.mode not in _GREY_MODES:
                 return False
     return True

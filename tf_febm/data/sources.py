@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from tf_febm.data import celeba, cifar, digits, image_folder, mnist, npz, tfds_source
+from tf_febm.data import celeba, cifar, digits, image_folder, mnist, npz, svhn, tfds_source
 from tf_febm.data.files import Split, existing
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.images import resize_array
@@ -54,7 +54,17 @@ _SOURCES: dict[str, _Source] = {
         ),
     ),
     "cifar10": _Source(
-        cifar.LAYOUTS, cifar.read, remote=Remote("cifar10", "https://www.cs.toronto.edu", 10)
+        cifar.layouts("cifar10"),
+        partial(cifar.read, "cifar10"),
+        remote=Remote("cifar10", "https://www.cs.toronto.edu", 10),
+    ),
+    "cifar100": _Source(
+        cifar.layouts("cifar100"),
+        partial(cifar.read, "cifar100"),
+        remote=Remote("cifar100", "https://www.cs.toronto.edu", 100),
+    ),
+    "svhn": _Source(
+        svhn.LAYOUTS, svhn.read, remote=Remote("svhn_cropped", "http://ufldl.stanford.edu", 10)
     ),
     "celeba": _Source(
         celeba.LAYOUTS,
@@ -84,7 +94,8 @@ def load(
     |---|---|---|---|
     | digits | – | scikit-learn | a fifth, stratified |
     | mnist, fashion_mnist | .npz as Keras keeps it, or idx files | TFDS | the official one |
-    | cifar10 | pickled or binary batches | TFDS | the official one |
+    | cifar10, cifar100 | pickled or binary batches | TFDS | the official one |
+    | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
     | folder | image files at any depth | – | every tenth file |
     | npz | .npz | – | `x_test`, else every tenth image |

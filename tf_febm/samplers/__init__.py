@@ -2,14 +2,18 @@
 
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 from tf_febm.samplers.langevin import Langevin
+from tf_febm.samplers.mixed_chain import MixedSamples, mixed_chain, mixed_chain_pools
 from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.replay_buffer import ReplayBuffer
 
 __all__ = [
     "ChainResult",
     "Langevin",
+    "MixedSamples",
     "PersistentChains",
     "ReplayBuffer",
     "StepInfo",
+    "mixed_chain",
+    "mixed_chain_pools",
     "run_chain",
 ]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["Checkpoints", "DivergedError"]
@@ -124,6 +125,44 @@ class Checkpoints:
             ) from None
         self._written = step
         return step
+
+    def energy_weights(self, step: int, *, averaged: bool = False) -> list[np.ndarray]:
+        """Read the energy network's weights at a checkpoint; the model stays as it is.
+
+        Args:
+            step: Which one.
+            averaged: Whether to read the running average in place of the trainable weights.
+
+        Returns:
+            The arrays that `energy_network.get_weights()` would return there, for example for the
+            `ensemble` of `samplers.mixed_chain`.
+
+        Raises:
+            ValueError: If there is no checkpoint of that step, it is of another model, or the model
+                keeps no average.
+            OSError: If it is damaged.
+        """
+        path = self.path_of(step)
+        network, average = self._model.energy_network, self._model.average
+        if averaged and average is None:
+            raise ValueError("The model keeps no average of its weights.")
+        state = self._model.state_variables()
+        names = {id(variable): f"energy/{i}" for i, variable in enumerate(state["energy"])}
+        places = {id(weight): names[id(weight.value)] for weight in network.weights}
+        if averaged:
+            names = {id(variable): f"average/{i}" for i, variable in enumerate(state["average"])}
+            pairs = zip(network.trainable_variables, average.averages, strict=True)
+            places |= {id(weight): names[id(mean)] for weight, mean in pairs}
+        try:
+            self._compare(path)
+            reader = tf.train.load_checkpoint(path)
+            return [
+                reader.get_tensor(f"{places[id(weight)]}/.ATTRIBUTES/VARIABLE_VALUE")
+                for weight in network.weights
+            ]
+        except (tf.errors.OpError, RuntimeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise OSError(f"Checkpoint {path} cannot be read: {reason}.") from None
 
     def _compare(self, path: str) -> None:
         """Raise a ValueError that names the first variables whose shapes differ."""

@@ -1,0 +1,93 @@
+"""Inpainting: chains over the unknown pixels, the known ones held."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import randomness
+from tf_febm.applications.energy_of import checked_images, energy_of, in_batches
+
+__all__ = ["inpaint"]
+
+
+def inpaint(
+    model,
+    images,
+    known,
+    labels=None,
+    seed=None,
+    *,
+    num_steps: int | None = None,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Fill in the unknown pixels of images by the model's chains.
+
+    Chains start from noise and run on the unknown pixels u under E(u, known pixels), whose law is
+    q(u | known). Known pixels are put in place wherever the energy is evaluated, so that the
+    network never sees anything else there, and into the result.
+
+    Not guaranteed: chains are finite and follow q(u | known) only as far as the sampler's docstring
+    says. Models that were trained with a replay buffer need more steps from noise than
+    `sampler.num_steps`: give some hundreds. Chains use the model's present weights; see
+    `EnergyModel.averaged_weights`.
+
+    Args:
+        model: A built EnergyModel.
+        images: Floating [n, …], n ≥ 1; what they hold in unknown pixels, even NaN, does not matter.
+        known: Booleans, true where a pixel is given: [n, …] or, the same for all, one image's
+            shape; axes of length 1 stand for all along them.
+        labels: Labels of a conditional model, integers [n] or one-hot rows; the label is summed out
+            if None.
+        seed: An int or a pair of ints; the model's next one if None.
+        num_steps: Steps of the chains; the sampler's own number if None.
+        batch_size: How many chains run at once, at least 1.
+
+    Returns:
+        Images [n, …] of the given dtype. Known pixels are those given, to the bit.
+
+    Raises:
+        TypeError: If the images are not floating or `known` is not boolean.
+        ValueError: If shapes or labels do not fit, or a known pixel is not finite.
+
+    Source: Du & Mordatch, "Implicit generation and generalization in energy-based models", 2019,
+    Section 4.2.
+    """
+    images = checked_images(model, images)
+    known = _checked_mask(known, images)
+    if not np.isfinite(images[known]).all():
+        raise ValueError("Known pixels must be finite; some are NaN or infinite.")
+    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
+    options = {} if num_steps is None else {"num_steps": num_steps}
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def run(given, mask, own, seed):
+        start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
+        start = model.fresh_batch(tf.shape(given)[0], start_seed).samples
+        energy_fn = energy_of(model, own)
+        return model.sampler(
+            lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
+        )
+
+    def fill(start, given, own):
+        mask = known[start : start + len(given)]
+        # NaN would pass through no gradient, but it need not enter the graph at all.
+        given = tf.constant(np.where(mask, given, 0.0).astype(np.float32))
+        return run(given, tf.constant(mask), own, tf.random.fold_in(seed, start)).numpy()
+
+    filled = np.concatenate(in_batches(fill, images, labels, batch_size))
+    return np.where(known, images, filled.astype(images.dtype))
+
+
+def _checked_mask(known, images):
+    known = np.asarray(known)
+    if known.dtype != bool:
+        raise TypeError(f"known must be boolean, true for pixels given; received {known.dtype}.")
+    whole = known if known.ndim == images.ndim else known[np.newaxis]
+    fits = whole.ndim == images.ndim and all(
+        size in (1, full) for size, full in zip(whole.shape, images.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"known must have the shape of the images, {images.shape}, or of one of them, with "
+            f"axes of length 1 where all agree; received {known.shape}."
+        )
+    return np.broadcast_to(whole, images.shape)
