@@ -96,10 +96,15 @@ def build_model(options: dict, train_data):
 
     def network(name):
         size, shape = options["num_filters"], train_data.image_shape
+        settings = {"num_classes": num_classes, "name": name}
         if options["network"] == "mlp":
-            units = (size, size)
-            return tf_febm.networks.mlp(shape, units, "swish", num_classes=num_classes, name=name)
-        return tf_febm.networks.conv(shape, size, num_classes=num_classes, name=name)
+            return tf_febm.networks.mlp(shape, (size, size), "swish", **settings)
+        if options["network"].startswith("resnet"):
+            settings["use_attention"] = options["use_attention"]
+        elif options["use_attention"]:
+            raise ValueError(f"--use_attention is for the resnets, not for {options['network']}.")
+        build = tf_febm.networks.get(options["network"])
+        return build(num_filters=size, image_shape=shape, **settings)
 
     def optimizer(ratio=1.0):
         # A schedule even where the rate is constant: a checkpoint then fits any rate.
@@ -116,16 +121,24 @@ def build_model(options: dict, train_data):
         num_steps=options["num_steps"],
         **clipping,
     )
-    model = tf_febm.FEBM(
+    settings = {
+        "sampler": sampler,
+        "buffer": tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
+        "l2_coeff": options["l2_coeff"],
+        "average_decay": options["average_decay"] or None,
+        "seed": options["seed"],
+    }
+    if options["method"] == "contrastive_divergence":
+        model = tf_febm.ContrastiveDivergence(network("energy"), initial="noise", **settings)
+        model.compile(optimizer())
+        return model
+    method = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[options["method"]]
+    model = method(
         network("energy"),
         network("variational"),
         options["divergence"],
-        sampler=sampler,
-        buffer=tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
-        l2_coeff=options["l2_coeff"],
         log_ratio_clip=options["log_ratio_clip"],
-        average_decay=options["average_decay"] or None,
-        seed=options["seed"],
+        **settings,
     )
     model.compile(optimizer(), optimizer(options["variational_lr_ratio"]))
     return model

@@ -51,8 +51,13 @@ DIGITS = {
     "final_steps": 20,
 }
 
+# The original's lines for its CIFAR-10 and CelebA models; too large for a processor without a GPU.
+RESNET = {**PAPER, "network": "resnet32", "num_filters": 128}
+
 PRESETS = {
     "paper": PAPER,
+    "cifar10_paper": RESNET,
+    "celeba_paper": RESNET,
     "digits": DIGITS,
     # Untried beyond some steps; a start.
     "mnist": {**PAPER, "steps": 10_000, "num_filters": 32},

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import console
+import original_flags
 import train_flags
 from absl import app, flags
 
@@ -42,11 +43,15 @@ def run(options: dict, values) -> int:
 
     from tf_febm import divergences, training
 
+    for warning in original_flags.check(values):
+        console.say(f"warning: {warning}")
     # One name for all spellings, so that a continued run recognises itself.
     options["divergence"] = divergences.get(options["divergence"]).name
     if options["exp"] is None:
-        name = "{dataset}_{method}_{divergence}".format(**options)
-        options["exp"] = name.replace(":", "_")
+        parts = [options["dataset"], options["method"]]
+        if options["method"] != "contrastive_divergence":
+            parts.append(options["divergence"])
+        options["exp"] = "_".join(parts).replace(":", "_")
     building.check(options)
     keras.utils.set_random_seed(options["seed"])
     train_data, held_out = building.load_data(options)
@@ -102,12 +107,14 @@ def run(options: dict, values) -> int:
 
 def describe(options: dict, train_data, model, folder) -> str:
     """Return the plan of a run, a few lines for people."""
-    parameters = model.energy_network.count_params()
+    parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
+    divergence = getattr(model, "divergence", None)
+    method = options["method"] + (f" ({divergence.name})" if divergence else "")
     chosen = "  ".join(f"{k}={v}" for k, v in sorted(options.items()) if v is not None)
     return (
-        f"{options['method']} ({model.divergence.name}) on {len(train_data.images)} images "
+        f"{method} on {len(train_data.images)} images "
         f"{train_data.image_shape} from {train_data.source}\n"
-        f"two networks of {parameters:,} parameters, {options['steps']} steps of "
+        f"networks of {parameters} parameters, {options['steps']} steps of "
         f"{options['batch_size']} images and chains, into {folder.path}\n{chosen}"
     )
 

@@ -2,11 +2,24 @@
 
 from functools import partial
 
+import original_flags
 from absl import flags
 from presets import PRESETS, preset_for
 
-METHODS = ("febm",)
-NETWORKS = ("conv", "mlp")
+METHODS = ("febm", "contrastive_divergence", "dual")
+# As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
+NETWORKS = (
+    "conv",
+    "mlp",
+    "mnist_net",
+    "resnet32",
+    "resnet32_large",
+    "resnet32_larger",
+    "resnet32_wider",
+    "resnet128",
+)
+# Switches of the original code for what is --network here.
+MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 
 # Flags that say how to start, and are no options of the run itself.
 HOW_TO_START = ("resume_iter", "overwrite", "dry_run", "debug")
@@ -23,6 +36,7 @@ FIXED = (
     "batch_size",
     "network",
     "num_filters",
+    "use_attention",
     "replay_batch",
     "buffer_size",
     "average_decay",
@@ -101,6 +115,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
     # Networks.
     choice("network", None, NETWORKS, "Architecture of both networks.")
+    for name, network in MODEL_SWITCHES.items():
+        switch(name, False, f"The same as --network={network}.")
+    switch("use_attention", False, "Self-attention in the resnets.")
     whole(
         "num_filters",
         None,
@@ -113,6 +130,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("save_interval", None, "Steps between two checkpoints.", 1)
     whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
     whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
+    original_flags.define(values)
 
 
 def resolve(values: flags.FlagValues) -> dict:
@@ -120,6 +138,9 @@ def resolve(values: flags.FlagValues) -> dict:
 
     Args:
         values: The parsed flags.
+
+    Raises:
+        ValueError: If flags contradict each other.
     """
     preset, settings = preset_for(values.preset, values.dataset)
     names = [
@@ -127,13 +148,18 @@ def resolve(values: flags.FlagValues) -> dict:
         for module, own in values.flags_by_module_dict().items()
         if module.endswith("train_flags")
         for flag in own
-        if flag.name not in HOW_TO_START
+        if flag.name not in (*HOW_TO_START, *MODEL_SWITCHES)
     ]
     options = {
         name: settings.get(name) if values[name].value is None else values[name].value
         for name in sorted(names)
     }
     options["preset"] = preset
+    for name, network in MODEL_SWITCHES.items():
+        if values[name].value:
+            if values.network not in (None, network):
+                raise ValueError(f"--{name} and --network={values.network} exclude each other.")
+            options["network"] = network
     if values.lr is not None and values.lr_final is None:
         options["lr_final"] = values.lr
     return options

@@ -53,7 +53,7 @@ def split_labels(data, conditional: bool):
             "The data yields labels, but the energy network takes none: let it yield x alone, or "
             "build the networks with num_classes."
         )
-    return x, labels
+    return x, None if labels is None else tf.convert_to_tensor(labels)
 
 
 def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
