@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-bench
 
 .PHONY: train test study bench divergences lint format requirements clean
 
@@ -23,10 +24,9 @@ divergences: $(READY)
 study: $(READY)
 	$(BIN)/python launch/mixture.py --divergence=all --out=runs/mixture $(ARGS)
 
-# Timings side by side; PyTorch is installed for them alone.
-bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6"
-	$(BIN)/python benchmarks/mixture_iteration.py
+# Timings side by side, in an environment of their own that has PyTorch as well.
+bench: $(PEERS)/.ready
+	$(PEERS)/bin/python benchmarks/mixture_iteration.py
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)
@@ -52,5 +52,13 @@ $(READY): requirements.txt setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(PEERS)/.ready: requirements.txt setup.py benchmarks/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt \
+		-r benchmarks/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info
