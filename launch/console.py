@@ -1,5 +1,6 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
+import gc
 import os
 import signal
 import sys
@@ -22,16 +23,23 @@ def say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def import_quietly() -> None:
+def import_quietly(intra_op_threads: int | None = None) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
     They come from C++, before any setting is read, and tell of CPU features and missing GPUs. They
     are shown if the import fails, or if the environment sets TF_CPP_MIN_LOG_LEVEL.
+
+    Args:
+        intra_op_threads: Threads of one operation; as many as there are cores if None. One is best
+            where operations are so small that sharing them out takes longer than they do.
     """
+    if intra_op_threads is not None:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(intra_op_threads))
     logging.set_verbosity(logging.WARNING)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         import tf_febm  # noqa: F401  (imported for its effect)
 
+        _spare_the_collector()
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
@@ -52,6 +60,17 @@ def import_quietly() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    _spare_the_collector()
+
+
+def _spare_the_collector() -> None:
+    """Exempt what has been imported from garbage collection.
+
+    The modules of TensorFlow are a million objects, which live as long as the process does; walking
+    through them takes the collector a quarter of a second, at moments of its own choosing.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def guarded(

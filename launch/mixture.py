@@ -108,7 +108,7 @@ def run(options: dict) -> int:
     Returns:
         The exit code.
     """
-    console.import_quietly()
+    console.import_quietly(intra_op_threads=1)
     import train
     from mixture_study import exact_answer, grid
 

@@ -31,14 +31,23 @@ class ExactGaussian:
     def __call__(self, energy_fn, initial_state, seed):
         """Return samples of the shape of `initial_state`, [n, 1]."""
         count = tf.shape(initial_state)[0]
-        # Both tails are drawn as lower ones, where floating numbers are dense.
         index = tf.range(count)
-        mirrored = count - 1 - index
         place = randomness.uniform([count], seed, minval=2.0**-24)
-        place += tf.cast(tf.minimum(index, mirrored), tf.float32)
-        noise = tf.math.ndtri(place / tf.cast(count, tf.float32))
-        noise = tf.where(index > mirrored, -noise, noise)[:, None]
+        below = tf.cast(index, tf.float32) + place
+        above = tf.cast(count - 1 - index, tf.float32) + (1.0 - place)
+        size = tf.cast(count, tf.float32)
+        noise = normal_at(below / size, above / size)[:, None]
         return self.layer.mean + self.layer.scale * noise
+
+
+def normal_at(below, above) -> tf.Tensor:
+    """Return, as float32, where the normal distribution has these shares below and above.
+
+    One of the two would do; but a share near 1 says little about its distance from 1.
+    """
+    tail = tf.cast(tf.minimum(below, above), tf.float32)
+    lower = tf.math.ndtri(tf.maximum(tail, 1e-12))
+    return tf.where(below < above, lower, -lower)
 
 
 def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -52,6 +61,7 @@ def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
     weights = tf.cast(target.mixture_distribution.probs_parameter(), tf.float64)
     ends = tf.cumsum(weights)
     components = target.components_distribution
+    means, scales = (tf.cast(v, tf.float32) for v in (components.mean(), components.stddev()))
 
     def block(index):
         # Many batches at once: a call costs more than its numbers.
@@ -60,29 +70,24 @@ def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
         place = (tf.range(batch_size, dtype=tf.float64) + place) / batch_size
         chosen = tf.minimum(tf.searchsorted(ends, tf.reshape(place, [-1]), "right"), len(ends) - 1)
         chosen = tf.reshape(chosen, shape)
-        share = tf.gather(weights, chosen)
-        inside = (place - tf.gather(ends, chosen)) / share + 1.0
-        noise = tf.math.ndtri(tf.clip_by_value(inside, 1e-12, 1.0 - 1e-12))
-        samples = (
-            tf.gather(components.mean(), chosen) + tf.gather(components.stddev(), chosen) * noise
-        )
-        return tf.cast(samples, tf.float32)[:, :, None]
+        above = (tf.gather(ends, chosen) - place) / tf.gather(weights, chosen)
+        noise = normal_at(1.0 - above, above)
+        samples = tf.gather(scales, chosen) * noise + tf.gather(means, chosen)
+        return samples[:, :, None]
 
     indices = tf.data.Dataset.range(2**31 - 1, output_type=tf.int32)
     return indices.map(block).unbatch().prefetch(CHUNK)
 
 
-def build(method: str, divergence: str, options: dict, steps=None, chunk: int = CHUNK):
+def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
     """Return a compiled model that starts from the standard normal distribution.
 
     Args:
         method: "febm", "dual" or "contrastive_divergence".
         divergence: Its name.
         options: The resolved flags.
-        steps: Length of the schedule of the learning rate; that of the options if None.
         chunk: Steps of one call of the compiled loop.
     """
-    steps = options["steps"] if steps is None else steps
     keras.utils.set_random_seed(options["seed"])
     energy = networks.quadratic(1)
     settings = {"average_decay": AVERAGE_DECAY, "seed": options["seed"], "l2_coeff": 0.0}
@@ -97,8 +102,7 @@ def build(method: str, divergence: str, options: dict, steps=None, chunk: int = 
         settings["buffer"] = tf_febm.ReplayBuffer(10_000, restart_probability=0.0)
 
     def optimizer():
-        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=FINAL_FRACTION)
-        return tf_febm.optimizers.FusedAdam(rate, global_clipnorm=CLIP_NORM)
+        return tf_febm.optimizers.FusedAdam(LEARNING_RATE, global_clipnorm=CLIP_NORM)
 
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, **settings)
@@ -141,6 +145,14 @@ class Fit(keras.callbacks.Callback):
 
     def _parameters(self) -> tuple[float, float]:
         return float(self.layer.mean.numpy()[0]), float(self.layer.scale.numpy()[0])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Let the learning rates fall by a cosine."""
+        cosine = 0.5 * (1.0 + np.cos(np.pi * epoch * self.chunk / self.steps))
+        rate = LEARNING_RATE * (FINAL_FRACTION + (1.0 - FINAL_FRACTION) * cosine)
+        for name in ("optimizer", "variational_optimizer"):
+            if hasattr(self.model, name):
+                getattr(self.model, name).learning_rate = rate
 
     def on_epoch_end(self, epoch, logs=None):
         """Note where the parameters are; report every two seconds."""
@@ -221,7 +233,7 @@ def trajectories(target, divergence: str, options: dict, count: int, steps: int,
     """Train from random starts; return a Fit for each."""
     rng = np.random.default_rng(options["seed"])
     spread, centre = float(target.stddev()), float(target.mean())
-    model = build("febm", divergence, options, steps, FINE)
+    model = build("febm", divergence, options, FINE)
     layer = model.energy_network.get_layer("gaussian")
     variables = [variable for group in model.state_variables().values() for variable in group]
     initial = [variable.numpy() for variable in variables]

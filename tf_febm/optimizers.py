@@ -12,10 +12,16 @@ class FusedAdam(keras.optimizers.Adam):
     """Take Adam's update of a variable in one operation of TensorFlow.
 
     `keras.optimizers.Adam` composes the same update from some fifteen operations per variable,
-    which take longer than the numbers where a network is small. Arguments, slots and results are
+    which take longer than the numbers where a network is small; the same holds for
+    `global_clipnorm`. Arguments, slots and results are
     Keras' own, up to rounding. With `amsgrad`, for sparse gradients, and for variables that are
     spread over devices it does what Keras does.
     """
+
+    def _clip_gradients(self, grads):
+        if not self.global_clipnorm or any(g is None for g in grads):
+            return super()._clip_gradients(grads)
+        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         # Once for all variables, not once for each.

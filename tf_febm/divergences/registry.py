@@ -16,10 +16,10 @@ LOG_2 = math.log(2.0)
 def _centred_softplus(x: tf.Tensor):
     """Return log((1 + eˣ)/2) without cancellation at 0 or overflow at large x.
 
-    Its derivative is the sigmoid; TensorFlow would take a dozen operations to find it.
+    For x > 0 that is x + log((1 + e⁻ˣ)/2). Its derivative is the sigmoid, which TensorFlow would
+    take a dozen operations to find.
     """
-    small = tf.math.log1p(0.5 * tf.math.expm1(tf.minimum(x, 1.0)))
-    value = tf.where(x > 1.0, tf.math.softplus(x) - LOG_2, small)
+    value = tf.nn.relu(x) + tf.math.log1p(0.5 * tf.math.expm1(-tf.abs(x)))
     return value, lambda upstream: upstream * tf.sigmoid(x)
 
 
