@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study bench divergences lint format requirements clean
+.PHONY: train test study study-mixture study-methods bench divergences lint format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -20,9 +20,15 @@ divergences: $(READY)
 			--overwrite $(ARGS) || exit 1; \
 	done
 
+study: study-mixture study-methods
+
 # Section 6.1 of the paper: the table and Figures 1 to 4, in a few minutes.
-study: $(READY)
+study-mixture: $(READY)
 	$(BIN)/python launch/mixture.py --divergence=all --out=runs/mixture $(ARGS)
+
+# Contrastive divergence against f-EBM on the digits: fifteen runs, an hour or so.
+study-methods: $(READY)
+	$(BIN)/python launch/method_study.py --steps=3000
 
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready

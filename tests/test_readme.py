@@ -113,12 +113,13 @@ def test_pictures_of_the_readme_exist():
         assert (PROJECT / picture).is_file(), picture
 
 
-def test_make_study_runs_the_whole_study():
-    """The study itself takes minutes; `test_mixture_commands` runs a short one."""
+def test_make_study_runs_both_studies():
+    """They take minutes and an hour; tests/launch runs short ones."""
     if shutil.which("make") is None:
         pytest.skip("make is not here")
-    assert "make study" in COMMANDS
+    assert "make study-mixture" in COMMANDS
     plan = subprocess.run(
         ["make", "--dry-run", "study"], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout
     assert "launch/mixture.py --divergence=all" in plan
+    assert "launch/method_study.py" in plan

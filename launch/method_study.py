@@ -1,0 +1,134 @@
+"""Compare methods on images, seed by seed: `python launch/method_study.py`.
+
+Contrastive divergence and f-EBM with four divergences get the same network, budget and seeds; each
+is a run of train.py in a process of its own. Writes study.csv, study.json and study.png into
+<logdir>/method_study. Runs that are done are not repeated, and one that was interrupted continues.
+"""
+
+import csv
+import io
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import console
+from absl import app, flags
+
+DIVERGENCES = ("kl", "reverse_kl", "js", "squared_hellinger")
+# One row per method: its name, and the flags of train.py that choose it.
+ROWS = {
+    "contrastive_divergence": ["--method=contrastive_divergence"],
+    **{f"febm_{name}": [f"--divergence={name}"] for name in DIVERGENCES},
+}
+COLUMNS = ("method", "seed", "frechet_distance", "frechet_ratio", "seconds")
+
+flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
+flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.")
+flags.DEFINE_integer("steps", None, "Training steps of each run; the preset's if unset.", 1)
+flags.DEFINE_integer("seeds", 3, "Number of seeds.", 1)
+flags.DEFINE_multi_string("train", [], "A further flag of train.py for every run; may be repeated.")
+flags.DEFINE_string("logdir", "runs", "Where the runs and the folder method_study go.")
+flags.DEFINE_bool("debug", False, "Show tracebacks.")
+
+
+def main(argv) -> int:
+    """Run the study."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+    console.stop_at_once_on_signals()
+    values = flags.FLAGS
+    return console.guarded(
+        lambda: run(values),
+        debug=values.debug,
+        interrupted="Interrupted; the same command continues where this one stopped.",
+    )
+
+
+def run(values) -> int:
+    """Train whatever is not done yet, then write the table and the picture."""
+    common = [f"--dataset={values.dataset}", f"--logdir={values.logdir}", *values.train]
+    if values.data_dir:
+        common.append(f"--data_dir={values.data_dir}")
+    if values.steps:
+        common.append(f"--steps={values.steps}")
+    rows = []
+    for seed in range(values.seeds):
+        for method, own in ROWS.items():
+            rows.append(_train(method, seed, [*common, *own], Path(values.logdir)))
+            if rows[-1] is None:
+                return console.FAILED
+    out = Path(values.logdir) / "method_study"
+    write(rows, out)
+    console.say(f"Table and picture are in {out}.")
+    return console.DONE
+
+
+def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict | None:
+    """Make one run, unless it is done; return its row, or None if it failed."""
+    name = f"study_{method}_{seed}"
+    summary = logdir / name / "summary.json"
+    script = Path(__file__).with_name("train.py")
+    console.say(f"== {method}, seed {seed}")
+    command = [sys.executable, str(script), *arguments, f"--exp={name}", f"--seed={seed}"]
+    if not summary.exists() and subprocess.run(command, check=False).returncode:
+        return None
+    result = json.loads(summary.read_text())
+    quality = result["quality"]
+    if "frechet_distance" not in quality:
+        raise ValueError(f"{summary} holds no Fréchet distance: {quality}.")
+    row = {"method": method, "seed": seed, "seconds": result["seconds"]}
+    row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
+    console.say(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
+    return row
+
+
+def write(rows: list[dict], out: Path) -> None:
+    """Write all rows, their means and deviations, and a picture of both."""
+    console.import_quietly()
+    from tf_febm import files
+
+    out.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS)
+    table.writeheader()
+    table.writerows(rows)
+    files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
+    summary = {}
+    for method in ROWS:
+        values = [row["frechet_ratio"] for row in rows if row["method"] == method]
+        summary[method] = {
+            "mean": statistics.mean(values),
+            "deviation": statistics.stdev(values) if len(values) > 1 else None,
+            "frechet_ratios": values,
+        }
+        spread = "" if len(values) < 2 else f" ± {summary[method]['deviation']:.2f}"
+        console.say(f"{method:26s} {summary[method]['mean']:.2f}{spread}")
+    files.write_json(out / "study.json", summary)
+    _draw(summary, out / "study.png")
+
+
+def _draw(summary: dict, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for place, result in enumerate(summary.values()):
+        ratios = result["frechet_ratios"]
+        axis.plot(ratios, [place] * len(ratios), "o", color="#0072B2", alpha=0.6, ms=8)
+        axis.plot(result["mean"], place, "|", color="#D55E00", ms=26, mew=3)
+    axis.set_yticks(range(len(summary)), [name.replace("_", " ") for name in summary])
+    axis.invert_yaxis()
+    axis.set_xlim(left=0)
+    axis.set_xlabel("Fréchet distance of samples over that of training images\n(dots: seeds)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,50 @@
+"""launch/method_study.py: a short study from end to end, and one that has been done."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+FAST = [
+    f"--train=--{flag}"
+    for flag in ("batch_size=8", "num_steps=1", "num_filters=8", "num_samples=20", "final_steps=1")
+]
+
+
+@pytest.mark.slow
+def test_a_short_study(project, tmp_path):
+    script = str(project / "launch" / "method_study.py")
+    command = [sys.executable, script, "--seeds=1", "--steps=3", f"--logdir={tmp_path}", *FAST]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert first.returncode == 0, first.stderr
+    out = tmp_path / "method_study"
+    rows = list(csv.DictReader((out / "study.csv").open()))
+    assert [row["method"] for row in rows] == [
+        "contrastive_divergence", "febm_kl", "febm_reverse_kl", "febm_js", "febm_squared_hellinger",
+    ]  # fmt: skip
+    for row in rows:
+        run = json.loads((tmp_path / f"study_{row['method']}_0" / "summary.json").read_text())
+        assert float(row["frechet_ratio"]) == run["quality"]["frechet_ratio"]
+    summary = json.loads((out / "study.json").read_text())
+    assert summary["febm_js"]["mean"] == float(rows[3]["frechet_ratio"])
+    with Image.open(out / "study.png") as image:
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and "steps/s" not in again.stdout
+
+
+def test_a_run_that_fails_ends_the_study(project, tmp_path):
+    script = str(project / "launch" / "method_study.py")
+    result = subprocess.run(
+        [sys.executable, script, "--dataset=nonsense", f"--logdir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert "nonsense" in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "method_study").exists()
