@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.special
+import scipy.special
 import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -88,6 +89,25 @@ def test_a_generator_of_one_s_own(target):
     # Without derivatives a minimum of a sum that rounds at 1e-16 is had to 1e-8 at best.
     assert_fit(fit, *best.x, 2 * EXACT)
     assert fit.divergence == pytest.approx(best.fun, abs=1e-10)
+
+
+def test_the_descent_stays_where_the_divergence_is_finite():
+    """For α = −1 it is finite below σ² = 2 alone: there the search used to break off."""
+    weights, means, variances = [0.3, 0.4, 0.3], [-3.0, 0.0, 4.0], [0.3, 1.0, 0.8]
+    x = np.linspace(-40.0, 40.0, 80_001)
+    parts = scipy.stats.norm(means, np.sqrt(variances))
+    log_p = scipy.special.logsumexp(parts.logpdf(x[:, None]), b=weights, axis=1)
+
+    def trapezoid(place):
+        log_q = scipy.stats.norm(place[0], math.exp(place[1])).logpdf(x)
+        return 0.5 * (np.exp(2.0 * log_q - log_p).sum() * (x[1] - x[0]) - 1.0)
+
+    best = scipy.optimize.minimize(
+        trapezoid, [0.0, 0.2], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-16}
+    )
+    fit = analysis.best_normal("alpha:-1", analysis.gaussian_mixture(weights, means, variances))
+    assert_fit(fit, best.x[0], math.exp(best.x[1]), 2 * EXACT)
+    assert fit.divergence == pytest.approx(best.fun, abs=1e-8)
 
 
 MOMENTS = {

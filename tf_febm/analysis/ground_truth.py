@@ -190,18 +190,35 @@ def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalF
     for _ in range(50):
         if not np.isfinite(solution.value[0]):
             return None
-        found = scipy.optimize.minimize(
-            _objective(integral, solution, mean, scale),
-            np.zeros(2),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(-1.0, 1.0), (-0.7, 0.7)],
-            options={"gtol": 1e-9, "ftol": 1e-16},
-        )
+        found = _minimum_nearby(_objective(integral, solution, mean, scale))
+        if found is None:
+            return None
         mean, scale = mean + scale * found.x[0], scale * math.exp(found.x[1])
         solution = integral.solve(_normal(mean, scale))
         if np.abs(found.x).max() < 1e-7:
             return NormalFit(float(mean), float(scale), float(solution.value[0]))
+    return None
+
+
+class _InfiniteError(ArithmeticError):
+    """D or its gradient is not finite at a place that the search has tried."""
+
+
+def _minimum_nearby(objective):
+    """Return scipy's result within a box around zero in which D stays finite; None without one."""
+    for radius in 0.25 ** np.arange(10):
+        try:
+            return scipy.optimize.minimize(
+                objective,
+                np.zeros(2),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(-radius, radius), (-0.7 * radius, 0.7 * radius)],
+                options={"gtol": 1e-9, "ftol": 1e-16},
+            )
+        except _InfiniteError:
+            # Far tails of q against p: D is finite here and infinite a little further.
+            continue
     return None
 
 
@@ -223,14 +240,17 @@ def _objective(integral: DivergenceIntegral, solution: Solution, mean: float, sc
             log_value = integral.perspective(log_p, log_q)
             value = tf.math.log1p(tf.reduce_sum(tf.exp(log_value + log_weights)))
         gradient = tape.gradient(value, place).numpy()
-        if not np.isfinite(gradient).all():
-            raise ValueError(
-                f"The divergence {integral.divergence.name!r} has no finite gradient at "
-                f"N({mean:.6g}, {scale:.6g}²); p is {integral.p.description}."
-            )
+        if not (np.isfinite(gradient).all() and np.isfinite(value)):
+            raise _InfiniteError
         return float(value), gradient
 
-    at_start = math.expm1(evaluate(np.zeros(2))[0])
+    try:
+        at_start = math.expm1(evaluate(np.zeros(2))[0])
+    except _InfiniteError:
+        raise ValueError(
+            f"The divergence {integral.divergence.name!r} has no finite gradient at "
+            f"N({mean:.6g}, {scale:.6g}²); p is {integral.p.description}."
+        ) from None
     if not abs(at_start - solution.value[0]) <= ERROR * max(1.0, solution.value[0]):
         raise ValueError(
             f"The tails of {integral.p.description} are too heavy to minimise the divergence "
