@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.special
-import scipy.special
 import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
