@@ -22,6 +22,9 @@ ROWS = {
     "contrastive_divergence": ["--method=contrastive_divergence"],
     **{f"febm_{name}": [f"--divergence={name}"] for name in DIVERGENCES},
 }
+# As in the published code: without it KL and others meet an exponential of the log ratio that is
+# infinite, in some runs.
+COMMON = ["--log_ratio_clip=5"]
 COLUMNS = ("method", "seed", "frechet_distance", "frechet_ratio", "seconds")
 
 flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
@@ -48,7 +51,7 @@ def main(argv) -> int:
 
 def run(values) -> int:
     """Train whatever is not done yet, then write the table and the picture."""
-    common = [f"--dataset={values.dataset}", f"--logdir={values.logdir}", *values.train]
+    common = [f"--dataset={values.dataset}", f"--logdir={values.logdir}", *COMMON, *values.train]
     if values.data_dir:
         common.append(f"--data_dir={values.data_dir}")
     if values.steps:
@@ -57,28 +60,34 @@ def run(values) -> int:
     for seed in range(values.seeds):
         for method, own in ROWS.items():
             rows.append(_train(method, seed, [*common, *own], Path(values.logdir)))
-            if rows[-1] is None:
-                return console.FAILED
+    if all(row["frechet_ratio"] is None for row in rows):
+        raise ValueError("Every run failed; their messages are above.")
     out = Path(values.logdir) / "method_study"
     write(rows, out)
     console.say(f"Table and picture are in {out}.")
     return console.DONE
 
 
-def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict | None:
-    """Make one run, unless it is done; return its row, or None if it failed."""
+def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
+    """Make one run, unless it is done; return its row, without figures if the run failed."""
     name = f"study_{method}_{seed}"
     summary = logdir / name / "summary.json"
     script = Path(__file__).with_name("train.py")
     console.say(f"== {method}, seed {seed}")
     command = [sys.executable, str(script), *arguments, f"--exp={name}", f"--seed={seed}"]
-    if not summary.exists() and subprocess.run(command, check=False).returncode:
-        return None
+    row = {"method": method, "seed": seed, "seconds": None}
+    row |= {"frechet_distance": None, "frechet_ratio": None}
+    if not summary.exists():
+        code = subprocess.run(command, check=False).returncode
+        if code in (console.STOPPED, -2, -15):
+            raise KeyboardInterrupt
+        if code:
+            return row
     result = json.loads(summary.read_text())
     quality = result["quality"]
     if "frechet_distance" not in quality:
         raise ValueError(f"{summary} holds no Fréchet distance: {quality}.")
-    row = {"method": method, "seed": seed, "seconds": result["seconds"]}
+    row["seconds"] = result["seconds"]
     row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
     console.say(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
     return row
@@ -97,14 +106,20 @@ def write(rows: list[dict], out: Path) -> None:
     files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
     summary = {}
     for method in ROWS:
-        values = [row["frechet_ratio"] for row in rows if row["method"] == method]
+        every = [row["frechet_ratio"] for row in rows if row["method"] == method]
+        values = [ratio for ratio in every if ratio is not None]
+        mean = statistics.mean(values) if values else None
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        failed = len(every) - len(values)
         summary[method] = {
-            "mean": statistics.mean(values),
-            "deviation": statistics.stdev(values) if len(values) > 1 else None,
+            "mean": mean,
+            "deviation": deviation,
+            "failed": failed,
             "frechet_ratios": values,
         }
-        spread = "" if len(values) < 2 else f" ± {summary[method]['deviation']:.2f}"
-        console.say(f"{method:26s} {summary[method]['mean']:.2f}{spread}")
+        figures = "no run came to its end" if mean is None else f"{mean:.2f}"
+        figures += "" if deviation is None else f" ± {deviation:.2f}"
+        console.say(f"{method:26s} {figures}" + (f"  ({failed} failed)" if failed else ""))
     files.write_json(out / "study.json", summary)
     _draw(summary, out / "study.png")
 
@@ -120,7 +135,8 @@ def _draw(summary: dict, path: Path) -> None:
     for place, result in enumerate(summary.values()):
         ratios = result["frechet_ratios"]
         axis.plot(ratios, [place] * len(ratios), "o", color="#0072B2", alpha=0.6, ms=8)
-        axis.plot(result["mean"], place, "|", color="#D55E00", ms=26, mew=3)
+        if ratios:
+            axis.plot(result["mean"], place, "|", color="#D55E00", ms=26, mew=3)
     axis.set_yticks(range(len(summary)), [name.replace("_", " ") for name in summary])
     axis.invert_yaxis()
     axis.set_xlim(left=0)

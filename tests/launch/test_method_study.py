@@ -37,7 +37,8 @@ def test_a_short_study(project, tmp_path):
     assert again.returncode == 0 and "steps/s" not in again.stdout
 
 
-def test_a_run_that_fails_ends_the_study(project, tmp_path):
+@pytest.mark.slow
+def test_a_study_in_which_all_runs_fail(project, tmp_path):
     script = str(project / "launch" / "method_study.py")
     result = subprocess.run(
         [sys.executable, script, "--dataset=nonsense", f"--logdir={tmp_path}"],
