@@ -344,12 +344,13 @@ class TestRegister:
         for order in (1.2345678901, 0.1, 2.0, -0.5):
             divergence = divergences.get(f"alpha:{order!r}")
             assert float(divergence.name.removeprefix("alpha:")) == order
-            assert divergence.is_known and divergence.clipped(5.0).is_known
+            assert divergences.is_known(divergence)
+            assert divergences.is_known(divergence.clipped(5.0))
 
     def test_a_namesake_is_not_known(self):
         made = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="js")
-        assert divergences.get("js").is_known
-        assert not made.is_known
+        assert divergences.is_known(divergences.get("js"))
+        assert not divergences.is_known(made)
         with pytest.raises(TypeError, match="needs a name"):
             divergences.from_generator(lambda u: (u - 1) ** 2, name=None)
 

@@ -12,6 +12,6 @@ value exceeds the dtype's range the result is ±inf, never NaN.
 
 from tf_febm.divergences.divergence import Divergence
 from tf_febm.divergences.generators import from_generator
-from tf_febm.divergences.registry import get, names, register
+from tf_febm.divergences.registry import get, is_known, names, register
 
-__all__ = ["Divergence", "from_generator", "get", "names", "register"]
+__all__ = ["Divergence", "from_generator", "get", "is_known", "names", "register"]

@@ -106,15 +106,9 @@ class Divergence:
         )
 
     @property
-    def is_known(self) -> bool:
-        """Whether `get` finds this very divergence under its name, as saving a model requires."""
-        # Not at the top: the registry is made of divergences.
-        from tf_febm.divergences.registry import get
-
-        try:
-            return get(self.name) is self._unclipped
-        except ValueError:
-            return False
+    def unclipped(self) -> "Divergence":
+        """What `clipped` was called on; the divergence itself, if it is not clipped."""
+        return self._unclipped
 
     def __repr__(self):
         clip = "" if self.log_ratio_clip is None else f", log_ratio_clip={self.log_ratio_clip}"

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_febm.divergences.divergence import Divergence
 
-__all__ = ["get", "names", "register"]
+__all__ = ["get", "is_known", "names", "register"]
 
 LOG_2 = math.log(2.0)
 
@@ -105,6 +105,14 @@ def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
     else:
         raise TypeError(f"A divergence is a name or a Divergence; received {identifier!r}.")
     return divergence if log_ratio_clip is None else divergence.clipped(log_ratio_clip)
+
+
+def is_known(divergence: Divergence) -> bool:
+    """Tell whether `get` finds this very divergence under its name, as saving a model requires."""
+    try:
+        return get(divergence.name) is divergence.unclipped
+    except ValueError:
+        return False
 
 
 def _from_name(identifier: str) -> Divergence:

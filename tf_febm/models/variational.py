@@ -231,7 +231,7 @@ class VariationalModel(EnergyModel):
             ValueError: If the divergence is not registered, so that loading could not find it.
         """
         for divergence in (self.divergence, self.variational_divergence):
-            if not divergence.is_known:
+            if not divergences.is_known(divergence):
                 raise ValueError(
                     f"{divergence!r} cannot be saved by name: call divergences.register first."
                 )
