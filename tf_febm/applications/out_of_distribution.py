@@ -46,9 +46,8 @@ def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str
     norm, marginal energy); Yu et al. 2020 (density ratio).
     """
     images = checked_images(model, images)
-    compiled = tf.function(_scores, autograph=False, reduce_retracing=True)
     results = in_batches(
-        lambda _, x, y: {name: s.numpy() for name, s in compiled(model, tf.constant(x), y).items()},
+        lambda _, x, y: {name: s.numpy() for name, s in _scores(model, tf.constant(x), y).items()},
         images,
         labels,
         batch_size,
@@ -64,6 +63,8 @@ def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str
     return scores
 
 
+# One for all calls: a model that was scored before is not traced again.
+@tf.function(autograph=False, reduce_retracing=True)
 def _scores(model, x, labels):
     energy, gradient = energies.value_and_gradient(energy_of(model, labels), x)
     axes = list(range(1, x.shape.rank))
