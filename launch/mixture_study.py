@@ -21,8 +21,9 @@ CHUNK, FINE = 100, 10
 class ExactGaussian:
     """Draw from the Gaussian of a quadratic energy exactly, in place of a Markov chain.
 
-    Every sample follows the Gaussian; together they are stratified, one in each of n intervals of
-    equal probability, so that a batch resembles the whole far better than independent samples do.
+    The n samples are stratified: one in each of n intervals of equal probability, in their order.
+    One chosen at random follows the Gaussian, and means over the batch are right on average, with
+    far less noise than of independent samples. Do not use its first few alone.
     """
 
     def __init__(self, layer):
@@ -199,7 +200,7 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     proposed = propose(10 * count, randomness.as_seed(seed + 2)).numpy()
     with model.averaged_weights():
         rejection = applications.rejection_sample(
-            model, count, seed=seed, propose=propose, batch_size=20_000
+            model, count, seed=seed, propose=propose, batch_size=20_000, max_proposals=200 * count
         )
         weights = applications.importance_weights(model, proposed, batch_size=20_000)
     mean, variance = float(target.mean()), float(target.variance())

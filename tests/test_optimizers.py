@@ -1,7 +1,8 @@
-"""ClippedAdam against Adam written out in NumPy."""
+"""ClippedAdam against Adam written out in NumPy, FusedAdam against that of Keras."""
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_febm import optimizers
@@ -31,3 +32,33 @@ def test_the_default_is_the_papers():
 def test_config_round_trip():
     serialised = keras.saving.serialize_keras_object(optimizers.default())
     assert type(keras.saving.deserialize_keras_object(serialised)) is optimizers.ClippedAdam
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"beta_1": 0.0, "epsilon": 1e-3},
+        {"global_clipnorm": 0.3},
+        {"clipnorm": 0.3},
+        {"weight_decay": 0.1},
+        {"amsgrad": True},
+    ],
+    ids=str,
+)
+def test_fused_adam_is_that_of_keras(settings):
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype(np.float32) for shape in ((3, 2), (4,))]
+    ends = []
+    for kind in (optimizers.FusedAdam, keras.optimizers.Adam):
+        variables = [keras.Variable(value) for value in start]
+        optimizer = kind(0.05, **settings)
+        optimizer.build(variables)
+        step = tf.function(optimizer.apply)
+        draws = np.random.default_rng(1)
+        for _ in range(20):
+            step([tf.constant(draws.normal(size=v.shape), tf.float32) for v in variables])
+        ends.append([v.numpy() for v in (*variables, *optimizer.variables)])
+    for fused, plain in zip(*ends, strict=True):
+        # Twenty updates of size 0.05, each rounded to float32.
+        np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-6)

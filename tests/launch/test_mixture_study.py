@@ -1,0 +1,54 @@
+"""The samples of the mixture study, and the distance that its table reports."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from tf_febm import analysis, networks
+
+
+@pytest.fixture
+def study(project, monkeypatch):
+    monkeypatch.syspath_prepend(str(project / "launch"))
+    import mixture_study
+
+    return mixture_study
+
+
+MIXTURE = ([0.2, 0.5, 0.3], [-3.0, 0.0, 4.0], [0.3, 1.0, 0.8])
+
+
+def mixture_cdf(x):
+    columns = zip(*MIXTURE, strict=True)
+    return sum(w * stats.norm.cdf(x, mean, variance**0.5) for w, mean, variance in columns)
+
+
+@pytest.mark.parametrize("batch_size", [7, 1000])
+def test_the_stream_follows_the_mixture(study, batch_size):
+    """Stratified samples are closer to their law than independent ones, never further."""
+    data = study.stream(analysis.gaussian_mixture(*MIXTURE), batch_size, seed=3)
+    batches = np.stack([batch.numpy() for batch in data.take(20_000 // batch_size)])
+    assert batches.shape[1:] == (batch_size, 1)
+    assert stats.kstest(batches.ravel(), mixture_cdf).pvalue > 1e-3
+    independent = np.sqrt(float(analysis.gaussian_mixture(*MIXTURE).variance()) / batch_size)
+    assert batches.mean(axis=1).std() < 0.5 * independent
+
+
+def test_exact_samples_follow_the_gaussian(study):
+    energy = networks.quadratic(1, mean=1.5, scale=0.7)
+    sampler = study.ExactGaussian(energy.get_layer("gaussian"))
+    draws = np.stack([sampler(None, tf.zeros([999, 1]), (5, i)).numpy() for i in range(30)])
+    law = stats.norm(1.5, 0.7)
+    assert stats.kstest(draws.ravel(), law.cdf).pvalue > 1e-3
+    # One sample in each of n intervals of equal probability.
+    strata = np.sort(law.cdf(draws[:, :, 0].astype(float)), axis=1) * 999
+    assert np.abs(strata - np.arange(999) - 0.5).max() < 0.5 + 1e-3
+    assert np.abs(draws[0] - draws[1]).max() > 0.0
+
+
+def test_kolmogorov_smirnov(study):
+    target = analysis.gaussian_mixture(*MIXTURE)
+    samples = np.random.default_rng(0).normal(size=500)
+    expected = stats.kstest(samples, mixture_cdf).statistic
+    assert study.kolmogorov_smirnov(samples, target) == pytest.approx(expected, abs=1e-9)
