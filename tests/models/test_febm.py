@@ -26,30 +26,6 @@ def weights(network):
     return [w.copy() for w in network.get_weights()]
 
 
-class TestSimultaneous:
-    """θ must descend by H as it was before the step of ω."""
-
-    def step(self, make, fixed_sampler, images, simultaneous, variational_rate):
-        sampler = fixed_sampler(images[8:16][:, ::-1].copy())
-        settings = {"sampler": sampler, "buffer": None, "warmup_steps": 0, "compile": False}
-        model = make("kl", simultaneous=simultaneous, variational_divergence="js", **settings)
-        model.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(variational_rate))
-        model.train_on_batch(images[:8])
-        return [w.copy() for w in model.energy_network.get_weights()]
-
-    def test_theta(self, make, fixed_sampler, images):
-        simultaneous = self.step(make, fixed_sampler, images, True, 0.5)
-        still = self.step(make, fixed_sampler, images, False, 0.0)
-        alternating = self.step(make, fixed_sampler, images, False, 0.5)
-        for a, b in zip(simultaneous, still, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
-        assert (
-            max(np.abs(a - b).max() for a, b in zip(simultaneous, alternating, strict=True)) > 1e-5
-        )
-        assert model.get_config()["simultaneous"] is True
-        assert model.get_config()["variational_divergence"] == "js"
-
-
 class TestTrainStep:
     """One SGD step against the formulas of the paper, written out with no code of the library."""
 
