@@ -134,7 +134,7 @@ def run(options: dict) -> int:
             console.say(f"warning: {name} failed: {error}")
         _write(out, rows, summary)
     if not rows:
-        raise ValueError(f"{summary['failed'][names[0]]}")
+        raise ValueError("Every divergence failed; their messages are above.")
     import mixture_figures
 
     mixture_figures.fits(out / "figure_1_fits.png", x, density, rows)

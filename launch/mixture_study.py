@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import analysis, applications, networks, objectives, randomness, samplers
+from tf_febm import analysis, applications, data, networks, objectives, randomness, samplers
 
 # One rule for all divergences, see the README: bounded gradients for the variational function,
 # clipped norms for both players, averaged iterates.
@@ -77,11 +77,7 @@ def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
         return samples[:, :, None]
 
     indices = tf.data.Dataset.range(2**31 - 1, output_type=tf.int32)
-    # There is nothing to tune, and an iterator is not destroyed before the tuning thread wakes up,
-    # after 10 ms, 20, 40, …: `fit` would take up to twice as long as it trains.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return indices.map(block).unbatch().prefetch(CHUNK).with_options(options)
+    return data.without_tuning(indices.map(block).unbatch().prefetch(CHUNK))
 
 
 def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
@@ -134,9 +130,8 @@ class Fit(keras.callbacks.Callback):
         self.chunk = model.steps_per_execution
         self.report, self.name = report, name
         self.started = self.last_report = time.perf_counter()
-        data = stream(target, options["batch_size"], options["seed"])
         model.fit(
-            data,
+            stream(target, options["batch_size"], options["seed"]),
             epochs=self.steps // self.chunk,
             steps_per_epoch=self.chunk,
             verbose=0,

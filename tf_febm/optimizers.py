@@ -13,9 +13,8 @@ class FusedAdam(keras.optimizers.Adam):
 
     `keras.optimizers.Adam` composes the same update from some fifteen operations per variable,
     which take longer than the numbers where a network is small; the same holds for
-    `global_clipnorm`. Arguments, slots and results are
-    Keras' own, up to rounding. With `amsgrad`, for sparse gradients, and for variables that are
-    spread over devices it does what Keras does.
+    `global_clipnorm`. Arguments, slots and results are Keras' own, up to rounding. With `amsgrad`,
+    for sparse gradients, and for variables that are spread over devices it does what Keras does.
     """
 
     def _clip_gradients(self, grads):

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from loading import fails
 
 from tf_febm import data
 
@@ -41,14 +42,6 @@ def keras_archive(path):
     return write_npz(
         path, x_train=PIXELS[:15], y_train=LABELS[:15], x_test=PIXELS[15:], y_test=LABELS[15:]
     )
-
-
-def fails(kind, message, *arguments, **options):
-    """Loading fails with one line."""
-    with pytest.raises(kind, match=message) as caught:
-        data.load(*arguments, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # idx and Keras' archive

@@ -6,18 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
+from loading import fails
 
 from tf_febm import data
 
 RNG = np.random.default_rng(0)
-
-
-def fails(kind, message, *arguments, **options):
-    """Loading fails with one line."""
-    with pytest.raises(kind, match=message) as caught:
-        data.load(*arguments, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # CIFAR-10

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from loading import fails
 from PIL import Image
 
 from tf_febm import data
@@ -25,14 +26,6 @@ def flat(value, shape=(4, 4, 3)):
 def values(loaded):
     """The first channel of the first pixel, which tells flat test images apart."""
     return loaded.images[:, 0, 0, 0].tolist()
-
-
-def fails(kind, message, *arguments, **options):
-    """Loading fails with one line."""
-    with pytest.raises(kind, match=message) as caught:
-        data.load(*arguments, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # Crop and scale

@@ -246,3 +246,11 @@ def test_is_fast():
     for _ in range(200):
         next(iterator)
     assert (time.perf_counter() - begin) / 200 < 5e-3
+
+
+def test_no_thread_tunes_a_stream():
+    """See `without_tuning`: with the tuning thread, ends would wait for it."""
+    dataset = data.without_tuning(tf.data.Dataset.range(3).prefetch(1))
+    assert dataset.options().autotune.enabled is False
+    assert list(dataset.as_numpy_iterator()) == [0, 1, 2]
+    assert data.stream(data.load("digits"), 8, seed=0).options().autotune.enabled is False

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.io
+from loading import fails
 
 from tf_febm import data
 
@@ -19,13 +20,6 @@ def write(folder, split="train", **changes):
     arrays = {key: value for key, value in arrays.items() if value is not None}
     scipy.io.savemat(file, arrays, do_compression=True)
     return file
-
-
-def fails(kind, message, *arguments):
-    with pytest.raises(kind, match=message) as caught:
-        data.load("svhn", *arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_images_and_digits(tmp_path):
@@ -54,18 +48,18 @@ def test_images_and_digits(tmp_path):
 )
 def test_files_with_something_else(tmp_path, changes, message):
     file = write(tmp_path, **changes)
-    assert str(file) in fails(ValueError, message, tmp_path)
+    assert str(file) in fails(ValueError, message, "svhn", tmp_path)
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"<html>"])
 def test_damaged_files(tmp_path, damage):
     file = write(tmp_path)
     file.write_bytes(damage(file.read_bytes()))
-    assert str(file) in fails(ValueError, "not a readable .mat file", tmp_path)
+    assert str(file) in fails(ValueError, "not a readable .mat file", "svhn", tmp_path)
 
 
 def test_the_other_split_is_missing(tmp_path):
     write(tmp_path)
     assert "train_32x32.mat and test" in fails(
-        FileNotFoundError, "nothing usable", tmp_path, "test"
+        FileNotFoundError, "nothing usable", "svhn", tmp_path, "test"
     )

@@ -9,7 +9,7 @@ from tf_febm import randomness
 from tf_febm.data.augmentation import flip_and_crop
 from tf_febm.data.image_data import ImageData
 
-__all__ = ["stream", "dequantise"]
+__all__ = ["dequantise", "stream", "without_tuning"]
 
 # Each use of randomness has its own key, so that none repeats another's numbers.
 _ORDER, _DEQUANTISATION, _NOISE, _AUGMENTATION = 1, 2, 3, 4
@@ -138,9 +138,23 @@ def stream(
     steps = tf.data.Dataset.counter(start_step)
     rows = _shuffled_rows(len(data), batch_size, seed, start_step)
     dataset = tf.data.Dataset.zip((steps, rows)).map(make_batch)
+    return without_tuning(dataset.prefetch(2))
+
+
+def without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset whose iterators end at once.
+
+    An iterator is not destroyed before the thread that tunes parallelism wakes up, which it does
+    10 ms after the start, then 20, 40, …: `fit` would take up to twice as long as it trains. Only
+    for datasets that leave nothing to tune, with no AUTOTUNE in them.
+
+    Args:
+        dataset: Any, of which the order of elements is kept.
+    """
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.with_options(options).prefetch(2)
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _shuffled_rows(count, batch_size, seed, start_step):
