@@ -194,8 +194,10 @@ def _fit(name: str, target, options: dict, x, inside) -> dict:
     console.say(
         f"{name}: mean {fit.mean:.5f} (exact {exact.mean:.5f}), scale {fit.scale:.5f} (exact "
         f"{exact.scale:.5f}), ratio error {row['ratio_error']:.3f}, KS {row['ks_plain']:.3f} → "
-        f"{row['ks_rejection']:.4f}, {fit.seconds:.1f} s"
+        f"{row.get('ks_rejection', math.nan):.4f}, {fit.seconds:.1f} s"
     )
+    if "rejection_failed" in row:
+        console.say(f"warning: {name}: no rejection sampling: {row['rejection_failed']}")
     if not row["divergence_at_hat"] < 2.0 * row["divergence_at_star"] + 0.01:
         console.say(
             f"warning: {name} is far from its exact optimum: its divergence is "

@@ -25,7 +25,10 @@ def _panels(count: int, size=(4.0, 3.2)):
 
 
 def _finish(figure, axes, path: Path, labels: int) -> None:
-    handles, names = axes[0].get_legend_handles_labels()
+    # Of the panel that shows most: one without accepted samples lacks their entry.
+    handles, names = max(
+        (axis.get_legend_handles_labels() for axis in axes), key=lambda v: len(v[1])
+    )
     figure.legend(handles, names, loc="upper center", ncols=labels, frameon=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
     figure.savefig(path, dpi=110)
@@ -56,20 +59,20 @@ def rejection(path: Path, x, density, rows: list[dict]) -> None:
     for axis, row in zip(axes, rows, strict=True):
         bins = np.linspace(x[0], x[-1], 120)
         axis.hist(row["plain"], bins, density=True, color=EXACT, alpha=0.45, label="f-EBM samples")
-        axis.hist(
-            row["accepted"],
-            bins,
-            density=True,
-            histtype="step",
-            color=LEARNED,
-            lw=1.8,
-            label="after rejection",
-        )
+        title = f"{row['divergence']}: KS {row['ks_plain']:.3f}"
+        if "ks_rejection" in row:
+            title += f" → {row['ks_rejection']:.3f}"
+            axis.hist(
+                row["accepted"],
+                bins,
+                density=True,
+                histtype="step",
+                color=LEARNED,
+                lw=1.8,
+                label="after rejection",
+            )
         axis.plot(x, density, ":", color=TARGET, lw=2, label="target p")
-        axis.set_title(
-            f"{row['divergence']}: KS {row['ks_plain']:.3f} → {row['ks_rejection']:.3f}",
-            fontsize=11,
-        )
+        axis.set_title(title, fontsize=11)
     _finish(figure, axes, path, 3)
 
 
@@ -118,7 +121,8 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
     axis.set_ylim(scales[0], scales[-1])
     axis.set_xlabel("mean")
     axis.set_ylabel("scale")
-    axis.set_title(f"f-EBM, {divergence}: ways to the optimum over the true divergence")
+    # In two lines, for long names and small screens.
+    axis.set_title(f"f-EBM, {divergence}:\nways to the optimum over the true divergence")
     axis.legend(frameon=True, loc="best")
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -188,7 +188,11 @@ def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
 
 
 def use_ratio(model, fit, target, seed: int, count: int) -> dict:
-    """Correct samples of the learned Gaussian by the learned ratio, and measure what is gained."""
+    """Correct samples of the learned Gaussian by the learned ratio, and measure what is gained.
+
+    A ratio that is still too rough for rejection sampling says so in "rejection_failed"; the fit
+    and the weights are worth having without it.
+    """
 
     def propose(number, seed):
         noise = randomness.normal([number, 1], seed)
@@ -197,28 +201,35 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     plain = propose(count, randomness.as_seed(seed + 1)).numpy()
     # Ten times as many, so that what is left of the error is not mere chance.
     proposed = propose(10 * count, randomness.as_seed(seed + 2)).numpy()
+    accepted, figures = np.zeros([0]), {"ks_plain": kolmogorov_smirnov(plain[:, 0], target)}
     with model.averaged_weights():
-        rejection = applications.rejection_sample(
-            model, count, seed=seed, propose=propose, batch_size=20_000, max_proposals=200 * count
-        )
+        try:
+            rejection = applications.rejection_sample(
+                model,
+                count,
+                seed=seed,
+                propose=propose,
+                batch_size=20_000,
+                max_proposals=200 * count,
+            )
+        except RuntimeError as error:
+            figures["rejection_failed"] = str(error)
+        else:
+            accepted = np.asarray(rejection.samples)[:, 0]
+            figures["ks_rejection"] = kolmogorov_smirnov(accepted, target)
+            figures["acceptance_rate"] = float(rejection.acceptance_rate)
         weights = applications.importance_weights(model, proposed, batch_size=20_000)
     mean, variance = float(target.mean()), float(target.variance())
     weighted_mean = float(weights.expectation(proposed[:, 0]))
     weighted_variance = float(weights.expectation((proposed[:, 0] - weighted_mean) ** 2))
-    return {
-        "plain": plain[:, 0],
-        "accepted": np.asarray(rejection.samples)[:, 0],
-        "figures": {
-            "ks_plain": kolmogorov_smirnov(plain[:, 0], target),
-            "ks_rejection": kolmogorov_smirnov(np.asarray(rejection.samples)[:, 0], target),
-            "acceptance_rate": float(rejection.acceptance_rate),
-            "mean_error_plain": abs(float(proposed.mean(dtype=np.float64)) - mean),
-            "mean_error_weighted": abs(weighted_mean - mean),
-            "variance_error_plain": abs(float(proposed.var(dtype=np.float64)) - variance),
-            "variance_error_weighted": abs(weighted_variance - variance),
-            "effective_sample_size": float(weights.effective_sample_size),
-        },
+    figures |= {
+        "mean_error_plain": abs(float(proposed.mean(dtype=np.float64)) - mean),
+        "mean_error_weighted": abs(weighted_mean - mean),
+        "variance_error_plain": abs(float(proposed.var(dtype=np.float64)) - variance),
+        "variance_error_weighted": abs(weighted_variance - variance),
+        "effective_sample_size": float(weights.effective_sample_size),
     }
+    return {"plain": plain[:, 0], "accepted": accepted, "figures": figures}
 
 
 def kolmogorov_smirnov(samples: np.ndarray, target) -> float:

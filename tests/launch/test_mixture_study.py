@@ -1,5 +1,7 @@
 """The samples of the mixture study, and the distance that its table reports."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,3 +54,15 @@ def test_kolmogorov_smirnov(study):
     samples = np.random.default_rng(0).normal(size=500)
     expected = stats.kstest(samples, mixture_cdf).statistic
     assert study.kolmogorov_smirnov(samples, target) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_rough_ratio_costs_the_rejection_alone(study):
+    """A ratio with one rare peak rejects all else; the rest of the row is still worth having."""
+    model = study.build("febm", "js", {"seed": 0, "sampler": "exact"})
+    # Of the proposals 1 in 741 lies above 3; there is room for 200 to a sample.
+    model.log_density_ratio = lambda x, labels=None: 30.0 * tf.cast(x[:, 0] > 3.0, tf.float32)
+    fit = SimpleNamespace(mean=0.0, scale=1.0)
+    used = study.use_ratio(model, fit, analysis.gaussian_mixture(*MIXTURE), seed=0, count=500)
+    figures = used["figures"]
+    assert "samples after" in figures["rejection_failed"] and "ks_rejection" not in figures
+    assert used["accepted"].size == 0 and figures["effective_sample_size"] > 1
