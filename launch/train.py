@@ -60,7 +60,9 @@ def run(options: dict, values) -> int:
     console.say(describe(options, train_data, model, folder))
     if values.dry_run:
         return console.DONE
-    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    checkpoints = training.Checkpoints(
+        folder.checkpoints, model, max_to_keep=options["keep_checkpoints"]
+    )
     resume_step = None if values.resume_iter < 0 else values.resume_iter
     if resume_step is not None:
         if values.overwrite:

@@ -128,6 +128,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("log_interval", None, "Steps between two lines of metrics.", 1)
     whole("sample_interval", None, "Steps between two grids of samples.", 1)
     whole("save_interval", None, "Steps between two checkpoints.", 1)
+    whole("keep_checkpoints", 3, "How many of the newest checkpoints are kept.", 1)
     whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
     whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
     original_flags.define(values)
