@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 
@@ -21,6 +22,19 @@ def say(line: str) -> None:
     except BrokenPipeError:
         # The reader has gone, as in `… | head`; the work goes on, unheard.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def every_few_seconds(text: str, seconds: float = 5.0):
+    """Return (done, total) -> None that prints `text`, formatted, at most every few seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds or done == total:
+            last = time.monotonic()
+            say(text.format(done, total))
+
+    return report
 
 
 def import_quietly(intra_op_threads: int | None = None) -> None:

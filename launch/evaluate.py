@@ -1,6 +1,7 @@
 """Measure the samples of a run: `python launch/evaluate.py --run=runs/name`.
 
-Writes evaluation.json, a grid of samples and pictures of their nearest training images.
+Writes evaluation.json, a grid of samples and pictures of their nearest training images; with
+--curve also how the Frechet distance fell from checkpoint to checkpoint.
 """
 
 import json
@@ -32,6 +33,15 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
     whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
     text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    whole(
+        "rounds",
+        0,
+        "Sample as published: so many rounds of a pool of chains from noise, some of which restart "
+        "between rounds. 0 continues the chains of training.",
+        0,
+    )
+    whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
+    flags.DEFINE_bool("curve", False, "Measure every checkpoint that was kept.", flag_values=values)
     whole("num_real", None, "Training images to compare with, drawn at random; all if unset.", 10)
     flags.DEFINE_enum(
         "features",
@@ -74,7 +84,7 @@ def run(values) -> int:
     from tf_febm import evaluation, files, training
 
     folder = training.RunFolder(values.run)
-    options, model, train_data, held_out, step = restore(folder, values)
+    options, model, train_data, held_out, checkpoints, step = restore(folder, values)
     out = Path(values.out) if values.out else folder.evaluation
     cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
     # First: a missing file of weights shall leave nothing behind.
@@ -92,10 +102,9 @@ def run(values) -> int:
     }
     given = (values.num_samples, values.final_steps, values.seed)
     settings.update((k, v) for k, v in zip(settings, given, strict=True) if v is not None)
+    settings |= {"rounds": values.rounds, "ensemble": values.ensemble}
     console.say(f"Drawing {settings['num_samples']} samples of step {step} …")
-    samples, _ = training.draw_samples(
-        model, settings["num_samples"], settings["num_steps"], settings["seed"]
-    )
+    samples = draw(model, checkpoints, settings)
     evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
 
     real = chosen(train_data.images, values.num_real)
@@ -117,13 +126,21 @@ def run(values) -> int:
         quality = evaluation.sample_quality(samples, train_data, held_out, network)
         result["quality"] = quality.as_dict()
     files.write_json(out / "evaluation.json", result)
+    if values.curve:
+        import quality_curve
+
+        drawn = partial(draw, model, checkpoints, settings)
+        rows = quality_curve.measure(
+            checkpoints, drawn, real, unseen, network, cache_dir, console.say
+        )
+        quality_curve.write(out, rows, network.feature_network)
     console.say(json.dumps(figures, indent=2))
     console.say(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
 
 
 def restore(folder, values) -> tuple:
-    """Return (options, model, train_data, held_out, step) of a run.
+    """Return (options, model, train_data, held_out, checkpoints, step) of a run.
 
     Raises:
         OSError: If there is no run, no checkpoint, or its data is gone.
@@ -148,7 +165,48 @@ def restore(folder, values) -> tuple:
     if not checkpoints.steps:
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
     step = checkpoints.restore(None if values.resume_iter < 0 else values.resume_iter)
-    return options, model, train_data, held_out, step
+    return options, model, train_data, held_out, checkpoints, step
+
+
+def draw(model, checkpoints, settings: dict):
+    """Return samples in [0, 1], [n, …], of the model as it is.
+
+    Args:
+        model: The model.
+        checkpoints: Its Checkpoints, for an ensemble.
+        settings: num_samples, num_steps, seed, rounds and ensemble, as the flags describe them.
+
+    Raises:
+        ValueError: If an ensemble is asked for without rounds, or is larger than what was kept.
+    """
+    from tf_febm import samplers, training
+
+    count, rounds, members = (settings[k] for k in ("num_samples", "rounds", "ensemble"))
+    if not rounds:
+        if members > 1:
+            raise ValueError(f"--ensemble={members} needs --rounds=.")
+        return training.draw_samples(model, count, settings["num_steps"], settings["seed"])[0]
+    averaged = model.average is not None
+    ensemble = None
+    if members > 1:
+        if members > len(checkpoints.steps):
+            raise ValueError(
+                f"--ensemble={members} needs as many checkpoints; {len(checkpoints.steps)} were "
+                "kept (see --keep_checkpoints of train.py)."
+            )
+        steps = checkpoints.steps[-members:]
+        ensemble = [checkpoints.energy_weights(step, averaged=averaged) for step in steps]
+    drawn = samplers.mixed_chain(
+        model,
+        count,
+        settings["seed"],
+        num_rounds=rounds,
+        num_steps=settings["num_steps"],
+        ensemble=ensemble,
+        averaged=averaged and ensemble is None,
+        report=console.every_few_seconds("round {} of {}"),
+    ).samples
+    return training.to_unit_scale(model, drawn)
 
 
 def feature_network(values, train_data):

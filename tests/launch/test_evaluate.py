@@ -1,5 +1,6 @@
 """launch/evaluate.py as its users run it, on a tiny run of the digits."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -69,7 +70,9 @@ class TestResults:
             assert path.read_bytes() == contents, path
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 6
-        assert found["sampling"] == {"num_samples": 40, "num_steps": 2, "seed": 0}
+        assert found["sampling"] == {
+            "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1,
+        }  # fmt: skip
         assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
         assert found["samples"]["published_names"] == {}
         assert found["samples"]["num_real"] == 1437
@@ -105,13 +108,40 @@ class TestResults:
         assert "warning: samples has 12 rows for 512 features" in output
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 3 and "quality" not in found
-        assert found["sampling"] == {"num_samples": 12, "num_steps": 1, "seed": 5}
+        sampling = {"num_samples": 12, "num_steps": 1, "seed": 5}
+        assert sampling.items() <= found["sampling"].items()
         figures = found["samples"]
         assert figures["feature_network"] == "squeezenet-1.1-128px"
         assert (figures["num_samples"], figures["num_real"]) == (12, 20)
         assert figures["class_score"] is None
         assert len(list(cache.iterdir())) == 1
         assert not (run_folder / "evaluation").exists()
+
+    def test_a_curve_over_the_checkpoints(self, evaluate, run_folder):
+        code, output, errors = evaluate(f"--run={run_folder}", "--curve")
+        assert code == 0, errors
+        out = run_folder / "evaluation"
+        rows = list(csv.DictReader((out / "curve.csv").open()))
+        assert [row["step"] for row in rows] == ["3", "6"]
+        assert Image.open(out / "curve.png").size[0] > 400
+        # The last point is the run itself, measured the same way.
+        found = json.loads((out / "evaluation.json").read_text())
+        last = float(rows[-1]["frechet_distance"])
+        assert last == pytest.approx(found["samples"]["frechet_distance"], rel=1e-6)
+        assert float(rows[0]["held_out"]) == pytest.approx(found["held_out"]["frechet_distance"])
+        assert rows[0]["frechet_distance"] != rows[1]["frechet_distance"]
+
+    def test_rounds_of_a_pool_by_an_ensemble(self, evaluate, run_folder):
+        few = ["--num_samples=12", "--num_real=20", "--rounds=12"]
+        grids = []
+        for name, more in (("one", []), ("two", ["--ensemble=2"]), ("again", ["--ensemble=2"])):
+            out = run_folder.parent / name
+            code, output, errors = evaluate(f"--run={run_folder}", f"--out={out}", *few, *more)
+            assert code == 0, errors
+            assert "round 12 of 12" in output
+            grids.append(np.asarray(Image.open(out / "samples.png")))
+        assert (grids[0] != grids[1]).any()
+        np.testing.assert_array_equal(grids[1], grids[2])
 
 
 class TestBadInput:
@@ -138,6 +168,11 @@ class TestBadInput:
         for file in run_folder.glob("checkpoints/*"):
             file.unlink()
         assert "There is no checkpoint in" in refuse(f"--run={run_folder}")
+
+    def test_ensembles_that_cannot_be(self, refuse, run_folder):
+        assert "--ensemble=2 needs --rounds=" in refuse(f"--run={run_folder}", "--ensemble=2")
+        line = refuse(f"--run={run_folder}", "--ensemble=3", "--rounds=12")
+        assert "2 were kept (see --keep_checkpoints of train.py)" in line
 
     def test_options_of_another_version(self, refuse, run_folder):
         path = run_folder / "options.json"

@@ -8,7 +8,7 @@ from tf_febm.training.recorders import (
     SampleGrids,
     Scalars,
 )
-from tf_febm.training.run import draw_samples, finish, train
+from tf_febm.training.run import draw_samples, finish, to_unit_scale, train
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_in_epochs
 from tf_febm.training.stop import GracefulStop
@@ -26,5 +26,6 @@ __all__ = [
     "draw_samples",
     "finish",
     "steps_in_epochs",
+    "to_unit_scale",
     "train",
 ]

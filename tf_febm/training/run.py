@@ -26,7 +26,7 @@ from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_in_epochs
 from tf_febm.training.stop import GracefulStop
 
-__all__ = ["draw_samples", "finish", "train"]
+__all__ = ["draw_samples", "finish", "to_unit_scale", "train"]
 
 # Chains that run at once when many samples are wanted; bounds memory.
 CHUNK = 250
@@ -199,11 +199,16 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
             )
             samples.append(batch.samples.numpy())
             labels.append(None if batch.labels is None else batch.labels.numpy())
-    samples = np.concatenate(samples)
-    if model.bounds is not None:
-        low, high = model.bounds
-        samples = np.clip((samples - low) / (high - low), 0.0, 1.0)
+    samples = to_unit_scale(model, np.concatenate(samples))
     return samples, np.concatenate(labels) if model.conditional else None
+
+
+def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
+    """Return samples scaled from the model's bounds to [0, 1]; as they are if it has none."""
+    if model.bounds is None:
+        return samples
+    low, high = model.bounds
+    return np.clip((samples - low) / (high - low), 0.0, 1.0)
 
 
 def _save_model(model, path: Path) -> None:

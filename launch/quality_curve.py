@@ -1,0 +1,62 @@
+"""How the samples of a run became better: a Fréchet distance per checkpoint, table and picture."""
+
+import csv
+import io
+
+
+def measure(checkpoints, draw, real, unseen, network, cache_dir, report) -> list[dict]:
+    """Return a row for each checkpoint: step, Fréchet distance of its samples to real images.
+
+    Args:
+        checkpoints: `training.Checkpoints`; its model is left at the last of them.
+        draw: () -> samples of the model as it is, [n, height, width, channels].
+        real: Images to compare with.
+        unseen: Held-out images, as many as samples: their distance is what there is to reach.
+        network: `evaluation.FeatureNetwork`.
+        cache_dir: Folder for the features of real images.
+        report: Takes a line per checkpoint.
+    """
+    from tf_febm import evaluation
+
+    reference = evaluation.feature_statistics(real, network, cache_dir).features
+
+    def distance(images):
+        return evaluation.frechet_distance(network.features(images), reference)
+
+    reachable = distance(unseen)
+    rows = []
+    for step in checkpoints.steps:
+        checkpoints.restore(step)
+        rows.append({"step": step, "frechet_distance": distance(draw()), "held_out": reachable})
+        report(f"step {step}: Frechet distance {rows[-1]['frechet_distance']:.2f}")
+    return rows
+
+
+def write(out, rows: list[dict], feature_network: str) -> None:
+    """Write curve.csv and curve.png into the folder `out`."""
+    import matplotlib
+
+    from tf_febm import files
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, rows[0])
+    table.writeheader()
+    table.writerows(rows)
+    files.write_atomically(out / "curve.csv", lambda file: file.write(text.getvalue().encode()))
+
+    plt.rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
+    figure, axis = plt.subplots(figsize=(6, 3.8))
+    steps = [row["step"] for row in rows]
+    axis.plot(steps, [row["frechet_distance"] for row in rows], "o-", color="#0072B2", lw=2)
+    axis.axhline(rows[0]["held_out"], ls="--", color="#D55E00", label="held-out images")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("training step")
+    axis.set_ylabel("Fréchet distance")
+    axis.set_title(f"in the features of {feature_network}", fontsize=10)
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(out / "curve.png", dpi=110)
+    plt.close(figure)
