@@ -1,0 +1,92 @@
+"""What the input pipeline costs a training step: `python benchmarks/input_pipeline.py`.
+
+For each data set: the time of a batch drawn by the pipeline alone, and the time of a training step
+fed by the pipeline against one fed with a batch that is there already. Their difference, as a share
+of the step, is what the pipeline costs. The step is a small one (ten Langevin steps); with more,
+the share falls.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
+
+BATCHES, ROUNDS = 200, 7
+
+
+def options_of(dataset: str, data_dir: str | None) -> dict:
+    """Return the options of a run with the small network and random flips and crops."""
+    import train_flags
+    from absl import flags
+
+    values = flags.FlagValues()
+    train_flags.define(values)
+    words = [f"--dataset={dataset}", "--network=conv", "--num_filters=16", "--num_steps=10"]
+    words += ["--random_flip", "--random_crop=2", "--preset=paper"]
+    values(["input_pipeline", *words, *([f"--data_dir={data_dir}"] if data_dir else [])])
+    return train_flags.resolve(values)
+
+
+def seconds(work) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(dataset: str, data_dir: str | None, steps: int) -> None:
+    """Print the figures of one data set."""
+    import building
+    import keras
+    import tensorflow as tf
+
+    options = options_of(dataset, data_dir)
+    keras.utils.set_random_seed(0)
+    data, _ = building.load_data(options)
+    model = building.build_model(options, data)
+    batches = building.make_stream(options, data, 0)
+
+    iterator = iter(batches)
+    batch = next(iterator)
+    alone = seconds(lambda: [next(iterator) for _ in range(BATCHES)]) / BATCHES
+    held = tf.data.Dataset.from_tensors(batch).cache().repeat()
+
+    def fit(stream):
+        return lambda: model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
+
+    # Compile, and let the shuffled cache fill, before anything is timed.
+    for stream in (batches, held):
+        fit(stream)()
+    fed, ready = zip(
+        *((seconds(fit(batches)), seconds(fit(held))) for _ in range(ROUNDS)), strict=True
+    )
+    fed, ready = (statistics.median(times) / steps for times in (fed, ready))
+    size = len(batch[0] if isinstance(batch, tuple) else batch)
+    print(
+        f"{data.name}: {len(data.images)} images {data.image_shape}, batch {size}: pipeline alone "
+        f"{1e3 * alone:.2f} ms a batch; step {1e3 * fed:.1f} ms with it, {1e3 * ready:.1f} ms "
+        f"without: share {max(0.0, 1 - ready / fed):.1%}"
+    )
+
+
+def main() -> None:
+    """Measure every data set that is given."""
+    import console
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "datasets", nargs="*", default=["digits"], help="name or name=path, such as celeba=img/"
+    )
+    parser.add_argument("--steps", type=int, default=20)
+    given = parser.parse_args()
+    console.import_quietly()
+    for text in given.datasets:
+        name, _, path = text.partition("=")
+        measure(name, path or None, given.steps)
+
+
+if __name__ == "__main__":
+    main()
