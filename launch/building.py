@@ -133,6 +133,8 @@ def build_model(options: dict, train_data):
         model.compile(optimizer())
         return model
     method = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[options["method"]]
+    if options["method"] == "febm":
+        settings["shift_invariant"] = options["shift_invariant"]
     model = method(
         network("energy"),
         network("variational"),

@@ -16,6 +16,7 @@ PAPER = {
     "proj_norm": 0.01,
     "noise_scale": 1.0,
     "l2_coeff": 1.0,
+    "shift_invariant": False,
     "data_noise": 0.0,
     "average_decay": 0.999,
     "network": "conv",

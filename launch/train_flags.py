@@ -100,6 +100,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     number("variational_lr_ratio", None, "Learning rate of the variational network over --lr.", 0.0)
     number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
     number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
+    switch("shift_invariant", None, "No gradient of f-EBM along a constant added to the energy.")
     number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
     switch("random_flip", False, "Mirror each image left to right with probability 1/2.")
     whole("random_crop", 0, "Shift each image by up to so many pixels.", lower_bound=0)

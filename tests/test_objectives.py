@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_febm import divergences, objectives
 
 DIVERGENCES = [*divergences.names(), "alpha:-0.5", "alpha:0.5", "alpha:0.9"]
+LE_CAM = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam_of_objectives")
 
 # A one-dimensional problem: p = 0.4 N(-1, 0.6²) + 0.6 N(1.2, 0.8²), E = ((x − μ)/σ)²/2 at
 # θ = (μ, log σ), and a fixed H that leaves the log ratio r = H + E bounded, so that the variance of
@@ -135,6 +136,70 @@ def test_bound_is_the_divergence_at_the_optimal_ratio(name):
         assert bound(log_ratio + np.array(shift)) < divergence_value
 
 
+def gradients_of_energies(divergence, h_data, h_model, e_data, e_model, **settings):
+    """The surrogate's gradient for the energies at each sample, with H fixed."""
+    e_data, e_model = tf.constant(e_data), tf.constant(e_model)
+    with tf.GradientTape() as tape:
+        tape.watch((e_data, e_model))
+        value = objectives.energy_surrogate(
+            divergence, h_data + e_data, h_model + e_model, e_model, energy_data=e_data, **settings
+        )
+    return [g.numpy() for g in tape.gradient(value, (e_data, e_model))]
+
+
+def ratio_samples(seed):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=n) for n in (7, 5, 7, 5)]
+
+
+@pytest.mark.parametrize("name", [*DIVERGENCES, "le_cam"])
+def test_a_constant_gets_no_gradient_if_asked(name):
+    """The theorem's gradient of each sample, less its share in that of a constant."""
+    divergence = divergences.get(name) if name != "le_cam" else LE_CAM
+    h_data, h_model, e_data, e_model = ratio_samples(3)
+    data, model = gradients_of_energies(divergence, h_data, h_model, e_data, e_model)
+    np.testing.assert_allclose(data.sum() + model.sum(), 0.0, atol=1e-12)
+
+    def true_bound_at(constant):
+        r_data, r_model = h_data + e_data + constant, h_model + e_model + constant
+        f_prime, conjugate = divergence.derivative(r_data), divergence.conjugate(r_model)
+        return float(np.mean(f_prime) - np.mean(conjugate))
+
+    slope = (true_bound_at(1e-5) - true_bound_at(-1e-5)) / 2e-5
+    with tf.GradientTape() as tape:
+        e_tensors = tf.constant(e_data), tf.constant(e_model)
+        tape.watch(e_tensors)
+        value = objectives.energy_surrogate(
+            divergence, h_data + e_tensors[0], h_model + e_tensors[1], e_tensors[1]
+        )
+    for changed, plain in zip((data, model), tape.gradient(value, e_tensors), strict=True):
+        np.testing.assert_allclose(plain - changed, slope / 2 / len(changed), rtol=1e-6, atol=1e-9)
+
+
+def test_kl_without_the_constant_is_contrastive_divergence():
+    h_data, h_model, e_data, e_model = ratio_samples(4)
+    data, model = gradients_of_energies("kl", h_data, h_model, e_data, e_model, leave_one_out=False)
+    weight = (1 + np.exp(h_model + e_model).mean()) / 2
+    np.testing.assert_allclose(data, weight / 7, rtol=1e-12)
+    np.testing.assert_allclose(model, -weight / 5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_the_constant_has_no_slope_at_the_optimum(name):
+    """S = 0 where r = log p/q, so that taking it out leaves the expected gradient as it was."""
+    divergence = divergences.get(name)
+    p, q = np.array([0.2, 0.5, 0.3]), np.array([0.4, 0.4, 0.2])
+    of_p, of_q = (np.repeat(np.log(p / q), counts) for counts in ([2, 5, 3], [2, 2, 1]))
+    zero = np.zeros
+    data, model = gradients_of_energies(divergence, of_p, of_q, zero(10), zero(5))
+    e_data, e_model = tf.constant(zero(10)), tf.constant(zero(5))
+    with tf.GradientTape() as tape:
+        tape.watch((e_data, e_model))
+        value = objectives.energy_surrogate(divergence, of_p + e_data, of_q + e_model, e_model)
+    for mine, plain in zip((data, model), tape.gradient(value, (e_data, e_model)), strict=True):
+        np.testing.assert_allclose(mine, plain, atol=1e-12)
+
+
 def test_shapes_are_checked_not_broadcast():
     vector, column = tf.zeros([4]), tf.zeros([4, 1])
     with pytest.raises(ValueError, match=r"log_ratio_data .* received shape \(4, 1\)"):
@@ -143,6 +208,8 @@ def test_shapes_are_checked_not_broadcast():
         objectives.energy_surrogate("js", vector, vector, tf.zeros([3]))
     with pytest.raises(ValueError, match="at least 2"):
         objectives.energy_surrogate("js", vector, tf.zeros([1]), tf.zeros([1]))
+    with pytest.raises(ValueError, match="log_ratio_data and energy_data must have one length"):
+        objectives.energy_surrogate("js", vector, vector, vector, energy_data=tf.zeros([3]))
 
 
 def test_a_single_sample_of_unknown_size_gives_no_covariance_and_no_nan():

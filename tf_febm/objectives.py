@@ -36,7 +36,13 @@ def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
 
 
 def energy_surrogate(
-    divergence, log_ratio_data, log_ratio_model, energy_model, *, leave_one_out=True
+    divergence,
+    log_ratio_data,
+    log_ratio_model,
+    energy_model,
+    *,
+    leave_one_out=True,
+    energy_data=None,
 ) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters estimates that of the bound.
 
@@ -47,6 +53,16 @@ def energy_surrogate(
     are constants, and must follow q for the estimate to be right: a finite Langevin chain makes
     that an approximation. Where a conjugate overflows, the result is no number.
 
+    A constant added to E leaves q as it is, yet the gradient along it is
+
+        S = E_p[d f'(eʳ)/dr] − E_q[dF/dr],
+
+    which is zero at the optimum over H only. Elsewhere θ moves r by that constant away from where ω
+    moves it back to: if θ is the faster of the two, r runs away, for KL exponentially. Given
+    `energy_data`, S (E_p[∇E] + E_q[∇E])/2 is subtracted, so that the constant gets no gradient.
+    With KL this is contrastive divergence times (1 + E_q[eʳ])/2. At the optimum over H the expected
+    gradient is the same; elsewhere it is another one than the theorem's.
+
     Args:
         divergence: A `Divergence` or its name.
         log_ratio_data: r = H + E at samples of the data, floating, [n].
@@ -55,15 +71,17 @@ def energy_surrogate(
         leave_one_out: If True (the default, because it is exactly unbiased at any batch size), each
             F is centred with the mean of the *other* samples. If False, with the mean of all, as in
             the published code: the covariance is then too small by the factor (m − 1)/m.
+        energy_data: E at the samples of the data, [n], to take out the gradient along a constant;
+            None for the theorem's own.
 
     Returns:
         A scalar of the same dtype.
 
     Raises:
-        ValueError: If an argument is not a vector, the two vectors of the model differ in length,
+        ValueError: If an argument is not a vector, vectors of the same samples differ in length,
             or `leave_one_out` is asked for with a single sample.
 
-    Source: Theorem 3, Eq. 18.
+    Source: Theorem 3, Eq. 18. The treatment of the constant is this library's.
     """
     divergence = divergences.get(divergence)
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
@@ -71,11 +89,17 @@ def energy_surrogate(
     energy_model = _vector("energy_model", energy_model)
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
-    return (
+    surrogate = (
         tf.reduce_mean(divergence.derivative(log_ratio_data))
         - tf.reduce_mean(conjugate)
         + _covariance_term(conjugate, energy_model, leave_one_out)
     )
+    if energy_data is None:
+        return surrogate
+    energy_data = _vector("energy_data", energy_data)
+    _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
+    slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model)
+    return surrogate - slope * 0.5 * (tf.reduce_mean(energy_data) + tf.reduce_mean(energy_model))
 
 
 def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=True) -> tf.Tensor:
@@ -136,11 +160,23 @@ def _covariance_term(conjugate, energy_model, leave_one_out: bool) -> tf.Tensor:
     return tf.reduce_mean(energy_model * centred)
 
 
-def _check_one_length(log_ratio_model, energy_model) -> None:
-    if not log_ratio_model.shape.is_compatible_with(energy_model.shape):
+def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
+    """Return the derivative of the bound for a constant added to r everywhere, as a constant."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        constant = tf.zeros([], log_ratio_data.dtype)
+        tape.watch(constant)
+        bound = variational_bound(
+            divergence,
+            tf.stop_gradient(log_ratio_data) + constant,
+            tf.stop_gradient(log_ratio_model) + constant,
+        )
+    return tf.stop_gradient(tape.gradient(bound, constant))
+
+
+def _check_one_length(first, second, names="log_ratio_model and energy_model") -> None:
+    if not first.shape.is_compatible_with(second.shape):
         raise ValueError(
-            f"log_ratio_model and energy_model must have one length; received shapes "
-            f"{log_ratio_model.shape} and {energy_model.shape}."
+            f"{names} must have one length; received shapes {first.shape} and {second.shape}."
         )
 
 

@@ -60,7 +60,7 @@ class DualFEBM(VariationalModel):
         """Return V: the energy does not enter."""
         return variational
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_model) -> tf.Tensor:
+    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
         """Return a scalar whose gradient is Cov_q(F, ∇E)."""
         return objectives.dual_surrogate(
             self.divergence, log_ratio_model, energy_model, leave_one_out=self.leave_one_out

@@ -42,6 +42,9 @@ class FEBM(VariationalModel):
             in that of ω.
         leave_one_out: Whether the covariance term of Theorem 3 is unbiased at any batch size; see
             `objectives.energy_surrogate`.
+        shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not
+            depend on. Algorithm 1 has one wherever H is not at its optimum, and if θ is the faster
+            player, r runs away along it; see `objectives.energy_surrogate`.
         log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
@@ -53,6 +56,12 @@ class FEBM(VariationalModel):
     Source: Yu, Song, Song, Ermon: Training Deep Energy-Based Models with f-Divergence Minimization,
     ICML 2020.
     """
+
+    def __init__(
+        self, energy, variational, divergence="js", *, shift_invariant: bool = False, **settings
+    ):
+        super().__init__(energy, variational, divergence, **settings)
+        self.shift_invariant = bool(shift_invariant)
 
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
@@ -72,7 +81,7 @@ class FEBM(VariationalModel):
         """Return H + E."""
         return variational + energy
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_model) -> tf.Tensor:
+    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
         """Return a scalar whose gradient is that of Theorem 3."""
         return objectives.energy_surrogate(
             self.divergence,
@@ -80,4 +89,9 @@ class FEBM(VariationalModel):
             log_ratio_model,
             energy_model,
             leave_one_out=self.leave_one_out,
+            energy_data=energy_data if self.shift_invariant else None,
         )
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        return {**super().get_config(), "shift_invariant": self.shift_invariant}

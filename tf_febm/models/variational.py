@@ -161,7 +161,9 @@ class VariationalModel(EnergyModel):
         with energy_tape:
             log_ratio_data = self._log_ratio(h_data, energy_data)
             log_ratio_model = self._log_ratio(h_model, energy_model)
-            surrogate = self._energy_surrogate(log_ratio_data, log_ratio_model, energy_model)
+            surrogate = self._energy_surrogate(
+                log_ratio_data, log_ratio_model, energy_data, energy_model
+            )
             energy_loss = active * surrogate + self._penalty(energy_data, energy_model)
         energy_gradients = energy_tape.gradient(energy_loss, theta)
         self.optimizer.apply(energy_gradients, theta)
@@ -192,8 +194,8 @@ class VariationalModel(EnergyModel):
         """Return r from the outputs of the two networks at the same samples, [n]."""
         raise NotImplementedError
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_model) -> tf.Tensor:
-        """Return a scalar along whose gradient θ descends."""
+    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
+        """Return a scalar along whose gradient θ descends; all arguments are vectors, [n]."""
         raise NotImplementedError
 
     def _variational(self, data: Batch, model: Batch, training=True):
