@@ -28,7 +28,7 @@ study-mixture: $(READY)
 
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour or so.
 study-methods: $(READY)
-	$(BIN)/python launch/method_study.py --steps=3000
+	$(BIN)/python launch/method_study.py --steps=6000
 
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready
