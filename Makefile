@@ -26,9 +26,9 @@ study: study-mixture study-methods
 study-mixture: $(READY)
 	$(BIN)/python launch/mixture.py --divergence=all --out=runs/mixture $(ARGS)
 
-# Contrastive divergence against f-EBM on the digits: fifteen runs, an hour or so.
+# Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
-	$(BIN)/python launch/method_study.py --steps=6000
+	$(BIN)/python launch/method_study.py
 
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready
