@@ -6,7 +6,7 @@ import re
 import keras
 
 import tf_febm
-from tf_febm import data, evaluation
+from tf_febm import data, evaluation, training
 
 # Data sets that a small classifier learns in seconds.
 CLASSIFIED = ("digits", "mnist", "fashion_mnist")
@@ -144,3 +144,33 @@ def build_model(options: dict, train_data):
     )
     model.compile(optimizer(), optimizer(options["variational_lr_ratio"]))
     return model
+
+
+def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
+    """Return (options, model, train_data, held_out, checkpoints, step) of a run.
+
+    Args:
+        folder: Its `training.RunFolder`.
+        data_dir: Where the data set is, if it has moved since.
+        resume_iter: Which checkpoint; the newest if negative.
+
+    Raises:
+        OSError: If there is no run, no checkpoint, or its data is gone.
+        ValueError: If the options do not fit this version.
+    """
+    options = folder.read_options()
+    if data_dir is not None:
+        options["data_dir"] = data_dir
+    try:
+        train_data, held_out = load_data(options)
+        model = build_model(options, train_data)
+        options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
+    except KeyError as error:
+        raise ValueError(
+            f"{folder.options} lacks the option {error}: another version wrote it."
+        ) from None
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    if not checkpoints.steps:
+        raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
+    step = checkpoints.restore(None if resume_iter < 0 else resume_iter)
+    return options, model, train_data, held_out, checkpoints, step

@@ -79,12 +79,15 @@ def run(values) -> int:
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
     console.import_quietly()
+    import building
     import train
 
     from tf_febm import evaluation, files, training
 
     folder = training.RunFolder(values.run)
-    options, model, train_data, held_out, checkpoints, step = restore(folder, values)
+    options, model, train_data, held_out, checkpoints, step = building.restore(
+        folder, values.data_dir, values.resume_iter
+    )
     out = Path(values.out) if values.out else folder.evaluation
     cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
     # First: a missing file of weights shall leave nothing behind.
@@ -137,35 +140,6 @@ def run(values) -> int:
     console.say(json.dumps(figures, indent=2))
     console.say(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
-
-
-def restore(folder, values) -> tuple:
-    """Return (options, model, train_data, held_out, checkpoints, step) of a run.
-
-    Raises:
-        OSError: If there is no run, no checkpoint, or its data is gone.
-        ValueError: If the options do not fit this version.
-    """
-    import building
-
-    from tf_febm import training
-
-    options = folder.read_options()
-    if values.data_dir is not None:
-        options["data_dir"] = values.data_dir
-    try:
-        train_data, held_out = building.load_data(options)
-        model = building.build_model(options, train_data)
-        options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
-    except KeyError as error:
-        raise ValueError(
-            f"{folder.options} lacks the option {error}: another version wrote it."
-        ) from None
-    checkpoints = training.Checkpoints(folder.checkpoints, model)
-    if not checkpoints.steps:
-        raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
-    step = checkpoints.restore(None if values.resume_iter < 0 else values.resume_iter)
-    return options, model, train_data, held_out, checkpoints, step
 
 
 def draw(model, checkpoints, settings: dict):

@@ -23,8 +23,18 @@ _FILES = (
     "evaluation/evaluation.json",
     "evaluation/*.png",
     "evaluation/cache/*.npz",
+    "evaluation/curve.csv",
+    "applications/applications.json",
+    "applications/*.png",
 )
-_FOLDERS = ("samples", "checkpoints", "tensorboard", "evaluation/cache", "evaluation")
+_FOLDERS = (
+    "samples",
+    "checkpoints",
+    "tensorboard",
+    "evaluation/cache",
+    "evaluation",
+    "applications",
+)
 
 
 class RunFolder:
@@ -44,6 +54,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.evaluation = self.path / "evaluation"
+        self.applications = self.path / "applications"
 
     def prepare(self, flags: dict, fixed: tuple[str, ...], *, overwrite: bool = False) -> None:
         """Make the folder ready for a run, or for going on with the one that is there.
