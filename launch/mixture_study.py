@@ -98,8 +98,11 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
         # Stratified samples are not independent: their plain mean is the better centre.
         players["leave_one_out"] = False
     else:
-        # Unclipped, with a small step: q itself is the law in the limit.
-        settings["sampler"] = samplers.Langevin.from_epsilon(0.1, num_steps=20)
+        # Unclipped, with a small step: q itself is the law in the limit. The variance of the chains
+        # exceeds that of q by the factor 1/(1 − epsilon/4σ²), so narrow targets need smaller steps.
+        variance = float(analysis.gaussian_mixture(*options["mixture"]).variance())
+        epsilon = min(0.1, 0.03 * variance)
+        settings["sampler"] = samplers.Langevin.from_epsilon(epsilon, num_steps=20)
         settings["buffer"] = tf_febm.ReplayBuffer(10_000, restart_probability=0.0)
 
     def optimizer():
