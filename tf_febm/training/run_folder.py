@@ -23,8 +23,21 @@ _FILES = (
     "evaluation/evaluation.json",
     "evaluation/*.png",
     "evaluation/cache/*.npz",
+    "saved_model/*.pb",
+    "saved_model/variables/variables.*",
+    "energy.onnx",
+    "energy.tflite",
 )
-_FOLDERS = ("samples", "checkpoints", "tensorboard", "evaluation/cache", "evaluation")
+_FOLDERS = (
+    "samples",
+    "checkpoints",
+    "tensorboard",
+    "evaluation/cache",
+    "evaluation",
+    "saved_model/assets",
+    "saved_model/variables",
+    "saved_model",
+)
 
 
 class RunFolder:
