@@ -127,10 +127,7 @@ def test_round_trip(name):
         assert json.dumps(keras.saving.serialize_keras_object(same_class)) == text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n for n, kind in every_class().items() if n in OBJECTS and issubclass(kind, keras.Layer)],
-)
+@pytest.mark.parametrize("name", [name for name in OBJECTS if hasattr(networks, name)])
 def test_layers_compute_the_same(name):
     for layer in OBJECTS[name]():
         again = type(layer).from_config(layer.get_config())

@@ -95,9 +95,12 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def le_cam():
-    if "le_cam" not in divergences.names():
-        generator = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam")
-        divergences.register(generator)
+    """A registered divergence, which is gone after the tests."""
+    generator = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam")
+    divergences.register(generator)
+    yield
+    for table in (divergences.registry._REGISTRY, divergences.registry._ALIASES):
+        del table["le_cam"]
 
 
 @pytest.fixture(scope="module")
