@@ -103,7 +103,7 @@ class _Frame:
         # Half-transparent fills mix with what is below them.
         self.draw = ImageDraw.Draw(self._image, "RGBA")
         self._font = ImageFont.load_default(16)
-        self._legend_end = SIZE[0] - MARGINS[2]
+        self._legend_end = float(SIZE[0] - MARGINS[2])
         self.draw.text((MARGINS[0], 12), title, BLACK, self._font)
         middle = (MARGINS[0] + SIZE[0] - MARGINS[2]) / 2
         self.draw.text((middle, SIZE[1] - 4), x_label, BLACK, self._font, anchor="mb")

@@ -58,7 +58,7 @@ class EnergyModel(Chains, keras.Model):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.average_decay = None if average_decay is None else check_decay(average_decay)
-        self.average = None
+        self.average: WeightAverage | None = None
         self.sample_shape = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)

@@ -109,7 +109,12 @@ def train(
         if probe is not None:
             callbacks.append(
                 EnergyHistograms(
-                    *probe, sample_interval, writer, folder.samples, at_epoch_ends=True
+                    probe[0],
+                    probe[1],
+                    sample_interval,
+                    writer,
+                    folder.samples,
+                    at_epoch_ends=True,
                 )
             )
         for steps_per_epoch, epochs in steps_in_epochs(start, total_steps, log_interval):
@@ -208,11 +213,11 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
             )
             samples.append(batch.samples.numpy())
             labels.append(None if batch.labels is None else batch.labels.numpy())
-    samples = np.concatenate(samples)
+    together = np.concatenate(samples)
     if model.bounds is not None:
         low, high = model.bounds
-        samples = np.clip((samples - low) / (high - low), 0.0, 1.0)
-    return samples, np.concatenate(labels) if model.conditional else None
+        together = np.clip((together - low) / (high - low), 0.0, 1.0)
+    return together, np.concatenate(labels) if model.conditional else None
 
 
 def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
