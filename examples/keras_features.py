@@ -14,7 +14,7 @@ import numpy as np
 
 import tf_febm
 
-SIDE = 64
+SIDE = 32
 
 
 def features_of(network, images, mean=None, deviation=None):
@@ -23,7 +23,9 @@ def features_of(network, images, mean=None, deviation=None):
     rgb = keras.ops.image.resize(rgb.astype("float32"), (SIDE, SIDE))
     values = network.predict(keras.applications.mobilenet_v2.preprocess_input(rgb), verbose=0)
     if mean is None:
-        mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-3
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        # Some features hardly vary; those of an untrained network are small altogether.
+        deviation = deviation + 0.1 * deviation.mean()
     return ((values - mean) / deviation).astype(np.float32), mean, deviation
 
 
