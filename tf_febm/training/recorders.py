@@ -248,14 +248,14 @@ class EnergyHistograms(Recorder):
         """Evaluate the energies and write both histograms."""
         model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False)
         energies = {
-            "data": self.model.energy(self._data, self._labels),
-            "samples": self.model.energy(*model),
+            "data": self.model.energy(self._data, self._labels).numpy(),
+            "samples": self.model.energy(*model).numpy(),
         }
         if self._writer is not None:
             with self._writer.as_default(step=step):
                 for name, values in energies.items():
                     tf.summary.histogram(f"energy/{name}", values)
-        if self.folder is not None:
+        if self.folder is not None and any(np.isfinite(e).any() for e in energies.values()):
             picture = evaluation.histogram_chart(energies, f"Energies at step {step}")
             write_picture(picture, "energies", step, self.folder)
 
