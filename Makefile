@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods bench divergences lint format requirements clean
+.PHONY: train test study study-mixture study-methods bench divergences lint types docs format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -41,6 +41,14 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Annotations of the library and the examples, by mypy.
+types: $(READY)
+	$(BIN)/mypy
+
+# The pages below docs/, into site/; a warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -56,6 +64,10 @@ $(READY): requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(PEERS)/.ready: requirements.txt setup.py benchmarks/requirements.txt

@@ -4,6 +4,16 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+NOTEBOOKS = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
+DOCS = [
+    "mkdocs>=1.6",
+    "mkdocs-jupyter>=0.25",
+    "mkdocs-material>=9.6",
+    "mkdocstrings[python]>=0.28",
+    "matplotlib>=3.9",
+    *NOTEBOOKS,
+]
+
 setup(
     name="tf_febm",
     version="0.1.0",
@@ -12,6 +22,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tf_febm", "tf_febm.*"]),
+    package_data={"tf_febm": ["py.typed"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",
@@ -34,8 +45,15 @@ setup(
         "tensorboard>=2.18",
     ],
     extras_require={
-        # Figures of the study in launch/mixture.py.
+        # CUDA libraries from the package index, for Linux.
+        "gpu": ["tensorflow[and-cuda]>=2.18"],
+        # Figures of the studies, launch/mixture.py and launch/method_study.py. The measures in
+        # tf_febm.evaluation need nothing more than the library does.
         "study": ["matplotlib>=3.9"],
-        "dev": ["matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9"],
+        "eval": ["matplotlib>=3.9"],
+        # tf_febm.export(model, path, "onnx"), and what runs the file.
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        "docs": DOCS,
+        "dev": ["matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9", "mypy>=1.15", *NOTEBOOKS],
     },
 )

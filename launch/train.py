@@ -89,6 +89,7 @@ def run(options: dict, values) -> int:
         stop=stop,
     )
     if not done:
+        training.write_report(folder)
         step = int(model.optimizer.iterations)
         console.say(f"Stopped at step {step}; the same command continues from there.")
         return console.STOPPED
@@ -102,8 +103,9 @@ def run(options: dict, values) -> int:
         seed=options["seed"],
         measure=building.make_measure(train_data, held_out),
     )
+    report = training.write_report(folder)
     console.say(json.dumps(summary["quality"], indent=2))
-    console.say(f"Done: look at {folder.samples / 'final.png'} and {folder.summary}.")
+    console.say(f"Done: look at {report} and {folder.samples / 'final.png'}.")
     return console.DONE
 
 

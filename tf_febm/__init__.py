@@ -12,10 +12,12 @@ from tf_febm import (
     objectives,
     optimizers,
     samplers,
+    serving,
     training,
 )
 from tf_febm.models import FEBM, ContrastiveDivergence, DualFEBM
 from tf_febm.samplers import PersistentChains, ReplayBuffer
+from tf_febm.serving import export
 
 __version__ = "0.1.0"
 
@@ -30,11 +32,13 @@ __all__ = [
     "data",
     "divergences",
     "evaluation",
+    "export",
     "legacy",
     "networks",
     "objectives",
     "optimizers",
     "samplers",
+    "serving",
     "training",
 ]
 

@@ -49,7 +49,7 @@ class TestRun:
         folder = tmp_path / "run"
         assert {p.name for p in folder.iterdir()} == {
             "options.json", "metrics.csv", "tensorboard", "samples", "checkpoints", "model.keras",
-            "summary.json",
+            "summary.json", "report.html",
         }  # fmt: skip
         options = json.loads((folder / "options.json").read_text())
         assert options["flags"]["batch_size"] == 8 and options["flags"]["cclass"] is True

@@ -108,7 +108,7 @@ def integrate(evaluate, panels: Panels, min_rounds: int = 0) -> Totals:
     Returns:
         `Totals`. A value is ±inf or NaN if one of its points is.
     """
-    value = error = 0.0
+    value = error = np.zeros(())
     finished = []
     panels = _keep(panels, panels.stop != panels.start)
     for count in range(_MAX_ROUNDS):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 __all__ = ["Divergence", "Elementwise"]
@@ -11,6 +12,7 @@ __all__ = ["Divergence", "Elementwise"]
 Elementwise = Callable[[tf.Tensor], tf.Tensor]
 
 
+@keras.saving.register_keras_serializable(package="tf_febm")
 class Divergence:
     """Hold the three functions of one f-divergence.
 
@@ -109,6 +111,22 @@ class Divergence:
     def unclipped(self) -> "Divergence":
         """What `clipped` was called on; the divergence itself, if it is not clipped."""
         return self._unclipped
+
+    def get_config(self) -> dict:
+        """Return its name and its limit; functions are not saved."""
+        return {"name": self.name, "log_ratio_clip": self.log_ratio_clip}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Divergence":
+        """Return the registered divergence that the result of `get_config` names.
+
+        Raises:
+            ValueError: If there is none of that name: `register` it first.
+        """
+        # Names are the registry's, which is built on this class.
+        from tf_febm.divergences import registry
+
+        return registry.get(config["name"], config["log_ratio_clip"])
 
     def __repr__(self):
         clip = "" if self.log_ratio_clip is None else f", log_ratio_clip={self.log_ratio_clip}"

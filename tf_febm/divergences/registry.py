@@ -134,7 +134,8 @@ def _from_name(identifier: str) -> Divergence:
     name = _ALIASES.get(_canonical(identifier))
     if name is None:
         raise ValueError(
-            f"Unknown divergence {identifier!r}; known are {', '.join(names())} and alpha:<number>."
+            f"Unknown divergence {identifier!r}; known are {', '.join(names())} and "
+            "alpha:<number>. One of your own is known after divergences.register."
         )
     return _REGISTRY[name]
 

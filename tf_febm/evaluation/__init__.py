@@ -1,6 +1,7 @@
 """Quality of samples: distances, scores, precision and recall, neighbours and pictures."""
 
 from tf_febm.evaluation import images as pictures
+from tf_febm.evaluation.charts import histogram_chart, line_chart
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
@@ -48,9 +49,11 @@ __all__ = [
     "feature_statistics",
     "frechet_distance",
     "frechet_distance_from_moments",
+    "histogram_chart",
     "image_grid",
     "inception_score",
     "kernel_distance",
+    "line_chart",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",

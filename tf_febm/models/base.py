@@ -58,7 +58,7 @@ class EnergyModel(Chains, keras.Model):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.average_decay = None if average_decay is None else check_decay(average_decay)
-        self.average = None
+        self.average: WeightAverage | None = None
         self.sample_shape = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -309,6 +309,8 @@ class EnergyModel(Chains, keras.Model):
     def save_own_variables(self, store) -> None:
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
         store["random_state"] = self.seed_generator.state.numpy()
+        for i, state in enumerate(self._states_that_keras_leaves_out()):
+            store[f"network_state_{i}"] = state.numpy()
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
@@ -321,6 +323,10 @@ class EnergyModel(Chains, keras.Model):
         """Read what `save_own_variables` wrote."""
         self.seed_generator.state.assign(store["random_state"][()])
         stored = set(store.keys())
+        for i, state in enumerate(self._states_that_keras_leaves_out()):
+            # Files of earlier versions do not have them.
+            if f"network_state_{i}" in stored:
+                state.assign(store[f"network_state_{i}"][()])
         if self.buffer is not None and "buffer_written" in stored:
             keys = ("samples", "written", "labels")
             state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in stored}
@@ -329,6 +335,15 @@ class EnergyModel(Chains, keras.Model):
             self.average.updates.assign(store["average_updates"][()])
             for i, average in enumerate(self.average.averages):
                 average.assign(store[f"average_{i}"][()])
+
+    def _states_that_keras_leaves_out(self) -> list:
+        """Return the variables of the networks that are no weights: the random state of dropout."""
+        return [
+            variable
+            for network in self.networks
+            for variable in network.variables
+            if all(variable is not weight for weight in network.weights)
+        ]
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
@@ -347,8 +362,12 @@ class EnergyModel(Chains, keras.Model):
         """Return the optimizer, serialised, so that a loaded model trains on."""
         if getattr(self, "optimizer", None) is None:
             return None
-        optimizer = keras.saving.serialize_keras_object(self.optimizer)
-        return {"optimizer": optimizer, "jit_compile": bool(self.jit_compile)}
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "jit_compile": bool(self.jit_compile),
+            "run_eagerly": bool(self.run_eagerly),
+            "steps_per_execution": self.steps_per_execution,
+        }
 
     def compile_from_config(self, config: dict) -> None:
         """Compile from the result of `get_compile_config`."""

@@ -1,11 +1,13 @@
 """Where a model's chains start, how they run, and what they leave behind."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tf_febm import networks, randomness
 from tf_febm.models import inputs
+from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["Batch", "Chains"]
 
@@ -29,6 +31,18 @@ class Chains:
     `seed_generator`, `energy_network`, `_energy_given(labels)`, and `_compiled_chain`, the compiled
     `_chain`.
     """
+
+    # What the model gives, for readers and type checkers.
+    sampler: Any
+    buffer: ReplayBuffer | None
+    bounds: Any
+    conditional: Any
+    num_classes: int | None
+    sample_shape: tuple[int, ...] | None
+    seed_generator: Any
+    energy_network: Any
+    _energy_given: Callable
+    _compiled_chain: Callable
 
     def next_seed(self) -> tf.Tensor:
         """Return a new seed, int32 [2], and advance the model's random state."""

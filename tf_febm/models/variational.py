@@ -79,7 +79,7 @@ class VariationalModel(EnergyModel):
         self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
         self.leave_one_out = bool(leave_one_out)
         self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
-        self.variational_optimizer = None
+        self.variational_optimizer: keras.optimizers.Optimizer | None = None
         self._build_if_known()
 
     @property

@@ -8,7 +8,7 @@ __all__ = ["conv"]
 
 
 def conv(
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     num_filters: int = 32,
     dense_units: int = 128,
     activation: str = "swish",

@@ -11,7 +11,7 @@ __all__ = ["mnist_net"]
 def mnist_net(
     num_filters: int = 64,
     num_classes: int | None = None,
-    image_shape: tuple[int, int, int] = (28, 28, 1),
+    image_shape: tuple[int, ...] = (28, 28, 1),
     activation: str = "swish",
     name: str | None = None,
 ) -> keras.Model:

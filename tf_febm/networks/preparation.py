@@ -69,7 +69,7 @@ def prepared(*networks):
         _HELD.reset(token)
 
 
-def layers_of(network, kind: type) -> list:
+def layers_of(network, kind: type[keras.layers.Layer]) -> list:
     """Return a network's built layers of a class, at any depth, each once.
 
     Args:

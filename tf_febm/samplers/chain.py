@@ -97,7 +97,9 @@ def run_chain(
         parallel_iterations=1,
         maximum_iterations=num_steps,
     )
-    history = (tf.stop_gradient(a.stack()) for a in infos) if diagnostics else (None,) * len(infos)
+    history = (tf.stop_gradient(array.stack()) for array in infos) if diagnostics else ()
     return ChainResult(
-        tf.stop_gradient(state), *history, tf.stop_gradient(states.stack()) if trajectory else None
+        samples=tf.stop_gradient(state),
+        trajectory=tf.stop_gradient(states.stack()) if trajectory else None,
+        **dict(zip(StepInfo._fields, history, strict=False)),
     )

@@ -40,7 +40,9 @@ class ReplayBuffer(tf.Module):
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
         self.bounds = None
-        self.samples = self.labels = self.written = None
+        self.samples: tf.Variable = None
+        self.labels: tf.Variable = None
+        self.written: tf.Variable = None
 
     @property
     def built(self) -> bool:

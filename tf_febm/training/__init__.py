@@ -1,5 +1,11 @@
 """Long runs: a folder that holds all of a run, checkpoints, and callbacks that fill it."""
 
+from tf_febm.training.callbacks import (
+    AveragedWeights,
+    ChainDiagnostics,
+    QualityMetrics,
+    VariationalRate,
+)
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -8,24 +14,30 @@ from tf_febm.training.recorders import (
     SampleGrids,
     Scalars,
 )
+from tf_febm.training.report import write_report
 from tf_febm.training.run import draw_samples, finish, to_unit_scale, train
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_in_epochs
 from tf_febm.training.stop import GracefulStop
 
 __all__ = [
+    "AveragedWeights",
+    "ChainDiagnostics",
     "Checkpoints",
     "DivergedError",
     "EnergyHistograms",
     "GracefulStop",
     "MetricsTable",
     "Progress",
+    "QualityMetrics",
     "RunFolder",
     "SampleGrids",
     "Scalars",
+    "VariationalRate",
     "draw_samples",
     "finish",
     "steps_in_epochs",
     "to_unit_scale",
     "train",
+    "write_report",
 ]

@@ -23,14 +23,21 @@ SAMPLES_PER_GRID = 64
 class Recorder(keras.callbacks.Callback):
     """Base: the step, and whether the moment has come.
 
-    Records at the end of the Keras epoch in which a multiple of `every` steps is reached.
+    Args:
+        every: Records whenever a multiple of so many steps is reached: after that step (after the
+            last one of an execution, if `steps_per_execution` is above 1), or
+        at_epoch_ends: at the end of the Keras epoch in which it is reached.
+        writer: A `tf.summary` writer, or the folder for one, or None.
     """
 
-    def __init__(self, every: int):
+    def __init__(self, every: int, at_epoch_ends: bool = True, writer=None):
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1 step; received {every}.")
-        self.every = every
+        self.every, self.at_epoch_ends = every, at_epoch_ends
+        if isinstance(writer, (str, Path)):
+            writer = tf.summary.create_file_writer(str(writer))
+        self._writer = writer
 
     @property
     def step(self) -> int:
@@ -38,8 +45,18 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first_step, self.began = self.step, time.perf_counter()
+        self._last = self.first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Counted here: asking the optimizer at every step would wait for the device.
+        step = self.first_step + batch + 1
+        if not self.at_epoch_ends and step // self.every > self._last // self.every:
+            self._last = step
+            self.record(self.step, logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.at_epoch_ends:
+            return
         step = self.step
         if step // self.every > self.first_step // self.every:
             self.record(step, logs or {})
@@ -160,8 +177,7 @@ class Scalars(Recorder):
     """
 
     def __init__(self, writer):
-        super().__init__(every=1)
-        self._writer = writer
+        super().__init__(every=1, writer=writer)
 
     def record(self, step, logs):
         """Write one point of every curve."""
@@ -178,14 +194,24 @@ class SampleGrids(Recorder):
     model keeps an average. A fixed seed is used, so that looking does not change the run.
 
     Args:
-        folder: Where `step_<number>.png` goes.
+        folder: Where `step_<number>.png` goes, or None.
         every: Steps between two grids.
-        writer: A `tf.summary` writer, or None.
+        writer: A `tf.summary` writer, the folder for one, or None.
+        at_epoch_ends: Whether to wait for the end of the epoch.
     """
 
-    def __init__(self, folder, every: int, writer=None):
-        super().__init__(every)
-        self.folder, self._writer = Path(folder), writer
+    def __init__(self, folder, every: int, writer=None, *, at_epoch_ends: bool = False):
+        super().__init__(every, at_epoch_ends, writer)
+        self.folder = None if folder is None else Path(folder)
+
+    def on_train_begin(self, logs=None):
+        """Refuse models whose samples are no pictures."""
+        shape = self.model.sample_shape
+        if not is_picture(shape) or self.model.bounds is None:
+            raise ValueError(
+                f"SampleGrids needs images of 1 or 3 channels and a sampler with bounds; the model "
+                f"has samples of shape {shape}, bounds {self.model.bounds}."
+            )
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
@@ -194,31 +220,51 @@ class SampleGrids(Recorder):
             samples = self.model.sample(SAMPLES_PER_GRID, seed=0, initial=initial).numpy()
         low, high = self.model.bounds
         grid = evaluation.image_grid(np.clip((samples - low) / (high - low), 0.0, 1.0))
-        evaluation.save_png(self.folder / f"step_{step:07d}.png", grid)
-        if self._writer is not None:
-            with self._writer.as_default(step=step):
-                tf.summary.image("samples", grid[None])
+        write_picture(grid, "samples", step, self.folder, self._writer, name=f"step_{step:07d}.png")
 
 
 class EnergyHistograms(Recorder):
-    """Write histograms of the energies of data and of samples to TensorBoard.
+    """Write histograms of the energies of data and of samples, to TensorBoard and as PNG.
 
     Two clouds that part company are the first sign of a run that diverges.
 
     Args:
         data: Floating array [n, …], a fixed set of examples.
-        labels: Their labels, for a conditional model.
+        labels: Their labels, for a conditional model, or None.
         every: Steps between two histograms.
-        writer: A `tf.summary` writer.
+        writer: A `tf.summary` writer, the folder for one, or None.
+        folder: Where `energies_<number>.png` goes, or None.
+        at_epoch_ends: Whether to wait for the end of the epoch.
     """
 
-    def __init__(self, data, labels, every: int, writer):
-        super().__init__(every)
-        self._data, self._labels, self._writer = data, labels, writer
+    def __init__(
+        self, data, labels, every: int, writer=None, folder=None, *, at_epoch_ends: bool = False
+    ):
+        super().__init__(every, at_epoch_ends, writer)
+        self._data, self._labels = data, labels
+        self.folder = None if folder is None else Path(folder)
 
     def record(self, step, logs):
         """Evaluate the energies and write both histograms."""
         model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False)
-        with self._writer.as_default(step=step):
-            tf.summary.histogram("energy/data", self.model.energy(self._data, self._labels))
-            tf.summary.histogram("energy/samples", self.model.energy(*model))
+        energies = {
+            "data": self.model.energy(self._data, self._labels).numpy(),
+            "samples": self.model.energy(*model).numpy(),
+        }
+        if self._writer is not None:
+            with self._writer.as_default(step=step):
+                for name, values in energies.items():
+                    tf.summary.histogram(f"energy/{name}", values)
+        if self.folder is not None and any(np.isfinite(e).any() for e in energies.values()):
+            picture = evaluation.histogram_chart(energies, f"Energies at step {step}")
+            write_picture(picture, "energies", step, self.folder)
+
+
+def write_picture(picture, tag: str, step: int, folder=None, writer=None, name=None) -> None:
+    """Write a uint8 picture [height, width, channels] as PNG, to TensorBoard, or both."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        evaluation.save_png(folder / (name or f"{tag}_{step:07d}.png"), picture)
+    if writer is not None:
+        with writer.as_default(step=step):
+            tf.summary.image(tag, picture[None])

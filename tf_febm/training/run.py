@@ -1,6 +1,7 @@
 """One run from its first step, or its last checkpoint, to its summary."""
 
 import contextlib
+import inspect
 import math
 import os
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation
+from tf_febm import applications, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.recorders import (
@@ -103,9 +104,19 @@ def train(
             stop,
         ]
         if is_picture(model.sample_shape):
-            callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
+            grids = SampleGrids(folder.samples, sample_interval, writer, at_epoch_ends=True)
+            callbacks.append(grids)
         if probe is not None:
-            callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
+            callbacks.append(
+                EnergyHistograms(
+                    probe[0],
+                    probe[1],
+                    sample_interval,
+                    writer,
+                    folder.samples,
+                    at_epoch_ends=True,
+                )
+            )
         for steps_per_epoch, epochs in steps_in_epochs(start, total_steps, log_interval):
             if stop.requested:
                 break
@@ -132,8 +143,9 @@ def finish(
     """Write what a finished run leaves: samples, their picture, the model and the summary.
 
     `samples/final.npz` holds the array `samples`, float32 in [0, 1], and `labels` for a conditional
-    model. `model.keras` holds the model with its best weights. `summary.json` holds the number of
-    steps, seconds, steps per second, the last metrics and the quality figures.
+    model; `samples/evolution.png` shows chains on their way from noise. `model.keras` holds the
+    model with its best weights. `summary.json` holds the number of steps, seconds, steps per
+    second, the last metrics and the quality figures.
 
     Args:
         model: The trained model.
@@ -152,6 +164,8 @@ def finish(
     if is_picture(samples.shape[1:]):
         grid = evaluation.image_grid(samples[:GRID])
         evaluation.save_png(folder.samples / "final.png", grid)
+        with model.best_weights():
+            _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
     with model.best_weights():
         _save_model(model, folder.model)
     rows = read_metrics(folder.metrics)
@@ -199,8 +213,19 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
             )
             samples.append(batch.samples.numpy())
             labels.append(None if batch.labels is None else batch.labels.numpy())
-    samples = to_unit_scale(model, np.concatenate(samples))
-    return samples, np.concatenate(labels) if model.conditional else None
+    together = to_unit_scale(model, np.concatenate(samples))
+    return together, np.concatenate(labels) if model.conditional else None
+
+
+def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
+    """Write the picture of some chains from noise on, if the sampler records their way."""
+    if "return_trajectory" not in inspect.signature(model.sampler).parameters or num_steps < 1:
+        return
+    evolution = applications.chain_evolution(
+        model, 6, min(10, num_steps + 1), seed=seed, num_steps=num_steps
+    )
+    bounds = (0.0, 1.0) if model.bounds is None else model.bounds
+    evaluation.save_png(path, applications.evolution_picture(evolution, bounds))
 
 
 def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:

@@ -15,7 +15,10 @@ _FILES = (
     "metrics.csv",
     "summary.json",
     "model.keras",
+    "report.html",
     "samples/step_*.png",
+    "samples/energies_*.png",
+    "samples/evolution.png",
     "samples/final.*",
     "checkpoints/step-*",
     "checkpoints/checkpoint",
@@ -26,6 +29,10 @@ _FILES = (
     "evaluation/curve.csv",
     "applications/applications.json",
     "applications/*.png",
+    "saved_model/*.pb",
+    "saved_model/variables/variables.*",
+    "energy.onnx",
+    "energy.tflite",
 )
 _FOLDERS = (
     "samples",
@@ -34,6 +41,9 @@ _FOLDERS = (
     "evaluation/cache",
     "evaluation",
     "applications",
+    "saved_model/assets",
+    "saved_model/variables",
+    "saved_model",
 )
 
 

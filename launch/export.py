@@ -1,0 +1,84 @@
+"""Write the model of a run for other programs: `python launch/export.py --run=runs/name`.
+
+The result needs neither tf_febm nor Keras. It holds the averaged weights, if the run kept them.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import console
+from absl import app, flags
+
+# What is written into the folder of the run unless --out says otherwise.
+PLACES = {"saved_model": "saved_model", "onnx": "energy.onnx", "tflite": "energy.tflite"}
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    text = partial(flags.DEFINE_string, flag_values=values)
+    text("run", None, "Folder of the run, <logdir>/<exp>.")
+    text("out", None, "Where to write; <run>/saved_model, energy.onnx or energy.tflite if unset.")
+    flags.DEFINE_enum(
+        "format",
+        "saved_model",
+        list(PLACES),
+        "saved_model has energy, score, log density ratio and samples; the others the energy.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_steps",
+        None,
+        "Langevin steps of the endpoint sample, whose chains start from noise; those of a "
+        "training step if unset.",
+        lower_bound=0,
+        flag_values=values,
+    )
+    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
+
+
+def main(argv) -> int:
+    """Export a run."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+    values = flags.FLAGS
+    return console.guarded(lambda: run(values), debug=values.debug)
+
+
+def run(values) -> int:
+    """Load the model of the run and write it.
+
+    Args:
+        values: The flags.
+
+    Returns:
+        The exit code.
+    """
+    if not values.run:
+        raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
+    console.import_quietly()
+    import keras
+
+    import tf_febm
+
+    folder = tf_febm.training.RunFolder(values.run)
+    if not folder.model.is_file():
+        raise FileNotFoundError(
+            f"There is no {folder.model}: a run writes its model when it is finished."
+        )
+    out = Path(values.out) if values.out else folder.path / PLACES[values.format]
+    if out.exists():
+        # Said before the seconds that loading takes.
+        raise FileExistsError(f"{out} exists; remove it or give another --out.")
+    model = keras.models.load_model(folder.model)
+    tf_febm.export(model, out, values.format, num_steps=values.num_steps)
+    console.say(f"Done: {out}.")
+    return console.DONE
+
+
+if __name__ == "__main__":
+    define()
+    app.run(main)

@@ -1,0 +1,155 @@
+"""Every public object with settings comes back from its config, through JSON, the same.
+
+A class that has `get_config` and no row in the table fails.
+"""
+
+import importlib
+import inspect
+import json
+import pkgutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_febm
+from tf_febm import divergences, networks, optimizers, samplers
+
+# Of classes that cannot be made: they say what their subclasses share.
+ABSTRACT = {
+    "EnergyModel",
+    "MeanOfEach",
+    "PreparedLayer",
+    "SpectralLayer",
+    "VariationalModel",
+}
+
+IMAGES, VECTORS, LABELS = (None, 4, 4, 2), (None, 3), (None, 5)
+
+
+def mlp(name):
+    return networks.mlp(3, (4,), name=name)
+
+
+# A class -> objects of it, with settings other than the defaults.
+OBJECTS = {
+    "Divergence": lambda: [
+        divergences.get("kl"),
+        divergences.get("alpha:-0.25"),
+        divergences.get("js", log_ratio_clip=4.0),
+    ],
+    "Langevin": lambda: [
+        samplers.Langevin(2.0, 0.1, 7, None, None, 0.3, False),
+        samplers.Langevin(bounds=(-1.0, 2.0)),
+        samplers.Langevin.from_epsilon(0.01, 5),
+    ],
+    "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25)],
+    "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25)],
+    "FusedAdam": lambda: [
+        optimizers.FusedAdam(
+            keras.optimizers.schedules.CosineDecay(0.1, 10, alpha=0.5),
+            beta_1=0.5,
+            global_clipnorm=2.0,
+        )
+    ],
+    "ClippedAdam": lambda: [optimizers.default(), optimizers.ClippedAdam(0.1, beta_2=0.9)],
+    "SelfAttention": lambda: [networks.SelfAttention(units=1, dropout=0.25)],
+    "LabelShift": lambda: [networks.LabelShift(name="a")],
+    "LabelScale": lambda: [networks.LabelScale(name="a")],
+    "QuadraticEnergy": lambda: [networks.QuadraticEnergy(mean=1.5, scale=2.5)],
+    "SpectralConv2D": lambda: [
+        networks.SpectralConv2D(3, 5, strides=2, bounded=True, use_bias=True)
+    ],
+    "SpectralDense": lambda: [networks.SpectralDense(3, use_bias=False, bounded=True)],
+    "FEBM": lambda: [
+        tf_febm.FEBM(
+            mlp("e"),
+            mlp("h"),
+            "kl",
+            variational_divergence="js",
+            simultaneous=True,
+            sampler=samplers.Langevin(num_steps=3),
+            buffer=samplers.ReplayBuffer(9),
+            l2_coeff=0.5,
+            leave_one_out=False,
+            log_ratio_clip=3.0,
+            warmup_steps=2,
+            average_decay=0.5,
+            seed=4,
+            name="mine",
+        )
+    ],
+    "DualFEBM": lambda: [tf_febm.DualFEBM(mlp("e"), mlp("h"), "alpha:0.5", warmup_steps=0)],
+    "ContrastiveDivergence": lambda: [
+        tf_febm.ContrastiveDivergence(
+            mlp("e"), buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
+        )
+    ],
+}
+INPUTS = {"LabelShift": (IMAGES, LABELS), "LabelScale": (IMAGES, LABELS)}
+
+
+def every_class():
+    """Return the classes of the package that have a config of their own or inherit one."""
+    found = {}
+    for module in pkgutil.walk_packages(tf_febm.__path__, "tf_febm."):
+        for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if kind.__module__.startswith("tf_febm.") and hasattr(kind, "get_config"):
+                found[name] = kind
+    return found
+
+
+def test_every_class_with_settings_has_a_row():
+    assert every_class().keys() == OBJECTS.keys() | ABSTRACT
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_constructors_arguments_are_all_in_the_config(name):
+    kind = every_class()[name]
+    own = inspect.signature(kind.__init__).parameters.values()
+    names = {p.name for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"}
+    if name == "Divergence":
+        names = {"name", "log_ratio_clip"}  # The rest are functions, which its name stands for.
+    for made in OBJECTS[name]():
+        assert names <= made.get_config().keys()
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_round_trip(name):
+    for made in OBJECTS[name]():
+        assert type(made).__name__ == name
+        text = json.dumps(keras.saving.serialize_keras_object(made))
+        again = keras.saving.deserialize_keras_object(json.loads(text))
+        assert type(again) is type(made)
+        assert json.dumps(keras.saving.serialize_keras_object(again)) == text
+        same_class = type(made).from_config(made.get_config())
+        assert json.dumps(keras.saving.serialize_keras_object(same_class)) == text
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if hasattr(networks, name)])
+def test_layers_compute_the_same(name):
+    for layer in OBJECTS[name]():
+        again = type(layer).from_config(layer.get_config())
+        vectors = isinstance(layer, (networks.QuadraticEnergy, networks.SpectralDense))
+        shape = INPUTS.get(name, VECTORS if vectors else IMAGES)
+        several = isinstance(shape[0], tuple)
+        rng = np.random.default_rng(0)
+
+        def example(shape, rng=rng):
+            return tf.constant(rng.normal(size=(6, *shape[1:])), tf.float32)
+
+        x = tuple(map(example, shape)) if several else example(shape)
+        expected = layer(x)
+        again(x)
+        again.set_weights(layer.get_weights())
+        np.testing.assert_array_equal(again(x), expected)
+
+
+def test_a_divergence_is_known_by_its_name_alone():
+    own = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="unregistered")
+    with pytest.raises(ValueError, match="Unknown divergence 'unregistered'.*divergences.register"):
+        divergences.Divergence.from_config(own.get_config())
+    assert divergences.Divergence.from_config(divergences.get("kl").get_config()) is (
+        divergences.get("kl")
+    )

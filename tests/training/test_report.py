@@ -1,0 +1,183 @@
+"""The report of a run: what it says, that it stands alone, and how a browser shows it."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tf_febm import data, training
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """What is in a page; fails on tags that do not match."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.images, self.text, self._open = [], [], [], []
+        self.feed(text)
+        assert not self._open, f"left open: {self._open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] != "style":
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small run of two parts, with options that need escaping."""
+    import keras
+
+    import tf_febm
+
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 1), np.uint8)
+    toy = data.ImageData("toy", images, None, None, "made up")
+    networks = [tf_febm.networks.mlp((4, 4, 1), (4,), name=n) for n in ("energy", "other")]
+    model = tf_febm.FEBM(
+        *networks,
+        sampler=tf_febm.samplers.Langevin(num_steps=2),
+        buffer=tf_febm.ReplayBuffer(50),
+        seed=1,
+    )
+    model.compile()
+    folder = training.RunFolder(tmp_path_factory.mktemp("runs") / "a <b> & c")
+    flags = {"lr": 0.001, "exp": "<script>alert(1)</script>", "data_dir": "x" * 300, "empty": None}
+    folder.prepare(flags, ())
+    folder.write_options(flags, {"tf_febm": "0.1.0"})
+    training.train(
+        model, lambda step: data.stream(toy, 8, start_step=step), folder,
+        training.Checkpoints(folder.checkpoints, model), total_steps=16, log_interval=2,
+        sample_interval=2, save_interval=8,
+        probe=(data.dequantise(images[:4], seed=0), None),
+    )  # fmt: skip
+    training.finish(
+        model, folder, num_samples=4, num_steps=3, seed=1,
+        measure=lambda samples: {"frechet_distance": 1.25, "note": "few"},
+    )  # fmt: skip
+    training.write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_it_says(text, folder):
+    page = Page(text)
+    words = " ".join(page.text)
+    for section in (
+        "Run", "Quality of the samples", "Loading the model", "Samples at the end",
+        "Samples over time", "Chains from noise to samples", "Energies of data and of samples",
+        "Curves", "Options", "Versions",
+    ):  # fmt: skip
+        assert re.search(rf"<h2>{section}</h2>", text), section
+    assert "frechet_distance" in words and "1.25" in words and "note" in words
+    assert "<script>alert(1)</script>" in page.text, "options are shown as they are"
+    assert f"load_model({str(folder.model)!r})" in words
+    captions = [alt["alt"] for tag, alt in page.tags if tag == "img"]
+    # Six of the eight grids and of the eight histograms, the first and the last among them.
+    grids = [c for c in captions if c.startswith("step_")]
+    assert len(grids) == 6 and grids[0] == "step_0000002" and grids[-1] == "step_0000016"
+    assert sum(c.startswith("energies_") for c in captions) == 6
+    assert {"final", "evolution", "Energies", "bound", "steps_per_second"} <= set(captions)
+
+
+def test_it_stands_alone(text):
+    page = Page(text)
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name, "data:").startswith("data:"), attributes
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+
+
+def test_the_code_that_loads_the_model_runs(text, tmp_path, monkeypatch):
+    code = html.unescape(re.search(r"<pre>(.*?)</pre>", text, flags=re.DOTALL).group(1))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["energies"].shape == (16,) and (tmp_path / "saved_model").is_dir()
+
+
+def test_of_a_run_that_has_only_begun(folder, tmp_path):
+    begun = training.RunFolder(tmp_path / "begun")
+    begun.prepare({}, ())
+    begun.write_options({"lr": 1.0}, {})
+    (begun.samples / "step_0000001.png").write_bytes(b"damaged")
+    page = Page(training.write_report(begun).read_text(encoding="utf-8"))
+    assert "lr" in page.text and not [tag for tag, _ in page.tags if tag == "img"]
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        training.write_report(training.RunFolder(tmp_path / "nothing"))
+
+
+MEASURE = """
+const found = [];
+for (const frame of document.querySelectorAll('iframe')) {
+  const page = frame.contentDocument, root = page.documentElement;
+  const sizeOf = element => parseFloat(frame.contentWindow.getComputedStyle(element).fontSize);
+  const widthOf = image => image.getBoundingClientRect().width;
+  found.push({
+    width: frame.contentWindow.innerWidth,
+    overflow: root.scrollWidth - root.clientWidth,
+    images: [...page.images].map(i => [i.complete, i.naturalWidth, widthOf(i)]),
+    font: Math.min(...[...page.querySelectorAll('td, th, pre, figcaption, h1, h2')].map(sizeOf)),
+  });
+}
+document.body.innerHTML = '<pre id="found">' + JSON.stringify(found) + '</pre>';
+"""
+
+
+@pytest.mark.slow
+def test_in_a_browser(text, tmp_path):
+    """As wide as a telephone and as a desk: nothing overflows, every picture is decoded."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(text)}">'
+        "</iframe>"
+        for width in (400, 1600)
+    )
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"<!DOCTYPE html><meta charset=utf-8><body>{frames}<script>"
+        f"window.addEventListener('load', () => {{{MEASURE}}})</script>",
+        encoding="utf-8",
+    )
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+        "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=20000", "--window-size=1700,1000", "--dump-dom", page.as_uri(),
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "CONSOLE" not in result.stderr, result.stderr
+    found = re.search(r'<pre id="found">(.*?)</pre>', result.stdout, flags=re.DOTALL)
+    assert found, result.stdout[-500:]
+    narrow, wide = json.loads(html.unescape(found.group(1)))
+    expected = text.count("<img")
+    assert (narrow["width"], wide["width"]) == (400, 1600) and expected > 15
+    for view in (narrow, wide):
+        assert view["overflow"] == 0 and view["font"] >= 12
+        assert len(view["images"]) == expected
+        for complete, natural, shown in view["images"]:
+            assert complete and natural > 0
+            # Not a thumbnail, and not cut off.
+            assert 250 <= shown <= view["width"]

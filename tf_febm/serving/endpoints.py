@@ -1,0 +1,77 @@
+"""A model's functions as graphs of tensors, over plain copies of its weights."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from tf_febm import randomness
+
+__all__ = ["Endpoints"]
+
+
+class Endpoints(tf.Module):
+    """Hold copies of a model's weights, and the functions that use them.
+
+    The model itself is evaluated, in a Keras scope in which every variable of its networks has the
+    value of its copy. What is traced so knows neither the model's variables, which may be spread
+    over devices by a strategy, nor anything else that belongs to training.
+
+    Args:
+        model: A built model.
+        num_steps: Steps of the chains, or None for the sampler's own.
+    """
+
+    def __init__(self, model, num_steps: int | None = None):
+        super().__init__(name="tf_febm_model")
+        # tf.Module tracks every attribute: what must not be saved hides in a closure.
+        originals = [v for network in model.networks for v in network.variables]
+        self.weights = [
+            tf.Variable(v.numpy(), trainable=False, name=v.path.replace("/", "_"))
+            for v in originals
+        ]
+
+        @contextlib.contextmanager
+        def copies():
+            values = [tf.convert_to_tensor(copy) for copy in self.weights]
+            with keras.StatelessScope(state_mapping=list(zip(originals, values, strict=True))):
+                yield
+
+        self._copies = copies
+        self._of_model = lambda: (model, num_steps)
+
+    @property
+    def sample_spec(self) -> tf.TensorSpec:
+        """The form of x."""
+        return tf.TensorSpec([None, *self._of_model()[0].sample_shape], tf.float32, name="x")
+
+    def energy(self, x, labels=None) -> dict:
+        """Return {"energy": E(x)}."""
+        return self._evaluate("energy", x, labels)
+
+    def score(self, x, labels=None) -> dict:
+        """Return {"score": −∇ₓE(x)}."""
+        return self._evaluate("score", x, labels)
+
+    def log_density_ratio(self, x, labels=None) -> dict:
+        """Return {"log_density_ratio": r(x)}."""
+        return self._evaluate("log_density_ratio", x, labels)
+
+    def _evaluate(self, name, x, labels) -> dict:
+        model, _ = self._of_model()
+        with self._copies():
+            return {name: getattr(model, name)(x, labels)}
+
+    def sample(self, num_samples, seed, labels=None) -> dict:
+        """Return {"samples": …} and the labels of a conditional model, drawn by a seed."""
+        model, num_steps = self._of_model()
+        # As `randomness.as_seed` does with a Python int.
+        high, low = tf.bitwise.right_shift(seed, tf.constant(31, tf.int64)), seed
+        mask = tf.constant(0x7FFFFFFF, tf.int64)
+        pair = randomness.as_seed(tf.bitwise.bitwise_and(tf.stack([high, low]), mask))
+        options = () if num_steps is None else (("num_steps", num_steps),)
+        with self._copies():
+            batch = model._chain(num_samples, labels, pair, "noise", options)
+        if batch.labels is None:
+            return {"samples": batch.samples}
+        return {"samples": batch.samples, "labels": batch.labels}

@@ -1,0 +1,61 @@
+"""One function that writes a model in any of the formats."""
+
+from pathlib import Path
+
+from tf_febm.models import EnergyModel
+from tf_febm.serving import converted, saved_model, target
+
+__all__ = ["FORMATS", "export"]
+
+FORMATS = ("saved_model", "onnx", "tflite")
+
+
+def export(model, path, format: str = "saved_model", *, num_steps: int | None = None) -> Path:
+    """Write a model so that it runs without this library and without Keras.
+
+    "saved_model" is a folder with the endpoints (signatures)
+
+        energy               x -> energy [n]; also `serving_default`
+        score                x -> score −∇ₓE, of the shape of x
+        log_density_ratio    x -> log_density_ratio [n]; for models that have one
+        sample               num_samples, seed -> samples, and labels if conditional
+
+    A conditional model takes `labels`, int32 [n], beside x, and has one more endpoint,
+    `sample_labels` from labels and seed. x is float32 [n, …] for any n; num_samples is an int32
+    scalar and seed an int64 scalar: seed s draws what `model.sample(num_samples, seed=s)` draws.
+    "onnx" and "tflite" are one file with the energy alone.
+
+    The weights are those that the model has now; export inside `model.averaged_weights()` to write
+    their average. No buffer, optimizer or distribution strategy is written: chains start from
+    noise, where training may have gone on from its buffer, and may need more steps for it.
+
+    Args:
+        model: A built model of this library, trained or loaded, compiled or not.
+        path: Where to write; must not exist. Folders above it are made.
+        format: "saved_model", "onnx" (needs the packages tf2onnx and onnx) or "tflite".
+        num_steps: Steps of the chains of `sample`; the sampler's own number if None.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: If `model` is none of this library's.
+        ValueError: If the model is not built, the format is unknown, or the energy network has an
+            operation that the format lacks.
+        ImportError: If the format needs a package that is not installed.
+        OSError: If the path exists or cannot be written. Nothing is left behind.
+    """
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"export takes a model of tf_febm; received {model!r}.")
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}.")
+    if not model.built or model.sample_shape is None:
+        raise ValueError("The model has no weights yet: fit it or call model.build first.")
+    if num_steps is not None and format != "saved_model":
+        raise ValueError(f"num_steps is for the endpoint sample, which {format} does not have.")
+    write = {
+        "saved_model": lambda place: saved_model.write(model, place, num_steps),
+        "onnx": lambda place: converted.write_onnx(model, place),
+        "tflite": lambda place: converted.write_tflite(model, place),
+    }[format]
+    return target.write_new(Path(path), write)

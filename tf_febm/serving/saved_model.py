@@ -1,0 +1,68 @@
+"""The SavedModel: five endpoints, each with one clear error for what it cannot take."""
+
+import tensorflow as tf
+
+from tf_febm.serving.endpoints import Endpoints
+
+__all__ = ["write"]
+
+
+def write(model, path, num_steps: int | None) -> None:
+    """Write the folder; see `export`, which checks the arguments."""
+    endpoints = Endpoints(model, num_steps)
+    signatures = _signatures(endpoints, model)
+    tf.saved_model.save(endpoints, str(path), signatures=signatures)
+
+
+def _signatures(endpoints: Endpoints, model) -> dict:
+    labels = tf.TensorSpec([None], tf.int32, name="labels")
+    inputs = [endpoints.sample_spec] + [labels] * model.conditional
+    functions = {"energy": endpoints.energy, "score": endpoints.score}
+    if hasattr(model, "log_density_ratio"):
+        functions["log_density_ratio"] = endpoints.log_density_ratio
+
+    def evaluate(function):
+        def of_x(x):
+            return function(x)
+
+        def of_x_and_labels(x, labels):
+            return function(x, checked(labels))
+
+        return of_x_and_labels if model.conditional else of_x
+
+    def checked(labels):
+        inside = (labels >= 0) & (labels < model.num_classes)
+        message = f"labels must lie in 0 … {model.num_classes - 1}; received"
+        return _behind(tf.reduce_all(inside), [message, labels], labels)
+
+    def sample(num_samples, seed):
+        message = "num_samples must be at least 1; received"
+        return endpoints.sample(
+            _behind(num_samples >= 1, [message, num_samples], num_samples), seed
+        )
+
+    def sample_labels(labels, seed):
+        return endpoints.sample(tf.shape(labels)[0], seed, checked(labels))
+
+    signatures = {
+        name: _traced(evaluate(function), inputs, name) for name, function in functions.items()
+    }
+    seed = tf.TensorSpec([], tf.int64, name="seed")
+    count = tf.TensorSpec([], tf.int32, name="num_samples")
+    signatures["sample"] = _traced(sample, [count, seed], "sample")
+    if model.conditional:
+        signatures["sample_labels"] = _traced(sample_labels, [labels, seed], "sample_labels")
+    signatures["serving_default"] = signatures["energy"]
+    return signatures
+
+
+def _traced(function, inputs, name):
+    # No AutoGraph: the library's functions are graphs already, and a user's layers see to theirs.
+    compiled = tf.function(function, input_signature=inputs, autograph=False)
+    return compiled.get_concrete_function()
+
+
+def _behind(condition, message, value):
+    """Return a tensor behind an assertion."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, message)]):
+        return tf.identity(value)
