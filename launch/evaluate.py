@@ -138,6 +138,10 @@ def restore(folder, values) -> tuple:
         options["data_dir"] = values.data_dir
     try:
         train_data, held_out = building.load_data(options)
+        if not hasattr(train_data, "images"):
+            raise ValueError(
+                f"{folder.path} is a run on vectors: its figures stand in {folder.summary.name}."
+            )
         model = building.build_model(options, train_data)
         options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
     except KeyError as error:

@@ -25,6 +25,10 @@ PAPER = {
     "sample_interval": 500,
     "save_interval": 500,
     "final_steps": 300,
+    # Of vector data alone; see VECTORS.
+    "epsilon": 0.0,
+    "confinement": 0.0,
+    "frequency": 3.0,
 }
 
 # Found by trial. On 8×8 pixels a perceptron is as good as convolutions and ten times as fast. Noise
@@ -53,6 +57,9 @@ DIGITS = {
 
 # The original's lines for its CIFAR-10 and CelebA models; too large for a processor without a GPU.
 RESNET = {**PAPER, "network": "resnet32", "num_filters": 128}
+
+# TestBeds
+PLANE = {}
 
 PRESETS = {
     "paper": PAPER,

@@ -16,6 +16,16 @@ class Split(NamedTuple):
     source: str
 
 
+class VectorSplit(NamedTuple):
+    """What a reader hands to `load`: a `VectorData` that is not checked yet."""
+
+    vectors: np.ndarray
+    labels: np.ndarray | None
+    num_classes: int | None
+    source: str
+    columns: tuple[str, ...] | None = None
+
+
 def reason(error: BaseException) -> str:
     """Put a foreign exception on one line."""
     text = " ".join(str(error).split())

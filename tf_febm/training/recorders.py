@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
 from tf_febm.files import write_atomically
+from tf_febm.training.pictures import picture_maker
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
 
 SAMPLES_PER_GRID = 64
+# Points in the plane say little one by one.
+POINTS_PER_PICTURE = 1000
 
 
 class Recorder(keras.callbacks.Callback):
@@ -111,11 +113,6 @@ def _is_whole(row: dict) -> bool:
         return False
 
 
-def is_picture(shape) -> bool:
-    """Whether samples of a shape can be shown: images of one or three channels."""
-    return len(shape) == 3 and shape[-1] in (1, 3)
-
-
 class Progress(Recorder):
     """Report each epoch in a line: step, speed, time to go, energies.
 
@@ -172,28 +169,29 @@ class Scalars(Recorder):
 
 
 class SampleGrids(Recorder):
-    """Write grids of samples, as PNG and to TensorBoard.
+    """Write pictures of samples, as PNG and to TensorBoard: grids, or points in the plane.
 
     The samples are the ends of the training chains, continued with the averaged weights if the
     model keeps an average. A fixed seed is used, so that looking does not change the run.
 
     Args:
         folder: Where `step_<number>.png` goes.
-        every: Steps between two grids.
+        every: Steps between two pictures.
         writer: A `tf.summary` writer, or None.
+        data: Examples [m, 2] to show beside samples in the plane, or None; see `picture_maker`.
     """
 
-    def __init__(self, folder, every: int, writer=None):
+    def __init__(self, folder, every: int, writer=None, data=None):
         super().__init__(every)
-        self.folder, self._writer = Path(folder), writer
+        self.folder, self._writer, self._data = Path(folder), writer, data
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
         initial = "noise" if self.model.buffer is None else "buffer"
+        count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
         with self.model.best_weights():
-            samples = self.model.sample(SAMPLES_PER_GRID, seed=0, initial=initial).numpy()
-        low, high = self.model.bounds
-        grid = evaluation.image_grid(np.clip((samples - low) / (high - low), 0.0, 1.0))
+            samples = self.model.sample(count, seed=0, initial=initial).numpy()
+            grid = picture_maker(self.model, self._data)(samples)
         evaluation.save_png(self.folder / f"step_{step:07d}.png", grid)
         if self._writer is not None:
             with self._writer.as_default(step=step):
