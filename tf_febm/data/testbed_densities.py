@@ -10,7 +10,18 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-__all__ = ["checkerboard", "curve", "gaussians", "moons", "pinwheel", "rings", "swiss_roll"]
+from tf_febm import randomness
+
+__all__ = [
+    "checkerboard",
+    "curve",
+    "draw",
+    "gaussians",
+    "moons",
+    "pinwheel",
+    "rings",
+    "swiss_roll",
+]
 
 
 class Swirl(tfb.Bijector):
@@ -63,6 +74,29 @@ class FromPolar(tfb.Bijector):
 
     def _forward_log_det_jacobian(self, polar):
         return tf.math.log(polar[..., 0])
+
+
+def draw(distribution, count: int, seed) -> tf.Tensor:
+    """Draw from a test bed.
+
+    `MixtureSameFamily` draws from each component for every sample, and a curve has hundreds; of
+    round Gaussians the chosen ones alone are needed.
+
+    Args:
+        distribution: Made by a function of this module.
+        count: How many.
+        seed: int32 tensor [2].
+
+    Returns:
+        float64 [count, 2].
+    """
+    parts = getattr(distribution, "components_distribution", None)
+    if not isinstance(parts, tfd.Independent) or not isinstance(parts.distribution, tfd.Normal):
+        return distribution.sample(count, seed=seed)
+    chosen, noise = tf.unstack(randomness.split(seed, 2))
+    places = distribution.mixture_distribution.sample(count, seed=chosen)
+    centres, scale = parts.distribution.loc, parts.distribution.scale
+    return tf.gather(centres, places) + scale * randomness.normal([count, 2], noise, tf.float64)
 
 
 def gaussians(centres, scale: float) -> tfd.Distribution:

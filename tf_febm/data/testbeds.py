@@ -20,7 +20,7 @@ __all__ = ["TestBed", "get", "names", "read"]
 # Rows of the splits that `tf_febm.data.load` returns, and the seeds that they are drawn with.
 SIZES = {"train": 50_000, "test": 10_000}
 _SEEDS = {"train": 0, "test": 1}
-# Points at a time: a mixture draws from all of its components.
+# Points at a time: their distances from all components of a mixture are in memory at once.
 _CHUNK = 5_000
 
 
@@ -61,9 +61,11 @@ class TestBed:
         """
         count = arguments.whole_number("count", count, 1)
         seed = randomness.as_seed(seed)
+        from tf_febm.data.testbed_densities import draw
+
         # Always whole chunks, so that the number of points changes none of them.
         chunks = [
-            self.distribution.sample(_CHUNK, seed=tf.random.fold_in(seed, i)).numpy()
+            draw(self.distribution, _CHUNK, tf.random.fold_in(seed, i)).numpy()
             for i in range(-(-count // _CHUNK))
         ]
         return np.concatenate(chunks)[:count].astype(np.float32)
@@ -105,17 +107,17 @@ _ANGLES = np.arange(8) * math.pi / 4
 # name -> (what makes its density, box, step). Those of Gulrajani et al. 2017 and of the public code
 # of Geng et al. 2021; pinwheel, rings and checkerboard as in Grathwohl et al. 2019, smaller.
 _BEDS: dict[str, tuple[Callable, tuple[float, float], float]] = {
-    "25gaussians": (_gaussians(2.0 * _PLACES / 2.828, 0.05 / 2.828), (-4.0, 4.0), 1 / 80),
+    "25gaussians": (_gaussians(2.0 * _PLACES / 2.828, 0.05 / 2.828), (-4.0, 4.0), 1 / 64),
     "8gaussians": (
         _gaussians(2.0 * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1) / 1.414, 0.02 / 1.414),
         (-4.0, 4.0),
-        1 / 100,
+        1 / 80,
     ),
-    "swiss_roll": (_shape("swiss_roll"), (-8.0, 8.0), 1 / 32),
-    "moons": (_shape("moons"), (-4.0, 5.0), 1 / 50),
-    "checkerboard": (_shape("checkerboard"), (-4.0, 4.0), 1 / 50),
+    "swiss_roll": (_shape("swiss_roll"), (-8.0, 8.0), 1 / 16),
+    "moons": (_shape("moons"), (-4.0, 5.0), 1 / 24),
+    "checkerboard": (_shape("checkerboard"), (-4.0, 4.0), 1 / 32),
     "pinwheel": (_shape("pinwheel"), (-5.0, 5.0), 1 / 50),
-    "rings": (_shape("rings"), (-5.0, 5.0), 1 / 50),
+    "rings": (_shape("rings"), (-5.0, 5.0), 1 / 32),
 }
 
 

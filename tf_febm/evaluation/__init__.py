@@ -1,6 +1,12 @@
 """Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
+from tf_febm.evaluation.annealing import (
+    AnnealedPartition,
+    HeldOutLogLikelihood,
+    annealed_log_partition,
+    held_out_log_likelihood,
+)
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
@@ -38,12 +44,14 @@ from tf_febm.evaluation.squeezenet import SqueezeNet
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 
 __all__ = [
+    "AnnealedPartition",
     "Classifier",
     "DensityCoverage",
     "FeatureNetwork",
     "FeatureStatistics",
     "GridDivergence",
     "GridPartition",
+    "HeldOutLogLikelihood",
     "InceptionGraph",
     "InceptionScore",
     "KerasInception",
@@ -56,12 +64,14 @@ __all__ = [
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
+    "annealed_log_partition",
     "density_and_coverage",
     "divergence_on_grid",
     "evaluate_samples",
     "feature_statistics",
     "frechet_distance",
     "frechet_distance_from_moments",
+    "held_out_log_likelihood",
     "image_grid",
     "inception_score",
     "kernel_distance",
