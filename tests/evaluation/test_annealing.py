@@ -69,7 +69,7 @@ def test_separate_narrow_modes_against_the_grid():
     found = evaluation.annealed_log_partition(
         energy, gaussian_base(2, 1.5), num_chains=4000, num_temperatures=200, seed=2
     )
-    # Modes do not mix once they are narrow, so weights differ by their depths, whatever the number of
+    # Narrow modes do not mix, so weights differ by their depths, whatever the number of
     # temperatures: a tenth of the chains count.
     assert abs(found.log_z - grid.log_z) < 4 * found.standard_error
     assert found.standard_error < 0.07

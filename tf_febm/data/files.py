@@ -90,7 +90,7 @@ def rows_of_split(held_out: np.ndarray, split: str, where: str) -> np.ndarray:
     """
     if split == "test" and not held_out.any():
         raise ValueError(
-            f"{where}: split='test' holds out one image in ten; received only {len(held_out)}."
+            f"{where}: split='test' holds out one example in ten; received only {len(held_out)}."
         )
     return np.flatnonzero(held_out == (split == "test"))
 

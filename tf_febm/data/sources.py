@@ -17,6 +17,7 @@ from tf_febm.data import (
     mnist,
     npz,
     svhn,
+    table,
     testbeds,
     tfds_source,
 )
@@ -85,6 +86,7 @@ _SOURCES: dict[str, _Source] = {
     ),
     "folder": _Source(image_folder.LAYOUTS, image_folder.read, default_size=32),
     "npz": _Source(npz.LAYOUTS, npz.read),
+    "csv": _Source(table.LAYOUTS, table.read),
     **{
         name: _Source("none, it is drawn from its density", bundled=partial(testbeds.read, name))
         for name in testbeds.names()
@@ -113,7 +115,8 @@ def load(
     | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
     | folder | image files at any depth | – | every tenth file |
-    | npz | .npz | – | `x_test`, else every tenth image |
+    | npz | .npz of images, or of vectors [n, d] | – | `x_test`, else every tenth example |
+    | csv | .csv of numbers, one vector a line | – | every tenth row |
     | `testbeds.names()` | – | 50,000 points of a known density | 10,000 others |
 
     TFDS is TensorFlow Datasets: a copy that it prepared earlier works without network; otherwise
