@@ -104,7 +104,9 @@ def make_sampler(options: dict, train_data):
             step_size=options["step_lr"], noise_scale=0.005 * options["noise_scale"], **settings
         )
     if isinstance(train_data, data.VectorData):
-        return tf_febm.samplers.Standardised(sampler, train_data.mean, train_data.scale)
+        return tf_febm.samplers.Standardised(
+            sampler, train_data.mean, train_data.scale, vectors.SPREAD
+        )
     return sampler
 
 

@@ -10,6 +10,9 @@ from tf_febm import data, evaluation
 # Held-out vectors whose energies are watched, and which pictures of the plane show.
 PROBE = 1000
 
+# Where fresh chains start, in standard deviations of the data: wide, to find wells beyond it.
+SPREAD = 1.5
+
 # How much wider in variance than the data the Gaussian is at which annealing starts.
 WIDENING = 2.0
 

@@ -26,6 +26,13 @@ def test_moments_in_raw_units():
     np.testing.assert_allclose(x.std(0, dtype=np.float64), expected, rtol=0.02)
 
 
+def test_fresh_chains_are_spread_as_asked():
+    sampler = samplers.Standardised(samplers.Langevin(), MEAN, SCALE, spread=2.5)
+    z = (sampler.fresh([10_000, 2], (1, 2)).numpy().astype(np.float64) - MEAN) / SCALE
+    # A standard deviation of 10,000 numbers is off by 0.7 %; four of these.
+    np.testing.assert_allclose(z.std(0), 2.5, rtol=0.03)
+
+
 def test_it_is_the_chain_of_the_energy_of_z():
     inner = samplers.Langevin(0.1, 0.05, 5, grad_clip=0.5, bounds=None)
     sampler = samplers.Standardised(inner, MEAN, SCALE)

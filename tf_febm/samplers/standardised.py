@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 from tf_febm.networks.units import checked_units
 
 __all__ = ["Standardised"]
@@ -17,29 +17,33 @@ class Standardised:
     dynamics this is preconditioning by scale²: Eq. 5 becomes x ← x − (ε/2) scale² ∇E + √ε scale ξ,
     which has the same limit q as ε → 0. Step size, noise, gradient bounds and the sampler's own
     bounds, if any, are in units of z; energies and samples are in units of x. Fresh chains start at
-    mean + scale·ξ.
+    mean + spread·scale·ξ.
 
     Args:
         sampler: Callable (energy_fn, initial_state, seed, **options), such as a `Langevin`, whose
             results are states, or NamedTuples with the fields `samples` and `trajectory`.
         mean: Real [d].
         scale: Positive [d].
+        spread: Standard deviation of the starts of fresh chains in units of z, positive. Starts
+            wider than the data find the wells that an energy has where no data is.
 
     Raises:
-        ValueError: If mean and scale are not vectors of one length, finite, with positive scale.
+        ValueError: If mean and scale are not vectors of one length, finite, with positive scale, or
+            spread is not positive.
         TypeError: If the sampler is not callable.
     """
 
     # Those of x: there are none.
     bounds = None
 
-    def __init__(self, sampler, mean, scale):
+    def __init__(self, sampler, mean, scale, spread: float = 1.0):
         if not callable(sampler):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
         self.sampler = sampler
         self.mean, self.scale = checked_units(mean, scale)
+        self.spread = arguments.number("spread", spread, above=True)
 
     @property
     def num_steps(self) -> int | None:
@@ -47,8 +51,8 @@ class Standardised:
         return getattr(self.sampler, "num_steps", None)
 
     def fresh(self, shape, seed) -> tf.Tensor:
-        """Return where new chains start: mean + scale·ξ, float32 of a shape [n, d]."""
-        return self._raw(randomness.normal(shape, seed))
+        """Return where new chains start: mean + spread·scale·ξ, float32 of a shape [n, d]."""
+        return self._raw(self.spread * randomness.normal(shape, seed))
 
     def __call__(self, energy_fn, initial_state, seed, **options):
         """Run chains of the shape of `initial_state`, [n, d], in raw units.
@@ -88,13 +92,17 @@ class Standardised:
             "sampler": keras.saving.serialize_keras_object(self.sampler),
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
+            "spread": self.spread,
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "Standardised":
         """Make a sampler from the result of `get_config`."""
         sampler = keras.saving.deserialize_keras_object(config["sampler"])
-        return cls(sampler, config["mean"], config["scale"])
+        return cls(**{**config, "sampler": sampler})
 
     def __repr__(self):
-        return f"Standardised({self.sampler!r}, mean={self.mean}, scale={self.scale})"
+        return (
+            f"Standardised({self.sampler!r}, mean={self.mean}, scale={self.scale}, "
+            f"spread={self.spread})"
+        )
