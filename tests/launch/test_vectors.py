@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import types
 
 import keras
 import numpy as np
@@ -106,6 +107,15 @@ class TestTable:
         difference = quality["gaussian_log_likelihood"] - quality["held_out_log_likelihood"]
         assert 0.0 < difference < 10.0
         assert quality["log_z_standard_error"] < 0.5
+
+        import evaluate
+
+        from tf_febm import training
+
+        with pytest.raises(ValueError, match="is a run on vectors: its figures stand in summary"):
+            evaluate.restore(
+                training.RunFolder(tmp_path / "run"), types.SimpleNamespace(data_dir=None)
+            )
 
     def test_bad_files_are_one_line(self, launch, tmp_path):
         bad = tmp_path / "bad.csv"
