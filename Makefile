@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods bench divergences lint types docs format requirements clean
+.PHONY: train test study study-mixture study-methods study-anomalies bench divergences lint types docs \
+	format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -29,6 +30,10 @@ study-mixture: $(READY)
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
 	$(BIN)/python launch/method_study.py
+
+# Anomaly scores of energies on two tables of scikit-learn, against an isolation forest and a Gaussian.
+study-anomalies: $(READY)
+	$(BIN)/python launch/anomaly_study.py $(ARGS)
 
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready

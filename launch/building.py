@@ -4,6 +4,7 @@ import math
 import re
 
 import keras
+import vectors
 
 import tf_febm
 from tf_febm import data, evaluation, training
@@ -31,6 +32,8 @@ def load_data(options: dict):
     """Return the training and the held-out split."""
     where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
     train, test = (data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
+    if isinstance(train, data.VectorData):
+        return train, test
     if train.image_shape[-1] not in (1, 3):
         raise ValueError(
             f"Images need 1 or 3 channels; {train.source} has {train.image_shape[-1]}."
@@ -60,9 +63,8 @@ def make_stream(options: dict, train_data, step: int):
 
 def make_probe(options: dict, held_out):
     """Return held-out examples, and their labels if used, whose energies are watched."""
-    count = min(256, len(held_out.images))
-    images = data.dequantise(held_out.images[:count], seed=0)
-    return images, held_out.labels[:count] if options["cclass"] else None
+    x = held_out.examples(vectors.PROBE if isinstance(held_out, data.VectorData) else 256)
+    return x, held_out.labels[: len(x)] if options["cclass"] else None
 
 
 def train_classifier(train_data):
@@ -74,8 +76,10 @@ def train_classifier(train_data):
     )
 
 
-def make_measure(train_data, held_out):
+def make_measure(model, train_data, held_out):
     """Return the function from samples to quality figures, or to the reason why there are none."""
+    if isinstance(train_data, data.VectorData):
+        return lambda samples: vectors.quality(model, samples, train_data, held_out)
 
     def skip(samples):
         return {"skipped": f"there is no feature network for {train_data.name}"}
@@ -88,6 +92,24 @@ def make_measure(train_data, held_out):
     return measure if train_data.name in CLASSIFIED else skip
 
 
+def make_sampler(options: dict, train_data):
+    """Return the Langevin dynamics of the flags, in the bounds or the units of the data."""
+    clip_name = {"li": "grad_clip", "l2": "grad_clip_norm"}[options["proj_norm_type"]]
+    settings = {"grad_clip": None, clip_name: options["proj_norm"] or None}
+    settings |= {"num_steps": options["num_steps"], "bounds": train_data.bounds}
+    if options["epsilon"]:
+        sampler = tf_febm.samplers.Langevin.from_epsilon(options["epsilon"], **settings)
+    else:
+        sampler = tf_febm.samplers.Langevin(
+            step_size=options["step_lr"], noise_scale=0.005 * options["noise_scale"], **settings
+        )
+    if isinstance(train_data, data.VectorData):
+        return tf_febm.samplers.Standardised(
+            sampler, train_data.mean, train_data.scale, vectors.SPREAD
+        )
+    return sampler
+
+
 def build_model(options: dict, train_data):
     """Return the compiled model that the options describe."""
     if options["cclass"] and train_data.labels is None:
@@ -95,8 +117,10 @@ def build_model(options: dict, train_data):
     num_classes = train_data.num_classes if options["cclass"] else None
 
     def network(name):
-        size, shape = options["num_filters"], train_data.image_shape
         settings = {"num_classes": num_classes, "name": name}
+        if isinstance(train_data, data.VectorData):
+            return vectors.network(options, train_data, **settings)
+        size, shape = options["num_filters"], train_data.image_shape
         if options["network"] == "mlp":
             return tf_febm.networks.mlp(shape, (size, size), "swish", **settings)
         if options["network"].startswith("resnet"):
@@ -113,16 +137,8 @@ def build_model(options: dict, train_data):
         )
         return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=0.999)
 
-    clip_name = {"li": "grad_clip", "l2": "grad_clip_norm"}[options["proj_norm_type"]]
-    clipping = {"grad_clip": None, clip_name: options["proj_norm"] or None}
-    sampler = tf_febm.samplers.Langevin(
-        step_size=options["step_lr"],
-        noise_scale=0.005 * options["noise_scale"],
-        num_steps=options["num_steps"],
-        **clipping,
-    )
     settings = {
-        "sampler": sampler,
+        "sampler": make_sampler(options, train_data),
         "buffer": tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
         "l2_coeff": options["l2_coeff"],
         "average_decay": options["average_decay"] or None,
@@ -163,6 +179,10 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
         options["data_dir"] = data_dir
     try:
         train_data, held_out = load_data(options)
+        if not hasattr(train_data, "images"):
+            raise ValueError(
+                f"{folder.path} is a run on vectors: its figures stand in {folder.summary.name}."
+            )
         model = build_model(options, train_data)
         options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
     except KeyError as error:

@@ -75,6 +75,7 @@ def run(options: dict, values) -> int:
         console.say(f"Continuing from step {step} of {options['steps']}.")
     stop = training.GracefulStop()
     console.stop_on_signals(stop)
+    probe = building.make_probe(options, held_out)
     done = training.train(
         model,
         lambda step: building.make_stream(options, train_data, step),
@@ -84,7 +85,7 @@ def run(options: dict, values) -> int:
         log_interval=options["log_interval"],
         sample_interval=options["sample_interval"],
         save_interval=options["save_interval"],
-        probe=building.make_probe(options, held_out),
+        probe=probe,
         report=console.say,
         stop=stop,
     )
@@ -101,11 +102,14 @@ def run(options: dict, values) -> int:
         num_samples=options["num_samples"],
         num_steps=options["final_steps"],
         seed=options["seed"],
-        measure=building.make_measure(train_data, held_out),
+        measure=building.make_measure(model, train_data, held_out),
+        probe=probe,
     )
     report = training.write_report(folder)
     console.say(json.dumps(summary["quality"], indent=2))
-    console.say(f"Done: look at {report} and {folder.samples / 'final.png'}.")
+    picture = folder.samples / "final.png"
+    seen = picture if picture.exists() else picture.with_suffix(".npz")
+    console.say(f"Done: look at {report} and {seen}.")
     return console.DONE
 
 
@@ -116,10 +120,10 @@ def describe(options: dict, train_data, model, folder) -> str:
     method = options["method"] + (f" ({divergence.name})" if divergence else "")
     chosen = "  ".join(f"{k}={v}" for k, v in sorted(options.items()) if v is not None)
     return (
-        f"{method} on {len(train_data.images)} images "
-        f"{train_data.image_shape} from {train_data.source}\n"
+        f"{method} on {len(train_data)} {'images' if hasattr(train_data, 'images') else 'vectors'} "
+        f"{train_data.sample_shape} from {train_data.source}\n"
         f"networks of {parameters} parameters, {options['steps']} steps of "
-        f"{options['batch_size']} images and chains, into {folder.path}\n{chosen}"
+        f"{options['batch_size']} examples and chains, into {folder.path}\n{chosen}"
     )
 
 

@@ -10,6 +10,7 @@ METHODS = ("febm", "contrastive_divergence", "dual")
 # As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
 NETWORKS = (
     "conv",
+    "fourier_mlp",
     "mlp",
     "mnist_net",
     "resnet32",
@@ -37,6 +38,8 @@ FIXED = (
     "network",
     "num_filters",
     "use_attention",
+    "confinement",
+    "frequency",
     "replay_batch",
     "buffer_size",
     "average_decay",
@@ -66,7 +69,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text(
         "dataset",
         "digits",
-        "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz.",
+        "Images: digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz. In "
+        "the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, pinwheel or rings.",
     )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")
@@ -114,6 +118,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     number("noise_scale", None, "Noise of a Langevin step, in units of 0.005.")
     switch("replay_batch", True, "Start chains in a replay buffer.")
     whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
+    number(
+        "epsilon",
+        None,
+        "Step of the paper's Eq. 5, which then replaces --step_lr and --noise_scale; 0 is off. For "
+        "vectors, in units of their standard deviation.",
+        0.0,
+    )
     # Networks.
     choice("network", None, NETWORKS, "Architecture of both networks.")
     for name, network in MODEL_SWITCHES.items():
@@ -125,6 +136,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "Filters of the first convolution, or units of each layer of an mlp.",
         lower_bound=1,
     )
+    number(
+        "confinement",
+        None,
+        "Weight of the quadratic well in the energy of vectors, without which they may run away.",
+        0.0,
+    )
+    number("frequency", None, "Standard deviation of the angular frequencies of fourier_mlp.", 0.0)
     # Reports.
     whole("log_interval", None, "Steps between two lines of metrics.", 1)
     whole("sample_interval", None, "Steps between two grids of samples.", 1)

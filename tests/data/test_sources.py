@@ -12,9 +12,11 @@ from sklearn.datasets import load_digits
 
 from tf_febm import data
 
-NAMES = (
+IMAGES = (
     "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba", "folder", "npz",
 )  # fmt: skip
+NAMES = (*IMAGES, "csv", *data.testbeds.names())
+BUNDLED = ("digits", *data.testbeds.names())
 
 
 def test_names():
@@ -75,7 +77,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("name", data.names())
+@pytest.mark.parametrize("name", IMAGES)
 def test_contract(name, tmp_path):
     writer = WRITERS[name]
     if writer:
@@ -95,6 +97,27 @@ def test_contract(name, tmp_path):
     assert small.image_shape == (5, 5, train.image_shape[2])
     x = next(iter(data.stream(train, 4)))
     assert x.shape == (4, *train.image_shape)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in IMAGES])
+def test_contract_of_vectors(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(data.testbeds, "SIZES", {"train": 30, "test": 10})
+    where = None
+    if name not in BUNDLED:
+        where = tmp_path
+        np.savetxt(
+            tmp_path / "any.csv", np.random.default_rng(0).normal(size=(40, 2)), delimiter=","
+        )
+    train, test = (data.load(name, where, split) for split in ("train", "test"))
+    np.testing.assert_array_equal(train.vectors, data.load(name, where).vectors)
+    for loaded in (train, test):
+        assert isinstance(loaded, data.VectorData)
+        assert loaded.name == name
+        assert loaded.source and "\n" not in loaded.source
+        assert loaded.sample_shape == (2,)
+    assert next(iter(data.stream(train, 4))).shape == (4, 2)
+    with pytest.raises(ValueError, match="image_size is for images"):
+        data.load(name, where, image_size=5)
 
 
 def test_digits():
@@ -136,6 +159,12 @@ def test_bad_image_size(image_size):
         data.load("digits", image_size=image_size)
 
 
+@pytest.mark.parametrize("name", data.testbeds.names())
+def test_test_beds_take_no_folder(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name} takes no data_dir"):
+        data.load(name, tmp_path)
+
+
 def test_digits_take_no_folder(tmp_path):
     with pytest.raises(ValueError, match="digits takes no data_dir"):
         data.load("digits", tmp_path)
@@ -143,13 +172,13 @@ def test_digits_take_no_folder(tmp_path):
     assert len(data.load("digits", data_dir="")) == 1437
 
 
-@pytest.mark.parametrize("name", ["folder", "npz"])
+@pytest.mark.parametrize("name", ["folder", "npz", "csv"])
 def test_sources_that_need_a_folder(name):
     with pytest.raises(ValueError, match=f"{name} needs --data_dir="):
         data.load(name)
 
 
-@pytest.mark.parametrize("name", [name for name in data.names() if name != "digits"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BUNDLED])
 def test_missing_and_empty_folders(name, tmp_path):
     with pytest.raises(FileNotFoundError, match="data_dir .*nowhere.* does not exist"):
         data.load(name, tmp_path / "nowhere")
@@ -160,7 +189,7 @@ def test_missing_and_empty_folders(name, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name in data.names() if name != "digits"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BUNDLED])
 def test_file_of_another_kind(name, tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("no images")

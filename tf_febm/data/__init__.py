@@ -1,7 +1,18 @@
-"""Images in memory, and the endless stream of batches that training reads."""
+"""Images and vectors in memory, and the endless stream of batches that training reads."""
 
+from tf_febm.data import testbeds
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.sources import load, names
 from tf_febm.data.stream import dequantise, stream, without_tuning
+from tf_febm.data.vector_data import VectorData
 
-__all__ = ["ImageData", "load", "names", "stream", "dequantise", "without_tuning"]
+__all__ = [
+    "ImageData",
+    "VectorData",
+    "dequantise",
+    "load",
+    "names",
+    "stream",
+    "testbeds",
+    "without_tuning",
+]

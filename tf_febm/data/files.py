@@ -16,6 +16,16 @@ class Split(NamedTuple):
     source: str
 
 
+class VectorSplit(NamedTuple):
+    """What a reader hands to `load`: a `VectorData` that is not checked yet."""
+
+    vectors: np.ndarray
+    labels: np.ndarray | None
+    num_classes: int | None
+    source: str
+    columns: tuple[str, ...] | None = None
+
+
 def reason(error: BaseException) -> str:
     """Put a foreign exception on one line."""
     text = " ".join(str(error).split())
@@ -80,7 +90,7 @@ def rows_of_split(held_out: np.ndarray, split: str, where: str) -> np.ndarray:
     """
     if split == "test" and not held_out.any():
         raise ValueError(
-            f"{where}: split='test' holds out one image in ten; received only {len(held_out)}."
+            f"{where}: split='test' holds out one example in ten; received only {len(held_out)}."
         )
     return np.flatnonzero(held_out == (split == "test"))
 

@@ -44,23 +44,35 @@ class ImageData:
         if not self.name:
             raise ValueError("name must not be empty; received ''.")
         _check_images(self.images)
-        object.__setattr__(self, "images", _read_only(self.images))
-        if self.labels is None and self.num_classes is None:
-            return
-        if self.labels is None or self.num_classes is None:
-            raise ValueError(
-                "labels and num_classes must be given together; received "
-                f"labels={'None' if self.labels is None else 'an array'}, "
-                f"num_classes={self.num_classes!r}."
-            )
-        _check_labels(self.labels, self.num_classes, len(self.images))
-        object.__setattr__(self, "labels", _read_only(self.labels))
-        object.__setattr__(self, "num_classes", int(self.num_classes))
+        object.__setattr__(self, "images", read_only(self.images))
+        labels, num_classes = check_labels(self.labels, self.num_classes, len(self.images))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "num_classes", num_classes)
+
+    # What `stream` yields lies in it, and so do the chains of a model of it.
+    bounds = (0.0, 1.0)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Return (height, width, channels)."""
         return self.images.shape[1:]
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """Return `image_shape`, under the name that it has for all kinds of data."""
+        return self.image_shape
+
+    def examples(self, count: int, seed: int = 0):
+        """Return the first `count` images as networks see them, float32 in [0, 1].
+
+        Args:
+            count: How many; all if there are fewer.
+            seed: That of `tf_febm.data.dequantise`.
+        """
+        # Here, so that checking a data set does not import TensorFlow's pipelines.
+        from tf_febm.data.stream import dequantise
+
+        return dequantise(self.images[:count], seed)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,7 +99,20 @@ def _check_images(images):
         )
 
 
-def _check_labels(labels, num_classes, count):
+def check_labels(labels, num_classes, count):
+    """Return labels, read-only, and the number of classes, both None or both checked.
+
+    Raises:
+        TypeError: One of them is not of the type that the data classes document.
+        ValueError: Only one is given, or a shape, dtype or value does not fit `count` examples.
+    """
+    if labels is None and num_classes is None:
+        return None, None
+    if labels is None or num_classes is None:
+        raise ValueError(
+            "labels and num_classes must be given together; received "
+            f"labels={'None' if labels is None else 'an array'}, num_classes={num_classes!r}."
+        )
     if isinstance(num_classes, bool) or not isinstance(num_classes, (int, np.integer)):
         raise TypeError(f"num_classes must be an integer; received {num_classes!r}.")
     if num_classes < 1:
@@ -96,7 +121,7 @@ def _check_labels(labels, num_classes, count):
         raise TypeError(f"labels must be a numpy array; received {type(labels).__name__}.")
     if labels.dtype != np.int32 or labels.shape != (count,):
         raise ValueError(
-            f"labels must be int32 [{count}], one per image; "
+            f"labels must be int32 [{count}], one per example; "
             f"received {labels.dtype} {list(labels.shape)}."
         )
     low, high = int(labels.min()), int(labels.max())
@@ -104,9 +129,11 @@ def _check_labels(labels, num_classes, count):
         raise ValueError(
             f"labels must be in [0, {num_classes}); received values from {low} to {high}."
         )
+    return read_only(labels), int(num_classes)
 
 
-def _read_only(array):
+def read_only(array):
+    """Return a view of an array that cannot be written to."""
     view = array.view()
     view.flags.writeable = False
     return view

@@ -6,6 +6,7 @@ import numpy as np
 
 from tf_febm.data.files import (
     Split,
+    VectorSplit,
     checked_labels,
     entries,
     every_tenth,
@@ -13,12 +14,14 @@ from tf_febm.data.files import (
     rows_of_split,
 )
 from tf_febm.data.image_data import MAX_CHANNELS
+from tf_febm.data.table import checked_vectors, varying_columns
 
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")
 LAYOUTS = (
-    f"an .npz file, or a folder with exactly one, with images under {' / '.join(IMAGE_KEYS)} "
-    f"(optionally labels under {' / '.join(LABEL_KEYS)}, and x_test, y_test)"
+    f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
+    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test, "
+    "y_test)"
 )
 _ACCEPTED = (
     "accepted: uint8, or floating point in [0, 1], of shape [n, height, width] or "
@@ -114,12 +117,13 @@ def locate(path: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
+def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | None:
     """Read a split from an archive, or return None where there is none.
 
-    Images stand under the first of `IMAGE_KEYS` that is there, labels under the first of
-    `LABEL_KEYS`. If there is an `x_test` it is the test split, with labels `y_test`; otherwise one
-    image in ten is held out. The number of classes is one more than the largest label of both.
+    An array of rank 2 holds vectors, any other one images. They stand under the first of
+    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. If there is an `x_test` it
+    is the test split, with labels `y_test`; otherwise one example in ten is held out. The number of
+    classes is one more than the largest label of both.
 
     Args:
         path: The file, or a folder with exactly one .npz.
@@ -140,6 +144,8 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
                 f"received {sorted(archive.keys)}."
             )
         label_key = archive.first_key(LABEL_KEYS)
+        if archive.array(key).ndim == 2:
+            return _read_vectors(archive, split, key, label_key)
         if "x_test" in archive.keys:
             return _read_with_test_images(archive, split, key, label_key)
         images = archive.images(key)
@@ -151,6 +157,29 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
             labels = labels[rows]
         source = f"{file}, key {key}, {split}: {len(rows)} of {len(images)} images"
         return Split(images[rows], labels, num_classes, source)
+
+
+def _read_vectors(archive, split, key, label_key):
+    where = archive.where(key)
+    given = "x_test" in archive.keys
+    keys = {"train": (key, label_key), "test": (key, label_key)}
+    if given:
+        keys["test"] = ("x_test", archive.first_key(("y_test",)))
+    own_key, own_label_key = keys[split]
+    vectors = checked_vectors(archive.array(own_key), archive.where(own_key))
+    labels = None if own_label_key is None else archive.labels(own_label_key, len(vectors))
+    count = len(vectors)
+    if not given:
+        rows = rows_of_split(every_tenth(count), split, str(archive.path))
+        vectors, labels = vectors[rows], None if labels is None else labels[rows]
+    if split == "train":
+        vectors = varying_columns(vectors, where)
+    num_classes = None
+    if labels is not None:
+        label_keys = {pair[1] for pair in keys.values() if pair[1]}
+        num_classes = 1 + max(int(archive.labels(k, None).max()) for k in label_keys)
+    source = f"{archive.path}, key {own_key}, {split}: {len(vectors)} of {count} vectors"
+    return VectorSplit(vectors, labels, num_classes, source)
 
 
 def _read_with_test_images(archive, split, key, label_key):

@@ -9,11 +9,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from tf_febm.data import celeba, cifar, digits, image_folder, mnist, npz, svhn, tfds_source
-from tf_febm.data.files import Split, existing
+from tf_febm.data import (
+    celeba,
+    cifar,
+    digits,
+    image_folder,
+    mnist,
+    npz,
+    svhn,
+    table,
+    testbeds,
+    tfds_source,
+)
+from tf_febm.data.files import Split, VectorSplit, existing
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.images import resize_array
 from tf_febm.data.tfds_source import Remote
+from tf_febm.data.vector_data import VectorData
 
 __all__ = ["load", "names"]
 
@@ -25,16 +37,16 @@ class _Source(NamedTuple):
 
     Attributes:
         layouts: What `data_dir` may be; error messages quote it.
-        from_files: (path, split) to `Split`, or to None where the path holds nothing of the kind.
-            If there is a `default_size`, the image size is its third argument.
-        bundled: Split to `Split`, for data that need no files.
+        from_files: (path, split) to `Split` or `VectorSplit`, or to None where the path holds
+            nothing of the kind. If there is a `default_size`, the image size is its third argument.
+        bundled: Split to `Split` or `VectorSplit`, for data that need no files.
         remote: What TensorFlow Datasets knows it as, if it does.
         default_size: Height and width that image files of any size are brought to.
     """
 
     layouts: str
-    from_files: Callable[..., Split | None] | None = None
-    bundled: Callable[[str], Split] | None = None
+    from_files: Callable[..., Split | VectorSplit | None] | None = None
+    bundled: Callable[[str], Split | VectorSplit] | None = None
     remote: Remote | None = None
     default_size: int | None = None
 
@@ -74,6 +86,11 @@ _SOURCES: dict[str, _Source] = {
     ),
     "folder": _Source(image_folder.LAYOUTS, image_folder.read, default_size=32),
     "npz": _Source(npz.LAYOUTS, npz.read),
+    "csv": _Source(table.LAYOUTS, table.read),
+    **{
+        name: _Source("none, it is drawn from its density", bundled=partial(testbeds.read, name))
+        for name in testbeds.names()
+    },
 }
 
 
@@ -87,7 +104,7 @@ def load(
     data_dir: str | os.PathLike | None = None,
     split: str = "train",
     image_size: int | None = None,
-) -> ImageData:
+) -> ImageData | VectorData:
     """Read one split of a data set into memory.
 
     | name | from `data_dir` | without it | test split |
@@ -98,7 +115,9 @@ def load(
     | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
     | folder | image files at any depth | – | every tenth file |
-    | npz | .npz | – | `x_test`, else every tenth image |
+    | npz | .npz of images, or of vectors [n, d] | – | `x_test`, else every tenth example |
+    | csv | .csv of numbers, one vector a line | – | every tenth row |
+    | `testbeds.names()` | – | 50,000 points of a known density | 10,000 others |
 
     TFDS is TensorFlow Datasets: a copy that it prepared earlier works without network; otherwise
     it downloads, if the host answers within five seconds.
@@ -112,7 +131,7 @@ def load(
             whose files may have any size, then take 32.
 
     Returns:
-        The split, all of it in memory as 8-bit integers.
+        The split, all of it in memory: images as 8-bit integers, vectors as float32.
 
     Raises:
         ValueError: An argument is not accepted, or a file is damaged; the message names it.
@@ -131,6 +150,10 @@ def load(
         found = _without_files(name, source, split, size)
     else:
         found = _from_files(name, source, data_dir, split, size)
+    if isinstance(found, VectorSplit):
+        if size is not None:
+            raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
+        return VectorData(name, *found)
     images = found.images if size is None else resize_array(found.images, size)
     return ImageData(name, images, found.labels, found.num_classes, found.source)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_febm import randomness
 from tf_febm.data.augmentation import flip_and_crop
 from tf_febm.data.image_data import ImageData
+from tf_febm.data.vector_data import VectorData
 
 __all__ = ["dequantise", "stream", "without_tuning"]
 
@@ -47,7 +48,7 @@ def dequantise(images, seed=0) -> tf.Tensor:
 
 
 def stream(
-    data: ImageData,
+    data: ImageData | VectorData,
     batch_size: int,
     seed: int = 0,
     start_step: int = 0,
@@ -67,7 +68,8 @@ def stream(
     what skipping k batches of a stream from 0 would, at no cost, and a run resumes as if it had
     never stopped.
 
-    Pixels are dequantised as in `dequantise`. With `noise_stddev` > 0, Gaussian noise is
+    Vectors are yielded as they are; noise, if any, is added in units of each coordinate's standard
+    deviation. Pixels are dequantised as in `dequantise`. With `noise_stddev` > 0, Gaussian noise is
     added *after* that and the sum is clipped to [0, 1], where samplers keep their chains too. The
     clipping puts probability mass on 0 and 1 exactly, about half of it for pixels that are black
     or white.
@@ -85,29 +87,30 @@ def stream(
         seed: Integer in [0, 2⁶³).
         start_step: Number of the first batch, at least 0.
         conditional: Yield labels too.
-        noise_stddev: Standard deviation of the noise, in units of the [0, 1] range.
+        noise_stddev: Standard deviation of the noise, in units of the [0, 1] range of pixels, or
+            of the standard deviation of each coordinate of vectors.
         random_flip: Mirror each image left to right with probability 1/2.
         random_crop: Shift each image by up to so many pixels in each direction, from 0 to
             min(height, width) − 1; see `augmentation.flip_and_crop` for what appears at the edges.
         shard: (index, count), 0 ≤ index < count, where count divides `batch_size`.
 
     Returns:
-        An infinite `tf.data.Dataset` of float32 `[n, height, width, channels]` in [0, 1], where
-        n = batch_size / count, or of pairs of it with int32 `[n]` if `conditional`.
+        An infinite `tf.data.Dataset` of float32 `[n, height, width, channels]` in [0, 1], or
+        `[n, d]`, where n = batch_size / count, or of pairs of it with int32 `[n]` if `conditional`.
 
     Raises:
-        TypeError: `data` is not an `ImageData`.
+        TypeError: `data` is neither an `ImageData` nor a `VectorData`.
         ValueError: Another argument is not accepted, or `conditional` without labels.
     """
-    if not isinstance(data, ImageData):
+    if not isinstance(data, ImageData | VectorData):
         raise TypeError(
-            f"data must be an ImageData (see data.load); received {type(data).__name__}."
+            "data must be an ImageData or a VectorData (see data.load); received "
+            f"{type(data).__name__}."
         )
     batch_size = _integer("batch_size", batch_size, 1, 2**31)
     seed = _integer("seed", seed, 0, 2**63)
     start_step = _integer("start_step", start_step, 0, _MAX_POSITION // batch_size)
     noise_stddev = _standard_deviation(noise_stddev)
-    random_crop = _integer("random_crop", random_crop, 0, min(data.image_shape[:2]))
     part = _part_of(batch_size, shard)
     if conditional and data.labels is None:
         raise ValueError(f"conditional=True needs labels; received {data!r} without any.")
@@ -115,30 +118,62 @@ def stream(
     # The CPU explicitly: on a machine with a GPU the whole data set would go into its memory.
     # The init scope keeps the pixels out of the graph of a calling tf.function.
     with tf.init_scope(), tf.device("CPU:0"):
-        images = tf.constant(data.images)
+        if isinstance(data, VectorData):
+            make_examples = _vector_examples(data, seed, noise_stddev, random_flip, random_crop)
+        else:
+            make_examples = _image_examples(data, seed, noise_stddev, random_flip, random_crop)
         labels = tf.constant(data.labels) if conditional else None
-
-    dequantisation, noise, augmentation = (
-        _key(seed, use) for use in (_DEQUANTISATION, _NOISE, _AUGMENTATION)
-    )
-    shape = (batch_size, *data.image_shape)
+    shape = (batch_size, *data.sample_shape)
 
     def make_batch(step, rows):
         rows = tf.ensure_shape(rows, [batch_size])
-        x = tf.gather(images, rows)
-        if random_flip or random_crop:
-            x = flip_and_crop(x, tf.random.fold_in(augmentation, step), random_flip, random_crop)
-        x = dequantise(x, tf.random.fold_in(dequantisation, step))
-        if noise_stddev:
-            draw = randomness.normal(shape, tf.random.fold_in(noise, step))
-            x = tf.clip_by_value(x + noise_stddev * draw, 0.0, 1.0)
-        x = tf.ensure_shape(x, shape)[part]
+        x = tf.ensure_shape(make_examples(step, rows), shape)[part]
         return (x, tf.gather(labels, rows[part])) if conditional else x
 
     steps = tf.data.Dataset.counter(start_step)
     rows = _shuffled_rows(len(data), batch_size, seed, start_step)
     dataset = tf.data.Dataset.zip((steps, rows)).map(make_batch)
     return without_tuning(dataset.prefetch(2))
+
+
+def _image_examples(data, seed, noise_stddev, random_flip, random_crop):
+    """Return (step, rows) -> float32 images in [0, 1]."""
+    random_crop = _integer("random_crop", random_crop, 0, min(data.image_shape[:2]))
+    images = tf.constant(data.images)
+    dequantisation, noise, augmentation = (
+        _key(seed, use) for use in (_DEQUANTISATION, _NOISE, _AUGMENTATION)
+    )
+
+    def make(step, rows):
+        x = tf.gather(images, rows)
+        if random_flip or random_crop:
+            x = flip_and_crop(x, tf.random.fold_in(augmentation, step), random_flip, random_crop)
+        x = dequantise(x, tf.random.fold_in(dequantisation, step))
+        if noise_stddev:
+            draw = randomness.normal(x.shape, tf.random.fold_in(noise, step))
+            x = tf.clip_by_value(x + noise_stddev * draw, 0.0, 1.0)
+        return x
+
+    return make
+
+
+def _vector_examples(data, seed, noise_stddev, random_flip, random_crop):
+    """Return (step, rows) -> float32 vectors."""
+    if random_flip or random_crop:
+        raise ValueError(
+            f"random_flip and random_crop are for images, not for vectors; received {random_flip} "
+            f"and {random_crop}."
+        )
+    vectors, noise = tf.constant(data.vectors), _key(seed, _NOISE)
+    scale = tf.constant(noise_stddev * data.scale, tf.float32)
+
+    def make(step, rows):
+        x = tf.gather(vectors, rows)
+        if noise_stddev:
+            x += scale * randomness.normal(x.shape, tf.random.fold_in(noise, step))
+        return x
+
+    return make
 
 
 def without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,15 +1,29 @@
-"""Quality of samples: distances, scores, precision and recall, neighbours and pictures."""
+"""Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
+from tf_febm.evaluation.annealing import (
+    AnnealedPartition,
+    HeldOutLogLikelihood,
+    annealed_log_partition,
+    held_out_log_likelihood,
+)
 from tf_febm.evaluation.charts import histogram_chart, line_chart
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
+from tf_febm.evaluation.grid import (
+    GridDivergence,
+    GridPartition,
+    divergence_on_grid,
+    log_partition_on_grid,
+)
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
 from tf_febm.evaluation.inception_score import InceptionScore, inception_score
 from tf_febm.evaluation.keras_inception import KerasInception
 from tf_febm.evaluation.kernel_distance import KernelDistance, kernel_distance, squared_mmd
+from tf_febm.evaluation.landscape import plane_picture
+from tf_febm.evaluation.modes import ModeCoverage, mode_coverage
 from tf_febm.evaluation.neighbours import (
     Neighbours,
     nearest_in_features,
@@ -17,6 +31,7 @@ from tf_febm.evaluation.neighbours import (
     neighbours_grid,
 )
 from tf_febm.evaluation.ood import OODMetrics, ood_metrics
+from tf_febm.evaluation.plane_quality import PlaneQuality, plane_quality
 from tf_febm.evaluation.precision_recall import (
     DensityCoverage,
     PrecisionRecall,
@@ -30,35 +45,48 @@ from tf_febm.evaluation.squeezenet import SqueezeNet
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 
 __all__ = [
+    "AnnealedPartition",
     "Classifier",
     "DensityCoverage",
     "FeatureNetwork",
     "FeatureStatistics",
+    "GridDivergence",
+    "GridPartition",
+    "HeldOutLogLikelihood",
     "InceptionGraph",
     "InceptionScore",
     "KerasInception",
     "KernelDistance",
+    "ModeCoverage",
     "Neighbours",
     "OODMetrics",
+    "PlaneQuality",
     "PrecisionRecall",
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
+    "annealed_log_partition",
     "density_and_coverage",
+    "divergence_on_grid",
     "evaluate_samples",
     "feature_statistics",
     "frechet_distance",
     "frechet_distance_from_moments",
+    "held_out_log_likelihood",
     "histogram_chart",
     "image_grid",
     "inception_score",
     "kernel_distance",
     "line_chart",
+    "log_partition_on_grid",
+    "mode_coverage",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",
     "ood_metrics",
     "pictures",
+    "plane_picture",
+    "plane_quality",
     "precision_and_recall",
     "sample_quality",
     "save_png",

@@ -51,6 +51,8 @@ class Chains:
     def fresh_batch(self, count, seed, labels=None) -> Batch:
         """Return starting points of chains: uniform in the bounds, or standard normal without.
 
+        A sampler that has a method `fresh` (shape, seed) says itself where chains start.
+
         Args:
             count: How many, an int or a scalar tensor.
             seed: Integer tensor [2].
@@ -58,7 +60,9 @@ class Chains:
         """
         noise_seed, label_seed = tf.unstack(randomness.split(seed, 2))
         shape = tf.concat([[count], self.sample_shape], axis=0)
-        if self.bounds is None:
+        if hasattr(self.sampler, "fresh"):
+            samples = self.sampler.fresh(shape, noise_seed)
+        elif self.bounds is None:
             samples = randomness.normal(shape, noise_seed)
         else:
             samples = randomness.uniform(shape, noise_seed, *self.bounds)

@@ -3,6 +3,7 @@
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
+from tf_febm.networks.fourier import FourierFeatures, fourier_mlp
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.preparation import PreparedLayer, prepared
@@ -16,17 +17,23 @@ from tf_febm.networks.resnets import (
     resnet128,
 )
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
+from tf_febm.networks.units import QuadraticWell, Standardise, confined, standardised
 
 __all__ = [
     "NAMES",
+    "FourierFeatures",
     "LabelScale",
     "LabelShift",
     "PreparedLayer",
     "QuadraticEnergy",
+    "QuadraticWell",
     "SelfAttention",
     "SpectralConv2D",
     "SpectralDense",
+    "Standardise",
+    "confined",
     "conv",
+    "fourier_mlp",
     "get",
     "mlp",
     "mnist_net",
@@ -38,4 +45,5 @@ __all__ = [
     "resnet32_larger",
     "resnet32_wider",
     "resnet128",
+    "standardised",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 
 from tf_febm.networks.conv import conv
+from tf_febm.networks.fourier import fourier_mlp
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.resnets import (
@@ -21,6 +22,7 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
     for builder in (
         conv,
+        fourier_mlp,
         mlp,
         mnist_net,
         resnet32,
@@ -37,9 +39,9 @@ NAMES: tuple[str, ...] = tuple(_BUILDERS)
 def get(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds a network.
 
-    All take the keywords `num_classes` and `name`; all but `mlp`, whose `input_shape` and
-    `hidden_units` say the same, take `image_shape` and `num_filters`; the residual ones take
-    `use_attention`.
+    All take the keywords `num_classes` and `name`; all but `mlp` and `fourier_mlp`, whose
+    `input_shape` and `hidden_units` say the same, take `image_shape` and `num_filters`; the
+    residual ones take `use_attention`.
 
     Args:
         name: One of `NAMES`.

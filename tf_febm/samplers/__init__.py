@@ -5,6 +5,7 @@ from tf_febm.samplers.langevin import Langevin
 from tf_febm.samplers.mixed_chain import MixedSamples, mixed_chain, mixed_chain_pools
 from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.replay_buffer import ReplayBuffer
+from tf_febm.samplers.standardised import Standardised
 
 __all__ = [
     "ChainResult",
@@ -12,6 +13,7 @@ __all__ = [
     "MixedSamples",
     "PersistentChains",
     "ReplayBuffer",
+    "Standardised",
     "StepInfo",
     "mixed_chain",
     "mixed_chain_pools",

@@ -14,10 +14,13 @@ import tensorflow as tf
 
 from tf_febm import evaluation
 from tf_febm.files import write_atomically
+from tf_febm.training.pictures import picture_maker
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
 
 SAMPLES_PER_GRID = 64
+# Points in the plane say little one by one.
+POINTS_PER_PICTURE = 1000
 
 
 class Recorder(keras.callbacks.Callback):
@@ -128,11 +131,6 @@ def _is_whole(row: dict) -> bool:
         return False
 
 
-def is_picture(shape) -> bool:
-    """Whether samples of a shape can be shown: images of one or three channels."""
-    return len(shape) == 3 and shape[-1] in (1, 3)
-
-
 class Progress(Recorder):
     """Report each epoch in a line: step, speed, time to go, energies.
 
@@ -188,38 +186,39 @@ class Scalars(Recorder):
 
 
 class SampleGrids(Recorder):
-    """Write grids of samples, as PNG and to TensorBoard.
+    """Write pictures of samples, as PNG and to TensorBoard: grids, or points in the plane.
 
     The samples are the ends of the training chains, continued with the averaged weights if the
     model keeps an average. A fixed seed is used, so that looking does not change the run.
 
     Args:
         folder: Where `step_<number>.png` goes, or None.
-        every: Steps between two grids.
+        every: Steps between two pictures.
         writer: A `tf.summary` writer, the folder for one, or None.
+        data: Examples [m, 2] to show beside samples in the plane, or None; see `picture_maker`.
         at_epoch_ends: Whether to wait for the end of the epoch.
     """
 
-    def __init__(self, folder, every: int, writer=None, *, at_epoch_ends: bool = False):
+    def __init__(self, folder, every: int, writer=None, data=None, *, at_epoch_ends: bool = False):
         super().__init__(every, at_epoch_ends, writer)
-        self.folder = None if folder is None else Path(folder)
+        self.folder, self._data = None if folder is None else Path(folder), data
 
     def on_train_begin(self, logs=None):
-        """Refuse models whose samples are no pictures."""
-        shape = self.model.sample_shape
-        if not is_picture(shape) or self.model.bounds is None:
+        """Refuse models whose samples make no pictures."""
+        if picture_maker(self.model, self._data) is None:
             raise ValueError(
-                f"SampleGrids needs images of 1 or 3 channels and a sampler with bounds; the model "
-                f"has samples of shape {shape}, bounds {self.model.bounds}."
+                "SampleGrids needs images of 1 or 3 channels and a sampler with bounds, or points "
+                f"of the plane; the model has samples of shape {self.model.sample_shape}, bounds "
+                f"{self.model.bounds}."
             )
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
         initial = "noise" if self.model.buffer is None else "buffer"
+        count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
         with self.model.best_weights():
-            samples = self.model.sample(SAMPLES_PER_GRID, seed=0, initial=initial).numpy()
-        low, high = self.model.bounds
-        grid = evaluation.image_grid(np.clip((samples - low) / (high - low), 0.0, 1.0))
+            samples = self.model.sample(count, seed=0, initial=initial).numpy()
+            grid = picture_maker(self.model, self._data)(samples)
         write_picture(grid, "samples", step, self.folder, self._writer, name=f"step_{step:07d}.png")
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_febm import applications, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.pictures import is_picture, picture_maker
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -20,7 +21,6 @@ from tf_febm.training.recorders import (
     Recorder,
     SampleGrids,
     Scalars,
-    is_picture,
     read_metrics,
 )
 from tf_febm.training.run_folder import RunFolder
@@ -103,9 +103,11 @@ def train(
             Progress(total_steps, report),
             stop,
         ]
-        if is_picture(model.sample_shape):
-            grids = SampleGrids(folder.samples, sample_interval, writer, at_epoch_ends=True)
-            callbacks.append(grids)
+        shown = None if probe is None or is_picture(model.sample_shape) else probe[0]
+        if picture_maker(model, shown) is not None:
+            callbacks.append(
+                SampleGrids(folder.samples, sample_interval, writer, shown, at_epoch_ends=True)
+            )
         if probe is not None:
             callbacks.append(
                 EnergyHistograms(
@@ -139,13 +141,15 @@ def finish(
     num_steps: int,
     seed: int,
     measure: Callable[[np.ndarray], dict] | None = None,
+    probe=None,
 ) -> dict:
     """Write what a finished run leaves: samples, their picture, the model and the summary.
 
-    `samples/final.npz` holds the array `samples`, float32 in [0, 1], and `labels` for a conditional
-    model; `samples/evolution.png` shows chains on their way from noise. `model.keras` holds the
-    model with its best weights. `summary.json` holds the number of steps, seconds, steps per
-    second, the last metrics and the quality figures.
+    `samples/final.npz` holds the array `samples`, float32, in [0, 1] for images and in the units of
+    the data for vectors, and `labels` for a conditional model; `samples/evolution.png` shows chains
+    of images on their way from noise. `model.keras` holds the model with its best weights.
+    `summary.json` holds the number of steps, seconds, steps per second, the last metrics and the
+    quality figures.
 
     Args:
         model: The trained model.
@@ -153,7 +157,8 @@ def finish(
         num_samples: How many samples.
         num_steps: Steps of each chain; see `draw_samples`.
         seed: Seed of the samples.
-        measure: samples -> quality figures, or None.
+        measure: samples -> quality figures, or None; called while the model has its best weights.
+        probe: (x, labels), examples shown beside samples in the plane, or None.
 
     Returns:
         The summary.
@@ -161,13 +166,15 @@ def finish(
     samples, labels = draw_samples(model, num_samples, num_steps, seed)
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
     write_atomically(folder.samples / "final.npz", lambda file: np.savez(file, **arrays))
-    if is_picture(samples.shape[1:]):
-        grid = evaluation.image_grid(samples[:GRID])
-        evaluation.save_png(folder.samples / "final.png", grid)
-        with model.best_weights():
-            _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
     with model.best_weights():
+        if is_picture(samples.shape[1:]):
+            # Scaled to [0, 1] already.
+            evaluation.save_png(folder.samples / "final.png", evaluation.image_grid(samples[:GRID]))
+            _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
+        elif (draw := picture_maker(model, None if probe is None else probe[0])) is not None:
+            evaluation.save_png(folder.samples / "final.png", draw(samples))
         _save_model(model, folder.model)
+        quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
     steps, seconds = int(model.optimizer.iterations), float(last.get("seconds", "nan"))
@@ -181,7 +188,7 @@ def finish(
         "seconds": seconds,
         "steps_per_second": steps / seconds if seconds else math.nan,
         "metrics": metrics,
-        "quality": None if measure is None else measure(samples),
+        "quality": quality,
     }
     write_json(folder.summary, summary)
     return summary

@@ -1,0 +1,151 @@
+"""Anomaly scores of an energy against two baselines: `python launch/anomaly_study.py`.
+
+Trains on the usual examples of two of scikit-learn's tables and scores held-out usual examples and
+the unusual ones: malignant tumours of breast_cancer, the last class of wine. Writes study.csv and
+study.json into --out. The same splits serve the energy, an isolation forest and a Gaussian fit.
+"""
+
+import csv
+import io
+import statistics
+from pathlib import Path
+
+import console
+from absl import app, flags
+
+# Table -> the class that counts as anomalous: 0 is malignant.
+TABLES = {"breast_cancer": 0, "wine": 2}
+DETECTORS = ("energy", "isolation_forest", "gaussian")
+# Share of the usual examples that no detector is fitted to.
+HELD_OUT = 0.3
+
+flags.DEFINE_list("tables", list(TABLES), f"Of {', '.join(TABLES)}.")
+flags.DEFINE_enum(
+    "method", "febm", ["febm", "contrastive_divergence", "dual"], "How the energy is trained."
+)
+flags.DEFINE_string("divergence", "js", "Divergence of febm and dual.")
+flags.DEFINE_integer("seeds", 5, "Number of seeds: of the split, and of all that is random.", 1)
+flags.DEFINE_integer("steps", None, "Training steps of the energy; the preset's if unset.", 1)
+flags.DEFINE_string("out", "runs/anomaly_study", "Folder of the results.")
+flags.DEFINE_bool("debug", False, "Show tracebacks.")
+
+
+def main(argv) -> int:
+    """Run the study."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+    console.stop_at_once_on_signals()
+    values = flags.FLAGS
+    return console.guarded(
+        lambda: run(values), debug=values.debug, interrupted="Interrupted; nothing was written."
+    )
+
+
+def run(values) -> int:
+    """Measure every detector on every table and seed, and write the table down."""
+    unknown = [name for name in values.tables if name not in TABLES]
+    if unknown or not values.tables:
+        raise ValueError(f"--tables must be of {', '.join(TABLES)}; received {values.tables}.")
+    console.import_quietly(intra_op_threads=1)
+    from presets import PRESETS
+
+    options = {**PRESETS["vectors"], "method": values.method, "divergence": values.divergence}
+    options["steps"] = values.steps or options["steps"]
+    rows = []
+    for table in values.tables:
+        for seed in range(values.seeds):
+            scores = measure(table, seed, options)
+            rows += [{"table": table, "seed": seed, "detector": d, **v} for d, v in scores.items()]
+            figures = "  ".join(f"{d} {v['auroc']:.4f}" for d, v in scores.items())
+            console.say(f"{table}, seed {seed}: AUROC {figures}")
+    write(rows, options, Path(values.out))
+    console.say(f"Tables are in {values.out}.")
+    return console.DONE
+
+
+def measure(table: str, seed: int, options: dict) -> dict:
+    """Return detector -> figures, on one split."""
+    from sklearn.covariance import EmpiricalCovariance
+    from sklearn.ensemble import IsolationForest
+
+    from tf_febm import applications, evaluation
+
+    train, usual, unusual = split(table, seed)
+    model = fit(train, {**options, "seed": seed})
+    forest = IsolationForest(random_state=seed).fit(train.vectors)
+    z = (train.vectors - train.mean) / train.scale
+    gaussian = EmpiricalCovariance().fit(z)
+    # Higher is more usual.
+    detectors = {
+        "energy": lambda x: -applications.ood_scores(model, x)["energy"],
+        "isolation_forest": forest.score_samples,
+        "gaussian": lambda x: -gaussian.mahalanobis((x - train.mean) / train.scale),
+    }
+    with model.best_weights():
+        found = {
+            name: evaluation.ood_metrics(score(usual), score(unusual))
+            for name, score in detectors.items()
+        }
+    return {name: metrics._asdict() for name, metrics in found.items()}
+
+
+def split(table: str, seed: int):
+    """Return the training data, held-out usual examples and the unusual ones."""
+    import numpy as np
+    import sklearn.datasets
+
+    from tf_febm import data
+
+    bunch = getattr(sklearn.datasets, f"load_{table}")()
+    x = bunch.data.astype(np.float32)
+    usual = np.flatnonzero(bunch.target != TABLES[table])
+    order = np.random.default_rng(seed).permutation(usual)
+    count = round(HELD_OUT * len(order))
+    train = data.VectorData(table, x[order[count:]], source=f"scikit-learn load_{table}")
+    return train, x[order[:count]], x[bunch.target == TABLES[table]]
+
+
+def fit(train, options: dict):
+    """Train the energy as train.py would."""
+    import building
+    import keras
+
+    keras.utils.set_random_seed(options["seed"])
+    fixed = {"cclass": False, "use_attention": False, "replay_batch": True, "log_ratio_clip": None}
+    fixed |= {"proj_norm_type": "li", "random_flip": False, "random_crop": 0}
+    options = {**options, **fixed}
+    model = building.build_model(options, train)
+    stream = building.make_stream(options, train, 0)
+    model.fit(stream, steps_per_epoch=options["steps"], epochs=1, verbose=0)
+    return model
+
+
+def write(rows: list[dict], options: dict, out: Path) -> None:
+    """Write all rows, and their means and deviations over the seeds."""
+    from tf_febm import files
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
+    summary = {}
+    for name in dict.fromkeys(row["table"] for row in rows):
+        for detector in DETECTORS:
+            values = [
+                row["auroc"] for row in rows if (row["table"], row["detector"]) == (name, detector)
+            ]
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            mean = statistics.mean(values)
+            summary.setdefault(name, {})[detector] = {"auroc": mean, "deviation": deviation}
+            spread = "" if deviation is None else f" ± {deviation:.4f}"
+            console.say(f"{name:14s} {detector:17s} AUROC {mean:.4f}{spread}")
+    files.write_json(out / "study.json", {"options": options, "results": summary})
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,152 @@
+"""Annealed importance sampling against closed forms, and against the grid."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_febm import evaluation, networks
+
+tfd = tfp.distributions
+
+
+def gaussian_base(dimension, scale=1.0):
+    return tfd.MultivariateNormalDiag(tf.zeros(dimension), tf.fill([dimension], float(scale)))
+
+
+class TestAGaussianIn50Dimensions:
+    """Rotated, with standard deviations from 0.3 to 2 and a shifted mean; log Z in closed form."""
+
+    D = 50
+
+    @pytest.fixture(scope="class")
+    def found(self):
+        rng = np.random.default_rng(0)
+        rotation = np.linalg.qr(rng.normal(size=(self.D, self.D)))[0]
+        scales = np.geomspace(0.3, 2.0, self.D)
+        whiten = tf.constant((rotation / scales).T, tf.float32)
+        mean = tf.constant(rng.normal(size=self.D), tf.float32)
+
+        def energy(x):
+            return 0.5 * tf.reduce_sum(tf.square((x - mean) @ tf.transpose(whiten)), axis=1)
+
+        exact = np.log(scales).sum() + 0.5 * self.D * math.log(2 * math.pi)
+        found = evaluation.annealed_log_partition(
+            energy, gaussian_base(self.D, 1.5), num_chains=200, num_temperatures=800, seed=1
+        )
+        return found, exact, energy
+
+    def test_log_z(self, found):
+        found, exact, _ = found
+        assert abs(found.log_z - exact) < 0.05
+        # The spread that it states is the one it has: an error beyond 4 of them has p < 1e-4.
+        assert abs(found.log_z - exact) < 4 * found.standard_error
+        assert 0.4 < found.acceptance < 0.99
+        assert 20 < found.effective_sample_size <= 200
+
+    def test_weighted_ends_are_samples(self, found):
+        found, _, energy = found
+        weights = np.exp(found.log_weights - found.log_weights.max())
+        mean_energy = np.average(energy(tf.constant(found.samples)), weights=weights)
+        # E is half a chi-squared variable: mean d/2 = 25, deviation √(d/2) = 5.
+        assert abs(mean_energy - self.D / 2) < 4 * 5 / math.sqrt(found.effective_sample_size)
+
+
+def test_separate_narrow_modes_against_the_grid():
+    """Four wells of unequal depth and width 0.05: the base is 30 times as wide."""
+    modes = tf.constant([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    depth = tf.constant([0.0, 1.0, 2.0, -1.0])
+
+    def energy(x):
+        squares = tf.reduce_sum(tf.square(x[:, None] - modes), axis=2)
+        return -tf.reduce_logsumexp(depth - squares / (2 * 0.05**2), axis=1)
+
+    grid = evaluation.log_partition_on_grid(energy, [-2.0] * 2, [2.0] * 2, 200)
+    exact = math.log(2 * math.pi * 0.05**2) + float(tf.reduce_logsumexp(depth))
+    assert grid.log_z == pytest.approx(exact, abs=1e-4)
+    found = evaluation.annealed_log_partition(
+        energy, gaussian_base(2, 1.5), num_chains=4000, num_temperatures=200, seed=2
+    )
+    # Narrow modes do not mix, so weights differ by their depths, whatever the number of
+    # temperatures: a tenth of the chains count.
+    assert abs(found.log_z - grid.log_z) < 4 * found.standard_error
+    assert found.standard_error < 0.07
+
+
+def test_a_network_against_the_grid():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    network = networks.confined(networks.mlp(2, (32, 32), "swish"), 1.0)
+    for weight in network.trainable_variables:
+        weight.assign(1.5 * weight)
+    grid = evaluation.log_partition_on_grid(network, [-8.0] * 2, [8.0] * 2, 200)
+    assert grid.edge_share < 1e-5 and grid.error < 1e-3
+    found = evaluation.annealed_log_partition(
+        network, gaussian_base(2, 1.5), num_chains=500, num_temperatures=100, seed=0
+    )
+    assert abs(found.log_z - grid.log_z) < 0.05
+
+
+def test_one_temperature_is_plain_importance_sampling():
+    """With T = 1 weights are e^(−E)/b at samples of b, whatever the transition does."""
+    base = gaussian_base(1)
+    found = evaluation.annealed_log_partition(
+        lambda x: 0.5 * tf.reduce_sum(tf.square(x / 0.7), axis=1),
+        base,
+        num_chains=4000,
+        num_temperatures=1,
+        seed=4,
+    )
+    assert abs(found.log_z - math.log(0.7 * math.sqrt(2 * math.pi))) < 4 * found.standard_error
+    # ESS/n → 1/E_b[(q/b)²] = √(2·0.49 − 0.49²)/0.49 for a unit base: a Gaussian integral.
+    ratio = 0.7 * math.sqrt(2 - 0.49)
+    assert found.effective_sample_size / 4000 == pytest.approx(ratio, rel=0.05)
+
+
+def test_equal_seeds_give_equal_results():
+    def run(seed):
+        return evaluation.annealed_log_partition(
+            lambda x: tf.reduce_sum(tf.square(x), axis=1),
+            gaussian_base(2),
+            num_chains=10,
+            num_temperatures=5,
+            num_leapfrog_steps=1,
+            seed=seed,
+        )
+
+    first, again, other = run(1), run(1), run(2)
+    np.testing.assert_array_equal(first.log_weights, again.log_weights)
+    assert first.log_z != other.log_z
+
+
+def test_log_likelihood_in_closed_form():
+    x = np.random.default_rng(0).normal(size=(1000, 3))
+    found = evaluation.held_out_log_likelihood(
+        lambda x: 0.5 * tf.reduce_sum(tf.square(x), axis=1) + 7.0,
+        x,
+        log_z=1.5 * math.log(2 * math.pi) - 7.0,
+        batch_size=300,
+    )
+    log_density = -0.5 * np.square(x).sum(axis=1) - 1.5 * math.log(2 * math.pi)
+    assert found.mean == pytest.approx(log_density.mean(), abs=1e-4)
+    assert found.standard_error == pytest.approx(
+        log_density.std(ddof=1) / math.sqrt(1000), rel=1e-3
+    )
+
+
+def test_refuses():
+    run, base = evaluation.annealed_log_partition, gaussian_base(2)
+
+    def energy(x):
+        return tf.reduce_sum(tf.square(x), axis=1)
+
+    for name in ("num_temperatures", "num_leapfrog_steps", "num_chains"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+            run(energy, base, **{name: 0})
+    with pytest.raises(ValueError, match="base must have samples of the shape of x"):
+        run(energy, tfd.Normal(0.0, 1.0))
+    with pytest.raises(ValueError, match="at least 2 examples"):
+        evaluation.held_out_log_likelihood(energy, np.zeros((1, 2)), 0.0)

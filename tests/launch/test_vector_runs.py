@@ -1,0 +1,177 @@
+"""Runs on vectors, from the flags to the summary, and bad input of the anomaly study."""
+
+import csv
+import json
+import math
+import types
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+TINY = [
+    "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
+    "--sample_interval=2", "--save_interval=4", "--num_samples=30", "--final_steps=2",
+]  # fmt: skip
+
+
+@pytest.fixture
+def launch(tmp_path, capfd):
+    """Run train.py in this process; return its exit code and standard error."""
+    import train
+    import train_flags
+
+    def run(*arguments):
+        values = flags.FlagValues()
+        train_flags.define(values)
+        values(["train.py", f"--logdir={tmp_path}", "--exp=run", *TINY, *arguments])
+        code = train.console.guarded(
+            lambda: train.run(train_flags.resolve(values), values), debug=False
+        )
+        return code, capfd.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def smaller(monkeypatch):
+    """Let test beds be small, and their grids coarse."""
+    from tf_febm.data import testbeds
+
+    monkeypatch.setattr(testbeds, "SIZES", {"train": 2000, "test": 500})
+
+
+@pytest.mark.parametrize("method", ["febm", "contrastive_divergence", "dual"])
+def test_a_test_bed_with_every_method(launch, tmp_path, smaller, method):
+    code, errors = launch("--dataset=moons", f"--method={method}")
+    assert code == 0, errors
+    folder = tmp_path / "run"
+    for name in ("step_0000002.png", "step_0000004.png", "final.png"):
+        assert (folder / "samples" / name).stat().st_size > 1000
+    summary = json.loads((folder / "summary.json").read_text())
+    assert math.isfinite(summary["quality"]["kl"]) and summary["quality"]["kl"] > 0
+    # Two half circles are no mixture of round modes.
+    assert summary["quality"]["modes"] is None
+    with np.load(folder / "samples" / "final.npz") as arrays:
+        samples = arrays["samples"]
+    assert samples.shape == (30, 2)
+    # In raw units, without a clip to [0, 1]: chains start 1.5 standard deviations wide.
+    assert samples.min() < 0.0 and samples.max() > 1.0
+    if method == "febm":
+        model = keras.models.load_model(folder / "model.keras")
+        assert model.energy(samples).shape == (30,)
+
+
+def test_modes_are_counted(launch, tmp_path, smaller):
+    code, errors = launch("--dataset=8gaussians", "--method=contrastive_divergence")
+    assert code == 0, errors
+    quality = json.loads((tmp_path / "run" / "summary.json").read_text())["quality"]
+    assert quality["modes"] == 8 and 0 <= quality["modes_covered"] <= 8
+    assert 0.0 <= quality["share_near_modes"] <= 1.0
+
+
+class TestTable:
+    @pytest.fixture
+    def table(self, tmp_path_factory):
+        """Four columns of very different units, and correlated."""
+        rng = np.random.default_rng(0)
+        z = rng.normal(size=(200, 4)) @ np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T
+        x = [1e4, -2.0, 0.0, 30.0] + z * [100.0, 0.01, 1.0, 5.0]
+        path = tmp_path_factory.mktemp("table") / "t.csv"
+        np.savetxt(path, x, delimiter=",", header="a,b,c,d", comments="")
+        return path, x
+
+    def test_samples_and_energies_are_in_raw_units(self, launch, tmp_path, table):
+        path, x = table
+        code, errors = launch("--dataset=csv", f"--data_dir={path}", "--num_samples=300")
+        assert code == 0, errors
+        with np.load(tmp_path / "run" / "samples" / "final.npz") as arrays:
+            z = (arrays["samples"].astype(np.float64) - x.mean(0)) / x.std(0)
+        assert z.shape == (300, 4)
+        # Four steps of training leave chains near their starts, 1.5 standard deviations wide.
+        assert np.abs(z.mean(0)).max() < 0.5 and (z.std(0) > 0.7).all() and (z.std(0) < 2.5).all()
+        assert not (tmp_path / "run" / "samples" / "final.png").exists()
+        model = keras.models.load_model(tmp_path / "run" / "model.keras")
+        energy = model.energy(x.astype(np.float32)).numpy()
+        far = model.energy((x + 1000.0 * x.std(0)).astype(np.float32)).numpy()
+        # The quadratic well: ½ · 0.1 · 4 · 1000².
+        assert far.min() > energy.max() + 1e4
+        quality = json.loads((tmp_path / "run" / "summary.json").read_text())["quality"]
+        covariance = np.cov(x, rowvar=False)
+        entropy = 0.5 * np.linalg.slogdet(2 * math.pi * math.e * covariance)[1]
+        # The Gaussian fit of Gaussian data: minus its entropy, on 20 held-out rows of deviation
+        # √(d/2/20) = 0.32 on average; four of these.
+        assert abs(quality["gaussian_log_likelihood"] + entropy) < 1.3
+        # An untrained energy is worse, and not by orders of magnitude.
+        difference = quality["gaussian_log_likelihood"] - quality["held_out_log_likelihood"]
+        assert 0.0 < difference < 10.0
+        assert quality["log_z_standard_error"] < 0.5
+
+        import evaluate
+
+        from tf_febm import training
+
+        with pytest.raises(ValueError, match="is a run on vectors: its figures stand in summary"):
+            evaluate.restore(
+                training.RunFolder(tmp_path / "run"), types.SimpleNamespace(data_dir=None)
+            )
+
+    def test_bad_files_are_one_line(self, launch, tmp_path):
+        bad = tmp_path / "bad.csv"
+        bad.write_text("a,b\n1,2\n3,x\n")
+        code, errors = launch("--dataset=csv", f"--data_dir={bad}")
+        assert code == 1 and "Traceback" not in errors
+        assert [line for line in errors.splitlines() if line.startswith("error: ")] == [
+            f"error: {bad}: every field must be a finite number; line 3, b, holds 'x'. Remove such "
+            "rows or columns, or fill them in."
+        ]
+
+    @pytest.mark.parametrize(
+        ("flag", "message"),
+        [
+            ("--network=conv", "--network=conv is for images"),
+            ("--cclass", "--cclass needs labels"),
+            ("--random_flip", "for images, not for vectors"),
+            ("--use_attention", "--use_attention is for the resnets"),
+            ("--image_size=8", "image_size is for images"),
+        ],
+    )
+    def test_flags_of_images(self, launch, table, flag, message):
+        code, errors = launch("--dataset=csv", f"--data_dir={table[0]}", flag, "--dry_run")
+        assert code == 1 and message in errors
+
+
+class TestAnomalyStudy:
+    def test_the_whole_of_it_in_small(self, tmp_path):
+        import anomaly_study
+
+        values = flags.FlagValues()
+        for name in ("tables", "method", "divergence", "seeds", "steps", "out"):
+            values[name] = flags.FLAGS[name]
+        saved = {name: flags.FLAGS[name].value for name in values}
+        try:
+            values(["x", "--tables=wine", "--seeds=2", "--steps=3", f"--out={tmp_path / 'out'}"])
+            assert anomaly_study.run(values) == 0
+        finally:
+            for name, value in saved.items():
+                flags.FLAGS[name].value = value
+        with open(tmp_path / "out" / "study.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 6
+        gaussian = [float(row["auroc"]) for row in rows if row["detector"] == "gaussian"]
+        # The third class of wine lies far from the others: any fit sees that.
+        assert min(gaussian) > 0.9
+        results = json.loads((tmp_path / "out" / "study.json").read_text())["results"]
+        assert results["wine"]["gaussian"]["auroc"] == pytest.approx(np.mean(gaussian))
+
+    def test_splits_keep_anomalies_out_of_training(self):
+        import anomaly_study
+
+        train, usual, unusual = anomaly_study.split("breast_cancer", 1)
+        assert (len(train), len(usual), len(unusual)) == (250, 107, 212)
+        both = np.concatenate([train.vectors, usual])
+        assert len(np.unique(both, axis=0)) == 357
+        again = anomaly_study.split("breast_cancer", 1)[0]
+        np.testing.assert_array_equal(train.vectors, again.vectors)
+        assert not np.array_equal(train.vectors, anomaly_study.split("breast_cancer", 2)[0].vectors)

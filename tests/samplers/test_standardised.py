@@ -1,0 +1,70 @@
+"""Chains in standardised units: moments in raw units, and the chain that it stands for."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_febm
+from tf_febm import networks, samplers
+
+MEAN, SCALE = np.array([1000.0, -3.0]), np.array([50.0, 0.01])
+
+
+def energy(x):
+    """A Gaussian with these moments."""
+    return 0.5 * tf.reduce_sum(tf.square((x - MEAN.astype("f4")) / SCALE.astype("f4")), axis=1)
+
+
+def test_moments_in_raw_units():
+    epsilon = 0.4
+    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(epsilon, 60), MEAN, SCALE)
+    x = tf.function(sampler)(energy, sampler.fresh([20_000, 2], (1, 2)), (3, 4)).numpy()
+    # The stationary variance of Eq. 5 for a unit Gaussian is 1/(1 − ε/4); deviations of 20,000
+    # samples: 0.007 of the mean in units of scale, 0.5 % of the scale. Four of these.
+    expected = SCALE / np.sqrt(1.0 - epsilon / 4.0)
+    np.testing.assert_allclose((x.mean(0, dtype=np.float64) - MEAN) / SCALE, 0.0, atol=0.03)
+    np.testing.assert_allclose(x.std(0, dtype=np.float64), expected, rtol=0.02)
+
+
+def test_fresh_chains_are_spread_as_asked():
+    sampler = samplers.Standardised(samplers.Langevin(), MEAN, SCALE, spread=2.5)
+    z = (sampler.fresh([10_000, 2], (1, 2)).numpy().astype(np.float64) - MEAN) / SCALE
+    # A standard deviation of 10,000 numbers is off by 0.7 %; four of these.
+    np.testing.assert_allclose(z.std(0), 2.5, rtol=0.03)
+
+
+def test_it_is_the_chain_of_the_energy_of_z():
+    inner = samplers.Langevin(0.1, 0.05, 5, grad_clip=0.5, bounds=None)
+    sampler = samplers.Standardised(inner, MEAN, SCALE)
+    z0 = tf.random.stateless_normal([6, 2], (0, 1))
+    start = tf.cast(MEAN, tf.float32) + tf.cast(SCALE, tf.float32) * z0
+    mean, scale = (v.astype("f4") for v in (MEAN, SCALE))
+    own = inner(lambda z: energy(mean + scale * z), (start - mean) / scale, (5, 6),
+                return_trajectory=True, return_diagnostics=True)  # fmt: skip
+    found = sampler(energy, start, (5, 6), return_trajectory=True, return_diagnostics=True)
+    np.testing.assert_array_equal(found.samples, mean + scale * own.samples)
+    np.testing.assert_array_equal(found.trajectory, mean + scale * own.trajectory)
+    np.testing.assert_array_equal(found.gradient_norm, own.gradient_norm)
+
+
+def test_a_model_of_raw_units_trains_samples_and_is_saved(tmp_path):
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(MEAN, SCALE, (256, 2)).astype(np.float32)
+    energy_network, variational = (
+        networks.standardised(networks.mlp(2, (8,), "swish", name=name), MEAN, SCALE)
+        for name in ("energy", "variational")
+    )
+    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(0.1, 5), MEAN, SCALE)
+    model = tf_febm.FEBM(
+        energy_network, variational, sampler=sampler, buffer=tf_febm.ReplayBuffer(64), seed=1
+    )
+    model.compile()
+    model.fit(x, batch_size=32, epochs=1, verbose=0)
+    samples = model.sample(500, seed=2)
+    z = (samples.numpy().astype(np.float64) - MEAN) / SCALE
+    # Fresh chains of five small steps are still near where they began, N(0, 1) in these units.
+    assert np.abs(z.mean(0)).max() < 0.5 and (z.std(0) > 0.5).all() and (z.std(0) < 2.0).all()
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.energy(x), model.energy(x))
+    np.testing.assert_array_equal(loaded.sample(9, seed=3), model.sample(9, seed=3))

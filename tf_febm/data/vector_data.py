@@ -1,0 +1,99 @@
+"""VectorData: one split of a table of numbers, checked once and read-only from then on."""
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+
+from tf_febm.data.image_data import check_labels, read_only
+
+__all__ = ["VectorData"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VectorData:
+    """Hold one split of a data set of vectors in memory.
+
+    The counterpart of `ImageData` for data without bounds: coordinates have units of their own, and
+    `mean` and `scale` say which. The arrays are not copied; the fields are read-only views.
+
+    Args:
+        name: Name of the source, as in `tf_febm.data.names()`.
+        vectors: float32 `[n, d]`, n ≥ 1, d ≥ 1, all finite.
+        labels: int32 `[n]` with values in `[0, num_classes)`, or None.
+        num_classes: Number of classes, given exactly when `labels` are.
+        source: One line that says where the vectors came from, for the record of a run.
+        columns: Names of the d coordinates, or None.
+
+    Raises:
+        TypeError: A field is not of the type above.
+        ValueError: A field has the wrong shape, dtype or range; the message says what was received.
+    """
+
+    name: str
+    vectors: np.ndarray
+    labels: np.ndarray | None = None
+    num_classes: int | None = None
+    source: str = ""
+    columns: tuple[str, ...] | None = None
+
+    # Langevin chains of vectors are not confined to a box; see `ImageData.bounds`.
+    bounds = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name must be a string that is not empty; received {self.name!r}.")
+        _check_vectors(self.vectors)
+        object.__setattr__(self, "vectors", read_only(self.vectors))
+        if self.columns is not None and len(self.columns) != self.vectors.shape[1]:
+            raise ValueError(
+                f"columns must name the {self.vectors.shape[1]} coordinates; received "
+                f"{len(self.columns)} names."
+            )
+        checked = check_labels(self.labels, self.num_classes, len(self.vectors))
+        object.__setattr__(self, "labels", checked[0])
+        object.__setattr__(self, "num_classes", checked[1])
+
+    @property
+    def sample_shape(self) -> tuple[int]:
+        """Return (d,)."""
+        return self.vectors.shape[1:]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Return the mean of every coordinate, float64 `[d]`."""
+        return self.vectors.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """Return the standard deviation of every coordinate, float64 `[d]`."""
+        return self.vectors.std(axis=0, dtype=np.float64)
+
+    def examples(self, count: int, seed: int = 0) -> np.ndarray:
+        """Return the first `count` vectors as networks see them, float32 `[count, d]`.
+
+        Args:
+            count: How many; all if there are fewer.
+            seed: Not used: nothing is random here, unlike in `ImageData.examples`.
+        """
+        return self.vectors[:count]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __repr__(self) -> str:
+        # The generated one would print the numbers.
+        return (
+            f"VectorData(name={self.name!r}, vectors=float32 {list(self.vectors.shape)}, "
+            f"num_classes={self.num_classes}, source={self.source!r})"
+        )
+
+
+def _check_vectors(vectors):
+    if not isinstance(vectors, np.ndarray):
+        raise TypeError(f"vectors must be a numpy array; received {type(vectors).__name__}.")
+    received = f"received {vectors.dtype} {list(vectors.shape)}"
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or 0 in vectors.shape:
+        raise ValueError(f"vectors must be float32 [n, d] with n, d ≥ 1; {received}.")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"vectors must be finite; {received} with NaN or infinity in it.")

@@ -1,0 +1,169 @@
+"""The partition function of an energy, and its distance from a density, on a grid."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import arguments, energies
+
+__all__ = ["GridDivergence", "GridPartition", "divergence_on_grid", "log_partition_on_grid"]
+
+MAX_DIMENSION = 3
+# More cells than this do not fit into memory with their coordinates.
+MAX_CELLS = 50_000_000
+BATCH = 65_536
+# The frame in which mass is counted as near the edge: so much of each axis, at both ends.
+EDGE = 0.05
+
+
+class GridPartition(NamedTuple):
+    """Hold log Z of an energy, as a sum over the cells of a grid.
+
+    Attributes:
+        log_z: float, log of the sum of e^(−E) over all cells, at their centres, times their volume.
+        error: float, the distance from the same sum over cells twice as wide: above that of
+            `log_z` wherever the grid resolves the density.
+        edge_share: float in [0, 1], the share of the mass in the outer 5 % of the box. Where it is
+            not small, the box cuts the density.
+    """
+
+    log_z: float
+    error: float
+    edge_share: float
+
+
+class GridDivergence(NamedTuple):
+    """Hold KL(p‖q) of a known density p and a model q ∝ e^(−E), by a grid.
+
+    Attributes:
+        kl: float, Σ p (log p − log q) over the cells, p divided by its own sum.
+        data_mass: float, the sum of p over the cells times their volume: 1 if the grid serves.
+        partition: GridPartition of the model.
+    """
+
+    kl: float
+    data_mass: float
+    partition: GridPartition
+
+
+def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPartition:
+    """Compute log Z = log ∫ e^(−E(x)) dx over a box, by the midpoint rule in up to 3 dimensions.
+
+    For smooth densities that vanish at the edge the rule converges faster than any power of the
+    spacing: for a Gaussian, a spacing of one standard deviation leaves an error of 5e-9, and 1.5 of
+    3e-4.
+
+    Args:
+        energy_fn: x, float32 [n, d] -> E(x), [n] or [n, 1]; such as `model.energy`.
+        low: Lower corner of the box, [d], d from 1 to 3; or a number, for d = 1.
+        high: Upper corner, [d].
+        num_points: Cells along each axis, an int or [d]; at least 4.
+
+    Returns:
+        A GridPartition.
+
+    Raises:
+        ValueError: If an argument is out of its range, or an energy is NaN or −∞ on the grid.
+    """
+    low, high, counts = _box(low, high, num_points)
+    fine = -_on_grid(_checked(energy_fn), low, high, counts)
+    coarse = -_on_grid(_checked(energy_fn), low, high, -(-counts // 2))
+    return _partition(fine, coarse, low, high)
+
+
+def divergence_on_grid(
+    log_prob: Callable, energy_fn: Callable, low, high, num_points
+) -> GridDivergence:
+    """Compute KL(p‖q) of a known density p and q = e^(−E)/Z on a grid; see `log_partition_on_grid`.
+
+    Mass of the model outside of the box counts as none: see `edge_share`.
+
+    Args:
+        log_prob: x, float64 [n, d] -> log p(x), [n], −∞ where p is 0.
+        energy_fn: x, float32 [n, d] -> E(x), [n] or [n, 1].
+        low: Lower corner of the box, [d], d from 1 to 3.
+        high: Upper corner, [d].
+        num_points: Cells along each axis, an int or [d]; at least 4.
+
+    Returns:
+        A GridDivergence.
+
+    Raises:
+        ValueError: If an argument is out of its range, p has no mass on the grid, or an energy is
+            NaN or −∞.
+    """
+    low, high, counts = _box(low, high, num_points)
+    log_q = -_on_grid(_checked(energy_fn), low, high, counts)
+    coarse = -_on_grid(_checked(energy_fn), low, high, -(-counts // 2))
+    partition = _partition(log_q, coarse, low, high)
+    log_p = _on_grid(log_prob, low, high, counts)
+    log_mass = _log_sum(log_p) + np.log(np.prod((high - low) / counts))
+    if not np.isfinite(log_mass):
+        raise ValueError(
+            f"p must have mass in the box from {low.tolist()} to {high.tolist()}; the log of its "
+            f"sum there is {log_mass}."
+        )
+    inside = log_p > -np.inf
+    p = np.exp(log_p[inside] - _log_sum(log_p))
+    difference = (log_p[inside] - log_mass) - (log_q[inside] - partition.log_z)
+    return GridDivergence(float(np.sum(p * difference)), float(np.exp(log_mass)), partition)
+
+
+def _partition(log_q, coarse, low, high) -> GridPartition:
+    def log_z(values):
+        return float(_log_sum(values) + np.log(np.prod((high - low) / values.shape)))
+
+    mass = np.exp(log_q - _log_sum(log_q))
+    inner = tuple(slice(n, size - n) for size in mass.shape for n in (max(1, int(EDGE * size)),))
+    return GridPartition(
+        log_z(log_q), abs(log_z(log_q) - log_z(coarse)), float(max(0.0, 1.0 - mass[inner].sum()))
+    )
+
+
+def _on_grid(function, low, high, counts) -> np.ndarray:
+    """Evaluate x, [n, d] -> [n] at the centres of all cells; float64 of shape `counts`."""
+    axes = [
+        a + (b - a) * (np.arange(n) + 0.5) / n for a, b, n in zip(low, high, counts, strict=True)
+    ]
+    values = np.empty(np.prod(counts))
+    for start in range(0, len(values), BATCH):
+        cells = np.unravel_index(np.arange(start, min(start + BATCH, len(values))), counts)
+        x = np.stack([axis[i] for axis, i in zip(axes, cells, strict=True)], axis=1)
+        values[start : start + BATCH] = np.asarray(function(x))
+    return values.reshape(counts)
+
+
+def _checked(energy_fn):
+    def energy(x):
+        x = tf.constant(x, tf.float32)
+        values = energies.per_example(energy_fn(x), x).numpy().astype(np.float64)
+        broken = np.isnan(values) | np.isneginf(values)
+        if broken.any():
+            where = x.numpy()[broken.argmax()].tolist()
+            raise ValueError(f"Energies must not be NaN or −∞; received one at {where}.")
+        return values
+
+    return energy
+
+
+def _log_sum(values) -> float:
+    """Return the log of the sum of exponentials; −∞ if all are 0."""
+    top = values.max()
+    return float(top + np.log(np.sum(np.exp(values - top)))) if np.isfinite(top) else -np.inf
+
+
+def _box(low, high, num_points):
+    low, high = (np.atleast_1d(np.asarray(v, np.float64)) for v in (low, high))
+    good = low.ndim == 1 and low.shape == high.shape and np.isfinite([low, high]).all()
+    if not good or not (low < high).all() or len(low) > MAX_DIMENSION:
+        raise ValueError(
+            f"low and high must be finite corners of a box in 1 to {MAX_DIMENSION} dimensions, "
+            f"low < high; received {low.tolist()} and {high.tolist()}."
+        )
+    counts = np.broadcast_to(num_points, low.shape)
+    counts = np.array([arguments.whole_number("num_points", n.item(), 4) for n in counts])
+    if counts.prod(dtype=np.float64) > MAX_CELLS:
+        raise ValueError(f"A grid has at most {MAX_CELLS} cells; received {counts.tolist()}.")
+    return low, high, counts

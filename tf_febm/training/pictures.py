@@ -1,0 +1,35 @@
+"""How samples of a model are drawn: grids of images, or panels of points in the plane."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_febm import evaluation
+
+__all__ = ["is_picture", "picture_maker"]
+
+
+def is_picture(shape) -> bool:
+    """Whether samples of a shape can be shown: images of one or three channels."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
+def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return how to draw samples of a model: samples -> uint8 [height, width, channels].
+
+    Args:
+        model: A built EnergyModel.
+        data: Examples of the data, [m, 2], which the picture of points in the plane shows too;
+            images need none.
+
+    Returns:
+        A function of float samples in the units of the data: images become a grid, points in the
+        plane a panel beside the model's log density and the data. None where samples can not be
+        shown: longer vectors, or no data.
+    """
+    if is_picture(model.sample_shape):
+        low, high = (0.0, 1.0) if model.bounds is None else model.bounds
+        return lambda x: evaluation.image_grid(np.clip((x - low) / (high - low), 0.0, 1.0))
+    if tuple(model.sample_shape) == (2,) and data is not None:
+        return lambda x: evaluation.plane_picture(model.energy, x, data)
+    return None
