@@ -49,7 +49,7 @@ def run(options: dict, values) -> int:
     options["divergence"] = divergences.get(options["divergence"]).name
     if options["exp"] is None:
         parts = [options["dataset"], options["method"]]
-        if options["method"] != "contrastive_divergence":
+        if options["method"] in ("febm", "dual"):
             parts.append(options["divergence"])
         options["exp"] = "_".join(parts).replace(":", "_")
     building.check(options)

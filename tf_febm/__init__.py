@@ -6,6 +6,7 @@ from tf_febm import (
     applications,
     data,
     divergences,
+    entropy,
     evaluation,
     legacy,
     networks,
@@ -14,13 +15,14 @@ from tf_febm import (
     samplers,
     training,
 )
-from tf_febm.models import FEBM, ContrastiveDivergence, DualFEBM
+from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFEBM
 from tf_febm.samplers import PersistentChains, ReplayBuffer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FEBM",
+    "BidirectionalEBM",
     "ContrastiveDivergence",
     "DualFEBM",
     "PersistentChains",
@@ -29,6 +31,7 @@ __all__ = [
     "applications",
     "data",
     "divergences",
+    "entropy",
     "evaluation",
     "legacy",
     "networks",

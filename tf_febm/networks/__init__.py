@@ -1,8 +1,15 @@
-"""Energy networks: Keras models that map a batch to one number per example."""
+"""Energy networks, from a batch to one number per example, and generators."""
 
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
+from tf_febm.networks.generators import (
+    GENERATOR_NAMES,
+    generator_dcgan,
+    generator_mlp,
+    generator_resnet,
+    get_generator,
+)
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.preparation import PreparedLayer, prepared
@@ -18,6 +25,7 @@ from tf_febm.networks.resnets import (
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
 
 __all__ = [
+    "GENERATOR_NAMES",
     "NAMES",
     "LabelScale",
     "LabelShift",
@@ -27,7 +35,11 @@ __all__ = [
     "SpectralConv2D",
     "SpectralDense",
     "conv",
+    "generator_dcgan",
+    "generator_mlp",
+    "generator_resnet",
     "get",
+    "get_generator",
     "mlp",
     "mnist_net",
     "power_iteration",

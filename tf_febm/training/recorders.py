@@ -141,6 +141,8 @@ class Progress(Recorder):
             f"{label} {logs[name]:+.4f}"
             for label, name in (
                 ("bound", "bound"),
+                ("lower", "lower_bound"),
+                ("upper", "upper_bound"),
                 ("E(data)", "energy_data"),
                 ("E(model)", "energy_model"),
             )
@@ -174,8 +176,9 @@ class Scalars(Recorder):
 class SampleGrids(Recorder):
     """Write grids of samples, as PNG and to TensorBoard.
 
-    The samples are the ends of the training chains, continued with the averaged weights if the
-    model keeps an average. A fixed seed is used, so that looking does not change the run.
+    The samples are those of the model's generator if it has one, else the ends of the training
+    chains, continued; with the averaged weights if the model keeps an average. A fixed seed is
+    used, so that looking does not change the run.
 
     Args:
         folder: Where `step_<number>.png` goes.
@@ -189,7 +192,7 @@ class SampleGrids(Recorder):
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
-        initial = "noise" if self.model.buffer is None else "buffer"
+        initial = self.model.furthest_start
         with self.model.best_weights():
             samples = self.model.sample(SAMPLES_PER_GRID, seed=0, initial=initial).numpy()
         low, high = self.model.bounds
