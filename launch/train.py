@@ -113,11 +113,13 @@ def describe(options: dict, train_data, model, folder) -> str:
     divergence = getattr(model, "divergence", None)
     method = options["method"] + (f" ({divergence.name})" if divergence else "")
     chosen = "  ".join(f"{k}={v}" for k, v in sorted(options.items()) if v is not None)
+    # A generator makes what chains make elsewhere.
+    drawn = "samples" if options["method"] == "bidirectional" else "chains"
     return (
         f"{method} on {len(train_data.images)} images "
         f"{train_data.image_shape} from {train_data.source}\n"
         f"networks of {parameters} parameters, {options['steps']} steps of "
-        f"{options['batch_size']} images and chains, into {folder.path}\n{chosen}"
+        f"{options['batch_size']} images and {drawn}, into {folder.path}\n{chosen}"
     )
 
 

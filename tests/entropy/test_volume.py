@@ -85,7 +85,9 @@ def test_the_density_of_a_linear_generator_is_a_gaussian():
     volume = entropy.log_volume(lambda z: z @ matrix, Z)
     log_density = entropy.normal_log_density(Z) - volume
     np.testing.assert_allclose(log_density, gaussian.log_prob(x), rtol=1e-10)
-    np.testing.assert_allclose(entropy.normal_entropy(3) + volume[0], gaussian.entropy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        entropy.normal_entropy(3) + volume[0], gaussian.entropy(), rtol=1e-10
+    )
 
 
 def test_a_folded_generator_overstates_its_entropy():

@@ -63,9 +63,13 @@ class LinearMap:
         return self._inner.gradient(self._flat, self.z, cotangent, unconnected_gradients=_ZERO)
 
     def matrix(self) -> tf.Tensor:
-        """Return J, [n, D, d], by d products in one batch."""
+        """Return J, [n, D, d], by d products, in one batch where compiled."""
         transposed = self._outer.batch_jacobian(
-            self._pulled_back, self._cotangent, unconnected_gradients=_ZERO
+            self._pulled_back,
+            self._cotangent,
+            unconnected_gradients=_ZERO,
+            # Run eagerly, one batch would be a new program at every call.
+            experimental_use_pfor=not tf.executing_eagerly(),
         )
         return tf.transpose(transposed, [0, 2, 1])
 
