@@ -268,7 +268,7 @@ def test_one_trace_and_directions_that_are_kept(make, data, monkeypatch):
     after = model.directions.numpy()
     # The ends of the last step come first; what was there before moves on.
     np.testing.assert_allclose(np.linalg.norm(after[:60], axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(before[0]) != 1.0, True)
+    assert np.abs(np.linalg.norm(before, axis=1) - 1.0).min() > 1e-4
     model.evaluate(x, batch_size=15, verbose=0)
     np.testing.assert_array_equal(model.directions, after)
 
@@ -287,7 +287,8 @@ def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, h
     if how == "keras":
         model.save(tmp_path / "m.keras")
         loaded = keras.models.load_model(tmp_path / "m.keras")
-        assert loaded.get_config() == model.get_config()
+        for key in set(settings) - {"d", "size", "batch_norm"}:
+            assert getattr(loaded, key) == getattr(model, key) == settings[key]
     else:
         training.Checkpoints(tmp_path, model).save()
         loaded = make(**settings)
