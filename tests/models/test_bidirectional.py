@@ -24,14 +24,15 @@ def data():
 def make():
     """Return a factory of small models, compiled with SGD where a rate is given."""
 
-    def build(rate=None, d=2, size=2, batch_norm=False, **settings):
+    def build(rate=None, d=2, size=2, batch_norm=False, eager=False, **settings):
         keras.utils.set_random_seed(5)
         energy = networks.mlp(size, (6,), name="energy")
         generator = networks.generator_mlp(d, size, (5,), "tanh", batch_norm=batch_norm)
         settings = {"sampler": UNBOUNDED, "seed": 3, **settings}
         model = tf_febm.BidirectionalEBM(energy, generator, d, **settings)
         sgd = keras.optimizers.SGD
-        model.compile(*(() if rate is None else (sgd(rate), sgd(rate))))
+        rates = () if rate is None else (sgd(rate), sgd(rate))
+        model.compile(*rates, run_eagerly=eager)
         return model
 
     return build
@@ -127,6 +128,7 @@ class ByHand:
     "settings",
     [
         {},
+        {"eager": False},
         {"penalty_weight": 0.3, "penalty_threshold": 0.1, "entropy_weight": 0.5, "l2_coeff": 0.2},
         {"penalty_weight": 0.3, "penalty_threshold": 1e3},
         {"entropy": "smallest_singular_value"},
@@ -136,7 +138,8 @@ class ByHand:
 )
 def test_a_step_by_hand(make, data, settings, monkeypatch):
     """SGD of both networks, φ after θ; tolerances are those of float32."""
-    model = make(RATE, **settings)
+    # Eagerly a single step is over before it would be compiled.
+    model = make(RATE, **{"eager": True, **settings})
     z = np.random.default_rng(1).standard_normal((8, 2)).astype(np.float32)
     monkeypatch.setattr(model, "latents", lambda count, seed: tf.constant(z))
     by_hand = ByHand(model, data[:8], z)
