@@ -21,6 +21,10 @@ def check(options: dict) -> None:
     for name in ("lr", "variational_lr_ratio"):
         if not options[name] > 0.0:
             raise ValueError(f"--{name} must be positive; received {options[name]}.")
+    if options["method"] == "bidirectional" and not options["generator_lr_ratio"] > 0.0:
+        raise ValueError(
+            f"--generator_lr_ratio must be positive; received {options['generator_lr_ratio']}."
+        )
     for name in ("beta_1", "average_decay"):
         if not 0.0 <= options[name] < 1.0:
             raise ValueError(f"--{name} must lie in [0, 1); received {options[name]}.")
@@ -114,6 +118,8 @@ def build_model(options: dict, train_data):
     """Return the compiled model that the options describe."""
     if options["cclass"] and train_data.labels is None:
         raise ValueError(f"--cclass needs labels; {train_data.source} has none.")
+    if options["cclass"] and options["method"] == "bidirectional":
+        raise ValueError("--cclass is not for --method=bidirectional: its generator has no labels.")
     num_classes = train_data.num_classes if options["cclass"] else None
 
     def network(name):
@@ -130,15 +136,34 @@ def build_model(options: dict, train_data):
         build = tf_febm.networks.get(options["network"])
         return build(num_filters=size, image_shape=shape, **settings)
 
-    def optimizer(ratio=1.0):
+    def optimizer(ratio=1.0, beta_2=0.999):
         # A schedule even where the rate is constant: a checkpoint then fits any rate.
         rate = keras.optimizers.schedules.CosineDecay(
             ratio * options["lr"], options["steps"], alpha=options["lr_final"] / options["lr"]
         )
-        return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=0.999)
+        return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=beta_2)
 
+    sampler = make_sampler(options, train_data)
+    if options["method"] == "bidirectional":
+        model = tf_febm.BidirectionalEBM(
+            network("energy"),
+            make_generator(options, train_data.sample_shape, sampler.bounds),
+            options["latent_dim"],
+            options["penalty_weight"],
+            options["penalty_threshold"],
+            options["entropy_weight"],
+            options["entropy"],
+            entropy_iterations=options["entropy_iterations"],
+            penalty=None if options["penalty"] == "none" else options["penalty"],
+            l2_coeff=options["l2_coeff"],
+            sampler=sampler,
+            average_decay=options["average_decay"] or None,
+            seed=options["seed"],
+        )
+        model.compile(optimizer(beta_2=0.9), optimizer(options["generator_lr_ratio"], beta_2=0.9))
+        return model
     settings = {
-        "sampler": make_sampler(options, train_data),
+        "sampler": sampler,
         "buffer": tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
         "l2_coeff": options["l2_coeff"],
         "average_decay": options["average_decay"] or None,
@@ -194,3 +219,25 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
     step = checkpoints.restore(None if resume_iter < 0 else resume_iter)
     return options, model, train_data, held_out, checkpoints, step
+
+
+def make_generator(options: dict, shape, bounds):
+    """Return the generator that the options describe, for data of a shape within bounds."""
+    size = options["num_filters"]
+    if options["generator"] == "mlp":
+        settings = {"hidden_units": (size, size)}
+    elif len(shape) == 3:
+        settings = {"num_filters": size}
+    else:
+        raise ValueError(
+            f"--generator={options['generator']} makes images; examples have shape {shape}: "
+            "give --generator=mlp."
+        )
+    return tf_febm.networks.get_generator(options["generator"])(
+        options["latent_dim"],
+        shape,
+        output_activation=None if bounds is None else "sigmoid",
+        batch_norm=options["generator_batch_norm"],
+        name="generator",
+        **settings,
+    )

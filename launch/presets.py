@@ -105,6 +105,40 @@ VECTORS = {
     "network": "mlp",
 }
 
+# Of --method=bidirectional: what Geng et al. (2021) used on CIFAR-10, but for the weight of the
+# penalty, which is a bound's and not their 1e-3. There are no chains: --num_steps and the like are
+# those of the sampler that may refine samples.
+BOUNDS = {
+    **PAPER,
+    "batch_size": 64,
+    "lr": 2e-4,
+    "lr_final": 2e-4,
+    "generator_lr_ratio": 1.0,
+    "l2_coeff": 0.0,
+    "latent_dim": 128,
+    "penalty": "latent",
+    "penalty_weight": 1.0,
+    "penalty_threshold": 0.0,
+    "entropy": "auto",
+    "entropy_weight": 1.0,
+    "entropy_iterations": 10,
+    "generator": "dcgan",
+    "generator_batch_norm": False,
+    "final_steps": 0,
+}
+DIGITS_BOUNDS = {
+    **BOUNDS,
+    "steps": 20_000,
+    "data_noise": 0.05,
+    "latent_dim": 16,
+    "network": "mlp",
+    "num_filters": 256,
+    "generator": "mlp",
+    "log_interval": 100,
+    "sample_interval": 1000,
+    "save_interval": 1000,
+}
+
 PRESETS = {
     "paper": PAPER,
     "cifar10_paper": RESNET,
@@ -117,6 +151,8 @@ PRESETS = {
     # Untried beyond some steps; a start.
     "mnist": {**PAPER, "steps": 10_000, "num_filters": 32},
     "fashion_mnist": {**PAPER, "steps": 10_000, "num_filters": 32},
+    "bidirectional": BOUNDS,
+    "digits_bidirectional": DIGITS_BOUNDS,
 }
 
 # Data sets that share one. A .npz may hold images or vectors; choose --preset=vectors for these.
@@ -130,8 +166,19 @@ PRESET_OF = {
 }
 
 
-def preset_for(name: str, dataset: str) -> tuple[str, dict]:
-    """Return the name and the settings of a preset; "auto" is the data set's own, if it has one."""
-    if name == "auto":
+def preset_for(name: str, dataset: str, method: str = "febm") -> tuple[str, dict]:
+    """Return the name and the settings of a preset.
+
+    Args:
+        name: One of `PRESETS`, or "auto", the data set's own, if it has one for the method.
+        dataset: The data set.
+        method: The method.
+    """
+    if name == "auto" and method == "bidirectional":
+        own = f"{dataset}_{method}"
+        name = own if own in PRESETS else method
+    elif name == "auto":
         name = dataset if dataset in PRESETS else PRESET_OF.get(dataset, "paper")
-    return name, PRESETS[name]
+    # Any other preset leaves what only this method has as the method's own.
+    base = BOUNDS if method == "bidirectional" else {}
+    return name, {**base, **PRESETS[name]}

@@ -49,7 +49,7 @@ def run(options: dict, values) -> int:
     options["divergence"] = divergences.get(options["divergence"]).name
     if options["exp"] is None:
         parts = [options["dataset"], options["method"]]
-        if options["method"] != "contrastive_divergence":
+        if options["method"] in ("febm", "dual"):
             parts.append(options["divergence"])
         options["exp"] = "_".join(parts).replace(":", "_")
     building.check(options)
@@ -119,11 +119,13 @@ def describe(options: dict, train_data, model, folder) -> str:
     divergence = getattr(model, "divergence", None)
     method = options["method"] + (f" ({divergence.name})" if divergence else "")
     chosen = "  ".join(f"{k}={v}" for k, v in sorted(options.items()) if v is not None)
+    # A generator makes what chains make elsewhere.
+    drawn = "samples" if options["method"] == "bidirectional" else "chains"
     return (
         f"{method} on {len(train_data)} {'images' if hasattr(train_data, 'images') else 'vectors'} "
         f"{train_data.sample_shape} from {train_data.source}\n"
         f"networks of {parameters} parameters, {options['steps']} steps of "
-        f"{options['batch_size']} examples and chains, into {folder.path}\n{chosen}"
+        f"{options['batch_size']} examples and {drawn}, into {folder.path}\n{chosen}"
     )
 
 

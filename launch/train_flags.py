@@ -6,7 +6,7 @@ import original_flags
 from absl import flags
 from presets import PRESETS, preset_for
 
-METHODS = ("febm", "contrastive_divergence", "dual")
+METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
 # As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
 NETWORKS = (
     "conv",
@@ -19,6 +19,8 @@ NETWORKS = (
     "resnet32_wider",
     "resnet128",
 )
+# As in tf_febm.networks.GENERATOR_NAMES.
+GENERATORS = ("mlp", "dcgan", "resnet")
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 
@@ -43,6 +45,25 @@ FIXED = (
     "replay_batch",
     "buffer_size",
     "average_decay",
+    "generator",
+    "generator_batch_norm",
+    "latent_dim",
+    "penalty",
+    "entropy",
+)
+
+# Options that mean something to --method=bidirectional alone, and are unset for the others.
+BIDIRECTIONAL = (
+    "latent_dim",
+    "penalty",
+    "penalty_weight",
+    "penalty_threshold",
+    "entropy",
+    "entropy_weight",
+    "entropy_iterations",
+    "generator",
+    "generator_batch_norm",
+    "generator_lr_ratio",
 )
 
 
@@ -143,6 +164,22 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         0.0,
     )
     number("frequency", None, "Standard deviation of the angular frequencies of fourier_mlp.", 0.0)
+    # Bidirectional bounds.
+    whole("latent_dim", None, "Length of the generator's latent variables.", 1)
+    choice("penalty", None, ["latent", "data", "none"], "Gradient penalty on the energy.")
+    number("penalty_weight", None, "Weight of the gradient penalty; 1 is a bound's.", 0.0)
+    number("penalty_threshold", None, "What the weighted penalty may be without effect.", 0.0)
+    choice(
+        "entropy",
+        None,
+        ["auto", "logdet", "smallest_singular_value"],
+        "How the generator's entropy is estimated.",
+    )
+    number("entropy_weight", None, "Weight of the entropy in the generator's loss.", 0.0)
+    whole("entropy_iterations", None, "LOBPCG iterations for the smallest singular value.", 0)
+    choice("generator", None, GENERATORS, "Architecture of the generator.")
+    switch("generator_batch_norm", None, "Batch normalisation in the generator.")
+    number("generator_lr_ratio", None, "Learning rate of the generator over --lr.", 0.0)
     # Reports.
     whole("log_interval", None, "Steps between two lines of metrics.", 1)
     whole("sample_interval", None, "Steps between two grids of samples.", 1)
@@ -162,7 +199,7 @@ def resolve(values: flags.FlagValues) -> dict:
     Raises:
         ValueError: If flags contradict each other.
     """
-    preset, settings = preset_for(values.preset, values.dataset)
+    preset, settings = preset_for(values.preset, values.dataset, values.method)
     names = [
         flag.name
         for module, own in values.flags_by_module_dict().items()
@@ -175,6 +212,11 @@ def resolve(values: flags.FlagValues) -> dict:
         for name in sorted(names)
     }
     options["preset"] = preset
+    if values.method != "bidirectional":
+        for name in BIDIRECTIONAL:
+            if values[name].value is not None:
+                raise ValueError(f"--{name} is for --method=bidirectional, not {values.method}.")
+            options[name] = None
     for name, network in MODEL_SWITCHES.items():
         if values[name].value:
             if values.network not in (None, network):

@@ -6,6 +6,7 @@ from tf_febm import (
     applications,
     data,
     divergences,
+    entropy,
     evaluation,
     legacy,
     networks,
@@ -15,7 +16,7 @@ from tf_febm import (
     serving,
     training,
 )
-from tf_febm.models import FEBM, ContrastiveDivergence, DualFEBM
+from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFEBM
 from tf_febm.samplers import PersistentChains, ReplayBuffer
 from tf_febm.serving import export
 
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FEBM",
+    "BidirectionalEBM",
     "ContrastiveDivergence",
     "DualFEBM",
     "PersistentChains",
@@ -31,6 +33,7 @@ __all__ = [
     "applications",
     "data",
     "divergences",
+    "entropy",
     "evaluation",
     "export",
     "legacy",

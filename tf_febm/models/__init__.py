@@ -1,6 +1,7 @@
 """Keras models whose `train_step` is one iteration of a published algorithm."""
 
 from tf_febm.models.base import EnergyModel
+from tf_febm.models.bidirectional import BidirectionalEBM
 from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
 from tf_febm.models.dual import DualFEBM
@@ -10,6 +11,7 @@ from tf_febm.models.variational import VariationalModel
 __all__ = [
     "FEBM",
     "Batch",
+    "BidirectionalEBM",
     "ContrastiveDivergence",
     "DualFEBM",
     "EnergyModel",

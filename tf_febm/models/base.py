@@ -107,12 +107,7 @@ class EnergyModel(Chains, keras.Model):
             input_shape = input_shape[0]
         self.sample_shape = tuple(input_shape[1:])
         with tf.init_scope():
-            example = Batch(
-                tf.zeros((2, *self.sample_shape)),
-                tf.zeros([2], tf.int32) if self.conditional else None,
-            )
-            for network in self.networks:
-                self._evaluate(network, example)
+            self._build_networks()
             if self.buffer is not None:
                 self.buffer.build(self.sample_shape, self.bounds, self.num_classes)
             if self.average_decay is not None:
@@ -121,6 +116,15 @@ class EnergyModel(Chains, keras.Model):
                 )
         self.built = True
         self._build_optimizers()
+
+    def _build_networks(self) -> None:
+        """Call every network once, on an example of the shape of the data."""
+        example = Batch(
+            tf.zeros((2, *self.sample_shape)),
+            tf.zeros([2], tf.int32) if self.conditional else None,
+        )
+        for network in self.networks:
+            self._evaluate(network, example)
 
     def _build_if_known(self) -> None:
         """Build at once where the energy network tells the shape of its input."""
@@ -282,7 +286,7 @@ class EnergyModel(Chains, keras.Model):
 
     def best_weights(self):
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
-        return contextlib.nullcontext() if self.average is None else self.average.applied()
+        return contextlib.nullcontext() if self.average is None else self.averaged_weights()
 
     # --- saving ---------------------------------------------------------------------------------
 

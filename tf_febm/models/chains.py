@@ -44,6 +44,9 @@ class Chains:
     _energy_given: Callable
     _compiled_chain: Callable
 
+    # What `initial` may be in `sample`, the usual one first.
+    INITIAL = ("noise", "buffer")
+
     def next_seed(self) -> tf.Tensor:
         """Return a new seed, int32 [2], and advance the model's random state."""
         return tf.cast(self.seed_generator.next(), tf.int32)
@@ -145,8 +148,9 @@ class Chains:
         """Draw samples as `sample` does, and return them with their labels."""
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
             raise ValueError(f"num_samples must be a whole number ≥ 1; received {num_samples!r}.")
-        if initial not in ("noise", "buffer"):
-            raise ValueError(f"initial must be 'noise' or 'buffer'; received {initial!r}.")
+        if initial not in self.INITIAL:
+            choices = " or ".join(map(repr, self.INITIAL))
+            raise ValueError(f"initial must be {choices}; received {initial!r}.")
         if self.sample_shape is None:
             raise ValueError("The model has no shape yet: fit it or call model.build first.")
         if labels is not None:
@@ -167,11 +171,20 @@ class Chains:
 
     def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
         start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
-        if initial == "buffer":
-            start = Batch(*self.buffer.read(count, start_seed))
-        else:
-            start = self.fresh_batch(count, start_seed, labels)
+        start = self._start(initial, count, labels, start_seed)
         energy_fn = self._energy_given(start.labels)
         with networks.prepared(self.energy_network):
             result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
         return Batch(result, start.labels)
+
+    def _start(self, initial: str, count, labels, seed) -> Batch:
+        """Return where the chains of `sample` start."""
+        if initial == "buffer":
+            return Batch(*self.buffer.read(count, seed))
+        return self.fresh_batch(count, seed, labels)
+
+    @property
+    def furthest_start(self) -> str:
+        """The `initial` of `sample` that is furthest along: what is shown of a run starts there."""
+        stored = self.buffer is not None and int(self.buffer.written) > 0
+        return "buffer" if stored else self.INITIAL[0]

@@ -1,9 +1,16 @@
-"""Energy networks: Keras models that map a batch to one number per example."""
+"""Energy networks, from a batch to one number per example, and generators."""
 
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
 from tf_febm.networks.fourier import FourierFeatures, fourier_mlp
+from tf_febm.networks.generators import (
+    GENERATOR_NAMES,
+    generator_dcgan,
+    generator_mlp,
+    generator_resnet,
+    get_generator,
+)
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.preparation import PreparedLayer, prepared
@@ -20,6 +27,7 @@ from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_itera
 from tf_febm.networks.units import QuadraticWell, Standardise, confined, standardised
 
 __all__ = [
+    "GENERATOR_NAMES",
     "NAMES",
     "FourierFeatures",
     "LabelScale",
@@ -34,7 +42,11 @@ __all__ = [
     "confined",
     "conv",
     "fourier_mlp",
+    "generator_dcgan",
+    "generator_mlp",
+    "generator_resnet",
     "get",
+    "get_generator",
     "mlp",
     "mnist_net",
     "power_iteration",

@@ -156,6 +156,8 @@ class Progress(Recorder):
             f"{label} {logs[name]:+.4f}"
             for label, name in (
                 ("bound", "bound"),
+                ("lower", "lower_bound"),
+                ("upper", "upper_bound"),
                 ("E(data)", "energy_data"),
                 ("E(model)", "energy_model"),
             )
@@ -188,8 +190,9 @@ class Scalars(Recorder):
 class SampleGrids(Recorder):
     """Write pictures of samples, as PNG and to TensorBoard: grids, or points in the plane.
 
-    The samples are the ends of the training chains, continued with the averaged weights if the
-    model keeps an average. A fixed seed is used, so that looking does not change the run.
+    The samples are those of the model's generator if it has one, else the ends of the training
+    chains, continued; with the averaged weights if the model keeps an average. A fixed seed is
+    used, so that looking does not change the run.
 
     Args:
         folder: Where `step_<number>.png` goes, or None.
@@ -214,7 +217,7 @@ class SampleGrids(Recorder):
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
-        initial = "noise" if self.model.buffer is None else "buffer"
+        initial = self.model.furthest_start
         count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
         with self.model.best_weights():
             samples = self.model.sample(count, seed=0, initial=initial).numpy()

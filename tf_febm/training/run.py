@@ -200,22 +200,22 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
     Args:
         model: A built model.
         count: How many.
-        num_steps: Steps of each chain. Chains start where those of training ended, or from noise
-            if there is no buffer; then take as many steps as a training chain may have seen.
+        num_steps: Steps of each chain. Chains start at the generator if the model has one, else
+            where those of training ended, or from noise if there is no buffer; then take as many
+            steps as a training chain may have seen.
         seed: Seed of all of it.
 
     Returns:
         Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
         int32 [count], or None.
     """
-    stored = model.buffer is not None and int(model.buffer.written) > 0
     samples, labels = [], []
     with model.best_weights():
         for start in range(0, count, CHUNK):
             batch = model.sample_batch(
                 min(CHUNK, count - start),
                 seed=(seed, start),
-                initial="buffer" if stored else "noise",
+                initial=model.furthest_start,
                 num_steps=num_steps,
             )
             samples.append(batch.samples.numpy())

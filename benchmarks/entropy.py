@@ -1,0 +1,126 @@
+"""Measure the smallest singular value by LOBPCG: how near, after how many iterations, how fast.
+
+Part one takes linear maps from 128 to 3072 dimensions with known singular values, and prints the
+estimate over the truth: mean and worst of 8, or of 40 with --maps=40. Part two times both entropies
+of a convolutional generator of 128 latent variables and 32×32×3 pixels, on one core: the iterations
+against the whole Jacobian. Run it as `python benchmarks/entropy.py`.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
+
+import console
+
+LATENT, SIZE = 128, 3072
+ITERATIONS = (2, 5, 10, 15, 20, 30, 60, 100, 150, 200, 300, 400, 500)
+# A worst case this near ends a row.
+NEAR = 1.01
+
+
+def main() -> None:
+    """Print both parts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--maps", type=int, default=8, help="linear maps of each kind")
+    parser.add_argument("--batch_size", type=int, default=8, help="examples of the generator")
+    parser.add_argument("--skip_iterations", action="store_true", help="part two alone")
+    arguments = parser.parse_args()
+    console.import_quietly(intra_op_threads=1)
+    if not arguments.skip_iterations:
+        measure_iterations(arguments.maps)
+    measure_time(arguments.batch_size)
+
+
+def measure_iterations(count: int) -> None:
+    """Print how far estimates are above the truth."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def spread(values):
+        left, right = (np.linalg.qr(rng.standard_normal((n, LATENT)))[0] for n in (SIZE, LATENT))
+        return left * values @ right.T
+
+    kinds = {
+        "Gaussian": lambda: rng.standard_normal((SIZE, LATENT)),
+        "condition 100, evenly": lambda: spread(np.linspace(0.01, 1.0, LATENT)),
+        "condition 100, in logarithms": lambda: spread(np.geomspace(0.01, 1.0, LATENT)),
+    }
+    console.say("estimate / s_min: mean, worst; mean of (d·log estimate − ½ log det JᵀJ)")
+    for name, draw in kinds.items():
+        matrices = np.stack([draw() for _ in range(count)])
+        exact = np.linalg.svd(matrices, compute_uv=False)
+        volume = np.log(exact).sum(axis=1)
+        for iterations in ITERATIONS:
+            values = estimate(matrices.astype(np.float32), iterations)
+            ratio = values / exact[:, -1]
+            surplus = np.mean(LATENT * np.log(values) - volume)
+            console.say(
+                f"{name:30} {iterations:4} iterations  {ratio.mean():8.4f} {ratio.max():8.4f} "
+                f"{surplus:+9.1f}"
+            )
+            if ratio.max() < NEAR:
+                break
+
+
+def estimate(matrices, iterations: int):
+    """Return LOBPCG's estimates for linear maps [n, D, d]."""
+    import tensorflow as tf
+
+    from tf_febm import entropy
+
+    @tf.function(autograph=False)
+    def compute(matrices):
+        z = tf.zeros([matrices.shape[0], LATENT])
+        found = entropy.smallest_singular_value(
+            lambda z: tf.linalg.matvec(matrices, z), z, iterations, seed=1
+        )
+        return found.value
+
+    return compute(tf.constant(matrices)).numpy()
+
+
+def measure_time(count: int) -> None:
+    """Print the time of an evaluation on a batch, and of one with its gradient."""
+    import tensorflow as tf
+
+    from tf_febm import entropy, networks
+
+    generator = networks.generator_dcgan(LATENT, (32, 32, 3), 16)
+    weights = [weight.value for weight in generator.trainable_variables]
+    z = tf.random.stateless_normal([count, LATENT], (0, 1))
+    methods = {"whole Jacobian, ½ log det JᵀJ": lambda: entropy.log_volume(generator, z)}
+    for iterations in (2, 10, 30, 100):
+        methods[f"LOBPCG, {iterations} iterations"] = lambda n=iterations: tf.math.log(
+            entropy.smallest_singular_value(generator, z, n).value
+        )
+    console.say(f"ms for {count} examples of {generator.count_params():,} parameters: median of 5")
+    for name, method in methods.items():
+
+        def value_and_gradient(method=method):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                value = tf.reduce_mean(method())
+            return value, [g for g in tape.gradient(value, weights) if g is not None]
+
+        seconds = [timed(tf.function(f, autograph=False)) for f in (method, value_and_gradient)]
+        console.say(f"{name:32} {1e3 * seconds[0]:9.1f}  with gradient {1e3 * seconds[1]:9.1f}")
+
+
+def timed(function) -> float:
+    """Return the median time of five calls after the first."""
+    function()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

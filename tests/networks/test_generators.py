@@ -1,0 +1,79 @@
+"""Generators: shapes, what their Jacobians are made of, and what they refuse."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_febm import entropy, networks
+
+FACTORIES = {
+    "mlp": lambda **k: networks.generator_mlp(4, (3, 2, 1), (8, 8), **k),
+    "dcgan": lambda **k: networks.generator_dcgan(4, (8, 8, 1), 3, **k),
+    "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
+}
+
+
+def test_every_registered_generator_is_tested():
+    assert set(FACTORIES) == set(networks.GENERATOR_NAMES)
+    assert networks.get_generator("mlp") is networks.generator_mlp
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("name", FACTORIES)
+def test_one_example_is_made_of_one_z(name, batch_norm):
+    """In inference mode rows do not mix, and J is that of differences; so is ‖J v‖'s gradient."""
+    keras.utils.set_random_seed(1)
+    generator = FACTORIES[name](batch_norm=batch_norm)
+    z = tf.random.stateless_normal([3, 4], (0, 1))
+    # Statistics that are not those of a fresh layer.
+    generator(5.0 * z + 1.0, training=True)
+    x = generator(z)
+    assert x.shape == (3, *generator.output_shape[1:])
+    np.testing.assert_allclose(generator(z[1:2]), x[1:2], rtol=1e-4, atol=1e-6)
+    again = keras.models.clone_model(generator)
+    again.set_weights(generator.get_weights())
+    np.testing.assert_array_equal(again(z), x)
+
+    weights = [weight.value for weight in generator.trainable_variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(weights)
+        value, vector = entropy.smallest_singular_value(generator, z, 3)
+        total = tf.reduce_sum(tf.math.log(value))
+    step = 1e-2 * vector
+    change = tf.reshape(generator(z + step) - generator(z - step), [3, -1]) / 2e-2
+    # Differences of float32 numbers near 1 over 1e-2 are good to about 1e-5, and to third order.
+    np.testing.assert_allclose(tf.norm(change, axis=1), value, rtol=2e-2, atol=1e-4)
+    gradients = tape.gradient(total, weights)
+    assert any(float(tf.norm(g)) > 0 for g in gradients if g is not None)
+    assert all(np.isfinite(g).all() for g in gradients if g is not None)
+
+
+@pytest.mark.parametrize(
+    "shape, filters",
+    [((8, 8, 1), 6), ((28, 28, 1), 12), ((32, 32, 3), 24), ((13, 9, 2), 3)],
+)
+def test_dcgan_halves_down_to_seven_pixels_or_to_odd_ones(shape, filters):
+    generator = networks.generator_dcgan(5, shape, 3)
+    assert generator.output_shape == (None, *shape)
+    first = next(layer for layer in generator.layers if isinstance(layer, keras.layers.Reshape))
+    assert first.output.shape[-1] == filters
+
+
+def test_outputs_stay_inside_the_activation():
+    for activation, low in (("sigmoid", 0.0), ("tanh", -1.0)):
+        generator = networks.generator_mlp(2, 3, (4,), output_activation=activation)
+        x = generator(100.0 * tf.random.stateless_normal([50, 2], (1, 2))).numpy()
+        assert low <= x.min() < low + 0.2 and 0.8 < x.max() <= 1.0
+
+
+def test_bad_arguments():
+    for call, message in (
+        (lambda: networks.generator_mlp(0, 2), "latent_dim"),
+        (lambda: networks.generator_mlp(2, (2, 0)), "output_shape"),
+        (lambda: networks.generator_dcgan(2, (8, 8)), "output_shape"),
+        (lambda: networks.generator_resnet(2, (8, 8, 1), 0), "num_filters"),
+        (lambda: networks.get_generator("vae"), "mlp, dcgan, resnet; received 'vae'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -1,0 +1,73 @@
+"""The volume by which a generator stretches the latent space, from its whole Jacobian."""
+
+import math
+
+import tensorflow as tf
+
+from tf_febm.entropy.linear_map import LinearMap, check_latents
+
+__all__ = ["jacobian", "log_volume", "log_volume_of", "normal_entropy", "normal_log_density"]
+
+
+def jacobian(function, z) -> tf.Tensor:
+    """Return J = ∂G/∂z of every example.
+
+    Time and memory are those of d backward passes through G at n examples, made as one batch.
+
+    Args:
+        function: G, from [n, d] to [n, …]; each row of its result may depend on the same row of z
+            only, so batch normalisation must be in inference mode.
+        z: Floating [n, d].
+
+    Returns:
+        A tensor [n, D, d], where D is the number of entries of one G(z); differentiable.
+
+    Raises:
+        ValueError: If z is not floating [n, d].
+    """
+    return LinearMap(function, z).matrix()
+
+
+def log_volume(function, z) -> tf.Tensor:
+    """Return ½ log det JᵀJ, the logarithm of the volume by which G stretches space at z.
+
+        log p_g(G(z)) = log p₀(z) − ½ log det JᵀJ
+
+    The formula assumes that no other z has the same image. It is computed as Σ log |R_ii| of
+    J = QR, which loses no digits by squaring J.
+
+    Args:
+        function: G, as in `jacobian`.
+        z: Floating [n, d], where d is at most D.
+
+    Returns:
+        A tensor [n]; differentiable for z and for what G depends on, where J has full rank. Where
+        it has not, −∞ or no number.
+
+    Raises:
+        ValueError: If z is not floating [n, d], or d exceeds D, as no density is then left.
+    """
+    return log_volume_of(LinearMap(function, z))
+
+
+def log_volume_of(linear_map: LinearMap) -> tf.Tensor:
+    """Return what `log_volume` does, of a map that is there already."""
+    dimension = linear_map.z.shape[1]
+    if dimension > linear_map.size:
+        raise ValueError(
+            "A generator must have at most as many latent dimensions as outputs; received one "
+            f"from {dimension} to {linear_map.size}."
+        )
+    triangle = tf.linalg.qr(linear_map.matrix()).r
+    return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(triangle))), axis=1)
+
+
+def normal_entropy(dimension: int) -> float:
+    """Return the entropy of N(0, I_d) in nats, (d/2) log 2πe."""
+    return 0.5 * dimension * (math.log(2.0 * math.pi) + 1.0)
+
+
+def normal_log_density(z) -> tf.Tensor:
+    """Return log p₀(z) of N(0, I_d), [n], at z, [n, d]."""
+    z = check_latents(z)
+    return -0.5 * (tf.reduce_sum(tf.square(z), axis=1) + z.shape[1] * math.log(2.0 * math.pi))

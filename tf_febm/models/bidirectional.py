@@ -1,0 +1,286 @@
+"""Bidirectional bounds: an energy between an upper and a lower bound, and a generator."""
+
+import keras
+import tensorflow as tf
+
+from tf_febm import arguments, energies, objectives, optimizers, randomness
+from tf_febm.models.chains import Batch
+from tf_febm.models.generation import Generated, GeneratorModel
+
+__all__ = ["BidirectionalEBM"]
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class BidirectionalEBM(GeneratorModel):
+    """Train an energy E (parameters θ) on two bounds of its negative log-likelihood.
+
+    L = E_data[E] + log Z has no estimate without samples of q = e^(−E)/Z. A generator G (φ), which
+    maps z ~ N(0, I_d) to x = G(z) with density p_g, gives
+
+        ⌊L⌋ = E_data[E] − E_g[E] + H[p_g]             φ ascends it, towards p_g = q
+        ⌈L⌉ = ⌊L⌋ + max(0, w·GP − τ)                  θ descends it
+        GP  = ½ E‖∇_z[E(G(z)) + log p_g(G(z))]‖²
+
+    One step draws z, moves θ, and then φ against the new energies at the same z. There are no
+    chains. `objectives.lower_bound` and `objectives.upper_bound` say when these are bounds: in
+    short, where G is one to one and onto (so d = D), w is at least the inverse of a log-Sobolev
+    constant, which is 1 at the optimum, and the entropy is "logdet". The published w = 1e-3 is a
+    regulariser's weight, not a bound's.
+
+    H[p_g] = H[N(0, I_d)] + E[½ log det JᵀJ] comes from the Jacobian J of G, see `tf_febm.entropy`.
+    With entropy="smallest_singular_value", ½ log det JᵀJ is replaced by d·log s_min everywhere,
+    which is no larger once the iterations have converged, and may be larger before. Both presume
+    that no two z have one image.
+
+    G is one and the same function wherever it appears, in inference mode: in the energies, the
+    Jacobian, the penalty and `sample`. So with batch normalisation J is that of one example, and
+    p_g the density of what is sampled. Its moving statistics are brought up to date by one pass in
+    training mode at the start of each step, whose result is not used otherwise; no gradient goes
+    through statistics. Dropout in a generator is thus never active.
+
+    Baselines: penalty="data" takes the zero-centred gradient penalty E_data‖∇ₓE‖² in the place of
+    GP, penalty=None none, entropy_weight=0 leaves the entropy out. Without either use of the
+    entropy it is not computed, and no bounds are reported.
+
+    Metrics, as means over an epoch: `lower_bound` and `upper_bound` (with the entropy in full,
+    whatever its weight; the second only if penalty="latent"), `entropy`, `penalty` (GP, or the
+    baseline's), `energy_data`, `energy_model`, `energy_gap` (data − model), `energy_gradient_norm`
+    and `generator_gradient_norm` (global L2).
+
+    Args:
+        energy: Network for E, from x to [n, 1] or [n]. The penalty differentiates its gradient.
+        generator: Network for G, from [n, latent_dim] to the shape of x; see
+            `networks.generator_mlp` and its like.
+        latent_dim: d, at most the number of entries of x.
+        penalty_weight: w, at least 0.
+        penalty_threshold: τ, at least 0.
+        entropy_weight: λ ≥ 0 of φ's loss, E_g[E] − λ·H[p_g].
+        entropy: "logdet", "smallest_singular_value", or "auto", which takes the first up to 32
+            latent dimensions.
+        entropy_iterations: Iterations of LOBPCG a step for the smallest singular value. They start
+            at the vectors that the last step ended with.
+        penalty: "latent", "data" or None.
+        l2_coeff: Weight, at least 0, of mean E² over data and samples in θ's loss. The methods'
+            own is 0; it keeps the level and the scale of energies in sight.
+        sampler: Refines samples, and has the bounds of the data; see EnergyModel.
+        average_decay: Decay of running averages of both networks' weights; see EnergyModel.
+        seed: See EnergyModel.
+        name: The Keras name.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the energy network takes labels.
+        TypeError: If a network is no Keras layer.
+
+    Source: Geng, Wang, Gao, Frellsen, Hauberg: Bounds all around: training energy-based models with
+    bidirectional bounds, NeurIPS 2021. There the penalty is estimated with one random direction,
+    and the entropy of image generators by d·log s_min.
+    """
+
+    METRICS = (
+        "lower_bound",
+        "upper_bound",
+        "entropy",
+        "penalty",
+        "energy_data",
+        "energy_model",
+        "energy_gap",
+        "energy_gradient_norm",
+        "generator_gradient_norm",
+    )
+
+    def __init__(
+        self,
+        energy,
+        generator,
+        latent_dim: int,
+        penalty_weight: float = 1.0,
+        penalty_threshold: float = 0.0,
+        entropy_weight: float = 1.0,
+        entropy: str = "auto",
+        *,
+        entropy_iterations: int = 10,
+        penalty: str | None = "latent",
+        l2_coeff: float = 0.0,
+        sampler=None,
+        average_decay: float | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(
+            energy,
+            generator,
+            latent_dim,
+            entropy,
+            entropy_iterations=entropy_iterations,
+            sampler=sampler,
+            average_decay=average_decay,
+            seed=seed,
+            name=name,
+        )
+        self.penalty_weight = arguments.number("penalty_weight", penalty_weight)
+        self.penalty_threshold = arguments.number("penalty_threshold", penalty_threshold)
+        self.entropy_weight = arguments.number("entropy_weight", entropy_weight)
+        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
+        if penalty not in ("latent", "data", None):
+            raise ValueError(f"penalty must be 'latent', 'data' or None; received {penalty!r}.")
+        self.penalty = penalty
+        self.generator_optimizer = None
+        self._build_if_known()
+
+    def compile(
+        self, optimizer=None, generator_optimizer=None, *, jit_compile: bool = False, **kwargs
+    ):
+        """Set the two optimizers.
+
+        Args:
+            optimizer: For the energy; the published Adam(2e-4, β = (0, 0.9)) if None.
+            generator_optimizer: For the generator; likewise.
+            jit_compile: See `EnergyModel.compile`.
+            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+        """
+        optimizer, generator_optimizer = (
+            optimizers.FusedAdam(2e-4, beta_1=0.0, beta_2=0.9) if given is None else given
+            for given in (optimizer, generator_optimizer)
+        )
+        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        self.generator_optimizer = keras.optimizers.get(generator_optimizer)
+        if self.generator_optimizer is self.optimizer:
+            raise ValueError("optimizer and generator_optimizer must be two objects.")
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
+        super()._build_optimizers()
+        if self.built and self.generator_optimizer is not None:
+            self.generator_optimizer.build(self.generator_network.trainable_variables)
+
+    # --- training -------------------------------------------------------------------------------
+
+    def _train_on(self, data: Batch) -> dict:
+        """Take one step of both networks."""
+        theta = self.energy_network.trainable_variables
+        phi = self.generator_network.trainable_variables
+
+        # 1. What the generator makes of random latent variables, and its entropy.
+        latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
+        z = self.latents(tf.shape(data.samples)[0], latent_seed)
+        self._update_statistics(z)
+        generator_tape = tf.GradientTape(watch_accessed_variables=False)
+        with generator_tape:
+            generator_tape.watch([variable.value for variable in phi])
+            generated = self._generated(z, vector_seed, with_entropy=self._needs_entropy)
+        self._remember_directions(generated.directions)
+
+        # 2. θ descends the upper bound, or what stands in its place.
+        with tf.GradientTape(watch_accessed_variables=False) as energy_tape:
+            energy_tape.watch([variable.value for variable in theta])
+            energy_data, energy_model, penalty = self._energies(data, generated, training=True)
+            gap = tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model)
+            # The entropy is a constant to θ.
+            energy_loss = objectives.upper_bound(
+                gap, penalty, self.penalty_weight, self.penalty_threshold
+            )
+            if self.l2_coeff:
+                regulariser = objectives.energy_regulariser(energy_data, energy_model)
+                energy_loss += self.l2_coeff * regulariser
+        energy_gradients = energy_tape.gradient(energy_loss, theta)
+        self.optimizer.apply(energy_gradients, theta)
+
+        # 3. φ ascends the lower bound, against the new energies.
+        with generator_tape:
+            samples = Batch(generated.samples, None)
+            generator_loss = tf.reduce_mean(
+                self._evaluate(self.energy_network, samples, training=True)
+            )
+            if self.entropy_weight:
+                generator_loss -= self.entropy_weight * generated.entropy
+        generator_gradients = generator_tape.gradient(generator_loss, phi)
+        self.generator_optimizer.apply(generator_gradients, phi)
+        self._update_averages()
+
+        return self._update_metrics(
+            **self._describe(energy_data, energy_model, penalty, generated.entropy),
+            energy_gradient_norm=tf.linalg.global_norm(energy_gradients),
+            generator_gradient_norm=tf.linalg.global_norm(generator_gradients),
+        )
+
+    def test_step(self, data):
+        """Measure the bounds on held-out data, and leave no trace but in the random state."""
+        data = self._checked_batch(data)
+        latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
+        z = self.latents(tf.shape(data.samples)[0], latent_seed)
+        generated = self._generated(z, vector_seed, with_entropy=True)
+        values = self._energies(data, generated)
+        return self._update_metrics(**self._describe(*values, generated.entropy))
+
+    @property
+    def _needs_entropy(self) -> bool:
+        return self.entropy_weight > 0.0 or self.penalty == "latent"
+
+    def _energies(self, data: Batch, generated: Generated, training=False) -> tuple:
+        """Return E at the data and at samples, and the penalty; θ is all that they depend on."""
+        samples = Batch(tf.stop_gradient(generated.samples), None)
+
+        def value(batch):
+            return self._evaluate(self.energy_network, batch, training)
+
+        def value_and_gradient(batch):
+            return energies.value_and_gradient(
+                lambda x: self._evaluate(self.energy_network, Batch(x, None), training),
+                batch.samples,
+            )
+
+        if self.penalty == "latent":
+            energy_model, gradient = value_and_gradient(samples)
+            penalty = objectives.latent_gradient_penalty(
+                generated.pull_back(gradient), generated.log_density_gradient
+            )
+            return value(data), energy_model, penalty
+        if self.penalty == "data":
+            energy_data, gradient = value_and_gradient(data)
+            return energy_data, value(samples), objectives.data_gradient_penalty(gradient)
+        return value(data), value(samples), tf.constant(0.0)
+
+    def _describe(self, energy_data, energy_model, penalty, generator_entropy) -> dict:
+        mean_data, mean_model = tf.reduce_mean(energy_data), tf.reduce_mean(energy_model)
+        values = {
+            "energy_data": mean_data,
+            "energy_model": mean_model,
+            "energy_gap": mean_data - mean_model,
+        }
+        if self.penalty is not None:
+            values["penalty"] = penalty
+        if generator_entropy is not None:
+            lower = objectives.lower_bound(energy_data, energy_model, generator_entropy)
+            values |= {"entropy": generator_entropy, "lower_bound": lower}
+            if self.penalty == "latent":
+                values["upper_bound"] = objectives.upper_bound(
+                    lower, penalty, self.penalty_weight, self.penalty_threshold
+                )
+        return values
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`."""
+        state = super().state_variables()
+        state["generator_optimizer"] = [v.value for v in self.generator_optimizer.variables]
+        return state
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        return {
+            **super().get_config(),
+            "penalty_weight": self.penalty_weight,
+            "penalty_threshold": self.penalty_threshold,
+            "entropy_weight": self.entropy_weight,
+            "penalty": self.penalty,
+            "l2_coeff": self.l2_coeff,
+        }
+
+    def get_compile_config(self) -> dict | None:
+        """Return both optimizers, serialised, so that a loaded model trains on."""
+        config = super().get_compile_config()
+        if config is None:
+            return None
+        optimizer = keras.saving.serialize_keras_object(self.generator_optimizer)
+        return {**config, "generator_optimizer": optimizer}

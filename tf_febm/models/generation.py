@@ -1,0 +1,320 @@
+"""What an energy-based model with a generator can do: sample at once, and know its density."""
+
+import contextlib
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_febm import arguments, randomness
+from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
+from tf_febm.entropy.singular import smallest_singular_value_of
+from tf_febm.entropy.volume import log_volume_of
+from tf_febm.models.averaging import WeightAverage
+from tf_febm.models.base import EnergyModel, check_network
+from tf_febm.models.chains import Batch
+
+__all__ = ["Generated", "GeneratorModel"]
+
+ENTROPIES = ("logdet", "smallest_singular_value")
+# Up to so many latent dimensions the whole Jacobian costs about what the iterations do.
+MAX_LOGDET_DIM = 32
+# Singular vectors that are kept from step to step.
+NUM_DIRECTIONS = 64
+
+
+class Generated(NamedTuple):
+    """What a generator makes of a batch of latent variables.
+
+    Attributes:
+        samples: G(z), float32 [n, …], differentiable for the generator's parameters.
+        linear_map: The Jacobian of G at z, a `LinearMap`; None if no entropy was asked for.
+        entropy: The estimate of H[p_g], a scalar, differentiable likewise; or None.
+        log_density_gradient: ∇_z log p_g(G(z)), [n, d], a constant; or None.
+        directions: Singular vectors that belong to the smallest singular values, [n, d], or None.
+    """
+
+    samples: tf.Tensor
+    linear_map: LinearMap | None = None
+    entropy: tf.Tensor | None = None
+    log_density_gradient: tf.Tensor | None = None
+    directions: tf.Tensor | None = None
+
+    def pull_back(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Return ∇_z E(G(z)) = Jᵀ∇ₓE, [n, d], from ∇ₓE at the samples."""
+        flat = tf.reshape(gradient, [-1, self.linear_map.size])
+        return self.linear_map.transposed_product(flat)
+
+
+class GeneratorModel(EnergyModel):
+    """Base of models with an energy network and a generator G from N(0, I_d) to the data space.
+
+    The arguments are those of `BidirectionalEBM`, which describes them.
+    """
+
+    INITIAL = ("generator", "noise")
+
+    def __init__(
+        self,
+        energy,
+        generator,
+        latent_dim: int,
+        entropy: str = "auto",
+        *,
+        entropy_iterations: int = 10,
+        sampler=None,
+        average_decay: float | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(energy, sampler=sampler, average_decay=average_decay, seed=seed, name=name)
+        if self.conditional:
+            raise ValueError(
+                f"{type(self).__name__} is unconditional, as its generator takes no label; "
+                f"received an energy network of {self.num_classes} classes."
+            )
+        if generator is energy:
+            raise ValueError("energy and generator must be two networks; received one twice.")
+        self.generator_network = check_network("generator", generator)
+        self.latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
+        if entropy not in ("auto", *ENTROPIES):
+            raise ValueError(
+                f"entropy must be one of auto, {', '.join(ENTROPIES)}; received {entropy!r}."
+            )
+        if entropy == "auto":
+            entropy = ENTROPIES[self.latent_dim > MAX_LOGDET_DIM]
+        self.entropy = entropy
+        self.entropy_iterations = arguments.whole_number("entropy_iterations", entropy_iterations)
+        self.generator_average = None
+        self.directions = None
+        if self.entropy == "smallest_singular_value":
+            start = randomness.normal([NUM_DIRECTIONS, self.latent_dim], randomness.as_seed(0))
+            self.directions = tf.Variable(start, trainable=False)
+
+    # --- building -------------------------------------------------------------------------------
+
+    @property
+    def networks(self) -> tuple:
+        """The energy network and the generator."""
+        return (self.energy_network, self.generator_network)
+
+    def _build_networks(self) -> None:
+        self._evaluate(self.energy_network, Batch(tf.zeros((2, *self.sample_shape)), None))
+        shape = getattr(self.generator_network, "input_shape", None)
+        if shape is not None and tuple(shape[1:]) != (self.latent_dim,):
+            raise ValueError(
+                f"The generator must take [n, {self.latent_dim}], as latent_dim={self.latent_dim}; "
+                f"it takes {shape}."
+            )
+        made = self.generate(tf.zeros((2, self.latent_dim)))
+        if made.shape != (2, *self.sample_shape):
+            raise ValueError(
+                f"The generator must make examples of shape {self.sample_shape}; received "
+                f"{tuple(made.shape[1:])}."
+            )
+        if self.latent_dim > made.shape[1:].num_elements():
+            raise ValueError(
+                f"latent_dim must be at most {made.shape[1:].num_elements()}, the size of an "
+                f"example; received {self.latent_dim}."
+            )
+        if self.average_decay is not None:
+            # Moving statistics belong to the weights that they were taken with.
+            weights = [w for w in self.generator_network.weights if "float" in w.dtype]
+            self.generator_average = WeightAverage(weights, self.average_decay)
+
+    # --- the generator --------------------------------------------------------------------------
+
+    def latents(self, count, seed) -> tf.Tensor:
+        """Return `count` latent variables z ~ N(0, I), float32 [count, latent_dim]."""
+        z = randomness.normal([count, self.latent_dim], seed)
+        return tf.ensure_shape(z, (None, self.latent_dim))
+
+    def generate(self, z) -> tf.Tensor:
+        """Return G(z), float32 [n, …], in inference mode.
+
+        Args:
+            z: Float32 [n, latent_dim].
+        """
+        return tf.cast(self.generator_network(z, training=False), tf.float32)
+
+    def _generated(self, z, seed, *, with_entropy: bool) -> Generated:
+        """Return all that a step needs of G at z."""
+        if not with_entropy:
+            return Generated(self.generate(z))
+        directions = None
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(z)
+            linear_map = LinearMap(self.generate, z)
+            if self.entropy == "logdet":
+                log_volume = log_volume_of(linear_map)
+            else:
+                start = tf.gather(self.directions, tf.range(tf.shape(z)[0]) % NUM_DIRECTIONS)
+                found = smallest_singular_value_of(
+                    linear_map, self.entropy_iterations, start=start, seed=seed
+                )
+                log_volume = self.latent_dim * tf.math.log(found.value)
+                directions = found.vector
+            log_density = normal_log_density(z) - log_volume
+        return Generated(
+            linear_map.output,
+            linear_map,
+            normal_entropy(self.latent_dim) + tf.reduce_mean(log_volume),
+            tf.stop_gradient(tape.gradient(log_density, z)),
+            directions,
+        )
+
+    def _remember_directions(self, directions) -> None:
+        """Keep singular vectors as the start of the next step's iterations."""
+        if directions is not None:
+            rows = tf.concat([directions, self.directions], axis=0)[:NUM_DIRECTIONS]
+            self.directions.assign(rows)
+
+    def _update_statistics(self, z) -> None:
+        """Bring the moving statistics of batch normalisation up to date."""
+        if self.generator_network.non_trainable_variables:
+            self.generator_network(z, training=True)
+
+    def _update_averages(self) -> None:
+        for average in (self.average, self.generator_average):
+            if average is not None:
+                average.update()
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Return a context in which both networks have their averaged weights.
+
+        See `EnergyModel.averaged_weights`.
+        """
+        with super().averaged_weights(), self.generator_average.applied():
+            yield
+
+    # --- sampling -------------------------------------------------------------------------------
+
+    def negative_batch(self, count, seed=None, *, fresh=None, remember: bool = True) -> Batch:
+        """Return samples of the generator, constants to any gradient: there are no chains.
+
+        Args:
+            count: How many.
+            seed: Integer tensor [2], or None to take the model's next one.
+            fresh: Samples to take instead.
+            remember: Without meaning here.
+        """
+        if fresh is None:
+            seed = self.next_seed() if seed is None else seed
+            fresh = Batch(self.generate(self.latents(count, seed)), None)
+        return Batch(tf.stop_gradient(fresh.samples), None)
+
+    def sample(
+        self,
+        num_samples: int,
+        labels=None,
+        seed=None,
+        *,
+        initial: str = "generator",
+        refine_steps: int | None = None,
+        num_steps: int | None = None,
+        **sampler_options,
+    ):
+        """Draw samples of the generator, refined by the model's sampler if asked for.
+
+        Args:
+            num_samples: How many, at least 1. All are made at once: bound your memory.
+            labels: None; the model is unconditional.
+            seed: An int or a pair of ints; the model's next one if None.
+            initial: "generator", or "noise" for plain chains, as other models have them.
+            refine_steps: Steps of the sampler. None is 0 from the generator, and the sampler's own
+                number from noise.
+            num_steps: The same, under the name that other models give it.
+            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
+
+        Returns:
+            Float32 [num_samples, …], or what the sampler returns with the given options. Without
+            refinement they follow p_g exactly, and q as well as p_g does; what refinement adds is
+            said by the sampler.
+
+        Raises:
+            ValueError: On a number below 1, an unknown `initial`, labels, or both numbers of steps.
+        """
+        return self.sample_batch(
+            num_samples,
+            labels,
+            seed,
+            initial=initial,
+            refine_steps=refine_steps,
+            num_steps=num_steps,
+            **sampler_options,
+        ).samples
+
+    def sample_batch(
+        self,
+        num_samples,
+        labels=None,
+        seed=None,
+        *,
+        initial="generator",
+        refine_steps=None,
+        num_steps=None,
+        **sampler_options,
+    ) -> Batch:
+        """Draw samples as `sample` does, and return them with their labels, None."""
+        if refine_steps is not None and num_steps is not None:
+            raise ValueError(
+                f"refine_steps and num_steps are one; received {refine_steps} and {num_steps}."
+            )
+        steps = num_steps if refine_steps is None else refine_steps
+        if steps is None and initial == "generator":
+            steps = 0
+        return super().sample_batch(
+            num_samples, labels, seed, initial=initial, num_steps=steps, **sampler_options
+        )
+
+    def _start(self, initial: str, count, labels, seed) -> Batch:
+        if initial == "generator":
+            return Batch(self.generate(self.latents(count, seed)), None)
+        return super()._start(initial, count, labels, seed)
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`."""
+        state = super().state_variables()
+        state["generator"] = [v.value for v in self.generator_network.variables]
+        if self.generator_average is not None:
+            state["generator_average"] = list(self.generator_average.variables)
+        if self.directions is not None:
+            state["directions"] = [self.directions]
+        return state
+
+    def save_own_variables(self, store) -> None:
+        """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
+        super().save_own_variables(store)
+        if self.generator_average is not None:
+            store["generator_average_updates"] = self.generator_average.updates.numpy()
+            for i, average in enumerate(self.generator_average.averages):
+                store[f"generator_average_{i}"] = average.numpy()
+        if self.directions is not None:
+            store["directions"] = self.directions.numpy()
+
+    def load_own_variables(self, store) -> None:
+        """Read what `save_own_variables` wrote."""
+        super().load_own_variables(store)
+        stored = set(store.keys())
+        if self.generator_average is not None and "generator_average_updates" in stored:
+            self.generator_average.updates.assign(store["generator_average_updates"][()])
+            for i, average in enumerate(self.generator_average.averages):
+                average.assign(store[f"generator_average_{i}"][()])
+        if self.directions is not None and "directions" in stored:
+            self.directions.assign(store["directions"][()])
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        config = super().get_config()
+        # A generator has no labels, and no chains that a buffer could keep.
+        del config["buffer"], config["num_classes"]
+        return {
+            **config,
+            "generator": keras.saving.serialize_keras_object(self.generator_network),
+            "latent_dim": self.latent_dim,
+            "entropy": self.entropy,
+            "entropy_iterations": self.entropy_iterations,
+        }

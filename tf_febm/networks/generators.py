@@ -1,0 +1,186 @@
+"""Generator networks: Keras models from latent variables z ~ N(0, I_d) to data."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+
+from tf_febm import arguments
+
+__all__ = [
+    "GENERATOR_NAMES",
+    "generator_dcgan",
+    "generator_mlp",
+    "generator_resnet",
+    "get_generator",
+]
+
+
+def generator_mlp(
+    latent_dim: int,
+    output_shape: int | tuple[int, ...],
+    hidden_units: Sequence[int] = (100, 100),
+    activation: str = "swish",
+    output_activation: str | None = None,
+    batch_norm: bool = False,
+    name: str | None = None,
+) -> keras.Model:
+    """Return a multilayer perceptron from latent variables to vectors or small images.
+
+    Smooth activations matter more here than in most networks: with a piecewise linear one (relu,
+    or the published prelu) log det JᵀJ is constant on each piece, its gradient zero, and what
+    p_g does at the seams is in no gradient penalty. With relu J also loses rank.
+
+    Args:
+        latent_dim: d, the length of z.
+        output_shape: Length of a vector, or the shape of an image.
+        hidden_units: Width of each hidden layer.
+        activation: A Keras activation.
+        output_activation: Of the last layer: None for data without bounds, "sigmoid" for [0, 1],
+            "tanh" for [−1, 1].
+        batch_norm: Whether hidden layers are batch-normalised; see `BidirectionalEBM` for what that
+            means there.
+        name: The Keras name.
+
+    Returns:
+        A model from [n, latent_dim] to [n, *output_shape].
+    """
+    output_shape = arguments.shape("output_shape", output_shape)
+    z = x = keras.Input((arguments.whole_number("latent_dim", latent_dim, 1),), name="z")
+    for units in arguments.shape("hidden_units", hidden_units):
+        x = _activated(
+            keras.layers.Dense(units, use_bias=not batch_norm)(x), activation, batch_norm
+        )
+    x = keras.layers.Dense(math.prod(output_shape), activation=output_activation)(x)
+    if len(output_shape) > 1:
+        x = keras.layers.Reshape(output_shape)(x)
+    return keras.Model(z, x, name=name)
+
+
+def generator_dcgan(
+    latent_dim: int,
+    output_shape: tuple[int, int, int],
+    num_filters: int = 64,
+    activation: str = "swish",
+    output_activation: str | None = "sigmoid",
+    batch_norm: bool = False,
+    name: str | None = None,
+) -> keras.Model:
+    """Return transposed convolutions that double an image from 4 to 7 pixels a side to its size.
+
+    A dense layer to the smallest image; for each doubling a 4×4 transposed convolution of stride 2,
+    with num_filters channels in the last and twice as many in each one before; a 3×3 convolution.
+    For 32×32×3 with 64 filters and batch normalisation that is the published generator, 512 × 4 × 4
+    to 256, 128, 64 and 3 channels, but for its relu and tanh.
+
+    Args:
+        latent_dim: d, the length of z.
+        output_shape: (height, width, channels).
+        num_filters: Channels after the last doubling.
+        activation: A Keras activation; see `generator_mlp`.
+        output_activation: See `generator_mlp`.
+        batch_norm: See `generator_mlp`.
+        name: The Keras name.
+
+    Returns:
+        A model from [n, latent_dim] to [n, height, width, channels].
+    """
+    filters = arguments.whole_number("num_filters", num_filters, 1)
+    z, x, doublings = _smallest_image(latent_dim, output_shape, filters)
+    for k in reversed(range(doublings)):
+        x = keras.layers.Conv2DTranspose(
+            filters * 2**k, 4, strides=2, padding="same", use_bias=not batch_norm
+        )(x)
+        x = _activated(x, activation, batch_norm)
+    channels = output_shape[-1]
+    x = keras.layers.Conv2D(channels, 3, padding="same", activation=output_activation)(x)
+    return keras.Model(z, x, name=name)
+
+
+def generator_resnet(
+    latent_dim: int,
+    output_shape: tuple[int, int, int],
+    num_filters: int = 64,
+    activation: str = "swish",
+    output_activation: str | None = "sigmoid",
+    batch_norm: bool = False,
+    name: str | None = None,
+) -> keras.Model:
+    """Return residual blocks that double an image from 4 to 7 pixels a side to its size.
+
+        h = c2(act(c1(up(act(x))))),   x' = h + bypass(up(x))
+
+    c1 and c2 are 3×3 convolutions, the bypass is a 1×1 one, and `up` repeats each pixel. If
+    batch-normalised, both activations are. All blocks have four times num_filters channels; an
+    activation and a 3×3 convolution end the network.
+
+    Args:
+        latent_dim: d, the length of z.
+        output_shape: (height, width, channels).
+        num_filters: A quarter of the channels of all blocks.
+        activation: A Keras activation; see `generator_mlp`.
+        output_activation: See `generator_mlp`.
+        batch_norm: See `generator_mlp`.
+        name: The Keras name.
+
+    Returns:
+        A model from [n, latent_dim] to [n, height, width, channels].
+    """
+    layers = keras.layers
+    width = 4 * arguments.whole_number("num_filters", num_filters, 1)
+    z, x, doublings = _smallest_image(latent_dim, output_shape, width, grow=False)
+    for _ in range(doublings):
+        h = layers.UpSampling2D()(_activated(x, activation, batch_norm))
+        h = layers.Conv2D(width, 3, padding="same", use_bias=not batch_norm)(h)
+        h = layers.Conv2D(width, 3, padding="same")(_activated(h, activation, batch_norm))
+        x = layers.Add()([h, layers.Conv2D(width, 1)(layers.UpSampling2D()(x))])
+    x = _activated(x, activation, batch_norm)
+    channels = output_shape[-1]
+    x = layers.Conv2D(channels, 3, padding="same", activation=output_activation)(x)
+    return keras.Model(z, x, name=name)
+
+
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "mlp": generator_mlp,
+    "dcgan": generator_dcgan,
+    "resnet": generator_resnet,
+}
+
+GENERATOR_NAMES: tuple[str, ...] = tuple(_BUILDERS)
+
+
+def get_generator(name: str) -> Callable[..., keras.Model]:
+    """Return the function that builds a generator.
+
+    All take latent_dim and output_shape, and the keywords `activation`, `output_activation`,
+    `batch_norm` and `name`; all but `mlp`, which takes `hidden_units`, take `num_filters`.
+
+    Args:
+        name: One of `GENERATOR_NAMES`.
+
+    Raises:
+        ValueError: If there is no such generator.
+    """
+    if name not in _BUILDERS:
+        choices = ", ".join(GENERATOR_NAMES)
+        raise ValueError(f"generator must be one of {choices}; received {name!r}.")
+    return _BUILDERS[name]
+
+
+def _smallest_image(latent_dim, output_shape, filters: int, grow: bool = True):
+    """Return z, the image that a dense layer makes of it, and how often it is to be doubled."""
+    height, width, _ = arguments.shape("output_shape", output_shape, 3)
+    doublings = 0
+    while min(height, width) > 7 and height % 2 == width % 2 == 0:
+        height, width, doublings = height // 2, width // 2, doublings + 1
+    channels = filters * 2**doublings if grow else filters
+    z = keras.Input((arguments.whole_number("latent_dim", latent_dim, 1),), name="z")
+    x = keras.layers.Dense(height * width * channels)(z)
+    return z, keras.layers.Reshape((height, width, channels))(x), doublings
+
+
+def _activated(x, activation: str, batch_norm: bool):
+    if batch_norm:
+        # Statistics follow the weights within some ten steps.
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    return keras.layers.Activation(activation)(x)

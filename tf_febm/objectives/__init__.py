@@ -1,0 +1,25 @@
+"""Objectives: what each method descends or ascends, as functions of tensors."""
+
+from tf_febm.objectives.bounds import (
+    data_gradient_penalty,
+    latent_gradient_penalty,
+    lower_bound,
+    upper_bound,
+)
+from tf_febm.objectives.f_divergence import (
+    dual_surrogate,
+    energy_regulariser,
+    energy_surrogate,
+    variational_bound,
+)
+
+__all__ = [
+    "data_gradient_penalty",
+    "dual_surrogate",
+    "energy_regulariser",
+    "energy_surrogate",
+    "latent_gradient_penalty",
+    "lower_bound",
+    "upper_bound",
+    "variational_bound",
+]
