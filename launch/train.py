@@ -60,8 +60,28 @@ def run(options: dict, values) -> int:
     console.say(describe(options, train_data, model, folder))
     if values.dry_run:
         return console.DONE
+    with folder.locked():
+        return train_in(folder, options, values, model, train_data, held_out)
+
+
+def train_in(folder, options: dict, values, model, train_data, held_out) -> int:
+    """Train a model in a folder that is ours alone; return the exit code."""
+    import building
+
+    from tf_febm import training
+
+    if options["best_metric"] not in (None, *model.METRICS):
+        known = ", ".join(model.METRICS)
+        raise ValueError(
+            f"--best_metric must be one of {known}; received {options['best_metric']!r}."
+        )
     checkpoints = training.Checkpoints(
-        folder.checkpoints, model, max_to_keep=options["keep_checkpoints"]
+        folder.checkpoints,
+        model,
+        max_to_keep=options["keep_checkpoints"],
+        best_metric=options["best_metric"],
+        mode=options["best_mode"],
+        report=console.say,
     )
     resume_step = None if values.resume_iter < 0 else values.resume_iter
     if resume_step is not None:

@@ -129,6 +129,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("sample_interval", None, "Steps between two grids of samples.", 1)
     whole("save_interval", None, "Steps between two checkpoints.", 1)
     whole("keep_checkpoints", 3, "How many of the newest checkpoints are kept.", 1)
+    text("best_metric", None, "Metric, as in metrics.csv, whose best checkpoint is kept besides.")
+    choice("best_mode", "min", ("min", "max"), "Which value of it is the best.")
     whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
     whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
     original_flags.define(values)

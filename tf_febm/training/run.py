@@ -52,7 +52,7 @@ class _Saver(Recorder):
                 "--l2_coeff or another --seed."
             )
         if step // self._interval > self.first_step // self._interval:
-            self._checkpoints.save()
+            self._checkpoints.save(logs)
 
 
 def train(
