@@ -95,6 +95,14 @@ def train_in(folder, options: dict, values, model, train_data, held_out) -> int:
         console.say(f"Continuing from step {step} of {options['steps']}.")
     stop = training.GracefulStop()
     console.stop_on_signals(stop)
+    probe = building.make_probe(options, held_out)
+    guard = training.DivergenceGuard(
+        checkpoints,
+        reference=probe[0],
+        max_rollbacks=options["max_rollbacks"],
+        diagnosis=folder.diagnosis,
+        report=console.say,
+    )
     done = training.train(
         model,
         lambda step: building.make_stream(options, train_data, step),
@@ -104,9 +112,10 @@ def train_in(folder, options: dict, values, model, train_data, held_out) -> int:
         log_interval=options["log_interval"],
         sample_interval=options["sample_interval"],
         save_interval=options["save_interval"],
-        probe=building.make_probe(options, held_out),
+        probe=probe,
         report=console.say,
         stop=stop,
+        guard=guard if options["guard"] else None,
     )
     if not done:
         step = int(model.optimizer.iterations)

@@ -105,6 +105,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("random_crop", 0, "Shift each image by up to so many pixels.", lower_bound=0)
     number("average_decay", None, "Decay of the weight average; 0 keeps none.", 0.0, 1.0)
     number("log_ratio_clip", None, "Clip exponents, as the original does with 5.")
+    switch("guard", True, "Go back to the last good checkpoint when training diverges.")
+    whole("max_rollbacks", 3, "How often to go back before giving up.", lower_bound=0)
     # Langevin chains.
     whole("num_steps", None, "Langevin steps per training step.", lower_bound=0)
     number("step_lr", None, "Step size of Langevin dynamics.")

@@ -101,6 +101,23 @@ class ReplayBuffer(tf.Module):
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return self._decode(stored, noise_seed), labels
 
+    def newest(self, count: int) -> tf.Tensor:
+        """Return the samples that were written last, as they are stored, without noise.
+
+        Args:
+            count: How many at most.
+
+        Returns:
+            Float32 [n, …], n ≤ count, in the bounds.
+        """
+        count = min(count, int(self.size))
+        index = (self.written - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
+        stored = tf.cast(tf.gather(self.samples, index), tf.float32)
+        if self.bounds is None:
+            return stored
+        low, high = self.bounds
+        return low + (high - low) * stored / 255.0
+
     def start(self, fresh: tf.Tensor, seed, fresh_labels=None):
         """Choose where chains start: in the buffer, or afresh with the restart probability.
 

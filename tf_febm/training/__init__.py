@@ -1,6 +1,7 @@
 """Long runs: a folder that holds all of a run, checkpoints, and callbacks that fill it."""
 
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -16,6 +17,7 @@ from tf_febm.training.stop import GracefulStop
 __all__ = [
     "Checkpoints",
     "DivergedError",
+    "DivergenceGuard",
     "EnergyHistograms",
     "GracefulStop",
     "MetricsTable",

@@ -63,6 +63,8 @@ class Checkpoints:
         self._best_metric, self._mode, self._report = best_metric, mode, report
         groups = {name: list(variables) for name, variables in model.state_variables().items()}
         self._checkpoint = tf.train.Checkpoint(**groups)
+        # JSON values that go into every checkpoint and come back with it.
+        self.notes: dict = {}
         # The step whose file holds the state of this very run.
         self._written: int | None = None
         self._damaged: set[int] = set()
@@ -87,13 +89,13 @@ class Checkpoints:
         return max(step for step in values if values[step] == choose(values.values()))
 
     def facts(self, step: int) -> dict:
-        """Return what was written down with a checkpoint: `metrics`, and `notes` of a guard."""
+        """Return what was written down with a checkpoint: its `metrics` and `notes`, if any."""
         try:
             return checkpoint_files.read_manifest(self.folder, step) or {}
         except checkpoint_files.DamagedError:
             return {}
 
-    def save(self, metrics: dict | None = None, notes: dict | None = None) -> int:
+    def save(self, metrics: dict | None = None) -> int:
         """Save the present state under the optimizer's step, which is returned.
 
         Checkpoints of later steps, left by a run that was abandoned for an earlier checkpoint, are
@@ -101,7 +103,6 @@ class Checkpoints:
 
         Args:
             metrics: name -> number, of this step; kept in the manifest.
-            notes: JSON values to find again in `facts(step)["notes"]`.
 
         Raises:
             DivergedError: If a weight is not finite; nothing is then written.
@@ -123,7 +124,7 @@ class Checkpoints:
             )
         facts = {
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
-            "notes": notes or {},
+            "notes": self.notes,
         }
         try:
             with checkpoint_files.working_folder(self.folder) as working:
@@ -159,12 +160,13 @@ class Checkpoints:
             )
         return str(self.folder / f"step-{step}")
 
-    def restore(self, step: int | None = None) -> int:
+    def restore(self, step: int | None = None, *, before: int | None = None) -> int:
         """Restore a checkpoint into the model.
 
         Args:
             step: Which one. If None it is the newest that can be used: a damaged one is reported,
                 left where it is until the next is saved, and the one before it taken.
+            before: Consider none from this step on.
 
         Returns:
             The restored step, or 0 if there is no checkpoint and none was asked for.
@@ -176,7 +178,7 @@ class Checkpoints:
         if step is not None:
             self._read(self.path_of(step), step)
             return step
-        steps = self.steps
+        steps = [step for step in self.steps if before is None or step < before]
         for newest in reversed(steps):
             try:
                 self._read(self.path_of(newest), newest)
@@ -202,6 +204,7 @@ class Checkpoints:
                 f"there are: {others}."
             ) from None
         self._written = step
+        self.notes = self.facts(step).get("notes", {})
 
     def energy_weights(self, step: int, *, averaged: bool = False) -> list[np.ndarray]:
         """Read the energy network's weights at a checkpoint; the model stays as it is.

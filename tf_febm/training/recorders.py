@@ -68,9 +68,9 @@ class MetricsTable(Recorder):
         self.rows: list[dict] | None = None
 
     def on_train_begin(self, logs=None):
-        """Take up the rows of an earlier part."""
-        if self.rows is None:
-            self.rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
+        """Take up the rows of an earlier part; drop those of steps that were taken back."""
+        rows = read_metrics(self.path) if self.rows is None else self.rows
+        self.rows = [row for row in rows if int(row["step"]) <= self.step]
 
     def record(self, step, logs):
         """Add a row and write the table."""

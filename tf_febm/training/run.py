@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -68,6 +70,7 @@ def train(
     probe=None,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
+    guard: DivergenceGuard | None = None,
 ) -> bool:
     """Train a model inside a run folder, from the step at which it is.
 
@@ -84,18 +87,22 @@ def train(
         probe: (x, labels), fixed examples whose energies are recorded, or None.
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
+        guard: Goes back when training diverges, to data and metrics of the same step.
 
     Returns:
         Whether all steps are done.
 
     Raises:
-        DivergedError: If a metric is not finite; no checkpoint is then written.
+        DivergedError: If a metric is not finite, or the guard gives up; no checkpoint is then
+            written.
+        ValueError: If the data ends; a checkpoint is written first.
         OSError: If a file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
-    start = int(model.optimizer.iterations)
     with contextlib.closing(tf.summary.create_file_writer(str(folder.tensorboard))) as writer:
         callbacks = [
+            *([] if guard is None else [guard]),
+            _EndOutOfStep(),
             _Saver(checkpoints, save_interval),
             MetricsTable(folder.metrics),
             Scalars(writer),
@@ -106,18 +113,56 @@ def train(
             callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
         if probe is not None:
             callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
-        for steps_per_epoch, epochs in steps_in_epochs(start, total_steps, log_interval):
-            if stop.requested:
-                break
-            model.fit(
-                stream(int(model.optimizer.iterations)),
-                steps_per_epoch=steps_per_epoch,
-                epochs=epochs,
-                callbacks=callbacks,
-                verbose=0,
-            )
+        while not stop.requested and _step(model) < total_steps:
+            if not _fit(model, stream, callbacks, total_steps, log_interval, stop, guard):
+                checkpoints.save()
+                raise ValueError(
+                    f"The data ended at step {_step(model)} of {total_steps}; the checkpoint there "
+                    "is kept. Give a data set that repeats."
+                )
     checkpoints.save()
-    return int(model.optimizer.iterations) >= total_steps
+    return _step(model) >= total_steps
+
+
+class _EndOutOfStep(keras.callbacks.Callback):
+    """End a fit whose data no longer is that of its steps: they were taken back, or it ended.
+
+    Keras would begin a data set that ended again from its first batch.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._due = _step(self.model) + self.params["steps"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        # What was taken back is behind as well.
+        if _step(self.model) < self._due:
+            self.model.stop_training = True
+
+
+def _fit(model, stream, callbacks, total_steps, log_interval, stop, guard) -> bool:
+    """Train from the present step until all is done or something comes between.
+
+    Returns:
+        Whether there was data enough.
+    """
+    for steps_per_epoch, epochs in steps_in_epochs(_step(model), total_steps, log_interval):
+        due = _step(model) + steps_per_epoch * epochs
+        model.fit(
+            stream(_step(model)),
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        if stop.requested or (guard is not None and guard.went_back):
+            return True
+        if _step(model) < due:
+            return False
+    return True
+
+
+def _step(model) -> int:
+    return int(model.optimizer.iterations)
 
 
 def finish(
