@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
+from tf_febm import arguments, distribution, randomness
 
 __all__ = ["ReplayBuffer"]
 
@@ -11,6 +11,9 @@ __all__ = ["ReplayBuffer"]
 @keras.saving.register_keras_serializable(package="tf_febm")
 class ReplayBuffer(tf.Module):
     """Keep the last samples of the chains in `tf.Variable`s on the device.
+
+    Under a `tf.distribute` strategy each replica has a buffer of this capacity, and its chains
+    start in its own.
 
     A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
     is there. Both cost O(batch) whatever the capacity. Bounded samples are stored in 8 bits, as in
@@ -40,12 +43,38 @@ class ReplayBuffer(tf.Module):
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
         self.bounds = None
-        self.samples = self.labels = self.written = None
+        self._samples = self._labels = self._written = None
+
+    @property
+    def samples(self):
+        """What is stored, [capacity, …]; in a replica of a strategy, its own."""
+        return distribution.local(self._samples)
+
+    @property
+    def labels(self):
+        """The stored labels, int32 [capacity], or None; see `samples`."""
+        return distribution.local(self._labels)
+
+    @property
+    def written(self):
+        """Samples written since the beginning, int64; see `samples`."""
+        return distribution.local(self._written)
+
+    def parts(self) -> list[list[tf.Variable]]:
+        """Return the variables of every replica of this process: [labels,] samples, written."""
+        variables = [v for v in (self._labels, self._samples, self._written) if v is not None]
+        spread = [
+            v.distribute_strategy.experimental_local_results(v)
+            if isinstance(v, tf.distribute.DistributedValues)
+            else (v,)
+            for v in variables
+        ]
+        return [list(part) for part in zip(*spread, strict=True)]
 
     @property
     def built(self) -> bool:
         """Whether the variables exist."""
-        return self.samples is not None
+        return self._samples is not None
 
     def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
         """Create the variables.
@@ -71,12 +100,17 @@ class ReplayBuffer(tf.Module):
             return
         self.bounds = bounds
         dtype = tf.float32 if bounds is None else tf.uint8
-        self.samples = tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")
+        # Under a strategy each replica has its own, and nothing is ever sent between them.
+        settings = {"trainable": False}
+        if tf.distribute.has_strategy():
+            settings["synchronization"] = tf.VariableSynchronization.ON_READ
+            settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self._samples = tf.Variable(tf.zeros(shape, dtype), name="samples", **settings)
         if num_classes is not None:
             labels = tf.zeros([self.capacity], tf.int32)
-            self.labels = tf.Variable(labels, trainable=False, name="labels")
+            self._labels = tf.Variable(labels, name="labels", **settings)
         # Samples written since the beginning; position and fill both follow from it.
-        self.written = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
+        self._written = tf.Variable(tf.zeros([], tf.int64), name="written", **settings)
 
     @property
     def size(self) -> tf.Tensor:
