@@ -82,6 +82,14 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     switch("dry_run", False, "Print the plan and stop.")
     switch("debug", False, "Show tracebacks of errors.")
     whole("seed", 0, "Seed of weights, data order and chains.", 0, 2**31 - 1)
+    # On what. A run may be continued on another number of replicas.
+    choice(
+        "strategy",
+        "default",
+        ("default", "mirrored", "multi_worker"),
+        "One device; all GPUs of this machine; or all of the machines in TF_CONFIG.",
+    )
+    whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", lower_bound=1)
     # Training; a flag that is not given is taken from the preset.
     whole("steps", None, "Training steps.", lower_bound=1)
     whole("batch_size", None, "Images, and chains, of a step.", lower_bound=2)

@@ -5,6 +5,7 @@ import importlib
 from tf_febm import (
     applications,
     data,
+    distribution,
     divergences,
     evaluation,
     legacy,
@@ -28,6 +29,7 @@ __all__ = [
     "analysis",
     "applications",
     "data",
+    "distribution",
     "divergences",
     "evaluation",
     "legacy",

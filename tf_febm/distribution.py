@@ -16,7 +16,11 @@ import tensorflow as tf
 
 __all__ = [
     "batch_mean",
+    "barrier",
     "batch_size",
+    "check_batch_size",
+    "check_spread",
+    "copy_first",
     "distribute",
     "is_chief",
     "local",
@@ -28,6 +32,8 @@ __all__ = [
     "spans_workers",
     "take_gradients_as_given",
     "total",
+    "worker_mean",
+    "worker_number",
 ]
 
 STRATEGIES = ("default", "mirrored", "multi_worker")
@@ -191,6 +197,34 @@ def worker_number(strategy=None) -> int:
     return strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
 
 
+def worker_mean(strategy, values: list[float]) -> list[float]:
+    """Return the means of numbers over all workers, each of which has to call this.
+
+    Args:
+        strategy: As `make_strategy` returned it.
+        values: Of this worker; as many on each.
+    """
+    if not spans_workers(strategy):
+        return list(values)
+    mean = strategy.reduce(
+        "MEAN", strategy.run(tf.identity, (tf.constant(values, tf.float32),)), axis=None
+    )
+    return [float(value) for value in mean.numpy()]
+
+
+def barrier(strategy) -> None:
+    """Wait until every worker is here."""
+    worker_mean(strategy, [1.0])
+
+
+def copy_first(variable) -> None:
+    """Give all components of a variable the value of the first."""
+    if isinstance(variable, tf.distribute.DistributedValues):
+        first, *others = variable.distribute_strategy.experimental_local_results(variable)
+        for other in others:
+            other.assign(first)
+
+
 def make_strategy(name: str = "default", num_replicas: int | None = None):
     """Return a `tf.distribute` strategy; call it before the first operation of TensorFlow.
 
@@ -246,6 +280,16 @@ def _check_tf_config() -> None:
         )
 
 
+def check_batch_size(batch_size: int, strategy) -> None:
+    """Raise a ValueError if a batch cannot be split evenly over the replicas of a strategy."""
+    count = strategy.num_replicas_in_sync
+    if batch_size % count:
+        raise ValueError(
+            f"The batch size must be a multiple of the number of replicas; received {batch_size} "
+            f"and {count}."
+        )
+
+
 def distribute(
     make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int, strategy
 ) -> tf.data.Dataset:
@@ -259,14 +303,10 @@ def distribute(
     Raises:
         ValueError: If the batch cannot be split evenly.
     """
+    check_batch_size(batch_size, strategy)
     count = strategy.num_replicas_in_sync
     if count == 1:
         return make((0, 1))
-    if batch_size % count:
-        raise ValueError(
-            f"The batch size must be a multiple of the number of replicas; received {batch_size} "
-            f"and {count}."
-        )
 
     def part(context):
         dataset = make((context.input_pipeline_id, context.num_input_pipelines))

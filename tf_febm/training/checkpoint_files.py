@@ -63,20 +63,24 @@ def working_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def place(working: Path, folder: Path, step: int, facts: dict) -> None:
+def place(working: Path, folder: Path, step: int, facts: dict, others=()) -> None:
     """Move a checkpoint from its working folder to its place, in an order that is safe to break.
 
     All files are on the disk before any has its name; an older checkpoint of the same step gives
     way before the first one moves, and the index moves last.
 
     Args:
-        working: Holds the files that TensorFlow wrote, and those of other workers.
+        working: Holds the files that TensorFlow wrote.
         folder: Where the checkpoints are.
         step: Its number.
         facts: What else the manifest shall hold, JSON values.
+        others: Files of the checkpoint that are in place already: those of other workers.
     """
     files = sorted(path for path in working.iterdir() if path.is_file())
-    sums = {path.name: {"bytes": path.stat().st_size, "sha256": _checksum(path)} for path in files}
+    sums = {
+        path.name: {"bytes": path.stat().st_size, "sha256": _checksum(path)}
+        for path in (*files, *others)
+    }
     for path in files:
         _sync(path)
     manifest = working / f"step-{step}.json"

@@ -1,17 +1,22 @@
 """Checkpoints of everything that training changes."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments
+from tf_febm import arguments, distribution
+from tf_febm.files import write_atomically
 from tf_febm.training import checkpoint_files
+from tf_febm.training.buffers import deal
 
 __all__ = ["Checkpoints", "DivergedError"]
 
+
+_BUFFER = re.compile(r"buffer(?:_(\d+))?")
 
 # What TensorFlow raises, in one place or another, for a file that is not as it should be.
 _UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
@@ -61,8 +66,16 @@ class Checkpoints:
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max'; received {mode!r}.")
         self._best_metric, self._mode, self._report = best_metric, mode, report
-        groups = {name: list(variables) for name, variables in model.state_variables().items()}
+        self._strategy = model.distribute_strategy
+        # One component of what is the same on all replicas: the file does not tell how many.
+        groups = {
+            name: [distribution.local(variable) for variable in variables]
+            for name, variables in model.state_variables().items()
+        }
+        self._buffers = {n: group for n, group in groups.items() if _BUFFER.fullmatch(n)}
         self._checkpoint = tf.train.Checkpoint(**groups)
+        rest = {name: group for name, group in groups.items() if name not in self._buffers}
+        self._without_buffers = tf.train.Checkpoint(**rest)
         # JSON values that go into every checkpoint and come back with it.
         self.notes: dict = {}
         # The step whose file holds the state of this very run.
@@ -109,7 +122,7 @@ class Checkpoints:
             ValueError: If `best_metric` is not among the metrics.
             OSError: If the checkpoint cannot be written; those that were there remain.
         """
-        step = int(self._model.optimizer.iterations)
+        step = int(self._model.optimizer.iterations.numpy())
         if step == self._written:
             return step
         for network in self._model.networks:
@@ -125,18 +138,43 @@ class Checkpoints:
         facts = {
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "notes": self.notes,
+            "replicas": self._strategy.num_replicas_in_sync,
         }
         try:
-            with checkpoint_files.working_folder(self.folder) as working:
-                self._checkpoint.write(str(working / f"step-{step}"))
-                checkpoint_files.place(working, self.folder, step, facts)
+            self._write(step, facts)
         except (tf.errors.OpError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
         self._written = step
         self._damaged.discard(step)
-        self._remove_what_is_superseded(step)
+        if distribution.is_chief(self._strategy):
+            self._remove_what_is_superseded(step)
         return step
+
+    def _write(self, step: int, facts: dict) -> None:
+        """Write the files: the first worker all that is the same everywhere, each its buffers."""
+        if not distribution.is_chief(self._strategy):
+            number = distribution.worker_number(self._strategy)
+            arrays = {
+                f"{name}/{i}": variable.numpy()
+                for name, group in self._buffers.items()
+                for i, variable in enumerate(group)
+            }
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"step-{step}.worker-{number}.npz"
+            write_atomically(path, lambda file: np.savez(file, **arrays))
+            # The first waits for the files of all, and all for its index.
+            distribution.barrier(self._strategy)
+            distribution.barrier(self._strategy)
+            return
+        with checkpoint_files.working_folder(self.folder) as working:
+            self._checkpoint.write(str(working / f"step-{step}"))
+            distribution.barrier(self._strategy)
+            others = sorted(self.folder.glob(f"step-{step}.worker-*.npz"))
+            if not distribution.spans_workers(self._strategy):
+                others = []
+            checkpoint_files.place(working, self.folder, step, facts, others)
+            distribution.barrier(self._strategy)
 
     def _remove_what_is_superseded(self, step: int) -> None:
         for other in self.steps:
@@ -195,7 +233,7 @@ class Checkpoints:
         try:
             checkpoint_files.verify(self.folder, step)
             self._compare(path)
-            self._checkpoint.read(path).assert_consumed()
+            self._assign(path, step)
         except _UNREADABLE as error:
             reason = str(error).splitlines()[0]
             others = ", ".join(str(other) for other in self.steps if other != step) or "none"
@@ -205,6 +243,48 @@ class Checkpoints:
             ) from None
         self._written = step
         self.notes = self.facts(step).get("notes", {})
+
+    def _assign(self, path: str, step: int) -> None:
+        stored = self.facts(step).get("replicas", 1)
+        present = self._strategy.num_replicas_in_sync
+        same = stored == present or not self._buffers
+        if same and not distribution.spans_workers(self._strategy):
+            self._checkpoint.read(path).assert_consumed()
+        else:
+            self._without_buffers.read(path).expect_partial()
+            self._assign_buffers(self._stored_buffers(path, step), present)
+        for group in self._model.state_variables().values():
+            for variable in group:
+                distribution.copy_first(variable)
+        if not same:
+            self._report(f"The replay buffers of {stored} replicas were dealt to {present}.")
+
+    def _stored_buffers(self, path: str, step: int) -> list[list[np.ndarray]]:
+        """Return the variables of every buffer in a checkpoint, by number of its replica."""
+        reader, found = tf.train.load_checkpoint(path), {}
+        for key in reader.get_variable_to_shape_map():
+            group, _, rest = key.partition("/")
+            if _BUFFER.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
+                found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
+        for name in (checkpoint_files.read_manifest(self.folder, step) or {}).get("files", {}):
+            if name.endswith(".npz"):
+                with np.load(self.folder / name) as arrays:
+                    for key in arrays.files:
+                        group, _, number = key.partition("/")
+                        found.setdefault(group, {})[int(number)] = arrays[key]
+        numbers = {int(_BUFFER.fullmatch(group).group(1) or 0): group for group in found}
+        return [[found[numbers[i]][j] for j in sorted(found[numbers[i]])] for i in sorted(numbers)]
+
+    def _assign_buffers(self, stored: list[list[np.ndarray]], present: int) -> None:
+        if not self._buffers:
+            return
+        if len(stored) != present:
+            capacity = next(iter(self._buffers.values()))[-2].shape[0]
+            stored = deal(stored, present, capacity)
+        for name, group in self._buffers.items():
+            values = stored[int(_BUFFER.fullmatch(name).group(1) or 0)]
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
 
     def energy_weights(self, step: int, *, averaged: bool = False) -> list[np.ndarray]:
         """Read the energy network's weights at a checkpoint; the model stays as it is.
@@ -253,11 +333,16 @@ class Checkpoints:
             if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")
         }
         stored.pop("save_counter", None)
+        # Of buffers the first stands for all: their number may differ.
+        stored = {name: shape for name, shape in stored.items() if not name.startswith("buffer_")}
         ours = {
             f"{group}/{i}": variable.shape.as_list()
             for group, variables in self._model.state_variables().items()
             for i, variable in enumerate(variables)
         }
+        ours = {name: shape for name, shape in ours.items() if not name.startswith("buffer_")}
+        if not distribution.is_chief(self._strategy):
+            stored = {name: shape for name, shape in stored.items() if name in ours}
         differing = sorted(
             name for name in stored.keys() | ours.keys() if stored.get(name) != ours.get(name)
         )

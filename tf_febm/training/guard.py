@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from tf_febm import arguments
+from tf_febm import arguments, distribution
 from tf_febm.training import health
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.diagnosis import unusual_since, write_diagnosis
@@ -104,14 +104,18 @@ class DivergenceGuard(keras.callbacks.Callback):
         """
         if self._checkpoints.steps:
             self._initial = None
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         figures = {name: float(value) for name, value in (logs or {}).items()}
         figures |= self._chain_figures()
         past = self._attempts[-1]
         trouble = health.examine(figures, past, self._usual or {}, self.limits)
         if trouble is None:
             group = health.nonfinite_variable(self.model)
-            if group is not None:
+            # Workers have buffers of their own, and go back together.
+            strategy = self.model.distribute_strategy
+            (share,) = distribution.worker_mean(strategy, [float(group is not None)])
+            if share > 0.0:
+                group = "state" if distribution.spans_workers(strategy) else group
                 text = f"the {group.replace('_', ' ')} holds numbers that are not finite"
                 trouble = health.Trouble(group, float("nan"), float("inf"), text)
                 figures[group] = trouble.value
@@ -126,7 +130,9 @@ class DivergenceGuard(keras.callbacks.Callback):
         buffer = self.model.buffer
         if buffer is None or int(buffer.size) < FEWEST_CHAINS:
             return {}
-        return health.chain_figures(buffer.newest(health.CHAINS), self.model.bounds)
+        figures = health.chain_figures(buffer.newest(health.CHAINS), self.model.bounds)
+        means = distribution.worker_mean(self.model.distribute_strategy, [*figures.values()])
+        return dict(zip(figures, means, strict=True))
 
     def _go_back(self, step: int, trouble: health.Trouble) -> None:
         scale = self._checkpoints.notes.get("rate_scale", 1.0) * self.rate_factor
@@ -160,7 +166,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         for name, group in self.model.state_variables().items():
             for variable, value in zip(group, self._initial[name], strict=True):
                 variable.assign(value)
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:
         since = unusual_since(self._attempts[-1], trouble)

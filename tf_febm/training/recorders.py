@@ -34,7 +34,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first_step, self.began = self.step, time.perf_counter()

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation
+from tf_febm import distribution, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import DivergenceGuard
@@ -99,20 +99,22 @@ def train(
         OSError: If a file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
-    with contextlib.closing(tf.summary.create_file_writer(str(folder.tensorboard))) as writer:
-        callbacks = [
-            *([] if guard is None else [guard]),
-            _EndOutOfStep(),
-            _Saver(checkpoints, save_interval),
-            MetricsTable(folder.metrics),
-            Scalars(writer),
-            Progress(total_steps, report),
-            stop,
-        ]
-        if is_picture(model.sample_shape):
-            callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
-        if probe is not None:
-            callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
+    callbacks = [
+        *([] if guard is None else [guard]),
+        _EndOutOfStep(),
+        _Saver(checkpoints, save_interval),
+        stop,
+    ]
+    with contextlib.ExitStack() as stack:
+        if distribution.is_chief(model.distribute_strategy):
+            writer = tf.summary.create_file_writer(str(folder.tensorboard))
+            stack.callback(writer.close)
+            callbacks += [MetricsTable(folder.metrics), Scalars(writer)]
+            callbacks.append(Progress(total_steps, report))
+            if is_picture(model.sample_shape):
+                callbacks.append(SampleGrids(folder.samples, sample_interval, writer))
+            if probe is not None:
+                callbacks.append(EnergyHistograms(*probe, sample_interval, writer))
         while not stop.requested and _step(model) < total_steps:
             if not _fit(model, stream, callbacks, total_steps, log_interval, stop, guard):
                 checkpoints.save()
@@ -162,7 +164,7 @@ def _fit(model, stream, callbacks, total_steps, log_interval, stop, guard) -> bo
 
 
 def _step(model) -> int:
-    return int(model.optimizer.iterations)
+    return int(model.optimizer.iterations.numpy())
 
 
 def finish(
@@ -201,7 +203,7 @@ def finish(
         _save_model(model, folder.model)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
-    steps, seconds = int(model.optimizer.iterations), float(last.get("seconds", "nan"))
+    steps, seconds = int(model.optimizer.iterations.numpy()), float(last.get("seconds", "nan"))
     metrics = {
         name: float(value)
         for name, value in last.items()
