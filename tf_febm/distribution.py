@@ -6,6 +6,7 @@ over replicas as *shares*, so gradients are, and what enters non-linearly is add
 of replicas, and with a single one, every function here does nothing and adds no operation.
 """
 
+import concurrent.futures
 import contextlib
 import contextvars
 import json
@@ -22,6 +23,7 @@ __all__ = [
     "check_spread",
     "copy_first",
     "distribute",
+    "for_each_local_replica",
     "is_chief",
     "local",
     "make_strategy",
@@ -52,9 +54,10 @@ def replicas() -> int:
 
 
 def replica_number() -> int:
-    """Return the number of the present replica among all, from 0."""
-    context = tf.distribute.get_replica_context()
-    number = 0 if context is None else context.replica_id_in_sync_group
+    """Return the number of the present replica among all, from 0; 0 outside of them."""
+    if replicas() == 1:
+        return 0
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
     return int(tf.get_static_value(number))
 
 
@@ -161,6 +164,32 @@ def take_gradients_as_given(optimizer) -> None:
 
 def _as_given(gradients_and_variables):
     return list(gradients_and_variables)
+
+
+def for_each_local_replica(create: Callable) -> list:
+    """Make something on the device of every replica of this process that is its alone.
+
+    Variables that it makes are not the strategy's: they hold what they are given, on this device,
+    and are not kept equal. A strategy across workers cannot have that otherwise, as it would send
+    the first worker's initial value to all, which works for few dtypes.
+
+    Args:
+        create: Called for each replica, or once if there is no strategy.
+
+    Returns:
+        A list of what was returned.
+    """
+    if not tf.distribute.has_strategy():
+        return [create()]
+
+    def run(device):
+        with tf.device(device):
+            return create()
+
+    # The scope of a strategy is that of a thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        devices = tf.distribute.get_strategy().extended.worker_devices
+        return [pool.submit(run, device).result() for device in devices]
 
 
 def check_spread(name: str, variables, strategy) -> None:

@@ -43,38 +43,38 @@ class ReplayBuffer(tf.Module):
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
         self.bounds = None
-        self._samples = self._labels = self._written = None
+        # One set of variables for each replica of this process; just one without a strategy.
+        self._parts: list[dict[str, tf.Variable]] = []
 
     @property
     def samples(self):
         """What is stored, [capacity, …]; in a replica of a strategy, its own."""
-        return distribution.local(self._samples)
+        return self._part("samples")
 
     @property
     def labels(self):
         """The stored labels, int32 [capacity], or None; see `samples`."""
-        return distribution.local(self._labels)
+        return self._part("labels")
 
     @property
     def written(self):
         """Samples written since the beginning, int64; see `samples`."""
-        return distribution.local(self._written)
+        return self._part("written")
+
+    def _part(self, name: str):
+        if not self._parts:
+            return None
+        # The replicas of a worker are numbered in a row.
+        return self._parts[distribution.replica_number() % len(self._parts)].get(name)
 
     def parts(self) -> list[list[tf.Variable]]:
         """Return the variables of every replica of this process: [labels,] samples, written."""
-        variables = [v for v in (self._labels, self._samples, self._written) if v is not None]
-        spread = [
-            v.distribute_strategy.experimental_local_results(v)
-            if isinstance(v, tf.distribute.DistributedValues)
-            else (v,)
-            for v in variables
-        ]
-        return [list(part) for part in zip(*spread, strict=True)]
+        return [[part[name] for name in sorted(part)] for part in self._parts]
 
     @property
     def built(self) -> bool:
         """Whether the variables exist."""
-        return self._samples is not None
+        return bool(self._parts)
 
     def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
         """Create the variables.
@@ -100,17 +100,17 @@ class ReplayBuffer(tf.Module):
             return
         self.bounds = bounds
         dtype = tf.float32 if bounds is None else tf.uint8
-        # Under a strategy each replica has its own, and nothing is ever sent between them.
-        settings = {"trainable": False}
-        if tf.distribute.has_strategy():
-            settings["synchronization"] = tf.VariableSynchronization.ON_READ
-            settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        self._samples = tf.Variable(tf.zeros(shape, dtype), name="samples", **settings)
-        if num_classes is not None:
-            labels = tf.zeros([self.capacity], tf.int32)
-            self._labels = tf.Variable(labels, name="labels", **settings)
-        # Samples written since the beginning; position and fill both follow from it.
-        self._written = tf.Variable(tf.zeros([], tf.int64), name="written", **settings)
+
+        def create():
+            part = {"samples": tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")}
+            if num_classes is not None:
+                labels = tf.zeros([self.capacity], tf.int32)
+                part["labels"] = tf.Variable(labels, trainable=False, name="labels")
+            # Samples written since the beginning; position and fill both follow from it.
+            part["written"] = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
+            return part
+
+        self._parts = distribution.for_each_local_replica(create)
 
     @property
     def size(self) -> tf.Tensor:
