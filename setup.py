@@ -36,6 +36,6 @@ setup(
     extras_require={
         # Figures of the study in launch/mixture.py.
         "study": ["matplotlib>=3.9"],
-        "dev": ["matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9"],
+        "dev": ["hypothesis>=6.100", "matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9"],
     },
 )
