@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods bench divergences lint format requirements clean
+.PHONY: train test study study-mixture study-methods bench storm divergences lint format \
+	requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -33,6 +34,10 @@ study-methods: $(READY)
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready
 	$(PEERS)/bin/python benchmarks/mixture_iteration.py
+
+# Twenty-five SIGKILLs over one run, which has to end as if there had been none.
+storm: $(READY)
+	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,10 +1,12 @@
 """The divergence guard: what it notices, where it goes back to, and that it never disturbs."""
 
 import json
+import time
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import tf_febm
@@ -243,6 +245,33 @@ def test_data_that_ends_early_is_said_and_nothing_is_lost(runner, image_data, tm
             checkpoints, total_steps=20, log_interval=5, sample_interval=100, save_interval=5,
         )  # fmt: skip
     assert checkpoints.steps == [5, 8]
+
+
+def test_a_batch_of_nan_stops_the_run_before_it_does_harm(runner, image_data):
+    model, folder, _ = runner("run", 5)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+
+    def stream(step):
+        batches = data.stream(image_data, 8, start_step=step).enumerate(step)
+        return batches.map(lambda i, x: tf.where(i == 7, np.nan, x))
+
+    with pytest.raises(ValueError, match="NaN or Inf in x"):
+        training.train(
+            model, stream, folder, checkpoints, total_steps=20, log_interval=5,
+            sample_interval=100, save_interval=5, guard=training.DivergenceGuard(checkpoints),
+        )  # fmt: skip
+    assert checkpoints.steps == [5] and checkpoints.restore() == 5
+
+
+def test_a_clock_that_jumps_back_changes_nothing(runner, monkeypatch):
+    now = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    model, folder, _ = runner("run", 10)
+    rows = [row.split(",") for row in folder.metrics.read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["5", "10"]
+    assert 0.0 <= float(rows[0][1]) <= float(rows[1][1])
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [5, 10] and checkpoints.restore() == 10
 
 
 def test_in_plain_keras(runner, images, tmp_path):
