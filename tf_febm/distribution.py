@@ -9,6 +9,7 @@ of replicas, and with a single one, every function here does nothing and adds no
 import concurrent.futures
 import contextlib
 import contextvars
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -235,10 +236,19 @@ def worker_mean(strategy, values: list[float]) -> list[float]:
     """
     if not spans_workers(strategy):
         return list(values)
-    mean = strategy.reduce(
-        "MEAN", strategy.run(tf.identity, (tf.constant(values, tf.float32),)), axis=None
-    )
+    mean = _mean_function(strategy)(tf.constant(values, tf.float32))
     return [float(value) for value in mean.numpy()]
+
+
+@functools.cache
+def _mean_function(strategy):
+    """Return the compiled mean: run eagerly, TensorFlow warns on the console."""
+
+    @tf.function(autograph=False)
+    def mean(values):
+        return strategy.reduce("MEAN", strategy.run(tf.identity, (values,)), axis=None)
+
+    return mean
 
 
 def barrier(strategy) -> None:
