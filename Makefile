@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods study-anomalies bench divergences lint types docs \
-	format requirements clean
+.PHONY: train test study study-mixture study-methods study-anomalies bench storm divergences lint \
+	types docs format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -38,6 +38,10 @@ study-anomalies: $(READY)
 # Timings side by side, in an environment of their own that has PyTorch as well.
 bench: $(PEERS)/.ready
 	$(PEERS)/bin/python benchmarks/mixture_iteration.py
+
+# Twenty-five SIGKILLs over one run, which has to end as if there had been none.
+storm: $(READY)
+	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)

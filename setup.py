@@ -54,6 +54,14 @@ setup(
         # tf_febm.export(model, path, "onnx"), and what runs the file.
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "docs": DOCS,
-        "dev": ["matplotlib>=3.9", "pytest>=8.3", "ruff>=0.9", "mypy>=1.15", *NOTEBOOKS],
+        "dev": [
+            "hypothesis>=6.100",
+            "matplotlib>=3.9",
+            "mypy>=1.15",
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            *NOTEBOOKS,
+        ],
     },
 )

@@ -51,8 +51,8 @@ def load_data(options: dict):
     return train, test
 
 
-def make_stream(options: dict, train_data, step: int):
-    """Return the batches of training from a step on."""
+def make_stream(options: dict, train_data, step: int, shard=(0, 1)):
+    """Return the batches of training from a step on, or a part of each."""
     return data.stream(
         train_data,
         options["batch_size"],
@@ -62,6 +62,7 @@ def make_stream(options: dict, train_data, step: int):
         noise_stddev=options["data_noise"],
         random_flip=options["random_flip"],
         random_crop=options["random_crop"],
+        shard=shard,
     )
 
 

@@ -1,5 +1,6 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -37,7 +38,7 @@ def every_few_seconds(text: str, seconds: float = 5.0):
     return report
 
 
-def import_quietly(intra_op_threads: int | None = None) -> None:
+def import_quietly(intra_op_threads: int | None = None, start_devices: bool = True) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
     They come from C++, before any setting is read, and tell of CPU features and missing GPUs. They
@@ -46,6 +47,7 @@ def import_quietly(intra_op_threads: int | None = None) -> None:
     Args:
         intra_op_threads: Threads of one operation; as many as there are cores if None. One is best
             where operations are so small that sharing them out takes longer than they do.
+        start_devices: Whether to start them; they cannot be split after that.
     """
     if intra_op_threads is not None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(intra_op_threads))
@@ -56,17 +58,26 @@ def import_quietly(intra_op_threads: int | None = None) -> None:
         _spare_the_collector()
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _silenced():
+        import tensorflow as tf
+
+        import tf_febm  # noqa: F401  (as above)
+
+        if start_devices:
+            # The first operation starts the devices, which have more to say.
+            tf.constant(0.0)
+    _spare_the_collector()
+
+
+@contextlib.contextmanager
+def _silenced():
+    """Hold back what is written to standard error, unless the block ends in an error."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as messages:
         os.dup2(messages.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            import tf_febm  # noqa: F401  (as above)
-
-            # The first operation starts the devices, which have more to say.
-            tf.constant(0.0)
+            yield
         except BaseException:
             messages.seek(0)
             os.write(kept, messages.read())
@@ -74,7 +85,19 @@ def import_quietly(intra_op_threads: int | None = None) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-    _spare_the_collector()
+
+
+def make_strategy(name: str, num_replicas: int | None):
+    """Return `distribution.make_strategy`, without the lines of devices that start."""
+    from tf_febm import distribution
+
+    if name == "multi_worker":
+        say("Waiting for all workers …")
+    try:
+        with _silenced():
+            return distribution.make_strategy(name, num_replicas)
+    except RuntimeError as error:
+        raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
 
 def _spare_the_collector() -> None:

@@ -37,11 +37,11 @@ def run(options: dict, values) -> int:
         The exit code.
     """
     # TensorFlow takes seconds to import: only once the flags are known to be good.
-    console.import_quietly()
+    console.import_quietly(start_devices=options["strategy"] == "default")
     import building
     import keras
 
-    from tf_febm import divergences, training
+    from tf_febm import distribution, divergences, training
 
     for warning in original_flags.check(values):
         console.say(f"warning: {warning}")
@@ -53,32 +53,80 @@ def run(options: dict, values) -> int:
             parts.append(options["divergence"])
         options["exp"] = "_".join(parts).replace(":", "_")
     building.check(options)
+    strategy = console.make_strategy(options["strategy"], options["num_replicas"])
+    distribution.check_batch_size(options["batch_size"], strategy)
     keras.utils.set_random_seed(options["seed"])
     train_data, held_out = building.load_data(options)
-    model = building.build_model(options, train_data)
+    with strategy.scope():
+        model = building.build_model(options, train_data)
     folder = training.RunFolder(Path(options["logdir"]) / options["exp"])
+    if not distribution.is_chief(strategy):
+        return train_in(folder, options, values, model, train_data, held_out, report=_be_silent)
     console.say(describe(options, train_data, model, folder))
     if values.dry_run:
         return console.DONE
+    with folder.locked():
+        return train_in(folder, options, values, model, train_data, held_out, report=console.say)
+
+
+def _be_silent(line: str) -> None:
+    """Say nothing: of several workers the first speaks."""
+
+
+def train_in(folder, options: dict, values, model, train_data, held_out, report) -> int:
+    """Train a model in a folder that is ours alone; return the exit code.
+
+    Of several workers the first writes, and each runs this.
+    """
+    import building
+
+    from tf_febm import distribution, training
+
+    strategy = model.distribute_strategy
+    chief = distribution.is_chief(strategy)
+    if options["best_metric"] not in (None, *model.METRICS):
+        known = ", ".join(model.METRICS)
+        raise ValueError(
+            f"--best_metric must be one of {known}; received {options['best_metric']!r}."
+        )
     checkpoints = training.Checkpoints(
-        folder.checkpoints, model, max_to_keep=options["keep_checkpoints"]
+        folder.checkpoints,
+        model,
+        max_to_keep=options["keep_checkpoints"],
+        best_metric=options["best_metric"],
+        mode=options["best_mode"],
+        report=report,
     )
     resume_step = None if values.resume_iter < 0 else values.resume_iter
     if resume_step is not None:
         if values.overwrite:
             raise ValueError("--resume_iter and --overwrite exclude each other.")
         checkpoints.path_of(resume_step)
-    folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+    if chief:
+        folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+    distribution.barrier(strategy)
     step = checkpoints.restore(resume_step)
-    folder.write_options(options, versions())
+    if chief:
+        folder.write_options(options, versions())
     if step:
-        console.say(f"Continuing from step {step} of {options['steps']}.")
+        report(f"Continuing from step {step} of {options['steps']}.")
     stop = training.GracefulStop()
     console.stop_on_signals(stop)
     probe = building.make_probe(options, held_out)
+    guard = training.DivergenceGuard(
+        checkpoints,
+        reference=probe[0],
+        max_rollbacks=options["max_rollbacks"],
+        diagnosis=folder.diagnosis if chief else None,
+        report=report,
+    )
     done = training.train(
         model,
-        lambda step: building.make_stream(options, train_data, step),
+        lambda step: distribution.distribute(
+            lambda shard: building.make_stream(options, train_data, step, shard),
+            options["batch_size"],
+            strategy,
+        ),
         folder,
         checkpoints,
         total_steps=options["steps"],
@@ -86,14 +134,20 @@ def run(options: dict, values) -> int:
         sample_interval=options["sample_interval"],
         save_interval=options["save_interval"],
         probe=probe,
-        report=console.say,
+        report=report,
         stop=stop,
+        guard=guard if options["guard"] else None,
     )
     if not done:
-        training.write_report(folder)
-        step = int(model.optimizer.iterations)
-        console.say(f"Stopped at step {step}; the same command continues from there.")
+        if chief:
+            training.write_report(folder)
+        step = int(model.optimizer.iterations.numpy())
+        report(f"Stopped at step {step}; the same command continues from there.")
         return console.STOPPED
+    if not chief:
+        # The first worker's samples are not everybody's, but nobody leaves before they are drawn.
+        distribution.barrier(strategy)
+        return console.DONE
     console.stop_at_once_on_signals()
     console.say(f"Drawing {options['num_samples']} samples …")
     summary = training.finish(
@@ -105,11 +159,12 @@ def run(options: dict, values) -> int:
         measure=building.make_measure(model, train_data, held_out),
         probe=probe,
     )
-    report = training.write_report(folder)
+    page = training.write_report(folder)
+    distribution.barrier(strategy)
     console.say(json.dumps(summary["quality"], indent=2))
     picture = folder.samples / "final.png"
     seen = picture if picture.exists() else picture.with_suffix(".npz")
-    console.say(f"Done: look at {report} and {seen}.")
+    console.say(f"Done: look at {page} and {seen}.")
     return console.DONE
 
 

@@ -107,6 +107,14 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     switch("dry_run", False, "Print the plan and stop.")
     switch("debug", False, "Show tracebacks of errors.")
     whole("seed", 0, "Seed of weights, data order and chains.", 0, 2**31 - 1)
+    # On what. A run may be continued on another number of replicas.
+    choice(
+        "strategy",
+        "default",
+        ("default", "mirrored", "multi_worker"),
+        "One device; all GPUs of this machine; or all of the machines in TF_CONFIG.",
+    )
+    whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", lower_bound=1)
     # Training; a flag that is not given is taken from the preset.
     whole("steps", None, "Training steps.", lower_bound=1)
     whole("batch_size", None, "Images, and chains, of a step.", lower_bound=2)
@@ -131,6 +139,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("random_crop", 0, "Shift each image by up to so many pixels.", lower_bound=0)
     number("average_decay", None, "Decay of the weight average; 0 keeps none.", 0.0, 1.0)
     number("log_ratio_clip", None, "Clip exponents, as the original does with 5.")
+    switch("guard", True, "Go back to the last good checkpoint when training diverges.")
+    whole("max_rollbacks", 3, "How often to go back before giving up.", lower_bound=0)
     # Langevin chains.
     whole("num_steps", None, "Langevin steps per training step.", lower_bound=0)
     number("step_lr", None, "Step size of Langevin dynamics.")
@@ -185,6 +195,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("sample_interval", None, "Steps between two grids of samples.", 1)
     whole("save_interval", None, "Steps between two checkpoints.", 1)
     whole("keep_checkpoints", 3, "How many of the newest checkpoints are kept.", 1)
+    text("best_metric", None, "Metric, as in metrics.csv, whose best checkpoint is kept besides.")
+    choice("best_mode", "min", ("min", "max"), "Which value of it is the best.")
     whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
     whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
     original_flags.define(values)

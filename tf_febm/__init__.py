@@ -5,6 +5,7 @@ import importlib
 from tf_febm import (
     applications,
     data,
+    distribution,
     divergences,
     entropy,
     evaluation,
@@ -32,6 +33,7 @@ __all__ = [
     "analysis",
     "applications",
     "data",
+    "distribution",
     "divergences",
     "entropy",
     "evaluation",

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import runpy
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -90,26 +90,31 @@ class TestRun:
         assert more.returncode == 0, more.stderr
         assert f"Continuing from step {step} of {step + 2}" in more.stdout
 
-    def test_a_killed_run_ends_as_an_unbroken_one(self, command, launch, tmp_path):
-        checkpoints = tmp_path / "run" / "checkpoints"
+    def test_a_second_signal_stops_at_once_and_leaves_the_checkpoint_whole(self, command, tmp_path):
+        from tf_febm.training import checkpoint_files
+
         process = subprocess.Popen(
-            command("--steps=400"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 120
-        while not (checkpoints / "step-10.index").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
-        assert not (tmp_path / "run" / "summary.json").exists()
-        for arguments in (["--steps=400"], ["--steps=400", "--exp=whole"]):
-            result = launch(*arguments)
-            assert result.returncode == 0, result.stderr
-            assert ("Continuing from step" in result.stdout) == (len(arguments) == 1)
-        parts, whole = (
-            np.load(tmp_path / name / "samples" / "final.npz")["samples"]
-            for name in ("run", "whole")
-        )
-        np.testing.assert_array_equal(parts, whole)
+            # Steps of seconds: the second signal comes before the first one is heeded.
+            command("--steps=9", "--log_interval=1", "--save_interval=1", "--num_steps=5000"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+        for line in process.stdout:
+            if "1/9" in line:
+                process.send_signal(signal.SIGTERM)
+            if "finishing this step" in line:
+                process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGTERM
+        folder = tmp_path / "run" / "checkpoints"
+        assert checkpoint_files.steps_in(folder)
+        for step in checkpoint_files.steps_in(folder):
+            checkpoint_files.verify(folder, step)
+
+    def test_a_run_killed_three_times_ends_as_an_unbroken_one(self, project, tmp_path):
+        storm = runpy.run_path(str(project / "benchmarks" / "kill_storm.py"))["storm"]
+        flags = [flag for flag in FAST if not flag.startswith(("--steps", "--sample_interval"))]
+        found = storm(tmp_path, steps=600, kills=3, arguments=[*flags, "--sample_interval=200"])
+        assert found["kills"] == 3 and found["checkpoint"] == 2 and found["steps"] == 600
 
     def test_dry_run_writes_nothing(self, launch, tmp_path):
         result = launch("--dry_run", "--divergence=alpha:-0.5")
@@ -219,10 +224,10 @@ class TestBadInput:
         assert "nowhere" in refuse("--dataset=folder", f"--data_dir={self.files / 'nowhere'}")
         pictures = self.files / "pictures"
         pictures.mkdir()
-        for i in range(12):
-            Image.new("L", (9, 9), i).save(pictures / f"{i:02d}.png")
-        (pictures / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-        assert "05.png" in refuse("--dataset=folder", f"--data_dir={pictures}")
+        for i in range(2000):
+            Image.new("L", (9, 9), i % 256).save(pictures / f"{i:04d}.png")
+        (pictures / "1234.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+        assert "1234.png" in refuse("--dataset=folder", f"--data_dir={pictures}")
 
     def test_places_that_cannot_be_written(self, refuse, tmp_path):
         (tmp_path / "file").write_text("in the way")
@@ -231,6 +236,20 @@ class TestBadInput:
         (tmp_path / "run" / "thesis.tex").write_text("mine")
         assert "holds no run" in refuse()
         assert "holds no run" in refuse("--overwrite")
+
+    def test_a_folder_in_use(self, refuse, tmp_path):
+        from tf_febm import training
+
+        with training.RunFolder(tmp_path / "run").locked():
+            assert "in use by another run, process" in refuse()
+
+    def test_strategies_that_cannot_be(self, refuse, monkeypatch):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        assert "multi_worker needs TF_CONFIG" in refuse("--strategy=multi_worker")
+        assert "num_replicas goes with" in refuse("--num_replicas=2")
+
+    def test_a_metric_that_is_not_there(self, refuse):
+        assert "--best_metric must be one of bound, energy_data" in refuse("--best_metric=fid")
 
     def test_a_missing_checkpoint(self, refuse):
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")

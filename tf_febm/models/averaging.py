@@ -4,6 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
+from tf_febm import distribution
+
 __all__ = ["WeightAverage"]
 
 
@@ -29,12 +31,15 @@ class WeightAverage(tf.Module):
 
     def update(self) -> None:
         """Take the present weights into the average."""
-        count = tf.cast(self.updates, tf.float32)
+        # Every replica has the same weights and updates its own copy: nothing need be sent.
+        updates = distribution.local(self.updates)
+        count = tf.cast(updates, tf.float32)
         decay = tf.minimum(self.decay, count / (count + 10.0))
         for average, source in zip(self.averages, self._sources, strict=True):
             value = tf.convert_to_tensor(source)
+            average = distribution.local(average)
             average.assign_sub(tf.cast(1.0 - decay, value.dtype) * (average - value))
-        self.updates.assign_add(1)
+        updates.assign_add(1)
 
     @contextlib.contextmanager
     def applied(self):

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, energies, optimizers
+from tf_febm import arguments, distribution, energies, optimizers
 from tf_febm import networks as network_library
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
@@ -106,6 +106,8 @@ class EnergyModel(Chains, keras.Model):
         if input_shape and not isinstance(input_shape[0], (int, type(None))):
             input_shape = input_shape[0]
         self.sample_shape = tuple(input_shape[1:])
+        for network in self.networks:
+            distribution.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
             self._build_networks()
             if self.buffer is not None:
@@ -137,7 +139,12 @@ class EnergyModel(Chains, keras.Model):
     def _build_optimizers(self) -> None:
         """Create the optimizers' variables, each for its own network."""
         if self.built and getattr(self, "optimizer", None) is not None:
-            self.optimizer.build(self.energy_network.trainable_variables)
+            self._build_optimizer(self.optimizer, self.energy_network)
+
+    def _build_optimizer(self, optimizer, network) -> None:
+        with self.distribute_strategy.scope():
+            distribution.take_gradients_as_given(optimizer)
+            optimizer.build(network.trainable_variables)
 
     def compile(self, optimizer=None, *, jit_compile: bool = False, **kwargs):
         """Set the optimizer.
@@ -148,7 +155,14 @@ class EnergyModel(Chains, keras.Model):
                 times slower for convolutions, and XLA drops the assertions about bad batches.
             **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
         """
-        optimizer = optimizers.default() if optimizer is None else optimizer
+        if optimizer is None:
+            with self.distribute_strategy.scope():
+                optimizer = optimizers.default()
+        if kwargs.get("steps_per_execution", 1) != 1 and (
+            self.distribute_strategy.num_replicas_in_sync > 1
+        ):
+            # TensorFlow would end in "You must feed a value for placeholder tensor".
+            raise ValueError("steps_per_execution must be 1 with several replicas.")
         # The steps do not scale their losses for float16, so neither may the optimizer.
         kwargs.setdefault("auto_scale_loss", False)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -163,8 +177,9 @@ class EnergyModel(Chains, keras.Model):
                     "The shape of an example cannot be told from the data: call "
                     "model.build((None, …)) with it before fit."
                 )
-            self.build((None, *shape))
-        if isinstance(x, tf.data.Dataset):
+            with self.distribute_strategy.scope():
+                self.build((None, *shape))
+        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
         with inputs.assertions_in_one_line():
@@ -184,11 +199,24 @@ class EnergyModel(Chains, keras.Model):
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
         # Spectral norms are estimated once for the whole step, chains included.
-        with network_library.power_iteration(*self.networks):
+        with (
+            distribution.one_batch(tf.shape(data.samples)[0]),
+            network_library.power_iteration(*self.networks),
+        ):
             return self._train_on(data)
+
+    def test_step(self, data):
+        """Measure on a held-out batch, against chains that leave no trace."""
+        data = self._checked_batch(data)
+        with distribution.one_batch(tf.shape(data.samples)[0]):
+            return self._test_on(data)
 
     def _train_on(self, data: Batch) -> dict:
         """Change the weights by one step on a checked batch and return the metrics."""
+        raise NotImplementedError
+
+    def _test_on(self, data: Batch) -> dict:
+        """Return the metrics of a checked batch."""
         raise NotImplementedError
 
     def _checked_batch(self, data) -> Batch:
@@ -201,7 +229,11 @@ class EnergyModel(Chains, keras.Model):
     def _update_metrics(self, **values) -> dict:
         """Add values to the running means and return those that were given."""
         self._means.update_state(values)
-        return self._means.result()
+        means = self._means.result()
+        if distribution.spans_workers():
+            # Keras reduces what the workers return along an axis, which scalars lack.
+            means = {name: value[None] for name, value in means.items()}
+        return means
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -305,7 +337,11 @@ class EnergyModel(Chains, keras.Model):
         }
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         if self.buffer is not None:
-            state["buffer"] = list(self.buffer.variables)
+            # One for each replica; the first has the name that it has alone.
+            first = distribution.worker_number(self.distribute_strategy)
+            first *= len(self.buffer.parts())
+            for i, variables in enumerate(self.buffer.parts(), first):
+                state["buffer" if i == 0 else f"buffer_{i}"] = variables
         if self.average is not None:
             state["average"] = list(self.average.variables)
         return state

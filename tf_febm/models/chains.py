@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import networks, randomness
+from tf_febm import distribution, networks, randomness
 from tf_febm.models import inputs
 from tf_febm.samplers import ReplayBuffer
 
@@ -48,8 +48,17 @@ class Chains:
     INITIAL = ("noise", "buffer")
 
     def next_seed(self) -> tf.Tensor:
-        """Return a new seed, int32 [2], and advance the model's random state."""
-        return tf.cast(self.seed_generator.next(), tf.int32)
+        """Return a new seed, int32 [2], and advance the model's random state.
+
+        Each replica of a strategy gets its own.
+        """
+        if distribution.replicas() == 1:
+            return tf.cast(self.seed_generator.next(), tf.int32)
+        # As the generator does it, on the replica's copy of the state.
+        state = distribution.local(self.seed_generator.state.value)
+        seed = tf.cast(state * 1, tf.int32)
+        state.assign_add(tf.constant([0, 1], state.dtype))
+        return tf.random.fold_in(seed, distribution.replica_number())
 
     def fresh_batch(self, count, seed, labels=None) -> Batch:
         """Return starting points of chains: uniform in the bounds, or standard normal without.
@@ -106,7 +115,8 @@ class Chains:
         """Return the filled part of the buffer, 0 to 1; 0 without one."""
         if self.buffer is None:
             return 0.0
-        return tf.cast(self.buffer.size, tf.float32) / self.buffer.capacity
+        filled = distribution.total(tf.cast(self.buffer.size, tf.float32))
+        return filled / (self.buffer.capacity * distribution.replicas())
 
     def sample(
         self,

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, objectives
+from tf_febm import arguments, distribution, objectives
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 
@@ -90,9 +90,9 @@ class ContrastiveDivergence(EnergyModel):
             tape.watch([variable.value for variable in theta])
             energy_data = self._evaluate(self.energy_network, data, training=True)
             energy_model = self._evaluate(self.energy_network, model, training=True)
-            loss = tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model)
+            loss = distribution.batch_mean(energy_data) - distribution.batch_mean(energy_model)
             loss += self.l2_coeff * objectives.energy_regulariser(energy_data, energy_model)
-        gradients = tape.gradient(loss, theta)
+        gradients = distribution.total(tape.gradient(loss, theta))
         self.optimizer.apply(gradients, theta)
         if self.average is not None:
             self.average.update()
@@ -101,9 +101,8 @@ class ContrastiveDivergence(EnergyModel):
             energy_gradient_norm=tf.linalg.global_norm(gradients),
         )
 
-    def test_step(self, data):
-        """Measure the energies on held-out data, against chains that leave no trace."""
-        data = self._checked_batch(data)
+    def _test_on(self, data: Batch) -> dict:
+        """Measure the energies."""
         model = self._model_batch(data, remember=False)
         return self._update_metrics(
             **self._describe(
@@ -124,7 +123,9 @@ class ContrastiveDivergence(EnergyModel):
         return self.negative_batch(tf.shape(data.samples)[0], fresh=fresh, remember=remember)
 
     def _describe(self, energy_data, energy_model) -> dict:
-        mean_data, mean_model = tf.reduce_mean(energy_data), tf.reduce_mean(energy_model)
+        mean_data, mean_model = distribution.total(
+            [distribution.batch_mean(energy_data), distribution.batch_mean(energy_model)]
+        )
         return {
             "energy_data": mean_data,
             "energy_model": mean_model,

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, divergences, objectives, optimizers
+from tf_febm import arguments, distribution, divergences, objectives, optimizers
 from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
 
@@ -99,9 +99,10 @@ class VariationalModel(EnergyModel):
             **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
         """
         super().compile(optimizer, jit_compile=jit_compile, **kwargs)
-        if variational_optimizer is None:
-            variational_optimizer = optimizers.default()
-        self.variational_optimizer = keras.optimizers.get(variational_optimizer)
+        with self.distribute_strategy.scope():
+            if variational_optimizer is None:
+                variational_optimizer = optimizers.default()
+            self.variational_optimizer = keras.optimizers.get(variational_optimizer)
         if self.variational_optimizer is self.optimizer:
             raise ValueError("optimizer and variational_optimizer must be two objects.")
         self._build_optimizers()
@@ -109,7 +110,7 @@ class VariationalModel(EnergyModel):
     def _build_optimizers(self) -> None:
         super()._build_optimizers()
         if self.built and self.variational_optimizer is not None:
-            self.variational_optimizer.build(self.variational_network.trainable_variables)
+            self._build_optimizer(self.variational_optimizer, self.variational_network)
 
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`."""
@@ -150,7 +151,9 @@ class VariationalModel(EnergyModel):
             bound = ascended
         else:
             bound = objectives.variational_bound(self.divergence, *ratios)
-        variational_gradients = variational_tape.gradient(variational_loss, omega)
+        variational_gradients = distribution.total(
+            variational_tape.gradient(variational_loss, omega)
+        )
         self.variational_optimizer.apply(variational_gradients, omega)
 
         # 3. The variational function again, with the new ω; its output is a constant to θ.
@@ -165,28 +168,27 @@ class VariationalModel(EnergyModel):
                 log_ratio_data, log_ratio_model, energy_data, energy_model
             )
             energy_loss = active * surrogate + self._penalty(energy_data, energy_model)
-        energy_gradients = energy_tape.gradient(energy_loss, theta)
+        energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
         self.optimizer.apply(energy_gradients, theta)
         if self.average is not None:
             self.average.update()
 
         return self._update_metrics(
-            bound=bound,
+            bound=distribution.total(bound),
             **self._describe(energy_data, energy_model, log_ratio_data, log_ratio_model),
             energy_gradient_norm=tf.linalg.global_norm(energy_gradients),
             variational_gradient_norm=tf.linalg.global_norm(variational_gradients),
         )
 
-    def test_step(self, data):
-        """Measure the bound and energies on held-out data, against chains that leave no trace."""
-        data = self._checked_batch(data)
+    def _test_on(self, data: Batch) -> dict:
+        """Measure the bound and energies."""
         model = self.negative_batch(tf.shape(data.samples)[0], remember=False)
         energy_data = self._evaluate(self.energy_network, data)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
         ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
         return self._update_metrics(
-            bound=objectives.variational_bound(self.divergence, *ratios),
+            bound=distribution.total(objectives.variational_bound(self.divergence, *ratios)),
             **self._describe(energy_data, energy_model, *ratios),
         )
 
@@ -217,12 +219,16 @@ class VariationalModel(EnergyModel):
 
     def _describe(self, energy_data, energy_model, log_ratio_data, log_ratio_model) -> dict:
         ratios = tf.concat([log_ratio_data, log_ratio_model], axis=0)
+        log_ratio_mean, log_ratio_std = distribution.mean_and_std(ratios)
+        mean_data, mean_model = distribution.total(
+            [distribution.batch_mean(energy_data), distribution.batch_mean(energy_model)]
+        )
         return {
-            "energy_data": tf.reduce_mean(energy_data),
-            "energy_model": tf.reduce_mean(energy_model),
-            "energy_gap": tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model),
-            "log_ratio_mean": tf.reduce_mean(ratios),
-            "log_ratio_std": tf.math.reduce_std(ratios),
+            "energy_data": mean_data,
+            "energy_model": mean_model,
+            "energy_gap": mean_data - mean_model,
+            "log_ratio_mean": log_ratio_mean,
+            "log_ratio_std": log_ratio_std,
             "buffer_fill": self._buffer_fill(),
         }
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments
+from tf_febm import arguments, distribution
 from tf_febm.networks.preparation import PreparedLayer, layers_of
 
 __all__ = [
@@ -216,4 +216,5 @@ def power_iteration(*networks):
     vectors = [layer.normalised().vector for layer in layers]
     yield
     for layer, vector in zip(layers, vectors, strict=True):
-        layer.vector.assign(vector)
+        # Every replica finds the same vector from the same weights.
+        distribution.local(layer.vector.value).assign(vector)

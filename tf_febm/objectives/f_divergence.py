@@ -1,8 +1,12 @@
-"""The f-EBM objective and surrogates with the gradients of Theorems 1 and 3 (Yu et al., 2020)."""
+"""The f-EBM objective and surrogates with the gradients of Theorems 1 and 3 (Yu et al., 2020).
+
+In the step of a model on several replicas each returns the replica's share: the sum of the shares
+is the result for the whole batch, and so are the sums of their gradients.
+"""
 
 import tensorflow as tf
 
-from tf_febm import divergences
+from tf_febm import distribution, divergences
 
 __all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variational_bound"]
 
@@ -30,7 +34,7 @@ def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
     divergence = divergences.get(divergence)
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
     log_ratio_model = _vector("log_ratio_model", log_ratio_model)
-    return tf.reduce_mean(divergence.derivative(log_ratio_data)) - tf.reduce_mean(
+    return distribution.batch_mean(divergence.derivative(log_ratio_data)) - distribution.batch_mean(
         divergence.conjugate(log_ratio_model)
     )
 
@@ -90,8 +94,8 @@ def energy_surrogate(
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     surrogate = (
-        tf.reduce_mean(divergence.derivative(log_ratio_data))
-        - tf.reduce_mean(conjugate)
+        distribution.batch_mean(divergence.derivative(log_ratio_data))
+        - distribution.batch_mean(conjugate)
         + _covariance_term(conjugate, energy_model, leave_one_out)
     )
     if energy_data is None:
@@ -99,7 +103,8 @@ def energy_surrogate(
     energy_data = _vector("energy_data", energy_data)
     _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model)
-    return surrogate - slope * 0.5 * (tf.reduce_mean(energy_data) + tf.reduce_mean(energy_model))
+    means = distribution.batch_mean(energy_data) + distribution.batch_mean(energy_model)
+    return surrogate - slope * 0.5 * means
 
 
 def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=True) -> tf.Tensor:
@@ -145,19 +150,23 @@ def energy_regulariser(value_data, value_model) -> tf.Tensor:
     Returns:
         A scalar.
     """
-    return tf.reduce_mean(tf.square(value_data)) + tf.reduce_mean(tf.square(value_model))
+    return distribution.batch_mean(tf.square(value_data)) + distribution.batch_mean(
+        tf.square(value_model)
+    )
 
 
 def _covariance_term(conjugate, energy_model, leave_one_out: bool) -> tf.Tensor:
     """Return a scalar whose gradient estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
-    centred = tf.stop_gradient(conjugate - tf.reduce_mean(conjugate))
+    conjugate = tf.stop_gradient(conjugate)
+    # The mean over all replicas: with the means of parts the covariance would be another one.
+    centred = conjugate - distribution.total(distribution.batch_mean(conjugate))
     if leave_one_out:
-        if energy_model.shape[0] == 1:
+        if energy_model.shape[0] == 1 and distribution.replicas() == 1:
             raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
-        count = tf.cast(tf.shape(energy_model)[0], energy_model.dtype)
+        count = distribution.batch_size(energy_model)
         # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
         centred *= count / tf.maximum(count - 1.0, 1.0)
-    return tf.reduce_mean(energy_model * centred)
+    return distribution.batch_mean(energy_model * centred)
 
 
 def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
@@ -170,7 +179,7 @@ def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model) -> tf.T
             tf.stop_gradient(log_ratio_data) + constant,
             tf.stop_gradient(log_ratio_model) + constant,
         )
-    return tf.stop_gradient(tape.gradient(bound, constant))
+    return distribution.total(tf.stop_gradient(tape.gradient(bound, constant)))
 
 
 def _check_one_length(first, second, names="log_ratio_model and energy_model") -> None:

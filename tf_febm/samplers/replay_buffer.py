@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
+from tf_febm import arguments, distribution, randomness
 
 __all__ = ["ReplayBuffer"]
 
@@ -11,6 +11,9 @@ __all__ = ["ReplayBuffer"]
 @keras.saving.register_keras_serializable(package="tf_febm")
 class ReplayBuffer(tf.Module):
     """Keep the last samples of the chains in `tf.Variable`s on the device.
+
+    Under a `tf.distribute` strategy each replica has a buffer of this capacity, and its chains
+    start in its own.
 
     A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
     is there. Both cost O(batch) whatever the capacity. Bounded samples are stored in 8 bits, as in
@@ -40,14 +43,38 @@ class ReplayBuffer(tf.Module):
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
         self.bounds = None
-        self.samples: tf.Variable = None
-        self.labels: tf.Variable = None
-        self.written: tf.Variable = None
+        # One set of variables for each replica of this process; just one without a strategy.
+        self._parts: list[dict[str, tf.Variable]] = []
+
+    @property
+    def samples(self):
+        """What is stored, [capacity, …]; in a replica of a strategy, its own."""
+        return self._part("samples")
+
+    @property
+    def labels(self):
+        """The stored labels, int32 [capacity], or None; see `samples`."""
+        return self._part("labels")
+
+    @property
+    def written(self):
+        """Samples written since the beginning, int64; see `samples`."""
+        return self._part("written")
+
+    def _part(self, name: str):
+        if not self._parts:
+            return None
+        # The replicas of a worker are numbered in a row.
+        return self._parts[distribution.replica_number() % len(self._parts)].get(name)
+
+    def parts(self) -> list[list[tf.Variable]]:
+        """Return the variables of every replica of this process: [labels,] samples, written."""
+        return [[part[name] for name in sorted(part)] for part in self._parts]
 
     @property
     def built(self) -> bool:
         """Whether the variables exist."""
-        return self.samples is not None
+        return bool(self._parts)
 
     def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
         """Create the variables.
@@ -73,12 +100,17 @@ class ReplayBuffer(tf.Module):
             return
         self.bounds = bounds
         dtype = tf.float32 if bounds is None else tf.uint8
-        self.samples = tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")
-        if num_classes is not None:
-            labels = tf.zeros([self.capacity], tf.int32)
-            self.labels = tf.Variable(labels, trainable=False, name="labels")
-        # Samples written since the beginning; position and fill both follow from it.
-        self.written = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
+
+        def create():
+            part = {"samples": tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")}
+            if num_classes is not None:
+                labels = tf.zeros([self.capacity], tf.int32)
+                part["labels"] = tf.Variable(labels, trainable=False, name="labels")
+            # Samples written since the beginning; position and fill both follow from it.
+            part["written"] = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
+            return part
+
+        self._parts = distribution.for_each_local_replica(create)
 
     @property
     def size(self) -> tf.Tensor:
@@ -102,6 +134,23 @@ class ReplayBuffer(tf.Module):
         stored = tf.gather(self.samples, index)
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return self._decode(stored, noise_seed), labels
+
+    def newest(self, count: int) -> tf.Tensor:
+        """Return the samples that were written last, as they are stored, without noise.
+
+        Args:
+            count: How many at most.
+
+        Returns:
+            Float32 [n, …], n ≤ count, in the bounds.
+        """
+        count = min(count, int(self.size))
+        index = (self.written - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
+        stored = tf.cast(tf.gather(self.samples, index), tf.float32)
+        if self.bounds is None:
+            return stored
+        low, high = self.bounds
+        return low + (high - low) * stored / 255.0
 
     def start(self, fresh: tf.Tensor, seed, fresh_labels=None):
         """Choose where chains start: in the buffer, or afresh with the restart probability.

@@ -7,6 +7,7 @@ from tf_febm.training.callbacks import (
     VariationalRate,
 )
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -25,6 +26,7 @@ __all__ = [
     "ChainDiagnostics",
     "Checkpoints",
     "DivergedError",
+    "DivergenceGuard",
     "EnergyHistograms",
     "GracefulStop",
     "MetricsTable",

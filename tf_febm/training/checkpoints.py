@@ -1,14 +1,25 @@
 """Checkpoints of everything that training changes."""
 
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments, distribution
+from tf_febm.files import write_atomically
+from tf_febm.training import checkpoint_files
+from tf_febm.training.buffers import deal
+
 __all__ = ["Checkpoints", "DivergedError"]
 
-_INDEX = re.compile(r"step-(\d+)\.index")
+
+_BUFFER = re.compile(r"buffer(?:_(\d+))?")
+
+# What TensorFlow raises, in one place or another, for a file that is not as it should be.
+_UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
 
 
 class DivergedError(ArithmeticError):
@@ -20,66 +31,158 @@ class Checkpoints:
 
     A checkpoint holds the networks, both optimizers with their step counts, the averaged weights,
     the replay buffer and the random state: with the data's position, which is the step, training
-    goes on exactly where it stopped. The newest are kept; an older one goes only once a newer one
-    is complete. What is there is read from the folder itself, file by file.
+    goes on exactly where it stopped.
+
+    A checkpoint is there whole or not at all, whatever ends the process, and a manifest keeps the
+    SHA-256 of each of its files: one that was cut short or has changed by a bit is noticed. The
+    newest are kept, and the best; an older one goes only once a newer one is on the disk. What is
+    there is read from the folder itself, file by file, and by step, whatever the clock says.
 
     Args:
         folder: Where the checkpoints are; made on the first save.
         model: A built and compiled model of this library.
-        max_to_keep: How many, at least 1.
+        max_to_keep: How many of the newest, at least 1.
+        best_metric: Name of a metric whose best checkpoint is kept besides, or None.
+        mode: Whether the best is the "min" or the "max" of that metric.
+        report: Takes lines about checkpoints that cannot be used.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, folder, model, max_to_keep: int = 3):
+    def __init__(
+        self,
+        folder,
+        model,
+        max_to_keep: int = 3,
+        *,
+        best_metric: str | None = None,
+        mode: str = "min",
+        report: Callable[[str], None] = lambda line: None,
+    ):
         self.folder = Path(folder)
-        self._model, self._max_to_keep = model, max_to_keep
-        groups = {name: list(variables) for name, variables in model.state_variables().items()}
+        self._model = model
+        self._max_to_keep = arguments.whole_number("max_to_keep", max_to_keep, 1)
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max'; received {mode!r}.")
+        self._best_metric, self._mode, self._report = best_metric, mode, report
+        self._strategy = model.distribute_strategy
+        # One component of what is the same on all replicas: the file does not tell how many.
+        groups = {
+            name: [distribution.local(variable) for variable in variables]
+            for name, variables in model.state_variables().items()
+        }
+        self._buffers = {n: group for n, group in groups.items() if _BUFFER.fullmatch(n)}
         self._checkpoint = tf.train.Checkpoint(**groups)
+        rest = {name: group for name, group in groups.items() if name not in self._buffers}
+        self._without_buffers = tf.train.Checkpoint(**rest)
+        # JSON values that go into every checkpoint and come back with it.
+        self.notes: dict = {}
         # The step whose file holds the state of this very run.
         self._written: int | None = None
+        self._damaged: set[int] = set()
 
     @property
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        # TensorFlow writes the index last: without it a checkpoint is not complete.
-        found = (_INDEX.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(match.group(1)) for match in found if match)
+        return checkpoint_files.steps_in(self.folder)
 
-    def save(self) -> int:
+    @property
+    def best(self) -> int | None:
+        """The step of the checkpoint with the best value of `best_metric`, the newest of equals."""
+        values = {step: self.facts(step).get("metrics", {}) for step in self.steps}
+        values = {
+            step: metrics[self._best_metric]
+            for step, metrics in values.items()
+            if metrics.get(self._best_metric) is not None
+        }
+        if not values:
+            return None
+        choose = {"min": min, "max": max}[self._mode]
+        return max(step for step in values if values[step] == choose(values.values()))
+
+    def facts(self, step: int) -> dict:
+        """Return what was written down with a checkpoint: its `metrics` and `notes`, if any."""
+        try:
+            return checkpoint_files.read_manifest(self.folder, step) or {}
+        except checkpoint_files.DamagedError:
+            return {}
+
+    def save(self, metrics: dict | None = None) -> int:
         """Save the present state under the optimizer's step, which is returned.
 
         Checkpoints of later steps, left by a run that was abandoned for an earlier checkpoint, are
         removed.
 
+        Args:
+            metrics: name -> number, of this step; kept in the manifest.
+
         Raises:
             DivergedError: If a weight is not finite; nothing is then written.
+            ValueError: If `best_metric` is not among the metrics.
             OSError: If the checkpoint cannot be written; those that were there remain.
         """
-        step = int(self._model.optimizer.iterations)
+        step = int(self._model.optimizer.iterations.numpy())
         if step == self._written:
             return step
         for network in self._model.networks:
             for variable in network.trainable_variables:
                 if not bool(tf.reduce_all(tf.math.is_finite(variable))):
                     raise DivergedError(f"Training diverged at step {step}: {variable.path}.")
+        metrics = {name: float(value) for name, value in (metrics or {}).items()}
+        if self._best_metric is not None and metrics and self._best_metric not in metrics:
+            raise ValueError(
+                f"best_metric must be one of {', '.join(sorted(metrics))}; received "
+                f"{self._best_metric!r}."
+            )
+        facts = {
+            "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+            "notes": self.notes,
+            "replicas": self._strategy.num_replicas_in_sync,
+        }
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._checkpoint.write(str(self.folder / f"step-{step}"))
+            self._write(step, facts)
         except (tf.errors.OpError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
         self._written = step
-        present = [other for other in self.steps if other <= step]
-        for other in {*self.steps} - {*present[-self._max_to_keep :]}:
-            self._remove(other)
+        self._damaged.discard(step)
+        if distribution.is_chief(self._strategy):
+            self._remove_what_is_superseded(step)
         return step
 
-    def _remove(self, step: int) -> None:
-        # The index first: without it the rest counts for nothing.
-        (self.folder / f"step-{step}.index").unlink(missing_ok=True)
-        for path in self.folder.glob(f"step-{step}.data-*"):
-            path.unlink(missing_ok=True)
+    def _write(self, step: int, facts: dict) -> None:
+        """Write the files: the first worker all that is the same everywhere, each its buffers."""
+        if not distribution.is_chief(self._strategy):
+            number = distribution.worker_number(self._strategy)
+            arrays = {
+                f"{name}/{i}": variable.numpy()
+                for name, group in self._buffers.items()
+                for i, variable in enumerate(group)
+            }
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"step-{step}.worker-{number}.npz"
+            write_atomically(path, lambda file: np.savez(file, **arrays))
+            # The first waits for the files of all, and all for its index.
+            distribution.barrier(self._strategy)
+            distribution.barrier(self._strategy)
+            return
+        with checkpoint_files.working_folder(self.folder) as working:
+            self._checkpoint.write(str(working / f"step-{step}"))
+            distribution.barrier(self._strategy)
+            others = sorted(self.folder.glob(f"step-{step}.worker-*.npz"))
+            if not distribution.spans_workers(self._strategy):
+                others = []
+            checkpoint_files.place(working, self.folder, step, facts, others)
+            distribution.barrier(self._strategy)
+
+    def _remove_what_is_superseded(self, step: int) -> None:
+        for other in self.steps:
+            if other > step or other in self._damaged:
+                checkpoint_files.remove(self.folder, other)
+        kept = {*self.steps[-self._max_to_keep :], self.best}
+        for other in {*self.steps} - kept:
+            checkpoint_files.remove(self.folder, other)
 
     def path_of(self, step: int) -> str:
         """Return the path prefix of a checkpoint.
@@ -95,36 +198,93 @@ class Checkpoints:
             )
         return str(self.folder / f"step-{step}")
 
-    def restore(self, step: int | None = None) -> int:
+    def restore(self, step: int | None = None, *, before: int | None = None) -> int:
         """Restore a checkpoint into the model.
 
         Args:
-            step: Which one; the newest if None.
+            step: Which one. If None it is the newest that can be used: a damaged one is reported,
+                left where it is until the next is saved, and the one before it taken.
+            before: Consider none from this step on.
 
         Returns:
             The restored step, or 0 if there is no checkpoint and none was asked for.
 
         Raises:
             ValueError: If there is none of that step, or it is of another model.
-            OSError: If it is damaged.
+            OSError: If it is damaged; or all are, and none was asked for.
         """
-        steps = self.steps
-        if step is None and not steps:
-            return 0
-        step = steps[-1] if step is None else step
-        path = self.path_of(step)
+        if step is not None:
+            self._read(self.path_of(step), step)
+            return step
+        steps = [step for step in self.steps if before is None or step < before]
+        for newest in reversed(steps):
+            try:
+                self._read(self.path_of(newest), newest)
+            except OSError as error:
+                self._damaged.add(newest)
+                if newest == steps[0]:
+                    raise
+                self._report(f"{error} Going back to the one before it.")
+            else:
+                return newest
+        return 0
+
+    def _read(self, path: str, step: int) -> None:
         try:
+            checkpoint_files.verify(self.folder, step)
             self._compare(path)
-            self._checkpoint.read(path).assert_consumed()
-        except (tf.errors.OpError, RuntimeError, AssertionError, IndexError) as error:
+            self._assign(path, step)
+        except _UNREADABLE as error:
             reason = str(error).splitlines()[0]
-            others = ", ".join(str(other) for other in steps if other != step) or "none"
+            others = ", ".join(str(other) for other in self.steps if other != step) or "none"
             raise OSError(
                 f"Checkpoint {path} cannot be read: {reason}. Remove it, or resume from another; "
                 f"there are: {others}."
             ) from None
         self._written = step
-        return step
+        self.notes = self.facts(step).get("notes", {})
+
+    def _assign(self, path: str, step: int) -> None:
+        stored = self.facts(step).get("replicas", 1)
+        present = self._strategy.num_replicas_in_sync
+        same = stored == present or not self._buffers
+        if same and not distribution.spans_workers(self._strategy):
+            self._checkpoint.read(path).assert_consumed()
+        else:
+            self._without_buffers.read(path).expect_partial()
+            self._assign_buffers(self._stored_buffers(path, step), present)
+        for group in self._model.state_variables().values():
+            for variable in group:
+                distribution.copy_first(variable)
+        if not same:
+            self._report(f"The replay buffers of {stored} replicas were dealt to {present}.")
+
+    def _stored_buffers(self, path: str, step: int) -> list[list[np.ndarray]]:
+        """Return the variables of every buffer in a checkpoint, by number of its replica."""
+        reader, found = tf.train.load_checkpoint(path), {}
+        for key in reader.get_variable_to_shape_map():
+            group, _, rest = key.partition("/")
+            if _BUFFER.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
+                found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
+        for name in (checkpoint_files.read_manifest(self.folder, step) or {}).get("files", {}):
+            if name.endswith(".npz"):
+                with np.load(self.folder / name) as arrays:
+                    for key in arrays.files:
+                        group, _, number = key.partition("/")
+                        found.setdefault(group, {})[int(number)] = arrays[key]
+        numbers = {int(_BUFFER.fullmatch(group).group(1) or 0): group for group in found}
+        return [[found[numbers[i]][j] for j in sorted(found[numbers[i]])] for i in sorted(numbers)]
+
+    def _assign_buffers(self, stored: list[list[np.ndarray]], present: int) -> None:
+        if not self._buffers:
+            return
+        if len(stored) != present:
+            capacity = next(iter(self._buffers.values()))[-2].shape[0]
+            stored = deal(stored, present, capacity)
+        for name, group in self._buffers.items():
+            values = stored[int(_BUFFER.fullmatch(name).group(1) or 0)]
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
 
     def energy_weights(self, step: int, *, averaged: bool = False) -> list[np.ndarray]:
         """Read the energy network's weights at a checkpoint; the model stays as it is.
@@ -154,13 +314,14 @@ class Checkpoints:
             pairs = zip(network.trainable_variables, average.averages, strict=True)
             places |= {id(weight): names[id(mean)] for weight, mean in pairs}
         try:
+            checkpoint_files.verify(self.folder, step)
             self._compare(path)
             reader = tf.train.load_checkpoint(path)
             return [
                 reader.get_tensor(f"{places[id(weight)]}/.ATTRIBUTES/VARIABLE_VALUE")
                 for weight in network.weights
             ]
-        except (tf.errors.OpError, RuntimeError, IndexError) as error:
+        except _UNREADABLE as error:
             reason = str(error).splitlines()[0]
             raise OSError(f"Checkpoint {path} cannot be read: {reason}.") from None
 
@@ -172,11 +333,16 @@ class Checkpoints:
             if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")
         }
         stored.pop("save_counter", None)
+        # Of buffers the first stands for all: their number may differ.
+        stored = {name: shape for name, shape in stored.items() if not name.startswith("buffer_")}
         ours = {
             f"{group}/{i}": variable.shape.as_list()
             for group, variables in self._model.state_variables().items()
             for i, variable in enumerate(variables)
         }
+        ours = {name: shape for name, shape in ours.items() if not name.startswith("buffer_")}
+        if not distribution.is_chief(self._strategy):
+            stored = {name: shape for name, shape in stored.items() if name in ours}
         differing = sorted(
             name for name in stored.keys() | ours.keys() if stored.get(name) != ours.get(name)
         )

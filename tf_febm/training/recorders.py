@@ -44,7 +44,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first_step, self.began = self.step, time.perf_counter()
@@ -88,9 +88,9 @@ class MetricsTable(Recorder):
         self.rows: list[dict] | None = None
 
     def on_train_begin(self, logs=None):
-        """Take up the rows of an earlier part."""
-        if self.rows is None:
-            self.rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
+        """Take up the rows of an earlier part; drop those of steps that were taken back."""
+        rows = read_metrics(self.path) if self.rows is None else self.rows
+        self.rows = [row for row in rows if int(row["step"]) <= self.step]
 
     def record(self, step, logs):
         """Add a row and write the table."""

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import applications, evaluation
+from tf_febm import applications, distribution, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.pictures import is_picture, picture_maker
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -53,7 +55,7 @@ class _Saver(Recorder):
                 "--l2_coeff or another --seed."
             )
         if step // self._interval > self.first_step // self._interval:
-            self._checkpoints.save()
+            self._checkpoints.save(logs)
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
     probe=None,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
+    guard: DivergenceGuard | None = None,
 ) -> bool:
     """Train a model inside a run folder, from the step at which it is.
 
@@ -85,52 +88,91 @@ def train(
         probe: (x, labels), fixed examples whose energies are recorded, or None.
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
+        guard: Goes back when training diverges, to data and metrics of the same step.
 
     Returns:
         Whether all steps are done.
 
     Raises:
-        DivergedError: If a metric is not finite; no checkpoint is then written.
+        DivergedError: If a metric is not finite, or the guard gives up; no checkpoint is then
+            written.
+        ValueError: If the data ends; a checkpoint is written first.
         OSError: If a file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
-    start = int(model.optimizer.iterations)
-    with contextlib.closing(tf.summary.create_file_writer(str(folder.tensorboard))) as writer:
-        callbacks = [
-            _Saver(checkpoints, save_interval),
-            MetricsTable(folder.metrics),
-            Scalars(writer),
-            Progress(total_steps, report),
-            stop,
-        ]
-        shown = None if probe is None or is_picture(model.sample_shape) else probe[0]
-        if picture_maker(model, shown) is not None:
-            callbacks.append(
-                SampleGrids(folder.samples, sample_interval, writer, shown, at_epoch_ends=True)
-            )
-        if probe is not None:
-            callbacks.append(
-                EnergyHistograms(
-                    probe[0],
-                    probe[1],
-                    sample_interval,
-                    writer,
-                    folder.samples,
-                    at_epoch_ends=True,
+    callbacks = [
+        *([] if guard is None else [guard]),
+        _EndOutOfStep(),
+        _Saver(checkpoints, save_interval),
+        stop,
+    ]
+    with contextlib.ExitStack() as stack:
+        if distribution.is_chief(model.distribute_strategy):
+            writer = tf.summary.create_file_writer(str(folder.tensorboard))
+            stack.callback(writer.close)
+            callbacks += [MetricsTable(folder.metrics), Scalars(writer)]
+            callbacks.append(Progress(total_steps, report))
+            shown = None if probe is None or is_picture(model.sample_shape) else probe[0]
+            if picture_maker(model, shown) is not None:
+                callbacks.append(
+                    SampleGrids(folder.samples, sample_interval, writer, shown, at_epoch_ends=True)
                 )
-            )
-        for steps_per_epoch, epochs in steps_in_epochs(start, total_steps, log_interval):
-            if stop.requested:
-                break
-            model.fit(
-                stream(int(model.optimizer.iterations)),
-                steps_per_epoch=steps_per_epoch,
-                epochs=epochs,
-                callbacks=callbacks,
-                verbose=0,
-            )
+            if probe is not None:
+                callbacks.append(
+                    EnergyHistograms(
+                        *probe, sample_interval, writer, folder.samples, at_epoch_ends=True
+                    )
+                )
+        while not stop.requested and _step(model) < total_steps:
+            if not _fit(model, stream, callbacks, total_steps, log_interval, stop, guard):
+                checkpoints.save()
+                raise ValueError(
+                    f"The data ended at step {_step(model)} of {total_steps}; the checkpoint there "
+                    "is kept. Give a data set that repeats."
+                )
     checkpoints.save()
-    return int(model.optimizer.iterations) >= total_steps
+    return _step(model) >= total_steps
+
+
+class _EndOutOfStep(keras.callbacks.Callback):
+    """End a fit whose data no longer is that of its steps: they were taken back, or it ended.
+
+    Keras would begin a data set that ended again from its first batch.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._due = _step(self.model) + self.params["steps"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        # What was taken back is behind as well.
+        if _step(self.model) < self._due:
+            self.model.stop_training = True
+
+
+def _fit(model, stream, callbacks, total_steps, log_interval, stop, guard) -> bool:
+    """Train from the present step until all is done or something comes between.
+
+    Returns:
+        Whether there was data enough.
+    """
+    for steps_per_epoch, epochs in steps_in_epochs(_step(model), total_steps, log_interval):
+        due = _step(model) + steps_per_epoch * epochs
+        model.fit(
+            stream(_step(model)),
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        if stop.requested or (guard is not None and guard.went_back):
+            return True
+        if _step(model) < due:
+            return False
+    return True
+
+
+def _step(model) -> int:
+    return int(model.optimizer.iterations.numpy())
 
 
 def finish(
@@ -177,7 +219,7 @@ def finish(
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
-    steps, seconds = int(model.optimizer.iterations), float(last.get("seconds", "nan"))
+    steps, seconds = int(model.optimizer.iterations.numpy()), float(last.get("seconds", "nan"))
     metrics = {
         name: float(value)
         for name, value in last.items()

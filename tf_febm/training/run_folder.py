@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tf_febm.files import write_json
+from tf_febm.training.lock import LOCK_NAME, locked
 
 __all__ = ["RunFolder"]
 
@@ -22,6 +23,9 @@ _FILES = (
     "samples/final.*",
     "checkpoints/step-*",
     "checkpoints/checkpoint",
+    "checkpoints/.saving/*",
+    "diagnosis.json",
+    "diagnosis.png",
     "tensorboard/events.out.tfevents.*",
     "evaluation/evaluation.json",
     "evaluation/*.png",
@@ -36,6 +40,7 @@ _FILES = (
 )
 _FOLDERS = (
     "samples",
+    "checkpoints/.saving",
     "checkpoints",
     "tensorboard",
     "evaluation/cache",
@@ -65,6 +70,11 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.evaluation = self.path / "evaluation"
         self.applications = self.path / "applications"
+        self.diagnosis = self.path / "diagnosis.json"
+
+    def locked(self):
+        """Return a context in which no other process runs in this folder; see `lock.locked`."""
+        return locked(self.path)
 
     def prepare(self, flags: dict, fixed: tuple[str, ...], *, overwrite: bool = False) -> None:
         """Make the folder ready for a run, or for going on with the one that is there.
@@ -93,7 +103,9 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise OSError(f"{self.path} is a file; choose another --logdir or --exp.")
         # Empty folders are what an earlier attempt leaves that failed before its first step.
-        if not any(entry.is_file() or entry.is_symlink() for entry in self.path.rglob("*")):
+        lock = self.path / LOCK_NAME
+        entries = (entry for entry in self.path.rglob("*") if entry != lock)
+        if not any(entry.is_file() or entry.is_symlink() for entry in entries):
             return
         earlier = self._earlier_flags()
         if overwrite:

@@ -2,6 +2,8 @@
 
 import keras
 
+from tf_febm import distribution
+
 __all__ = ["GracefulStop"]
 
 
@@ -9,6 +11,7 @@ class GracefulStop(keras.callbacks.Callback):
     """End training after the step that is under way, once `request` was called.
 
     A signal handler may call `request`; the state then is whole, and a checkpoint can be saved.
+    Of several workers all end together, after the epoch in which one was asked to.
     """
 
     def __init__(self):
@@ -21,5 +24,12 @@ class GracefulStop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Pass the request on."""
-        if self.requested:
+        if self.requested and not distribution.spans_workers(self.model.distribute_strategy):
             self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Ask the other workers."""
+        strategy = self.model.distribute_strategy
+        if distribution.spans_workers(strategy):
+            (asked,) = distribution.worker_mean(strategy, [float(self.requested)])
+            self.requested = self.model.stop_training = asked > 0.0

@@ -1,0 +1,115 @@
+"""Kill a run again and again, and compare what comes out with a run that was left alone.
+
+    python benchmarks/kill_storm.py --kills=25 --steps=4000 --logdir=runs/storm
+
+Every other kill comes while a checkpoint is being written, the rest at random moments. In the end
+the run must have taken its steps, every checkpoint must agree with its checksums, and samples and
+quality figures must be, bit for bit, those of the run that nothing disturbed.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SCRIPT = Path(__file__).resolve().parents[1] / "launch" / "train.py"
+PATIENCE = 600.0
+
+
+def storm(logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=print) -> dict:
+    """Make both runs below a folder and compare them.
+
+    Args:
+        logdir: Of the runs `storm` and `calm`.
+        steps: Of each; enough that they outlast the kills.
+        kills: How many SIGKILLs.
+        arguments: Further flags of launch/train.py.
+        seed: Of the moments.
+        report: Takes a line about each kill.
+
+    Returns:
+        `kills`, how many hit a `checkpoint` in the writing, `resumed_at` of each restart, and
+        `steps` and `quality` of the summary.
+
+    Raises:
+        AssertionError: If anything was lost.
+    """
+    logdir, moments = Path(logdir), random.Random(seed)
+    command = [sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--steps={steps}", *arguments]
+    folder = logdir / "storm"
+    resumed, writing = [], 0
+    for number in range(kills):
+        at_checkpoint = number % 2 == 0
+        process = subprocess.Popen(
+            [*command, "--exp=storm"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        # The first line of progress: it trains, and whatever it was to continue from is read.
+        for line in process.stdout:
+            if line.startswith("Continuing from step "):
+                resumed.append(int(line.split()[3]))
+            if line.startswith("["):
+                break
+        if at_checkpoint:
+            hit = _wait_for(folder / "checkpoints" / ".saving", process)
+            writing += hit
+            time.sleep(moments.uniform(0.0, 0.01))
+        else:
+            time.sleep(moments.uniform(0.0, 1.0))
+        assert process.poll() is None, f"the run ended before kill {number + 1}; take more steps"
+        process.kill()
+        process.communicate()
+        report(f"kill {number + 1}: {'a checkpoint' if at_checkpoint else 'at random'}")
+    for name in ("storm", "calm"):
+        done = subprocess.run([*command, f"--exp={name}"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert resumed == sorted(resumed), f"a checkpoint that was relied on is gone: {resumed}"
+    summary, calm = (
+        json.loads((logdir / n / "summary.json").read_text()) for n in ("storm", "calm")
+    )
+    assert summary["steps"] == calm["steps"] == steps
+    assert summary["quality"] == calm["quality"]
+    assert not (folder / "checkpoints" / ".saving").exists()
+    ours, theirs = (
+        np.load(logdir / n / "samples" / "final.npz")["samples"] for n in ("storm", "calm")
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    _verify(folder / "checkpoints", steps)
+    return {
+        "kills": kills,
+        "checkpoint": writing,
+        "resumed_at": resumed,
+        "steps": summary["steps"],
+        "quality": summary["quality"],
+    }
+
+
+def _wait_for(path: Path, process) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists():
+            return True
+    return False
+
+
+def _verify(folder: Path, steps: int) -> None:
+    from tf_febm.training import checkpoint_files
+
+    found = checkpoint_files.steps_in(folder)
+    assert found and found[-1] == steps, found
+    for step in found:
+        checkpoint_files.verify(folder, step)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--logdir", default="runs/storm")
+    parser.add_argument("--seed", type=int, default=0)
+    own, others = parser.parse_known_args()
+    print(json.dumps(storm(own.logdir, own.steps, own.kills, others, own.seed), indent=2))

@@ -1,0 +1,142 @@
+"""A step on N replicas is the step of one on the whole batch, for every term of every objective."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_febm import distribution
+
+METHODS = ("febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence")
+CASES = [
+    *({"name": f"{method} mlp", "method": method, "kind": "mlp"} for method in METHODS),
+    *({"name": f"{method} conv", "method": method, "kind": "conv"} for method in METHODS),
+    *({"name": f"{method} resnet32", "method": method, "kind": "resnet32"} for method in METHODS),
+    {"name": "clipped", "method": "febm/js", "kind": "mlp", "clip": 0.01},
+    {"name": "compiled", "method": "febm/js", "kind": "mlp", "eager": False},
+    {"name": "Adam", "method": "febm/js", "kind": "mlp", "steps": 10, "adam": True},
+]
+
+
+@pytest.fixture(scope="module")
+def results(project, tmp_path_factory):
+    """Return replicas -> case -> (weights before, weights after, metrics)."""
+    folder, found = tmp_path_factory.mktemp("replicas"), {}
+    for replicas in (1, 2, 4):
+        path = folder / f"{replicas}.npz"
+        script = project / "tests" / "replica_steps.py"
+        command = [sys.executable, str(script), str(replicas), json.dumps(CASES), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=project)
+        assert done.returncode == 0, done.stderr[-3000:]
+        cases = {case["name"]: ([], [], {}) for case in CASES}
+        with np.load(path) as arrays:
+            for key in arrays.files:
+                name, group, item = key.split("|")
+                if group == "log":
+                    cases[name][2][item] = float(arrays[key])
+                else:
+                    cases[name][("before", "after").index(group)].append(arrays[key])
+        found[replicas] = cases
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("name", [case["name"] for case in CASES])
+def test_replicas_take_the_step_of_one(results, name, replicas):
+    """One SGD step to 1e-5 of the largest entry of each array, ten steps of Adam to 1e-4.
+
+    The change that the step makes is compared as well, to 1 %: a wrong factor on a small term of
+    the objective would hide in the weights.
+    """
+    before, expected, logs = results[1][name]
+    _, weights, their_logs = results[replicas][name]
+    tolerance = 1e-4 if name == "Adam" else 1e-5
+    worst, changed = 0.0, 0.0
+    assert len(weights) == len(expected) > len(before)
+    for one, other in zip(expected, weights, strict=True):
+        worst = max(worst, np.abs(one - other).max() / max(np.abs(one).max(), 1e-3))
+    for start, one, other in zip(before, expected, weights, strict=False):
+        change = np.abs(one - start).max()
+        if change > 1e-5:
+            assert np.abs(one - other).max() < 0.01 * change
+        changed = max(changed, change)
+    print(f"{name}, {replicas} replicas: {worst:.1e} relative, steps change up to {changed:.1e}")
+    assert changed > 1e-5
+    assert worst <= tolerance
+    assert logs.keys() == their_logs.keys()
+    # Each replica has a buffer of the full capacity, and a part of the samples in it.
+    assert their_logs.pop("buffer_fill") * replicas == pytest.approx(logs["buffer_fill"])
+    for key, value in ((key, value) for key, value in logs.items() if key != "buffer_fill"):
+        assert their_logs[key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+
+
+class TestOutsideOfReplicas:
+    def test_nothing_is_added(self):
+        """Not one operation more than the mean itself."""
+
+        @tf.function
+        def mean(x):
+            with distribution.one_batch(tf.shape(x)[0]):
+                return distribution.total(distribution.batch_mean(x))
+
+        @tf.function
+        def plain(x):
+            tf.shape(x)
+            return tf.reduce_mean(x)
+
+        ours, theirs = (
+            [operation.type for operation in traced.graph.get_operations()]
+            for traced in (f.get_concrete_function(tf.zeros(5)) for f in (mean, plain))
+        )
+        assert sorted(ours) == sorted(theirs)
+
+    def test_values(self):
+        x = tf.constant([1.0, 2.0, 6.0])
+        assert distribution.replicas() == 1 and distribution.replica_number() == 0
+        assert float(distribution.batch_mean(x)) == 3.0
+        assert float(distribution.batch_size(x)) == 3.0
+        mean, std = distribution.mean_and_std(x)
+        assert float(mean) == 3.0 and float(std) == pytest.approx(np.std([1, 2, 6]))
+
+
+class TestMakingAStrategy:
+    def test_the_default_is_no_strategy(self):
+        assert distribution.make_strategy().num_replicas_in_sync == 1
+        assert distribution.is_chief() and not distribution.spans_workers()
+
+    @pytest.mark.parametrize(
+        ("name", "number", "message"),
+        [
+            (
+                "tpu",
+                None,
+                "strategy must be one of default, mirrored, multi_worker; received 'tpu'",
+            ),
+            ("default", 2, "num_replicas goes with strategy mirrored, not with default"),
+            ("mirrored", 64, "64 logical CPUs must be asked for before TensorFlow starts"),
+        ],
+    )
+    def test_what_cannot_be(self, name, number, message):
+        tf.constant(0.0)
+        with pytest.raises(ValueError, match=message):
+            distribution.make_strategy(name, number)
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            None, "", "{", "[]", "{}", '{"cluster": {"worker": []}, "task": {}}',
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+            '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+        ],
+    )  # fmt: skip
+    def test_a_bad_tf_config_is_shown(self, monkeypatch, config):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        if config is not None:
+            monkeypatch.setenv("TF_CONFIG", config)
+        with pytest.raises(ValueError, match="multi_worker needs TF_CONFIG="):
+            distribution.make_strategy("multi_worker")

@@ -1,0 +1,255 @@
+"""Checkpoints under faults: damage is noticed, nothing good is lost, the best is kept."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_febm import training
+from tf_febm.training import lock
+
+
+def everything(model):
+    return {
+        f"{group}/{i}": variable.numpy()
+        for group, variables in model.state_variables().items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def assert_state(model, expected):
+    found = everything(model)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def advance(model, steps=1):
+    """Change all of the state, as steps do; training itself would compile a graph each time."""
+    for variables in model.state_variables().values():
+        for variable in variables:
+            variable.assign(variable + tf.cast(steps, variable.dtype))
+
+
+@pytest.fixture
+def two(make, tmp_path):
+    """Return a model and its Checkpoints with two saved, the states in them, and the lines said."""
+    model, lines, states = make(), [], {}
+    checkpoints = training.Checkpoints(tmp_path, model, report=lines.append)
+    for _ in range(2):
+        advance(model)
+        states[checkpoints.save()] = everything(model)
+    advance(model)
+    return model, checkpoints, states, lines
+
+
+def files_of(folder, step):
+    return sorted(folder.glob(f"step-{step}.*"))
+
+
+def test_every_file_is_in_the_manifest_and_nothing_else_is_left(two, tmp_path):
+    manifest = json.loads((tmp_path / "step-2.json").read_text())
+    names = {path.name for path in files_of(tmp_path, 2)} - {"step-2.json"}
+    assert manifest["files"].keys() == names == {"step-2.index", "step-2.data-00000-of-00001"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for step in (1, 2) for path in files_of(tmp_path, step)
+    }
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001", "json"])
+@pytest.mark.parametrize("damage", ["emptied", "cut", "flipped", "removed"])
+def test_a_damaged_newest_is_reported_and_the_one_before_it_used(two, tmp_path, suffix, damage):
+    model, checkpoints, states, lines = two
+    path = tmp_path / f"step-2.{suffix}"
+    content = bytearray(path.read_bytes())
+    if damage == "emptied":
+        content = b""
+    elif damage == "cut":
+        content = content[:-2]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 0x10
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    if damage == "removed" and suffix in ("index", "json"):
+        # Without an index it never was a checkpoint; without a manifest it is one of old.
+        assert checkpoints.restore() == (1 if suffix == "index" else 2)
+        assert lines == []
+        return
+    with pytest.raises(OSError, match="step-2 cannot be read.*there are: 1"):
+        checkpoints.restore(2)
+    assert checkpoints.restore() == 1
+    assert_state(model, states[1])
+    assert len(lines) == 1 and "step-2 cannot be read" in lines[0] and "before it" in lines[0]
+
+
+def test_every_flipped_bit_is_noticed(two, tmp_path):
+    """40 places of the data file at random, besides its first and last bit."""
+    model, checkpoints, *_ = two
+    path = tmp_path / "step-2.data-00000-of-00001"
+    whole = path.read_bytes()
+    places = np.random.default_rng(0).integers(0, 8 * len(whole), 40)
+    for place in [0, 8 * len(whole) - 1, *places]:
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(content)
+        with pytest.raises(OSError, match="checksum differs"):
+            checkpoints.restore(2)
+    path.write_bytes(whole)
+    assert checkpoints.restore(2) == 2
+
+
+def test_a_damaged_one_makes_way_for_the_next(two, tmp_path):
+    model, checkpoints, _, _ = two
+    os.truncate(tmp_path / "step-2.data-00000-of-00001", 10)
+    assert checkpoints.restore() == 1
+    advance(model, 3)
+    assert checkpoints.save() == 4
+    assert checkpoints.steps == [1, 4]
+
+
+def test_when_all_are_damaged_nothing_starts_anew(two, tmp_path):
+    for step in (1, 2):
+        os.truncate(tmp_path / f"step-{step}.index", 3)
+    with pytest.raises(OSError, match="step-1 cannot be read"):
+        two[1].restore()
+
+
+def test_another_architecture_is_no_damage(two, make, tmp_path):
+    other = make("js", buffer=None)
+    with pytest.raises(ValueError, match="of another model"):
+        training.Checkpoints(tmp_path, other).restore()
+
+
+def test_the_order_is_that_of_steps_whatever_the_clock_says(two, tmp_path):
+    model, checkpoints, states, _ = two
+    for path in files_of(tmp_path, 2):
+        os.utime(path, (0, 0))
+    assert checkpoints.steps == [1, 2] and checkpoints.restore() == 2
+    assert_state(model, states[2])
+
+
+class TestFullDisk:
+    """A limit on the size of a file takes the place of a disk without room."""
+
+    @pytest.fixture
+    def limited(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # A process is killed for it unless it says otherwise; Python says otherwise.
+        assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN
+        yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    @pytest.mark.parametrize("size", [0, 100, 4000])
+    def test_nothing_good_is_lost(self, two, tmp_path, limited, size):
+        model, checkpoints, states, _ = two
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        assert size < (tmp_path / "step-2.data-00000-of-00001").stat().st_size
+        limited(size)
+        with pytest.raises(OSError, match="Cannot write checkpoint 3 to .*: .*[Ff]ile too large"):
+            checkpoints.save()
+        limited(resource.RLIM_INFINITY)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        # With room again the same state is saved.
+        assert checkpoints.save() == 3 and checkpoints.steps == [1, 2, 3]
+
+    def test_a_picture_that_does_not_fit_leaves_the_old_one(self, tmp_path, limited):
+        from tf_febm import evaluation
+
+        path = tmp_path / "grid.png"
+        evaluation.save_png(path, np.zeros((8, 8, 3), np.uint8))
+        before = path.read_bytes()
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+        limited(200)
+        with pytest.raises(OSError):
+            evaluation.save_png(path, noise)
+        limited(resource.RLIM_INFINITY)
+        assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+class TestBest:
+    def save_all(self, make, folder, values, **settings):
+        model = make()
+        checkpoints = training.Checkpoints(
+            folder, model, max_to_keep=2, best_metric="loss", **settings
+        )
+        for value in values:
+            advance(model)
+            checkpoints.save({"loss": value, "other": 1.0})
+        return checkpoints
+
+    @pytest.mark.parametrize(
+        ("mode", "values", "steps", "best"),
+        [
+            ("min", [3.0, 1.0, 2.0, 5.0, 4.0], [2, 4, 5], 2),
+            ("max", [3.0, 1.0, 2.0, 5.0, 4.0], [4, 5], 4),
+            ("min", [1.0, 1.0, 2.0, 2.0], [2, 3, 4], 2),
+            ("max", [1.0, float("nan"), 0.5, 0.2], [1, 3, 4], 1),
+        ],
+    )
+    def test_it_is_kept_besides_the_newest(self, make, tmp_path, mode, values, steps, best):
+        checkpoints = self.save_all(make, tmp_path, values, mode=mode)
+        assert checkpoints.steps == steps and checkpoints.best == best
+        assert checkpoints.facts(best)["metrics"]["loss"] == values[best - 1]
+
+    def test_its_name_is_checked(self, make, tmp_path):
+        model = make()
+        checkpoints = training.Checkpoints(tmp_path, model, best_metric="fid")
+        with pytest.raises(ValueError, match="best_metric must be one of bound, energy; .*'fid'"):
+            checkpoints.save({"energy": 1.0, "bound": 2.0})
+        with pytest.raises(ValueError, match="mode must be 'min' or 'max'; received 'least'"):
+            training.Checkpoints(tmp_path, model, mode="least")
+        with pytest.raises(ValueError, match="max_to_keep"):
+            training.Checkpoints(tmp_path, model, max_to_keep=0)
+
+
+class TestLock:
+    def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(self, tmp_path):
+        folder = training.RunFolder(tmp_path / "logs" / "run")
+        # Without TensorFlow, for speed: the module alone.
+        code = (
+            "import runpy, sys\n"
+            f"locked = runpy.run_path({lock.__file__!r})['locked']\n"
+            f"with locked({str(folder.path)!r}):\n"
+            "    print('locked', flush=True); sys.stdin.read()\n"
+        )
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(OSError, match=f"in use by another run, process {other.pid}"),
+            folder.locked(),
+        ):
+            pass
+        assert (folder.path / ".lock").exists()
+        other.kill()
+        other.communicate()
+        with folder.locked():
+            # What the lock leaves is not taken for somebody's file.
+            folder.prepare({}, ())
+        assert not (folder.path / ".lock").exists()
+
+    def test_a_refused_place_is_left_as_it_was(self, tmp_path):
+        with pytest.raises(RuntimeError), training.RunFolder(tmp_path / "a" / "b").locked():
+            raise RuntimeError
+        assert list(tmp_path.iterdir()) == []
+        (tmp_path / "file").write_text("mine")
+        with (
+            pytest.raises(OSError, match="is a file"),
+            training.RunFolder(tmp_path / "file").locked(),
+        ):
+            pass
+        # Not even root can make a folder there.
+        with (
+            pytest.raises(OSError, match="Cannot write to /proc/run: "),
+            training.RunFolder("/proc/run").locked(),
+        ):
+            pass

@@ -1,0 +1,302 @@
+"""The divergence guard: what it notices, where it goes back to, and that it never disturbs."""
+
+import json
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tf_febm
+from tf_febm import data, training
+from tf_febm.training import diagnosis, health
+from tf_febm.training.rates import ScaledSchedule
+
+LIMITS = health.Limits()
+DATA = {"chain_spread": 0.1, "chain_edge": 0.5}
+
+
+class TestExamine:
+    @pytest.mark.parametrize(
+        ("figures", "quantity"),
+        [
+            ({"bound": float("nan")}, "bound"),
+            ({"bound": 0.1, "energy_data": float("-inf")}, "energy_data"),
+            ({"energy_gap": -1001.0}, "energy_gap"),
+            ({"energy_gap": 999.0}, None),
+            ({"chain_spread": 0.9e-4}, "chain_spread"),
+            ({"chain_spread": 1.1e-4}, None),
+            ({"chain_spread": 0.1, "chain_edge": 1.0}, "chain_edge"),
+            ({"chain_spread": 0.1, "chain_edge": 0.99}, None),
+            ({}, None),
+        ],
+    )
+    def test_each_limit(self, figures, quantity):
+        trouble = health.examine(figures, [], DATA, LIMITS)
+        assert (trouble and trouble.quantity) == quantity
+
+    def test_a_gap_is_measured_against_its_own_past(self):
+        past = [{"energy_gap": gap} for gap in (-40.0, 50.0, 60.0)]
+        assert health.examine({"energy_gap": 4999.0}, past, DATA, LIMITS) is None
+        trouble = health.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
+        assert trouble.limit == 5000.0 and "run away: 5001" in trouble.text
+
+    def test_data_at_the_bounds_excuses_chains_there(self):
+        figures = {"chain_spread": 0.2, "chain_edge": 1.0}
+        assert health.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS) is None
+        assert health.examine(figures, [], {}, LIMITS).quantity == "chain_edge"
+
+    def test_without_data_only_equal_chains_count_as_collapsed(self):
+        assert health.examine({"chain_spread": 2e-9}, [], {}, LIMITS) is None
+        assert health.examine({"chain_spread": 0.0}, [], {}, LIMITS).quantity == "chain_spread"
+
+
+def test_chain_figures_of_known_samples():
+    """Two coordinates in [−1, 3]: one constant at a bound, one of variance 1 (in units of 16)."""
+    samples = np.stack([np.full(100, 3.0), np.tile([0.0, 2.0], 50)], axis=1)
+    figures = health.chain_figures(samples, (-1.0, 3.0))
+    assert figures == pytest.approx({"chain_spread": (1 / 16) / 2, "chain_edge": 0.5})
+    assert health.chain_figures(samples) == pytest.approx({"chain_spread": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("values", "since"),
+    [([1, 2, 3, 2e3], 40), ([1, 200, 3, 2e3], 40), ([1, 150, 800, 2e3], 20)],
+)
+def test_since_when_a_gap_was_unusual(values, since):
+    attempt = [{"step": 10 * (i + 1), "energy_gap": v} for i, v in enumerate(values)]
+    trouble = health.Trouble("energy_gap", values[-1], 1000.0, "")
+    assert diagnosis.unusual_since(attempt, trouble) == since
+
+
+@pytest.fixture
+def image_data(images):
+    return data.ImageData("toy", (255 * images).astype(np.uint8), None, None, "made up")
+
+
+@pytest.fixture
+def runner(image_data, tmp_path):
+    """Return a function that makes a small run and calls `disturb(model, step)` before each fit."""
+
+    def build(rate=1e-3):
+        keras.utils.set_random_seed(7)
+        energy = tf_febm.networks.mlp((4, 4, 1), (16,), "swish", name="energy")
+        model = tf_febm.ContrastiveDivergence(
+            energy,
+            sampler=tf_febm.samplers.Langevin(num_steps=2),
+            buffer=tf_febm.ReplayBuffer(100),
+            l2_coeff=0.1,
+            average_decay=0.9,
+            seed=3,
+        )
+        # Compiling takes longer than these few steps, but holds the learning rate of a schedule.
+        model.compile(keras.optimizers.Adam(rate), run_eagerly=isinstance(rate, float))
+        return model
+
+    def run(name, steps, disturb=lambda model, step: None, guarded=True, rate=1e-3, **settings):
+        model, lines = build(rate), []
+        folder = training.RunFolder(tmp_path / name)
+        if not folder.path.exists():
+            folder.prepare({}, ())
+        checkpoints = training.Checkpoints(folder.checkpoints, model)
+        checkpoints.restore()
+        reference = data.dequantise(image_data.images)
+        guard = training.DivergenceGuard(
+            checkpoints,
+            reference=reference,
+            diagnosis=folder.diagnosis,
+            report=lines.append,
+            **settings,
+        )
+
+        def stream(step):
+            disturb(model, step)
+            return data.stream(image_data, 8, seed=3, start_step=step)
+
+        try:
+            training.train(
+                model, stream, folder, checkpoints, total_steps=steps, log_interval=5,
+                sample_interval=100, save_interval=5, guard=guard if guarded else None,
+            )  # fmt: skip
+        except training.DivergedError as error:
+            lines.append(str(error))
+        return model, folder, lines
+
+    return run
+
+
+def everything(model):
+    return [v.numpy() for group in model.state_variables().values() for v in group]
+
+
+def poison(model):
+    model.energy_network.layers[-1].bias.assign([np.nan])
+
+
+def test_a_training_that_is_well_is_the_same_with_it(runner):
+    with_it, folder, lines = runner("with", 10)
+    without, *_ = runner("without", 10, guarded=False)
+    assert lines == []
+    for one, other in zip(everything(with_it), everything(without), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("schedule", [False, True])
+def test_one_disturbance_is_got_over(runner, schedule):
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, 100) if schedule else 1e-3
+    seen = []
+
+    def disturb(model, step):
+        seen.append((step, model.seed_generator.state.numpy()[0]))
+        if len(seen) == 2:
+            poison(model)
+
+    runner("run", 5, disturb, rate=rate)
+    model, folder, lines = runner("run", 20, disturb, rate=rate)
+    assert [step for step, _ in seen] == [0, 5, 5]
+    assert seen[1][1] != seen[2][1]
+    assert len(lines) == 1 and "Step 10: " in lines[0] and "Going back to step 5" in lines[0]
+    assert int(model.optimizer.iterations) == 20
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [10, 15, 20]
+    assert all(np.isfinite(value).all() for value in everything(model) if value.dtype.kind == "f")
+    (rollback,) = checkpoints.facts(20)["notes"]["rollbacks"]
+    assert rollback["from"] == 10 and rollback["to"] == 5 and rollback["rate_scale"] == 0.5
+    if schedule:
+        expected = 0.5 * rate(20)
+        assert isinstance(model.optimizer._learning_rate, ScaledSchedule)
+    else:
+        expected = 0.5e-3
+    assert float(model.optimizer.learning_rate) == pytest.approx(float(expected))
+    # A continued run goes on at the reduced rate, once reduced.
+    again, *_ = runner("run", 25, rate=rate)
+    expected = 0.5 * rate(25) if schedule else 0.5e-3
+    assert float(again.optimizer.learning_rate) == pytest.approx(float(expected))
+    rows = (folder.metrics).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "5", "10", "15", "20", "25"]
+
+
+def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
+    runner("run", 10)
+    _, folder, _ = runner("run", 10)
+    before = {path: path.read_bytes() for path in folder.checkpoints.iterdir()}
+    model, folder, lines = runner("run", 30, lambda model, step: poison(model), max_rollbacks=2)
+    # The second time it goes one further back, as the newest led to the same end.
+    assert len(lines) == 3
+    assert "Going back to step 10" in lines[0] and "(1 of 2)" in lines[0]
+    assert "Going back to step 5" in lines[1] and "times 0.25" in lines[1]
+    assert lines[2].startswith("Training diverged at step 10: energy_data is not finite")
+    assert "unusual since step 10" in lines[2] and "last good checkpoint is of step 10" in lines[2]
+    assert {path: path.read_bytes() for path in folder.checkpoints.iterdir()} == before
+    written = json.loads(folder.diagnosis.read_text())
+    assert written["quantity"] == "energy_data" and written["since_step"] == 10
+    assert [entry["to"] for entry in written["rollbacks"]] == [10, 5]
+    with Image.open(folder.diagnosis.with_suffix(".png")) as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}
+    assert {(0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)} <= colours
+
+
+def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner, monkeypatch):
+    original, epochs = tf_febm.ContrastiveDivergence.train_step, []
+
+    def train_step(model, data):
+        epochs.append(int(model.optimizer.iterations))
+        if len(epochs) == 3:
+            poison(model)
+        return original(model, data)
+
+    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
+    model, folder, lines = runner("run", 5, max_rollbacks=1)
+    assert len(lines) == 1 and "Going back to step 0" in lines[0]
+    assert epochs == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    assert training.Checkpoints(folder.checkpoints, model).steps == [5]
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
+
+
+@pytest.mark.parametrize("value", [0.3, 1.0])
+def test_collapsed_chains_are_noticed(runner, value):
+    def disturb(model, step):
+        if step == 5:
+            stored = model.buffer.samples
+            stored.assign(np.full(stored.shape, round(255 * value), np.uint8))
+            model.sampler = lambda energy, x, seed: 0.0 * x + value
+
+    runner("run", 5)
+    _, _, lines = runner("run", 10, disturb, max_rollbacks=0)
+    assert "diverged at step 10: the chains have collapsed into one" in lines[0]
+
+
+def test_numbers_that_no_metric_shows_are_noticed(runner):
+    def disturb(model, step):
+        model.average.averages[0].assign(np.inf * np.ones((16, 16), np.float32))
+
+    _, _, lines = runner("run", 5, disturb, max_rollbacks=0)
+    assert "diverged at step 5: the average holds numbers that are not finite" in lines[0]
+
+
+def test_data_that_ends_early_is_said_and_nothing_is_lost(runner, image_data, tmp_path):
+    model, folder, _ = runner("run", 5)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    with pytest.raises(ValueError, match="The data ended at step 8 of 20"):
+        training.train(
+            model, lambda step: data.stream(image_data, 8, start_step=step).take(3), folder,
+            checkpoints, total_steps=20, log_interval=5, sample_interval=100, save_interval=5,
+        )  # fmt: skip
+    assert checkpoints.steps == [5, 8]
+
+
+def test_a_batch_of_nan_stops_the_run_before_it_does_harm(runner, image_data):
+    model, folder, _ = runner("run", 5)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+
+    def stream(step):
+        batches = data.stream(image_data, 8, start_step=step).enumerate(step)
+        return batches.map(lambda i, x: tf.where(i == 7, np.nan, x))
+
+    with pytest.raises(ValueError, match="NaN or Inf in x"):
+        training.train(
+            model, stream, folder, checkpoints, total_steps=20, log_interval=5,
+            sample_interval=100, save_interval=5, guard=training.DivergenceGuard(checkpoints),
+        )  # fmt: skip
+    assert checkpoints.steps == [5] and checkpoints.restore() == 5
+
+
+def test_a_clock_that_jumps_back_changes_nothing(runner, monkeypatch):
+    now = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    model, folder, _ = runner("run", 10)
+    rows = [row.split(",") for row in folder.metrics.read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["5", "10"]
+    assert 0.0 <= float(rows[0][1]) <= float(rows[1][1])
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [5, 10] and checkpoints.restore() == 10
+
+
+def test_in_plain_keras(runner, images, tmp_path):
+    """The state is back after a broken epoch, and `fit` goes on with what comes next."""
+    model, folder, _ = runner("run", 5)
+    lines = []
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    guard = training.DivergenceGuard(checkpoints, report=lines.append)
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                checkpoints.save()
+                poison(model)
+
+    model.fit(images[:16], batch_size=8, epochs=3, verbose=0, callbacks=[Poison(), guard])
+    assert "Step 9: " in lines[0] and "Going back to step 7" in lines[0]
+    assert int(model.optimizer.iterations) == 9 and np.isfinite(model.energy(images)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"max_rollbacks": -1}, "max_rollbacks"), ({"rate_factor": 0.0}, "rate_factor"),
+     ({"rate_factor": 1.5}, r"rate_factor must lie in \(0, 1\]; received 1.5")],
+)  # fmt: skip
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        training.DivergenceGuard(None, **settings)

@@ -1,0 +1,354 @@
+"""One step on many replicas: what they add up, what each has for itself.
+
+Inside the replicas of a `tf.distribute` strategy a batch is in parts. A step on N replicas is the
+step of one device on the whole batch if every mean is that of the whole batch: losses are summed
+over replicas as *shares*, so gradients are, and what enters non-linearly is added up first. Outside
+of replicas, and with a single one, every function here does nothing and adds no operation.
+"""
+
+import concurrent.futures
+import contextlib
+import contextvars
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+__all__ = [
+    "batch_mean",
+    "barrier",
+    "batch_size",
+    "check_batch_size",
+    "check_spread",
+    "copy_first",
+    "distribute",
+    "for_each_local_replica",
+    "is_chief",
+    "local",
+    "make_strategy",
+    "mean_and_std",
+    "one_batch",
+    "replica_number",
+    "replicas",
+    "spans_workers",
+    "take_gradients_as_given",
+    "total",
+    "worker_mean",
+    "worker_number",
+]
+
+STRATEGIES = ("default", "mirrored", "multi_worker")
+
+# The size of the whole batch, in a replica. A context variable: replicas are traced in threads.
+_SIZE: contextvars.ContextVar = contextvars.ContextVar("tf_febm_batch_size", default=None)
+
+
+# --- inside a replica ---------------------------------------------------------------------------
+
+
+def replicas() -> int:
+    """Return the number of replicas that run the present step together; 1 outside of them."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def replica_number() -> int:
+    """Return the number of the present replica among all, from 0; 0 outside of them."""
+    if replicas() == 1:
+        return 0
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return int(tf.get_static_value(number))
+
+
+def local(variable):
+    """Return the present replica's component of a variable; the first outside of replicas.
+
+    What is assigned to it stays in this replica.
+
+    Args:
+        variable: A `tf.Variable`, spread over devices or not.
+    """
+    if not isinstance(variable, tf.distribute.DistributedValues):
+        return variable
+    parts = variable.distribute_strategy.experimental_local_results(variable)
+    # The replicas of a worker are numbered in a row.
+    return parts[replica_number() % len(parts)]
+
+
+def total(values):
+    """Return the sum over all replicas.
+
+    Args:
+        values: A tensor, or a list of tensors and None, which stays None.
+    """
+    if replicas() == 1:
+        return values
+    context = tf.distribute.get_replica_context()
+    if not isinstance(values, (list, tuple)):
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    given = [value for value in values if value is not None]
+    added = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
+    return [None if value is None else next(added) for value in values]
+
+
+@contextlib.contextmanager
+def one_batch(count) -> Iterator[None]:
+    """Let the means in a `with` block be those of the whole batch, all replicas together.
+
+    Args:
+        count: Examples of this replica, an int32 scalar; as many of the data as of the model.
+    """
+    if replicas() == 1:
+        yield
+        return
+    token = _SIZE.set(total(tf.cast(count, tf.float32)))
+    try:
+        yield
+    finally:
+        _SIZE.reset(token)
+
+
+def batch_mean(values) -> tf.Tensor:
+    """Return this replica's share of a mean over the whole batch: all shares add up to it.
+
+    Outside of a `one_batch` block it is the mean.
+
+    Args:
+        values: Floating, [n].
+    """
+    size = _SIZE.get()
+    if size is None:
+        return tf.reduce_mean(values)
+    return tf.reduce_sum(values) / tf.cast(size, values.dtype)
+
+
+def batch_size(values) -> tf.Tensor:
+    """Return the number of examples in the whole batch, of the dtype of `values`, [n]."""
+    size = _SIZE.get()
+    return tf.cast(tf.shape(values)[0] if size is None else size, values.dtype)
+
+
+def mean_and_std(values) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and standard deviation of values, [n], over all replicas."""
+    if replicas() == 1:
+        return tf.reduce_mean(values), tf.math.reduce_std(values)
+    count, added = total([tf.cast(tf.size(values), values.dtype), tf.reduce_sum(values)])
+    mean = added / count
+    return mean, tf.sqrt(total(tf.reduce_sum(tf.square(values - mean))) / count)
+
+
+# --- around the replicas ------------------------------------------------------------------------
+
+
+def take_gradients_as_given(optimizer) -> None:
+    """Keep an optimizer from adding up gradients over replicas: the model has done so.
+
+    Keras' optimizers clip before they add up, which on N replicas is another clipping than on one,
+    and gradient norms could not be told without adding up twice.
+
+    Args:
+        optimizer: A Keras optimizer.
+
+    Raises:
+        ValueError: If it was made outside of the strategy's scope.
+    """
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
+        return
+    if optimizer._distribution_strategy is not strategy:
+        raise ValueError("Make the optimizers inside strategy.scope(), where the model is made.")
+    # Keras offers no public way; tests compare with one replica, and would notice a change there.
+    optimizer._all_reduce_sum_gradients = _as_given
+
+
+def _as_given(gradients_and_variables):
+    return list(gradients_and_variables)
+
+
+def for_each_local_replica(create: Callable) -> list:
+    """Make something on the device of every replica of this process that is its alone.
+
+    Variables that it makes are not the strategy's: they hold what they are given, on this device,
+    and are not kept equal. A strategy across workers cannot have that otherwise, as it would send
+    the first worker's initial value to all, which works for few dtypes.
+
+    Args:
+        create: Called for each replica, or once if there is no strategy.
+
+    Returns:
+        A list of what was returned.
+    """
+    if not tf.distribute.has_strategy():
+        return [create()]
+
+    def run(device):
+        with tf.device(device):
+            return create()
+
+    # The scope of a strategy is that of a thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        devices = tf.distribute.get_strategy().extended.worker_devices
+        return [pool.submit(run, device).result() for device in devices]
+
+
+def check_spread(name: str, variables, strategy) -> None:
+    """Raise a ValueError if variables were not made inside the scope of a strategy."""
+    if strategy.num_replicas_in_sync == 1:
+        return
+    for variable in variables:
+        if not isinstance(variable.value, tf.distribute.DistributedValues):
+            raise ValueError(
+                f"The network {name} must be made inside strategy.scope(), like the model; its "
+                f"variable {variable.path} was not."
+            )
+
+
+def spans_workers(strategy=None) -> bool:
+    """Whether a strategy, the present one if None, runs in more than one process."""
+    strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    resolver = strategy.cluster_resolver
+    return (
+        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        and resolver is not None
+        and len(resolver.cluster_spec().as_dict().get("worker", ())) > 1
+    )
+
+
+def is_chief(strategy=None) -> bool:
+    """Whether this process is the one that writes: the first worker, or the only process."""
+    return worker_number(strategy) == 0
+
+
+def worker_number(strategy=None) -> int:
+    """Return the number of this process among the workers, from 0."""
+    strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    return strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
+
+
+def worker_mean(strategy, values: list[float]) -> list[float]:
+    """Return the means of numbers over all workers, each of which has to call this.
+
+    Args:
+        strategy: As `make_strategy` returned it.
+        values: Of this worker; as many on each.
+    """
+    if not spans_workers(strategy):
+        return list(values)
+    mean = _mean_function(strategy)(tf.constant(values, tf.float32))
+    return [float(value) for value in mean.numpy()]
+
+
+@functools.cache
+def _mean_function(strategy):
+    """Return the compiled mean: run eagerly, TensorFlow warns on the console."""
+
+    @tf.function(autograph=False)
+    def mean(values):
+        return strategy.reduce("MEAN", strategy.run(tf.identity, (values,)), axis=None)
+
+    return mean
+
+
+def barrier(strategy) -> None:
+    """Wait until every worker is here."""
+    worker_mean(strategy, [1.0])
+
+
+def copy_first(variable) -> None:
+    """Give all components of a variable the value of the first."""
+    if isinstance(variable, tf.distribute.DistributedValues):
+        first, *others = variable.distribute_strategy.experimental_local_results(variable)
+        for other in others:
+            other.assign(first)
+
+
+def make_strategy(name: str = "default", num_replicas: int | None = None):
+    """Return a `tf.distribute` strategy; call it before the first operation of TensorFlow.
+
+    Args:
+        name: "default", one device; "mirrored", all GPUs of this machine, or logical CPUs;
+            "multi_worker", all GPUs, or the CPU, of every process that TF_CONFIG names.
+        num_replicas: For "mirrored": so many GPUs, or so many logical CPUs if there is no GPU.
+
+    Raises:
+        ValueError: On an unknown name, a number that does not go with it, or a bad TF_CONFIG.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}; received {name!r}.")
+    if num_replicas is not None and name != "mirrored":
+        raise ValueError(f"num_replicas goes with strategy mirrored, not with {name}.")
+    if name == "default":
+        return tf.distribute.get_strategy()
+    if name == "multi_worker":
+        _check_tf_config()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_physical_devices("GPU")
+    if num_replicas is None or gpus:
+        if num_replicas is not None and num_replicas > len(gpus):
+            raise ValueError(f"num_replicas must be at most {len(gpus)}, the number of GPUs here.")
+        devices = None if num_replicas is None else [f"GPU:{i}" for i in range(num_replicas)]
+        return tf.distribute.MirroredStrategy(devices)
+    try:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * num_replicas,
+        )
+    except RuntimeError:
+        if len(tf.config.list_logical_devices("CPU")) < num_replicas:
+            raise ValueError(
+                f"{num_replicas} logical CPUs must be asked for before TensorFlow starts."
+            ) from None
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)])
+
+
+def _check_tf_config() -> None:
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        good = task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
+        good = good and all(isinstance(worker, str) and ":" in worker for worker in workers)
+    except (ValueError, KeyError, TypeError):
+        good = False
+    if not good:
+        raise ValueError(
+            'multi_worker needs TF_CONFIG={"cluster": {"worker": ["host:port", …]}, "task": '
+            f'{{"type": "worker", "index": <this one>}}}}; received {text!r}.'
+        )
+
+
+def check_batch_size(batch_size: int, strategy) -> None:
+    """Raise a ValueError if a batch cannot be split evenly over the replicas of a strategy."""
+    count = strategy.num_replicas_in_sync
+    if batch_size % count:
+        raise ValueError(
+            f"The batch size must be a multiple of the number of replicas; received {batch_size} "
+            f"and {count}."
+        )
+
+
+def distribute(
+    make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int, strategy
+) -> tf.data.Dataset:
+    """Return data for `fit`: the i-th part of each batch goes to the i-th replica.
+
+    Args:
+        make: shard (index, count) -> dataset of that part of every batch of `batch_size`.
+        batch_size: Of all replicas together, a multiple of their number.
+        strategy: As `make_strategy` returned it.
+
+    Raises:
+        ValueError: If the batch cannot be split evenly.
+    """
+    check_batch_size(batch_size, strategy)
+    count = strategy.num_replicas_in_sync
+    if count == 1:
+        return make((0, 1))
+
+    def part(context):
+        dataset = make((context.input_pipeline_id, context.num_input_pipelines))
+        return dataset.rebatch(batch_size // count, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(part)

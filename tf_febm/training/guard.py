@@ -1,0 +1,185 @@
+"""Back to the last good checkpoint when training diverges."""
+
+from collections.abc import Callable
+
+import keras
+
+from tf_febm import arguments, distribution
+from tf_febm.training import health
+from tf_febm.training.checkpoints import Checkpoints, DivergedError
+from tf_febm.training.diagnosis import unusual_since, write_diagnosis
+from tf_febm.training.rates import scale_rates
+
+__all__ = ["DivergenceGuard"]
+
+# Chains that are too few say nothing about their spread.
+FEWEST_CHAINS = 8
+_GOLDEN = 0x9E3779B9
+
+
+class DivergenceGuard(keras.callbacks.Callback):
+    """Watch a training, and go back when it diverges.
+
+    At the end of every Keras epoch it looks for
+
+        NaN or Inf          in any metric, weight, optimizer slot or average
+        a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times its median
+        collapsed chains    the newest in the replay buffer are all alike, or at the bounds
+
+    The state then goes back to the newest checkpoint (to the one before it, if that came to the
+    same end without getting further), the random state gets a new seed, and all learning rates are
+    multiplied by `rate_factor`. Where there is no checkpoint yet, the state at the beginning of
+    training is kept in memory. After `max_rollbacks` of these it gives up with a diagnosis.
+
+    It only ever reads from a training that is well, which therefore is the same with it or without.
+    Put it before the callback that saves: a broken state is gone before that is called. Chains are
+    those of the replay buffer; without one there are none that last, and none are looked at. Slow
+    failures, such as samples that get worse, are not its business.
+
+    Args:
+        checkpoints: The `Checkpoints` of the model.
+        reference: Examples of the data, floating [n, …], to which the chains are compared, or None.
+        max_rollbacks: How often to go back in a run, continued ones included, at least 0.
+        rate_factor: In (0, 1].
+        limits: From where on a figure is trouble.
+        diagnosis: Path of a JSON file, ending in ".json", to write before giving up, a picture
+            beside it; or None.
+        report: Takes a line about each return.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        *,
+        reference=None,
+        max_rollbacks: int = 3,
+        rate_factor: float = 0.5,
+        limits: health.Limits | None = None,
+        diagnosis=None,
+        report: Callable[[str], None] = lambda line: None,
+    ):
+        super().__init__()
+        self._checkpoints, self._reference = checkpoints, reference
+        self.max_rollbacks = arguments.whole_number("max_rollbacks", max_rollbacks)
+        self.rate_factor = arguments.number("rate_factor", rate_factor, above=True)
+        if self.rate_factor > 1.0:
+            raise ValueError(f"rate_factor must lie in (0, 1]; received {rate_factor!r}.")
+        self.limits = health.Limits() if limits is None else limits
+        self._diagnosis, self._report = diagnosis, report
+        self._usual: dict | None = None
+        self._initial: dict | None = None
+        self._attempts: list[list[dict]] = [[]]
+        self._rollbacks: list[dict] = []
+        # Where the last attempt ended, and how many checkpoints to pass over.
+        self._ended, self._skip = -1, 0
+        # Whether the epoch that has just ended was taken back.
+        self.went_back = False
+
+    def on_train_begin(self, logs=None):
+        """Take up the learning rates of an earlier part; keep what there is no checkpoint of."""
+        if self._usual is None:
+            self._usual = {}
+            if self._reference is not None and len(self._reference) >= FEWEST_CHAINS:
+                self._usual = health.chain_figures(self._reference, self.model.bounds)
+            notes = self._checkpoints.notes
+            self._rollbacks = list(notes.get("rollbacks", []))
+            scale = notes.get("rate_scale", 1.0)
+            scale_rates(self.model, scale, held=scale)
+        if self._initial is None and not self._checkpoints.steps:
+            state = self.model.state_variables()
+            self._initial = {name: [v.numpy() for v in group] for name, group in state.items()}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Begin anew."""
+        self.went_back = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the state; go back, or give up, if it is broken.
+
+        Raises:
+            DivergedError: After the last attempt.
+        """
+        if self._checkpoints.steps:
+            self._initial = None
+        step = int(self.model.optimizer.iterations.numpy())
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        figures |= self._chain_figures()
+        past = self._attempts[-1]
+        trouble = health.examine(figures, past, self._usual or {}, self.limits)
+        if trouble is None:
+            group = health.nonfinite_variable(self.model)
+            # Workers have buffers of their own, and go back together.
+            strategy = self.model.distribute_strategy
+            (share,) = distribution.worker_mean(strategy, [float(group is not None)])
+            if share > 0.0:
+                group = "state" if distribution.spans_workers(strategy) else group
+                text = f"the {group.replace('_', ' ')} holds numbers that are not finite"
+                trouble = health.Trouble(group, float("nan"), float("inf"), text)
+                figures[group] = trouble.value
+        past.append({**figures, "step": step})
+        if trouble is None:
+            return
+        if len(self._rollbacks) >= self.max_rollbacks:
+            self._give_up(step, trouble)
+        self._go_back(step, trouble)
+
+    def _chain_figures(self) -> dict:
+        buffer = self.model.buffer
+        if buffer is None or int(buffer.size) < FEWEST_CHAINS:
+            return {}
+        figures = health.chain_figures(buffer.newest(health.CHAINS), self.model.bounds)
+        means = distribution.worker_mean(self.model.distribute_strategy, [*figures.values()])
+        return dict(zip(figures, means, strict=True))
+
+    def _go_back(self, step: int, trouble: health.Trouble) -> None:
+        scale = self._checkpoints.notes.get("rate_scale", 1.0) * self.rate_factor
+        self._skip = self._skip + 1 if step <= self._ended else 0
+        self._ended = max(step, self._ended)
+        steps = self._checkpoints.steps
+        held = 1.0
+        if steps:
+            newest = steps[max(len(steps) - 1 - self._skip, 0)]
+            restored = self._checkpoints.restore(before=newest + 1)
+            held = self._checkpoints.notes.get("rate_scale", 1.0)
+        else:
+            restored = self._restore_initial()
+        self._rollbacks.append(
+            {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
+        )
+        # With every later checkpoint, so that a continued run knows.
+        self._checkpoints.notes = {"rate_scale": scale, "rollbacks": self._rollbacks}
+        seed = self.model.seed_generator.state
+        first, second = (int(part) for part in seed.numpy())
+        seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
+        scale_rates(self.model, scale, held)
+        self._attempts.append([])
+        self._report(
+            f"Step {step}: {trouble.text}. Going back to step {restored} with a new seed and the "
+            f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."
+        )
+        self.went_back = True
+
+    def _restore_initial(self) -> int:
+        for name, group in self.model.state_variables().items():
+            for variable, value in zip(group, self._initial[name], strict=True):
+                variable.assign(value)
+        return int(self.model.optimizer.iterations.numpy())
+
+    def _give_up(self, step: int, trouble: health.Trouble) -> None:
+        since = unusual_since(self._attempts[-1], trouble)
+        kept = self._checkpoints.steps
+        tried = ", ".join(str(entry["to"]) for entry in self._rollbacks)
+        message = f"Training diverged at step {step}: {trouble.text}, unusual since step {since}. "
+        if tried:
+            message += (
+                f"Going back to step {tried} did not help, with learning rates times "
+                f"{self._rollbacks[-1]['rate_scale']:g} in the end. "
+            )
+        message += f"The last good checkpoint is of step {kept[-1] if kept else 0}. "
+        if self._diagnosis is not None:
+            write_diagnosis(self._diagnosis, self._attempts, trouble, since, self._rollbacks)
+            message += f"{self._diagnosis} and the picture beside it show how. "
+        raise DivergedError(f"{message}Try lower learning rates, a higher l2_coeff, another seed.")

@@ -1,0 +1,119 @@
+"""Signs that training has left the road: what is looked at, and from where on it is trouble."""
+
+import math
+import statistics
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["Limits", "Trouble", "chain_figures", "examine", "nonfinite_variable"]
+
+CHAINS = 64
+_EDGE = 1.0 / 255.0
+
+
+class Trouble(NamedTuple):
+    """A quantity out of its range.
+
+    Attributes:
+        quantity: Its name, as in the record of its values.
+        value: What it was.
+        limit: What it must not pass; not finite if any finite value would do.
+        text: What is wrong, for people.
+    """
+
+    quantity: str
+    value: float
+    limit: float
+    text: str
+
+
+class Limits(NamedTuple):
+    """From where on a quantity is trouble.
+
+    Attributes:
+        energy_gap: |mean E(data) − mean E(model)| may always reach this,
+        gap_factor: and this many times its median so far.
+        spread: The variance of the chains, averaged over coordinates, may fall to this share of
+            that of the data.
+        edge: Share of coordinates at the bounds of the data that may be reached.
+        usual_edge: That share in the data, above which chains at the bounds are no trouble.
+    """
+
+    energy_gap: float = 1e3
+    gap_factor: float = 100.0
+    spread: float = 1e-3
+    edge: float = 0.999
+    usual_edge: float = 0.95
+
+
+def nonfinite_variable(model) -> str | None:
+    """Return the name of the first group of the model's state that holds NaN or Inf."""
+    for group, variables in model.state_variables().items():
+        for variable in variables:
+            if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                return group
+    return None
+
+
+def chain_figures(samples, bounds=None) -> dict:
+    """Measure how far chains, or data, lie apart.
+
+    Args:
+        samples: Floating array [n, …].
+        bounds: (low, high) of the samples, or None.
+
+    Returns:
+        `chain_spread`: the variance over the n, averaged over coordinates, in units of the squared
+        width of the bounds; with bounds also `chain_edge`: the share of coordinates within 1/255 of
+        one of them.
+    """
+    x = np.asarray(samples, np.float64).reshape(len(samples), -1)
+    if bounds is None:
+        return {"chain_spread": float(x.var(axis=0).mean())}
+    low, high = bounds
+    x = (x - low) / (high - low)
+    edge = (x <= _EDGE) | (x >= 1.0 - _EDGE)
+    return {"chain_spread": float(x.var(axis=0).mean()), "chain_edge": float(edge.mean())}
+
+
+def examine(figures: dict, past: list[dict], usual: dict, limits: Limits) -> Trouble | None:
+    """Judge the figures of one interval.
+
+    Args:
+        figures: name -> number: metrics and chain figures.
+        past: Those of the intervals before it that were no trouble.
+        usual: Chain figures of the data; empty if it is not known.
+        limits: See there.
+
+    Returns:
+        The first trouble found, or None.
+    """
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            return Trouble(name, value, math.inf, f"{name} is not finite")
+    gap = figures.get("energy_gap")
+    if gap is not None:
+        gaps = [abs(record["energy_gap"]) for record in past if "energy_gap" in record]
+        median = statistics.median(gaps) if gaps else 0.0
+        limit = max(limits.energy_gap, limits.gap_factor * median)
+        if abs(gap) > limit:
+            text = f"the energy gap has run away: {gap:.4g} with a limit of ±{limit:.4g}"
+            return Trouble("energy_gap", gap, limit, text)
+    spread = figures.get("chain_spread")
+    if spread is not None:
+        # Without data to compare with, chains count as collapsed when they are equal to rounding.
+        limit = limits.spread * usual.get("chain_spread", 1e-6)
+        if spread < limit:
+            text = f"the chains have collapsed into one: variance {spread:.3g}, below {limit:.3g}"
+            return Trouble("chain_spread", spread, limit, text)
+    edge = figures.get("chain_edge")
+    if (
+        edge is not None
+        and edge >= limits.edge
+        and usual.get("chain_edge", 0.0) < limits.usual_edge
+    ):
+        text = f"the chains are stuck at the bounds with {edge:.1%} of their coordinates"
+        return Trouble("chain_edge", edge, limits.edge, text)
+    return None
