@@ -3,6 +3,7 @@
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
+from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.preparation import PreparedLayer, prepared
@@ -19,6 +20,7 @@ from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_itera
 
 __all__ = [
     "NAMES",
+    "Conv2D",
     "LabelScale",
     "LabelShift",
     "PreparedLayer",

@@ -3,6 +3,7 @@
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.layers import Conv2D
 
 __all__ = ["conv"]
 
@@ -39,12 +40,12 @@ def conv(
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
     images = keras.Input(image_shape, name="x")
-    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(images)
+    x = Conv2D(filters, 3, padding="same", activation=activation)(images)
     size = min(image_shape[:2])
     while size > 4:
         filters, size = 2 * filters, (size + 1) // 2
-        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
-    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(x)
+        x = Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
+    x = Conv2D(filters, 3, padding="same", activation=activation)(x)
     features = layers.Dense(dense_units, activation=activation)(layers.Flatten()(x))
     energy = layers.Dense(1)(features)
     if num_classes is None:
