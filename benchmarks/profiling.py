@@ -1,4 +1,4 @@
-"""Where the time of a compiled function goes, operation by operation, from TensorFlow's profiler."""
+"""Where the time of a compiled function goes, by kind of operation, from TensorFlow's profiler."""
 
 import collections
 import glob

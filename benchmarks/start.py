@@ -8,6 +8,7 @@ from pathlib import Path
 
 import timing
 
+
 def train() -> None:
     """Begin to train as launch/train.py does on the digits; print when each thing was done."""
     began = time.perf_counter()

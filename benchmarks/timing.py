@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+
 def arguments(description: str, **extra) -> argparse.Namespace:
     """Parse what every comparison takes: --quick, --json, --rounds, --threads.
 
