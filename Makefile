@@ -30,9 +30,10 @@ study-mixture: $(READY)
 study-methods: $(READY)
 	$(BIN)/python launch/method_study.py --steps=3000
 
-# Timings side by side, in an environment of their own that has PyTorch as well.
+# Timings side by side, in an environment of their own that has PyTorch and TorchEBM as well; they
+# end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
 bench: $(PEERS)/.ready
-	$(PEERS)/bin/python benchmarks/mixture_iteration.py
+	$(PEERS)/bin/python benchmarks/run.py $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,6 +1,7 @@
 """What the comparisons share: interleaved timing, what a result is, the machine's description."""
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -45,6 +46,9 @@ def import_quietly(threads: int, torch_too: bool = True) -> None:
             sys.exit(1)
         torch.set_num_threads(threads)
         torch.manual_seed(0)
+    # A million objects of the libraries, through which the collector would walk in mid-round.
+    gc.collect()
+    gc.freeze()
 
 
 def interleaved(

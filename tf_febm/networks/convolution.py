@@ -6,7 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["GradientKernel", "Weights", "block_size", "convolve", "gradient_kernel"]
+__all__ = [
+    "GradientKernel",
+    "Weights",
+    "block_size",
+    "convolve",
+    "gradient_kernel",
+    "input_gradient",
+]
 
 
 class Axis(NamedTuple):
@@ -145,6 +152,26 @@ def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> Grad
     return GradientKernel(tf.reshape(phases, shape), rows, columns)
 
 
+def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
+    """Return the gradient for the images of a convolution.
+
+    Args:
+        upstream: The gradient for its outputs, [n, height', width', out].
+        gradient: `gradient_kernel` of its kernel.
+
+    Returns:
+        [n, height, width, in].
+    """
+    rows, columns = gradient.rows, gradient.columns
+    paddings = [[0, 0], rows.paddings, columns.paddings, [0, 0]]
+    blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
+    if rows.block > 1:
+        blocks = tf.nn.depth_to_space(blocks, rows.block)
+    if tuple(blocks.shape[1:3]) != (rows.size, columns.size):
+        blocks = blocks[:, : rows.size, : columns.size]
+    return blocks
+
+
 def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: str, bias=None):
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 
@@ -171,17 +198,11 @@ def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: s
     size = None if gradient is None else (gradient.rows.size, gradient.columns.size)
     if gradient is None or tuple(x.shape[1:3]) != size:
         return values(x, kernel, bias)
-    rows, columns = gradient.rows, gradient.columns
-    paddings = [[0, 0], rows.paddings, columns.paddings, [0, 0]]
 
     @tf.custom_gradient
     def convolution(x, kernel, turned, *bias):
         def backward(upstream):
-            blocks = tf.nn.conv2d(upstream, turned, rows.step, paddings)
-            if rows.block > 1:
-                blocks = tf.nn.depth_to_space(blocks, rows.block)
-            if tuple(blocks.shape[1:3]) != size:
-                blocks = blocks[:, : rows.size, : columns.size]
+            for_input = input_gradient(upstream, gradient._replace(kernel=turned))
             # In a compiled chain nobody asks for these, and nothing is left of them.
             for_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=x,
@@ -190,7 +211,7 @@ def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: s
                 strides=[1, stride, stride, 1],
                 padding=padding,
             )
-            return blocks, for_kernel, None, *(tf.reduce_sum(upstream, [0, 1, 2]) for _ in bias)
+            return for_input, for_kernel, None, *(tf.reduce_sum(upstream, [0, 1, 2]) for _ in bias)
 
         # The bias inside, where TensorFlow fuses it with the convolution.
         return values(x, kernel, *(bias or (None,))), backward
