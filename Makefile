@@ -35,9 +35,10 @@ study-methods: $(READY)
 study-anomalies: $(READY)
 	$(BIN)/python launch/anomaly_study.py $(ARGS)
 
-# Timings side by side, in an environment of their own that has PyTorch as well.
+# Timings side by side, in an environment of their own that has PyTorch and TorchEBM as well; they
+# end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
 bench: $(PEERS)/.ready
-	$(PEERS)/bin/python benchmarks/mixture_iteration.py
+	$(PEERS)/bin/python benchmarks/run.py $(ARGS)
 
 # Twenty-five SIGKILLs over one run, which has to end as if there had been none.
 storm: $(READY)

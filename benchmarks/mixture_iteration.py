@@ -1,24 +1,22 @@
-"""Time one training iteration of the mixture study against an eager PyTorch loop, side by side.
+"""(a) One training iteration of the mixture study against an eager PyTorch loop.
 
 Both run Algorithm 1 with the same batch of 1000, the same networks and exact samples of the model,
 in turns, in one process; the ratio is that of the medians. `make bench` sets up an environment with
 PyTorch and runs it. The PyTorch side is written as the published loop is: eager, with plain SGD and
 four passes of the variational network, two of them after its update. Ours is the study's iteration:
 Adam, averaged weights, metrics, stratified samples, and simultaneous updates, which do without the
-last two passes; with --alternating it makes them too.
+last two passes; with --alternating=1 it makes them too.
 """
 
-import statistics
 import sys
-import time
 from pathlib import Path
+
+import timing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 
-import console
-
-# Rounds of about two seconds each.
-ROUNDS, STEPS, TORCH_STEPS = 9, 2500, 500
+# Iterations of a turn.
+STEPS, TORCH_STEPS = 2500, 500
 
 
 def make_torch_step(batch: int = 1000):
@@ -81,46 +79,42 @@ def make_torch_step(batch: int = 1000):
     return step
 
 
-def main() -> int:
-    """Print milliseconds per iteration of both, and their ratio."""
-    console.import_quietly(intra_op_threads=1)
-    try:
-        torch_step = make_torch_step()
-    except ImportError:
-        print("error: PyTorch is not installed; `make bench` installs it.", file=sys.stderr)
-        return 1
+def main() -> None:
+    """Time both in turns."""
+    # One thread is the fastest for both: the operations are small.
+    given = timing.arguments(__doc__, alternating=0)
+    timing.import_quietly(1)
     import mixture_study
 
     from tf_febm import analysis
 
+    steps, torch_steps = (100, 10) if given.quick else (STEPS, TORCH_STEPS)
     target = analysis.gaussian_mixture([0.33, 0.67], [-1.0, 2.0], [0.0625, 2.0])
     options = {"steps": 10**6, "batch_size": 1000, "sampler": "exact", "seed": 0}
     model = mixture_study.build("febm", "js", options)
-    model.simultaneous = "--alternating" not in sys.argv
+    model.simultaneous = not given.alternating
     data = mixture_study.stream(target, 1000, 0)
-
-    def ours():
-        model.fit(data, steps_per_epoch=STEPS, verbose=0)
+    torch_step = make_torch_step()
 
     def theirs():
-        for _ in range(TORCH_STEPS):
+        for _ in range(torch_steps):
             torch_step()
 
-    times, steps = {ours: [], theirs: []}, {ours: STEPS, theirs: TORCH_STEPS}
-    for warm_up in (ours, theirs):
-        warm_up()
-    for _ in range(ROUNDS):
-        for run, taken in times.items():
-            start = time.perf_counter()
-            run()
-            taken.append((time.perf_counter() - start) / steps[run] * 1e3)
-    mine, torch = (statistics.median(taken) for taken in times.values())
-    print(f"tf_febm  {mine:6.3f} ms/iteration  (from {min(times[ours]):.3f})")
-    print(f"PyTorch  {torch:6.3f} ms/iteration  (from {min(times[theirs]):.3f})")
-    fastest = min(times[theirs]) / min(times[ours])
-    print(f"ratio    {torch / mine:6.2f}  (of the fastest rounds {fastest:.2f})")
-    return 0
+    report = timing.Report("(a) The 1-D study: one iteration of batches of 1000")
+    sides = {
+        "PyTorch, eager, as published": theirs,
+        "tf_febm": lambda: model.fit(data, steps_per_epoch=steps, verbose=0),
+    }
+    times = timing.interleaved(sides, given.rounds)
+    taken = {
+        name: [t / count for t in times[name]]
+        for name, count in zip(sides, (torch_steps, steps), strict=True)
+    }
+    for name, values in taken.items():
+        report.row(name, values)
+    report.ratio("PyTorch / tf_febm", *taken.values(), "≥ 5")
+    report.write(given.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -62,3 +62,18 @@ def test_fused_adam_is_that_of_keras(settings):
     for fused, plain in zip(*ends, strict=True):
         # Twenty updates of size 0.05, each rounded to float32.
         np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_one_variable_at_a_time():
+    """Whoever calls `update_step` itself gets the update of Keras."""
+    ends = []
+    for kind in (optimizers.FusedAdam, keras.optimizers.Adam):
+        variable = keras.Variable([1.0, -1.0, 0.5])
+        optimizer = kind(0.05)
+        optimizer.build([variable])
+        for _ in range(3):
+            optimizer.update_step(tf.constant([0.1, 3.0, -2.0]), variable, tf.constant(0.05))
+            optimizer.iterations.assign_add(1)
+        ends.append(variable.numpy())
+    np.testing.assert_allclose(*ends, rtol=1e-5)
+    assert np.abs(ends[0] - [1.0, -1.0, 0.5]).min() > 0.1

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-__all__ = ["per_example", "value_and_gradient"]
+__all__ = ["per_example", "scale_gradient", "value_and_gradient"]
 
 
 def per_example(values, batch, what: str = "energy") -> tf.Tensor:
@@ -50,3 +50,13 @@ def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     if gradient is None:
         raise ValueError("The energy has no gradient with respect to x; is it differentiable?")
     return energy, gradient
+
+
+def scale_gradient(x: tf.Tensor, factor: float) -> tf.Tensor:
+    """Return x; on the way back, its gradient is multiplied by a factor."""
+
+    @tf.custom_gradient
+    def identity(x):
+        return tf.identity(x), lambda upstream: upstream * factor
+
+    return identity(x)

@@ -24,10 +24,19 @@ class FusedAdam(keras.optimizers.Adam):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         # Once for all variables, not once for each.
+        self._powers = self._powers_now()
+        try:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        finally:
+            self._powers = None
+
+    # What `update_step` finds while `_backend_update_step` runs, and not when called by itself.
+    _powers = None
+
+    def _powers_now(self):
+        """Return β₁ᵗ and β₂ᵗ of the step t that is being taken."""
         step = tf.cast(self.iterations + 1, tf.float32)
-        self._powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
-        super()._backend_update_step(grads, trainable_variables, learning_rate)
-        self._powers = None
+        return tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable."""
@@ -40,6 +49,7 @@ class FusedAdam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         dtype = state[0].dtype
+        powers = self._powers_now() if self._powers is None else self._powers
 
         def scalar(value):
             return tf.cast(value, dtype)
@@ -48,8 +58,8 @@ class FusedAdam(keras.optimizers.Adam):
             var=state[0].handle,
             m=state[1].handle,
             v=state[2].handle,
-            beta1_power=scalar(self._powers[0]),
-            beta2_power=scalar(self._powers[1]),
+            beta1_power=scalar(powers[0]),
+            beta2_power=scalar(powers[1]),
             lr=scalar(learning_rate),
             beta1=scalar(self.beta_1),
             beta2=scalar(self.beta_2),

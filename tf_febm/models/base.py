@@ -15,6 +15,9 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
 
+# Input gradients pass through float16 this much larger: what is below 6e-8 there becomes zero.
+_HALF_SCALE = 1024.0
+
 
 class EnergyModel(Chains, keras.Model):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
@@ -47,6 +50,8 @@ class EnergyModel(Chains, keras.Model):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        # Under a mixed policy samples stay as they are until a network casts them.
+        self.autocast = False
         self.energy_network = check_network("energy", energy)
         self.sampler = Langevin() if sampler is None else sampler
         if buffer is not None and not isinstance(buffer, ReplayBuffer):
@@ -153,20 +158,32 @@ class EnergyModel(Chains, keras.Model):
             optimizer: For the energy; the paper's, `optimizers.default()`, if None.
             jit_compile: Whether XLA compiles the step. Off unless asked for: on CPUs it is several
                 times slower for convolutions, and XLA drops the assertions about bad batches.
-            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly. Unless
+                auto_scale_loss is False, a network that computes in float16 has its loss scaled by
+                a `keras.optimizers.LossScaleOptimizer` around its optimizer.
         """
-        if optimizer is None:
-            with self.distribute_strategy.scope():
-                optimizer = optimizers.default()
         if kwargs.get("steps_per_execution", 1) != 1 and (
             self.distribute_strategy.num_replicas_in_sync > 1
         ):
             # TensorFlow would end in "You must feed a value for placeholder tensor".
             raise ValueError("steps_per_execution must be 1 with several replicas.")
-        # The steps do not scale their losses for float16, so neither may the optimizer.
-        kwargs.setdefault("auto_scale_loss", False)
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        with self.distribute_strategy.scope():
+            optimizer = optimizers.default() if optimizer is None else optimizer
+            # Which Keras would do for one optimizer and by the policy of the model alone.
+            if kwargs.pop("auto_scale_loss", True):
+                optimizer = self._with_loss_scale(keras.optimizers.get(optimizer))
+        super().compile(
+            optimizer=optimizer, jit_compile=jit_compile, auto_scale_loss=False, **kwargs
+        )
         self._build_optimizers()
+
+    def _with_loss_scale(self, optimizer):
+        """Return an optimizer that scales losses, if some network computes in float16."""
+        half = any(_computes_in_half(network) for network in self.networks)
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if not half or scaled or optimizer.loss_scale_factor is not None:
+            return optimizer
+        return keras.optimizers.LossScaleOptimizer(optimizer)
 
     def fit(self, x=None, *args, **kwargs):
         """Train; everything as in `keras.Model.fit`, with x or (x, labels) as data."""
@@ -299,7 +316,15 @@ class EnergyModel(Chains, keras.Model):
 
     def _energy_given(self, labels):
         """Return x -> E(x | labels), in inference mode, as samplers take it."""
-        return lambda x: self._evaluate(self.energy_network, Batch(x, labels))
+        if not _computes_in_half(self.energy_network):
+            return lambda x: self._evaluate(self.energy_network, Batch(x, labels))
+
+        def energy(x):
+            x = energies.scale_gradient(x, 1.0 / _HALF_SCALE)
+            energy = self._evaluate(self.energy_network, Batch(x, labels))
+            return energies.scale_gradient(energy, _HALF_SCALE)
+
+        return energy
 
     # --- averaged weights -----------------------------------------------------------------------
 
@@ -425,6 +450,16 @@ class EnergyModel(Chains, keras.Model):
                 for key, value in config.items()
             }
         )
+
+
+def _computes_in_half(network) -> bool:
+    """Return whether any layer of a network computes in float16."""
+    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+
+
+def gradient_norm(optimizer, gradients) -> tf.Tensor:
+    """Return the global L2 norm of gradients of `optimizer.scale_loss(loss)`, for the loss."""
+    return tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
 
 
 def check_network(name: str, network):

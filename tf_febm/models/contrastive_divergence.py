@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, objectives
-from tf_febm.models.base import EnergyModel
+from tf_febm.models.base import EnergyModel, gradient_norm
 from tf_febm.models.chains import Batch
 
 __all__ = ["ContrastiveDivergence"]
@@ -92,13 +92,14 @@ class ContrastiveDivergence(EnergyModel):
             energy_model = self._evaluate(self.energy_network, model, training=True)
             loss = distribution.batch_mean(energy_data) - distribution.batch_mean(energy_model)
             loss += self.l2_coeff * objectives.energy_regulariser(energy_data, energy_model)
+            loss = self.optimizer.scale_loss(loss)
         gradients = distribution.total(tape.gradient(loss, theta))
         self.optimizer.apply(gradients, theta)
         if self.average is not None:
             self.average.update()
         return self._update_metrics(
             **self._describe(energy_data, energy_model),
-            energy_gradient_norm=tf.linalg.global_norm(gradients),
+            energy_gradient_norm=gradient_norm(self.optimizer, gradients),
         )
 
     def _test_on(self, data: Batch) -> dict:

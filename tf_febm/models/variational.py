@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, divergences, objectives, optimizers
-from tf_febm.models.base import EnergyModel, check_network, classes_of
+from tf_febm.models.base import EnergyModel, check_network, classes_of, gradient_norm
 from tf_febm.models.chains import Batch
 
 __all__ = ["VariationalModel"]
@@ -98,11 +98,15 @@ class VariationalModel(EnergyModel):
             jit_compile: See `EnergyModel.compile`.
             **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
         """
+        scale = kwargs.get("auto_scale_loss", True)
         super().compile(optimizer, jit_compile=jit_compile, **kwargs)
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
                 variational_optimizer = optimizers.default()
-            self.variational_optimizer = keras.optimizers.get(variational_optimizer)
+            variational_optimizer = keras.optimizers.get(variational_optimizer)
+            if scale:
+                variational_optimizer = self._with_loss_scale(variational_optimizer)
+            self.variational_optimizer = variational_optimizer
         if self.variational_optimizer is self.optimizer:
             raise ValueError("optimizer and variational_optimizer must be two objects.")
         self._build_optimizers()
@@ -147,6 +151,7 @@ class VariationalModel(EnergyModel):
             )
             ascended = objectives.variational_bound(self.variational_divergence, *ratios)
             variational_loss = self._penalty(h_data, h_model) - active * ascended
+            variational_loss = self.variational_optimizer.scale_loss(variational_loss)
         if self.variational_divergence is self.divergence:
             bound = ascended
         else:
@@ -168,6 +173,7 @@ class VariationalModel(EnergyModel):
                 log_ratio_data, log_ratio_model, energy_data, energy_model
             )
             energy_loss = active * surrogate + self._penalty(energy_data, energy_model)
+            energy_loss = self.optimizer.scale_loss(energy_loss)
         energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
         self.optimizer.apply(energy_gradients, theta)
         if self.average is not None:
@@ -176,8 +182,10 @@ class VariationalModel(EnergyModel):
         return self._update_metrics(
             bound=distribution.total(bound),
             **self._describe(energy_data, energy_model, log_ratio_data, log_ratio_model),
-            energy_gradient_norm=tf.linalg.global_norm(energy_gradients),
-            variational_gradient_norm=tf.linalg.global_norm(variational_gradients),
+            energy_gradient_norm=gradient_norm(self.optimizer, energy_gradients),
+            variational_gradient_norm=gradient_norm(
+                self.variational_optimizer, variational_gradients
+            ),
         )
 
     def _test_on(self, data: Batch) -> dict:

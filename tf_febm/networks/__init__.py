@@ -11,6 +11,7 @@ from tf_febm.networks.generators import (
     generator_resnet,
     get_generator,
 )
+from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.preparation import PreparedLayer, prepared
@@ -30,6 +31,7 @@ __all__ = [
     "GENERATOR_NAMES",
     "NAMES",
     "FourierFeatures",
+    "Conv2D",
     "LabelScale",
     "LabelShift",
     "PreparedLayer",

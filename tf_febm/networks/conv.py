@@ -3,6 +3,8 @@
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.layers import Conv2D
+from tf_febm.networks.precision import output_dtype
 
 __all__ = ["conv"]
 
@@ -39,17 +41,20 @@ def conv(
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
     images = keras.Input(image_shape, name="x")
-    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(images)
+    x = Conv2D(filters, 3, padding="same", activation=activation)(images)
     size = min(image_shape[:2])
     while size > 4:
         filters, size = 2 * filters, (size + 1) // 2
-        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
-    x = layers.Conv2D(filters, 3, padding="same", activation=activation)(x)
+        x = Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
+    x = Conv2D(filters, 3, padding="same", activation=activation)(x)
     features = layers.Dense(dense_units, activation=activation)(layers.Flatten()(x))
-    energy = layers.Dense(1)(features)
+    dtype = output_dtype()
+    energy = layers.Dense(1, dtype=dtype)(features)
     if num_classes is None:
         return keras.Model(images, energy, name=name)
     label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
     by_label = layers.Dense(dense_units, use_bias=False)(label)
-    energy = layers.Add()([energy, layers.Dot(axes=1)([features, by_label])])
+    energy = layers.Add(dtype=dtype)(
+        [energy, layers.Dot(axes=1, dtype=dtype)([features, by_label])]
+    )
     return keras.Model((images, label), energy, name=name)

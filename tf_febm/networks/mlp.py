@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.precision import output_dtype
 
 __all__ = ["mlp"]
 
@@ -43,4 +44,4 @@ def mlp(
         x = keras.layers.Concatenate()([x, label])
     for units in hidden_units:
         x = keras.layers.Dense(units, activation=activation)(x)
-    return keras.Model(inputs, keras.layers.Dense(1)(x), name=name)
+    return keras.Model(inputs, keras.layers.Dense(1, dtype=output_dtype())(x), name=name)

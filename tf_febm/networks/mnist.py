@@ -3,6 +3,7 @@
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense
 
 __all__ = ["mnist_net"]
@@ -59,4 +60,4 @@ def mnist_net(
         x = layers.Activation(activation, name=f"{convolution.name}_output")(convolution(x))
     x = SpectralDense(2 * num_filters, name="fc_dense")(layers.Flatten()(x))
     x = layers.Activation(activation, name="fc_dense_output")(x)
-    return keras.Model(inputs, layers.Dense(1, name="fc5")(x), name=name)
+    return keras.Model(inputs, layers.Dense(1, dtype=output_dtype(), name="fc5")(x), name=name)

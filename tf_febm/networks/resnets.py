@@ -6,6 +6,7 @@ import keras
 
 from tf_febm import arguments
 from tf_febm.networks.attention import SelfAttention
+from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.residual import residual_block
 from tf_febm.networks.spectral import SpectralConv2D
 
@@ -335,4 +336,6 @@ def _resnet(
         )
     x = layers.Activation(final, name="final_output")(x)
     features = keras.ops.sum(x, axis=(1, 2))
-    return keras.Model(inputs, layers.Dense(1, name="fc5")(features), name=name)
+    return keras.Model(
+        inputs, layers.Dense(1, dtype=output_dtype(), name="fc5")(features), name=name
+    )

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution
+from tf_febm.networks import convolution
 from tf_febm.networks.preparation import PreparedLayer, layers_of
 
 __all__ = [
@@ -143,11 +144,20 @@ class SpectralConv2D(SpectralLayer):
 
     def build(self, input_shape):
         """Create the weights for images [n, height, width, channels]."""
+        self.image_size = tuple(input_shape[1:3])
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
+
+    def prepare(self) -> convolution.Weights:
+        """Return the normalised kernel in the dtype in which the layer computes."""
+        return convolution.Weights(super().prepare())
+
+    def prepare_for_chain(self) -> convolution.Weights:
+        """Return the normalised kernel and what its gradient for the input needs."""
+        return self.prepare().for_chain(self.strides, "SAME", self.image_size)
 
     def call(self, x):
         """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
-        x = tf.nn.conv2d(x, self.prepared_weights(), self.strides, "SAME")
+        x = convolution.convolve(x, *self.prepared_weights(), self.strides, "SAME")
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape):

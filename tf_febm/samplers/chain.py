@@ -33,6 +33,9 @@ class ChainResult(NamedTuple):
         gradient_norm: ‖∇E‖₂ before each step, [num_steps, n], or None.
         clipped_fraction: Share of clipped coordinates at each step, [num_steps, n], or None.
         trajectory: All states from the initial one, [num_steps + 1, n, …], or None.
+        acceptance: Probability with which each step was accepted, [num_steps, n], or None; of
+            Metropolis-adjusted chains only.
+        step_size: The step size of each step, [num_steps], or None; likewise.
     """
 
     samples: tf.Tensor
@@ -40,6 +43,8 @@ class ChainResult(NamedTuple):
     gradient_norm: tf.Tensor | None = None
     clipped_fraction: tf.Tensor | None = None
     trajectory: tf.Tensor | None = None
+    acceptance: tf.Tensor | None = None
+    step_size: tf.Tensor | None = None
 
 
 def run_chain(

@@ -1,0 +1,93 @@
+"""Draw where the time of a Langevin step goes: docs/profile.png."""
+
+import argparse
+import os
+from pathlib import Path
+
+import timing
+
+GROUPS = {
+    "convolution, forward": ("Conv2D", "FusedConv2D"),
+    "convolution, gradient": ("Conv2DBackpropInput", "DepthToSpace"),
+    "activations": ("Sigmoid", "Swish", "LeakyRelu", "LeakyReluGrad", "Relu", "ReluGrad"),
+    "sums and products of maps": ("Mul", "Sub", "AddV2", "AddN", "BiasAdd"),
+    "pooling": ("AvgPool", "AvgPoolGrad"),
+    "noise": ("StatelessRandomNormalV2",),
+}
+
+
+def grouped(times: dict[str, float]) -> dict[str, float]:
+    """Return the times of operations in groups, in the order of GROUPS, and all else."""
+    found = dict.fromkeys([*GROUPS, "all else"], 0.0)
+    for kind, milliseconds in times.items():
+        kind = kind.removeprefix("_").removeprefix("Mkl").removeprefix("Native")
+        group = next((g for g, kinds in GROUPS.items() if kind in kinds), "all else")
+        found[group] += milliseconds
+    return found
+
+
+def steps(quick: bool) -> dict:
+    """Return name -> (network, batch) of the steps that are drawn."""
+    import residual
+    import small_images
+
+    own = small_images.build()
+    made = {
+        "28×28, layers of Keras": (small_images.of_keras(own), (128, 28, 28, 1)),
+        "28×28, this library's": (own, (128, 28, 28, 1)),
+    }
+    for filters in () if quick else (32, 64, 128):
+        shape = (residual.BATCHES[filters], 32, 32, 3)
+        made[f"resnet32, {filters} filters"] = (residual.build(filters), shape)
+    return made
+
+
+def main() -> None:
+    """Profile chains of ten steps and draw shares of the time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    parser.add_argument("--out", default=str(docs / "profile.png"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    timing.import_quietly(given.threads, torch_too=False)
+    import matplotlib
+    import numpy as np
+    import tensorflow as tf
+    from profiling import operation_times
+
+    import tf_febm
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sampler, count = tf_febm.samplers.Langevin(num_steps=10), 10
+    shares = {}
+    for name, (network, shape) in steps(given.quick).items():
+
+        @tf.function(autograph=False)
+        def run(x, network=network):
+            with tf_febm.networks.prepared(network):
+                return sampler(network, x, seed=(1, 2))
+
+        x = tf.random.stateless_uniform(shape, (0, 1))
+        times = grouped(operation_times(lambda x=x, run=run: run(x)))
+        total = sum(times.values())
+        shares[f"{name}\n{total / count:.1f} ms of operations a step"] = {
+            group: milliseconds / total for group, milliseconds in times.items()
+        }
+        print(name, {group: round(ms / count, 3) for group, ms in times.items()}, flush=True)
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.7 * len(shares)))
+    left = np.zeros(len(shares))
+    for group in [*GROUPS, "all else"]:
+        widths = [found[group] for found in shares.values()]
+        axes.barh(list(shares), widths, left=left, label=group)
+        left += widths
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="share of the time in operations")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
+    figure.savefig(given.out, dpi=120, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()

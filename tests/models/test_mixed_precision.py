@@ -1,0 +1,134 @@
+"""Mixed precision: what agrees with float32, to what accuracy, and what stays in float32."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_febm
+from tf_febm import networks
+
+SHAPE = (8, 8, 1)
+# Half a unit in the last place of 8 and of 11 bits.
+ROUNDING = {"mixed_bfloat16": 2.0**-8, "mixed_float16": 2.0**-11}
+
+
+@pytest.fixture(params=ROUNDING)
+def policy(request):
+    """Return the name of a policy, with the global one restored afterwards."""
+    before = keras.config.dtype_policy()
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+def make_network(kind, name=None):
+    if kind == "conv":
+        return networks.conv(SHAPE, 8, 16, num_classes=3, name=name)
+    return networks.get(kind)(num_filters=8, image_shape=SHAPE, name=name)
+
+
+@pytest.mark.parametrize("kind", ["conv", "mnist_net", "resnet32"])
+def test_energies_and_gradients_agree(policy, kind):
+    """To some dozens of roundings: a network is ten to twenty products, each of them rounded.
+
+    Errors are measured against the size of the whole vector. The features of mnist_net shrink from
+    layer to layer to where float16 has no more than a few bits, so it may err by twice as much.
+    Where nothing is rounded the errors are far smaller, so both ends are looked at.
+    """
+    roundings = 60 if kind == "mnist_net" else 30
+    keras.utils.set_random_seed(0)
+    exact = make_network(kind)
+    weights = [w + 0.1 * np.random.default_rng(1).normal(size=w.shape) for w in exact.get_weights()]
+    keras.config.set_dtype_policy(policy)
+    mixed = make_network(kind)
+    x = tf.random.stateless_uniform([16, *SHAPE], (0, 1))
+    labels = tf.one_hot(tf.range(16) % 3, 3)
+    results = []
+    for network in (exact, mixed):
+        network.set_weights(weights)
+
+        def energy(x, network=network):
+            return network((x, labels) if kind == "conv" else x)
+
+        model = tf_febm.ContrastiveDivergence(network)
+        with networks.prepared(network):
+            values = model.energy(x, labels if kind == "conv" else None)
+            scores = model.score(x, labels if kind == "conv" else None)
+        variables = [variable.value for variable in network.trainable_variables]
+        with tf.GradientTape() as tape:
+            # As a scaled loss.
+            total = 2.0**12 * tf.reduce_mean(tf.square(energy(x)))
+        gradients = tape.gradient(total, variables)
+        assert {t.dtype for t in (values, scores, *gradients)} == {tf.float32}
+        flat = tf.concat([tf.reshape(g, [-1]) for g in gradients], axis=0)
+        results.append((values - tf.reduce_mean(values), scores, flat))
+    for mine, truth in zip(*reversed(results), strict=True):
+        error = np.linalg.norm(mine - truth) / np.linalg.norm(truth)
+        assert 0.01 * ROUNDING[policy] < error < roundings * ROUNDING[policy]
+
+
+@pytest.mark.parametrize("method", ["febm", "contrastive_divergence"])
+def test_training(policy, method, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(0)
+    energy, variational = (networks.mlp(SHAPE, (16,), "swish", name=n) for n in ("e", "h"))
+    settings = {
+        "sampler": tf_febm.samplers.Langevin(num_steps=3),
+        "buffer": tf_febm.samplers.PersistentChains(64),
+        "l2_coeff": 0.1,
+        "seed": 1,
+    }
+    if method == "febm":
+        model = tf_febm.FEBM(energy, variational, warmup_steps=0, **settings)
+    else:
+        model = tf_febm.ContrastiveDivergence(energy, initial="noise", **settings)
+    model.compile()
+    x = np.random.default_rng(0).random((64, *SHAPE), dtype=np.float32)
+    before = [weight.copy() for weight in energy.get_weights()]
+    logs = model.fit(x, batch_size=16, epochs=5, verbose=0).history
+    assert np.isfinite(list(logs.values())).all()
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(before, energy.get_weights(), strict=True))
+    assert {w.dtype for w in energy.weights} == {"float32"}
+    samples = model.sample(4, seed=1)
+    assert samples.dtype == model.buffer.samples.dtype == tf.float32
+    assert model.energy(x).dtype == model.score(x).dtype == tf.float32
+    # The state is rounded to no shorter format.
+    assert np.abs(samples - tf.cast(tf.cast(samples, tf.bfloat16), tf.float32)).max() > 0
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(again.energy(x), model.energy(x))
+    again.fit(x, batch_size=16, verbose=0)
+
+
+def test_losses_are_scaled_and_bad_steps_left_out():
+    """Both players of an f-EBM in float16: the reported gradient is that of the loss itself."""
+    norms, steps = [], []
+    before = keras.config.dtype_policy()
+    x = np.random.default_rng(0).random((16, *SHAPE), dtype=np.float32)
+    try:
+        for policy in ("float32", "mixed_float16"):
+            keras.config.set_dtype_policy(policy)
+            keras.utils.set_random_seed(0)
+            players = (networks.mlp(SHAPE, (16,), "swish", name=n) for n in ("e", "h"))
+            sampler = tf_febm.samplers.Langevin(num_steps=0)
+            model = tf_febm.FEBM(*players, sampler=sampler, seed=1, warmup_steps=0)
+            model.compile()
+            logs = model.train_on_batch(x, return_dict=True)
+            names = ("energy_gradient_norm", "variational_gradient_norm")
+            norms.append([float(logs[name]) for name in names])
+            steps.append(model)
+        np.testing.assert_allclose(*norms, rtol=0.01)
+        model = steps[1]
+        for optimizer in (model.optimizer, model.variational_optimizer):
+            # Far above what float16 holds.
+            optimizer.dynamic_scale.assign(2.0**40)
+        weights = model.get_weights()
+        model.train_on_batch(x)
+        for mine, old in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(mine, old)
+        for optimizer in (model.optimizer, model.variational_optimizer):
+            assert float(optimizer.dynamic_scale.numpy()) == 2.0**39
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,229 @@
+"""Convolutions whose gradient for the image is itself a convolution, with a kernel made ready."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = [
+    "GradientKernel",
+    "Weights",
+    "block_size",
+    "convolve",
+    "gradient_kernel",
+    "input_gradient",
+]
+
+
+class Axis(NamedTuple):
+    """How one side of an image is convolved, and how its gradient is put together in blocks.
+
+    Output o sees pixel s·o + t − p with tap t < k. Pixel i = B·q + r, the r-th of block q, is
+    therefore seen by o = b·q + u with tap t = r + p − s·u, where B = s·b: the gradient is a
+    convolution over u of stride b, with B phases r side by side as channels.
+
+    Attributes:
+        size: Pixels n.
+        kernel: Taps k.
+        stride: s.
+        before: p, the zeros before the first pixel.
+        outputs: Their number.
+        block: B, a multiple of s.
+    """
+
+    size: int
+    kernel: int
+    stride: int
+    before: int
+    outputs: int
+    block: int
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks that cover the pixels."""
+        return -(-self.size // self.block)
+
+    @property
+    def step(self) -> int:
+        """Return b, how many outputs further the next block looks."""
+        return self.block // self.stride
+
+    @property
+    def first(self) -> int:
+        """The least u of any tap."""
+        return -((self.kernel - 1 - self.before) // self.stride)
+
+    @property
+    def last(self) -> int:
+        """The greatest u of any tap."""
+        return (self.block - 1 + self.before) // self.stride
+
+    @property
+    def paddings(self) -> list[int]:
+        """Zeros to put before and after the outputs, so that there is one window per block."""
+        after = self.step * (self.blocks - 1) + self.last - (self.outputs - 1)
+        return [-self.first, max(after, 0)]
+
+    @property
+    def taps(self) -> np.ndarray:
+        """The tap t that belongs to (u, r); k, where there is none."""
+        u = np.arange(self.first, self.last + 1)[:, None]
+        t = np.arange(self.block) + self.before - self.stride * u
+        return np.where((t >= 0) & (t < self.kernel), t, self.kernel)
+
+
+class GradientKernel(NamedTuple):
+    """What the gradient of a convolution for its input needs, prepared from its kernel.
+
+    Attributes:
+        kernel: [u, u', out, B²·in].
+        rows: How the height is convolved.
+        columns: How the width is.
+    """
+
+    kernel: tf.Tensor
+    rows: Axis
+    columns: Axis
+
+
+class Weights(NamedTuple):
+    """A kernel and, inside a chain, what the gradient for the input needs.
+
+    Attributes:
+        kernel: [height, width, in, out].
+        gradient: A `GradientKernel`, or None for TensorFlow's own gradient.
+    """
+
+    kernel: tf.Tensor
+    gradient: GradientKernel | None = None
+
+    def for_chain(self, stride: int, padding: str, size) -> "Weights":
+        """Return these with the gradient's kernel; the arguments are those of that."""
+        return Weights(self.kernel, gradient_kernel(self.kernel, stride, padding, size))
+
+
+def block_size(channels: int, stride: int) -> int | None:
+    """Return the block B in which the gradient is fastest, or None if TensorFlow's own is.
+
+    Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once whether they
+    are there or not, and the gradient for an image of one or three channels wastes most of them
+    unless blocks of pixels take their place. With many channels, a stride-1 gradient is the forward
+    convolution with the kernel turned round, B = 1: never slower, and faster on CPUs on which the
+    backward one is not as good as the forward one. Blocks for a stride of 2 with many channels
+    multiply by more zeros than they save.
+
+    Args:
+        channels: Of the image.
+        stride: Of the convolution.
+    """
+    widest = 4 if channels == 1 else 2
+    if channels <= 4 and widest % stride == 0:
+        return widest
+    return 1 if stride == 1 else None
+
+
+def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> GradientKernel | None:
+    """Return what `convolve` takes to compute its input gradient as a convolution.
+
+    Args:
+        kernel: [height, width, in, out].
+        stride: Of both directions.
+        padding: "SAME" or "VALID".
+        size: (height, width) of the images; None where unknown.
+        block: B, a multiple of the stride; `block_size` chooses if None.
+
+    Returns:
+        A `GradientKernel`, or None where TensorFlow's own gradient is to be used: where the size is
+        unknown or `block_size` says so, and on GPUs, which have kernels of their own for it.
+    """
+    block = block_size(kernel.shape[2], stride) if block is None else block
+    if block is None or None in size or tf.config.list_physical_devices("GPU"):
+        return None
+    rows, columns = (
+        _axis(n, k, stride, padding, block) for n, k in zip(size, kernel.shape[:2], strict=True)
+    )
+    # A row of zeros behind the last tap, for the places to which none belongs.
+    padded = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
+    phases = tf.gather(tf.gather(padded, columns.taps, axis=1), rows.taps, axis=0)
+    # [u, r, u', r', in, out] → [u, u', out, r, r', in]
+    phases = tf.transpose(phases, [0, 2, 5, 1, 3, 4])
+    shape = [*phases.shape[:3], block * block * kernel.shape[2]]
+    return GradientKernel(tf.reshape(phases, shape), rows, columns)
+
+
+def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
+    """Return the gradient for the images of a convolution.
+
+    Args:
+        upstream: The gradient for its outputs, [n, height', width', out].
+        gradient: `gradient_kernel` of its kernel.
+
+    Returns:
+        [n, height, width, in].
+    """
+    rows, columns = gradient.rows, gradient.columns
+    paddings = [[0, 0], rows.paddings, columns.paddings, [0, 0]]
+    blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
+    if rows.block > 1:
+        blocks = tf.nn.depth_to_space(blocks, rows.block)
+    if tuple(blocks.shape[1:3]) != (rows.size, columns.size):
+        blocks = blocks[:, : rows.size, : columns.size]
+    return blocks
+
+
+def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: str, bias=None):
+    """Convolve images, as `tf.nn.conv2d` does, and add a bias.
+
+    Values are TensorFlow's; with `gradient`, the gradient for x is computed another way and equals
+    TensorFlow's up to rounding. All other gradients, and second ones, are right as well.
+
+    Args:
+        x: Images [n, height, width, in].
+        kernel: [height, width, in, out].
+        gradient: `gradient_kernel` of the same kernel; None, or one for images of another size,
+            leaves the gradient to TensorFlow.
+        stride: Of both directions.
+        padding: "SAME" or "VALID".
+        bias: [out], or None.
+
+    Returns:
+        [n, height', width', out].
+    """
+
+    def values(x, kernel, bias):
+        y = tf.nn.conv2d(x, kernel, stride, padding)
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    size = None if gradient is None else (gradient.rows.size, gradient.columns.size)
+    if gradient is None or tuple(x.shape[1:3]) != size:
+        return values(x, kernel, bias)
+
+    @tf.custom_gradient
+    def convolution(x, kernel, turned, *bias):
+        def backward(upstream):
+            for_input = input_gradient(upstream, gradient._replace(kernel=turned))
+            # In a compiled chain nobody asks for these, and nothing is left of them.
+            for_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=x,
+                filter_sizes=tf.constant(kernel.shape.as_list()),
+                out_backprop=upstream,
+                strides=[1, stride, stride, 1],
+                padding=padding,
+            )
+            return for_input, for_kernel, None, *(tf.reduce_sum(upstream, [0, 1, 2]) for _ in bias)
+
+        # The bias inside, where TensorFlow fuses it with the convolution.
+        return values(x, kernel, *(bias or (None,))), backward
+
+    # An operand of its own, so that second derivatives find their way back to the kernel.
+    return convolution(x, kernel, gradient.kernel, *(() if bias is None else (bias,)))
+
+
+def _axis(size: int, kernel: int, stride: int, padding: str, block: int) -> Axis:
+    if padding == "VALID":
+        outputs, before = (size - kernel) // stride + 1, 0
+    else:
+        outputs = math.ceil(size / stride)
+        before = max((outputs - 1) * stride + kernel - size, 0) // 2
+    return Axis(size, kernel, stride, before, outputs, block)

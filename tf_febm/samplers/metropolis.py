@@ -1,0 +1,204 @@
+"""Metropolis-adjusted chains: a Hamiltonian proposal, its acceptance, and the loop of both."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_febm import energies, randomness
+from tf_febm.samplers.chain import ChainResult
+from tf_febm.samplers.dual_averaging import DualAveraging
+
+__all__ = ["Proposal", "leapfrog", "reflect", "run_metropolis"]
+
+# Up to this many leapfrog steps are written out one after the other; more run in a loop, which
+# takes less time to trace and a little more to run.
+UNROLLED = 10
+
+
+class Proposal(NamedTuple):
+    """Where the chains stand, or may go.
+
+    Attributes:
+        state: x, [n, …].
+        energy: E(x), [n].
+        gradient: ∇E(x), of the shape of x.
+    """
+
+    state: tf.Tensor
+    energy: tf.Tensor
+    gradient: tf.Tensor
+
+
+def reflect(state, momentum, bounds):
+    """Let what has left the box [low, high] in each coordinate bounce off its walls.
+
+    That is free motion in a box: it conserves volume and, run backwards, returns to where it began,
+    so a leapfrog step with it is as good a proposal for q on the box as one without it is for q.
+
+    Args:
+        state: x + h·p, anywhere, floating.
+        momentum: p, of the same shape.
+        bounds: (low, high).
+
+    Returns:
+        The state inside the box, and the momentum, turned round after an odd number of bounces.
+    """
+    low, high = bounds
+    width = high - low
+    place = tf.math.floormod(state - low, 2.0 * width)
+    odd = place > width
+    # Rounding may end a hair outside.
+    place = tf.clip_by_value(low + tf.where(odd, 2.0 * width - place, place), low, high)
+    return place, tf.where(odd, -momentum, momentum)
+
+
+def leapfrog(energy_fn, start: Proposal, momentum, step_size, num_steps: int, bounds=None):
+    """Follow the dynamics of H = E(x) + ‖p‖²/2 by the leapfrog rule.
+
+        p ← p − (h/2)∇E(x),  x ← x + h·p,  p ← p − (h/2)∇E(x)
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1].
+        start: Where it begins.
+        momentum: p, of the shape of the state.
+        step_size: h, a scalar.
+        num_steps: How often.
+        bounds: (low, high) of a box off whose walls x bounces, or None.
+
+    Returns:
+        The `Proposal` at the end, and the momentum there.
+    """
+
+    def step(point, momentum, factor):
+        state = point.state + step_size * momentum
+        if bounds is not None:
+            state, momentum = reflect(state, momentum, bounds)
+        point = Proposal(state, *energies.value_and_gradient(energy_fn, state))
+        # Two half steps in one, but for the last.
+        return _like(point, start), momentum - factor * step_size * point.gradient
+
+    momentum -= 0.5 * step_size * start.gradient
+    point = start
+    if num_steps <= UNROLLED:
+        for _ in range(num_steps - 1):
+            point, momentum = step(point, momentum, 1.0)
+    else:
+        _, point, momentum = tf.while_loop(
+            lambda i, *_: i < num_steps - 1,
+            lambda i, point, momentum: (i + 1, *step(point, momentum, 1.0)),
+            (tf.constant(0), point, momentum),
+            parallel_iterations=1,
+        )
+    return step(point, momentum, 0.5)
+
+
+def run_metropolis(
+    energy_fn,
+    initial_state,
+    seed,
+    *,
+    num_steps: int,
+    leapfrog_steps: int,
+    step_size: float,
+    burn_in: int = 0,
+    target_acceptance: float = 0.65,
+    bounds=None,
+    diagnostics: bool = False,
+    trajectory: bool = False,
+) -> ChainResult:
+    """Run Hamiltonian chains, each proposal accepted with probability min(1, e^(H − H')).
+
+    One `tf.while_loop`, as `run_chain`; the gradient at the end of a proposal is that at the start
+    of the next. A proposal with an energy that is no number is never accepted.
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1].
+        initial_state: Floating [n, …], inside the bounds.
+        seed: Integer tensor [2].
+        num_steps: Number of proposals, at least 0.
+        leapfrog_steps: Gradients per proposal, at least 1.
+        step_size: h, positive.
+        burn_in: During so many of the steps, from the first, h adapts to the target.
+        target_acceptance: The mean acceptance to reach.
+        bounds: See `leapfrog`.
+        diagnostics: Whether to record energies, gradients, acceptance and step size.
+        trajectory: Whether to record every state.
+
+    Returns:
+        A ChainResult.
+    """
+    x = tf.stop_gradient(initial_state)
+    dtype, count, axes = x.dtype, x.shape[:1], list(range(1, x.shape.rank))
+    seeds = randomness.split(seed, 2 * max(num_steps, 1))
+    start = _like(Proposal(x, *energies.value_and_gradient(energy_fn, x)))
+    kept = num_steps if diagnostics else 0
+    records = [tf.TensorArray(dtype, kept, element_shape=count) for _ in range(3)]
+    records.append(tf.TensorArray(dtype, kept, element_shape=()))
+    states = tf.TensorArray(dtype, num_steps + 1 if trajectory else 0, element_shape=x.shape)
+    if trajectory:
+        states = states.write(0, x)
+
+    def transition(i, here, size):
+        momentum = randomness.normal(tf.shape(here.state), seeds[2 * i], dtype)
+        there, end = leapfrog(energy_fn, here, momentum, size, leapfrog_steps, bounds)
+        kinetic = 0.5 * tf.reduce_sum(tf.square(momentum) - tf.square(end), axes)
+        log_ratio = here.energy - there.energy + kinetic
+        probability = tf.exp(tf.minimum(log_ratio, 0.0))
+        # NaN compares as false.
+        probability = tf.where(probability >= 0.0, probability, 0.0)
+        accepted = randomness.uniform(tf.shape(probability), seeds[2 * i + 1], dtype=dtype)
+        accepted = accepted < probability
+        column = tf.reshape(accepted, [-1] + [1] * len(axes))
+        following = Proposal(
+            tf.where(column, there.state, here.state),
+            tf.where(accepted, there.energy, here.energy),
+            tf.where(column, there.gradient, here.gradient),
+        )
+        return _like(following, here), probability
+
+    def body(i, here, adaptation, records, states):
+        if burn_in:
+            adapting = i < burn_in
+            size = tf.exp(tf.where(adapting, adaptation.log_size, adaptation.log_average))
+        else:
+            size = tf.constant(step_size, dtype)
+        following, probability = transition(i, here, size)
+        if burn_in:
+            updated = adaptation.update(tf.reduce_mean(probability), target_acceptance)
+            adaptation = DualAveraging(
+                *(tf.where(adapting, *pair) for pair in zip(updated, adaptation, strict=True))
+            )
+        if diagnostics:
+            norm = tf.sqrt(tf.reduce_sum(tf.square(here.gradient), axes))
+            values = (here.energy, norm, probability, size)
+            records = [a.write(i, value) for a, value in zip(records, values, strict=True)]
+        if trajectory:
+            states = states.write(i + 1, following.state)
+        return i + 1, following, adaptation, records, states
+
+    adaptation = DualAveraging.start(step_size, dtype) if burn_in else ()
+    _, end, _, records, states = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (tf.constant(0), start, adaptation, records, states),
+        parallel_iterations=1,
+        maximum_iterations=num_steps,
+    )
+    history = {}
+    if diagnostics:
+        names = ("energy", "gradient_norm", "acceptance", "step_size")
+        history = {n: tf.stop_gradient(a.stack()) for n, a in zip(names, records, strict=True)}
+    if trajectory:
+        history["trajectory"] = tf.stop_gradient(states.stack())
+    return ChainResult(tf.stop_gradient(end.state), **history)
+
+
+def _like(point: Proposal, model: Proposal | None = None) -> Proposal:
+    """Return a proposal in the dtype and static shapes of its state, as a loop must keep them."""
+    model = point if model is None else model
+    dtype, shape = model.state.dtype, model.state.shape
+    return Proposal(
+        tf.ensure_shape(point.state, shape),
+        tf.ensure_shape(tf.cast(point.energy, dtype), shape[:1]),
+        tf.ensure_shape(point.gradient, shape),
+    )
