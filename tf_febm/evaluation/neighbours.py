@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from tf_febm.evaluation.feature_arrays import checked_pair
 from tf_febm.evaluation.images import image_grid
@@ -80,6 +79,8 @@ def nearest_in_features(features, reference, k=1):
     features, reference = checked_pair(features, reference, ("features", "reference"), least=1)
     if not 1 <= k <= len(reference):
         raise ValueError(f"k must lie in [1, {len(reference)}]; received {k}.")
+    from sklearn.neighbors import NearestNeighbors  # Slow to import.
+
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference)
     indices = search.kneighbors(features, return_distance=False)
     distances = np.stack(
