@@ -76,7 +76,7 @@ PLANE = {
     "average_decay": 0.99,
     "network": "fourier_mlp",
     "num_filters": 128,
-    "frequency": 3.0,
+    "frequency": 5.0,
     "confinement": 0.1,
     "log_interval": 100,
     "sample_interval": 1000,

@@ -148,5 +148,7 @@ def test_refuses():
             run(energy, base, **{name: 0})
     with pytest.raises(ValueError, match="base must have samples of the shape of x"):
         run(energy, tfd.Normal(0.0, 1.0))
+    with pytest.raises(ValueError, match="did not reach the energy .* energies are not finite"):
+        run(lambda x: np.inf * energy(x), base, num_leapfrog_steps=1)
     with pytest.raises(ValueError, match="at least 2 examples"):
         evaluation.held_out_log_likelihood(energy, np.zeros((1, 2)), 0.0)

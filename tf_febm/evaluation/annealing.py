@@ -96,7 +96,8 @@ def annealed_log_partition(
         An AnnealedPartition.
 
     Raises:
-        ValueError: If an argument is out of its range, or no chain has a finite weight.
+        ValueError: If an argument is out of its range, base is too far from the energy for the
+            pilot run to reach it, or no chain has a finite weight.
 
     Source: Neal, "Annealed importance sampling", 2001; Duane et al. 1987 for the transition.
     `tfp.mcmc.sample_annealed_importance_chain` does the same with evenly spaced β and one step
@@ -111,10 +112,11 @@ def annealed_log_partition(
     start = _start(base, num_chains, seeds[1])
     pilot, run = (tf.function(f, autograph=False) for f in (_pilot, _run))
     betas, sizes = (v.numpy() for v in pilot(densities, pilot_start, num_leapfrog_steps, seeds[2]))
-    if betas[-1] < 1.0:
+    # Written so that NaN, from energies that are finite nowhere, fails too.
+    if not betas[-1] >= 1.0:
         raise ValueError(
             f"The pilot run did not reach the energy in {MAX_PILOT_STEPS} steps: base is too far "
-            f"from it (β = {betas[-1]:.3g} of 1). Give one that is nearer."
+            f"from it, or energies are not finite (β = {betas[-1]:.3g} of 1). Give another base."
         )
     betas, sizes = _respaced(betas, sizes, num_temperatures)
     log_weights, x, acceptance = run(
