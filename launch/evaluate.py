@@ -144,7 +144,7 @@ def restore(folder, values) -> tuple:
         raise ValueError(
             f"{folder.options} lacks the option {error}: another version wrote it."
         ) from None
-    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    checkpoints = training.Checkpoints(folder.checkpoints, model, report=console.say)
     if not checkpoints.steps:
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
     step = checkpoints.restore(None if values.resume_iter < 0 else values.resume_iter)
