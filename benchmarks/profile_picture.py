@@ -42,6 +42,36 @@ def steps(quick: bool) -> dict:
     return made
 
 
+def draw(found: dict[str, dict[str, float]], path: str) -> None:
+    """Draw the shares of groups of operations, one bar for each of several steps.
+
+    Args:
+        found: Name of the step -> group -> milliseconds.
+        path: Where to write the picture.
+    """
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    totals = np.array([sum(times.values()) for times in found.values()])
+    names = [
+        f"{name}\n{total:.1f} ms of operations a step"
+        for name, total in zip(found, totals, strict=True)
+    ]
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.7 * len(found)))
+    left = np.zeros(len(found))
+    for group in [*GROUPS, "all else"]:
+        widths = np.array([times[group] for times in found.values()]) / totals
+        axes.barh(names, widths, left=left, label=group)
+        left += widths
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="share of the time in operations")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
 def main() -> None:
     """Profile chains of ten steps and draw shares of the time."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,18 +81,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_args()
     timing.import_quietly(given.threads, torch_too=False)
-    import matplotlib
-    import numpy as np
     import tensorflow as tf
     from profiling import operation_times
 
     import tf_febm
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     sampler, count = tf_febm.samplers.Langevin(num_steps=10), 10
-    shares = {}
+    found = {}
     for name, (network, shape) in steps(given.quick).items():
 
         @tf.function(autograph=False)
@@ -72,21 +97,9 @@ def main() -> None:
 
         x = tf.random.stateless_uniform(shape, (0, 1))
         times = grouped(operation_times(lambda x=x, run=run: run(x)))
-        total = sum(times.values())
-        shares[f"{name}\n{total / count:.1f} ms of operations a step"] = {
-            group: milliseconds / total for group, milliseconds in times.items()
-        }
-        print(name, {group: round(ms / count, 3) for group, ms in times.items()}, flush=True)
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.7 * len(shares)))
-    left = np.zeros(len(shares))
-    for group in [*GROUPS, "all else"]:
-        widths = [found[group] for found in shares.values()]
-        axes.barh(list(shares), widths, left=left, label=group)
-        left += widths
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of the time in operations")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
-    figure.savefig(given.out, dpi=120, bbox_inches="tight")
+        found[name] = {group: milliseconds / count for group, milliseconds in times.items()}
+        print(name, {group: round(ms, 3) for group, ms in found[name].items()}, flush=True)
+    draw(found, given.out)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ def operation_times(run, calls: int = 3) -> dict[str, float]:
                 # Operations are written "name:Type"; a C++ scope holds "::", a loop its body.
                 name, _, kind = metadata.name.rpartition(":")
                 if name and not name.endswith(":") and kind.isidentifier():
+                    if "input_gradient" in name and "Conv2D" in kind:
+                        # A forward operation, in `networks.convolution`, that computes a gradient.
+                        kind = "Conv2DBackpropInput"
                     totals[kind] += event.duration_ps / 1e9 / calls
     loops = ("While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall")
     return {k: v for k, v in totals.most_common() if k not in loops}

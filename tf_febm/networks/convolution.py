@@ -109,7 +109,7 @@ def block_size(channels: int, stride: int) -> int | None:
     Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once whether they
     are there or not, and the gradient for an image of one or three channels wastes most of them
     unless blocks of pixels take their place. With many channels, a stride-1 gradient is the forward
-    convolution with the kernel turned round, B = 1: never slower, and faster on CPUs on which the
+    convolution with the kernel turned round, B = 1: not slower, and faster on CPUs on which the
     backward one is not as good as the forward one. Blocks for a stride of 2 with many channels
     multiply by more zeros than they save.
 
@@ -164,12 +164,14 @@ def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
     """
     rows, columns = gradient.rows, gradient.columns
     paddings = [[0, 0], rows.paddings, columns.paddings, [0, 0]]
-    blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
-    if rows.block > 1:
-        blocks = tf.nn.depth_to_space(blocks, rows.block)
-    if tuple(blocks.shape[1:3]) != (rows.size, columns.size):
-        blocks = blocks[:, : rows.size, : columns.size]
-    return blocks
+    # The name tells a profile which convolutions these are.
+    with tf.name_scope("input_gradient"):
+        blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
+        if rows.block > 1:
+            blocks = tf.nn.depth_to_space(blocks, rows.block)
+        if tuple(blocks.shape[1:3]) != (rows.size, columns.size):
+            blocks = blocks[:, : rows.size, : columns.size]
+        return blocks
 
 
 def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: str, bias=None):
