@@ -15,14 +15,17 @@ import tensorflow as tf
 
 import tf_febm
 from tf_febm import divergences, networks, optimizers, samplers
+from tf_febm.training.rates import ScaledSchedule
 
 # Of classes that cannot be made: they say what their subclasses share.
 ABSTRACT = {
     "EnergyModel",
+    "GeneratorModel",
     "MeanOfEach",
     "PreparedLayer",
     "SpectralLayer",
     "VariationalModel",
+    "_Hamiltonian",
 }
 
 IMAGES, VECTORS, LABELS = (None, 4, 4, 2), (None, 3), (None, 5)
@@ -44,6 +47,11 @@ OBJECTS = {
         samplers.Langevin(bounds=(-1.0, 2.0)),
         samplers.Langevin.from_epsilon(0.01, 5),
     ],
+    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0))],
+    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0))],
+    "Standardised": lambda: [
+        samplers.Standardised(samplers.Langevin(num_steps=3, bounds=None), [1.0, 2.0], [0.5, 3.0])
+    ],
     "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25)],
     "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25)],
     "FusedAdam": lambda: [
@@ -52,6 +60,9 @@ OBJECTS = {
             beta_1=0.5,
             global_clipnorm=2.0,
         )
+    ],
+    "ScaledSchedule": lambda: [
+        ScaledSchedule(keras.optimizers.schedules.CosineDecay(0.1, 10), 0.5)
     ],
     "ClippedAdam": lambda: [optimizers.default(), optimizers.ClippedAdam(0.1, beta_2=0.9)],
     "SelfAttention": lambda: [networks.SelfAttention(units=1, dropout=0.25)],
@@ -62,6 +73,26 @@ OBJECTS = {
         networks.SpectralConv2D(3, 5, strides=2, bounded=True, use_bias=True)
     ],
     "SpectralDense": lambda: [networks.SpectralDense(3, use_bias=False, bounded=True)],
+    "Conv2D": lambda: [networks.Conv2D(3, 5, strides=2, padding="same", use_bias=False)],
+    "FourierFeatures": lambda: [networks.FourierFeatures(4, 2.5, seed=3)],
+    "QuadraticWell": lambda: [networks.QuadraticWell(0.25)],
+    "Standardise": lambda: [networks.Standardise([1.0, 2.0, 3.0], [0.5, 3.0, 1.0])],
+    "BidirectionalEBM": lambda: [
+        tf_febm.BidirectionalEBM(
+            mlp("e"),
+            networks.generator_mlp(2, (3,), (4,)),
+            2,
+            0.5,
+            0.25,
+            0.75,
+            "logdet",
+            entropy_iterations=3,
+            penalty="data",
+            l2_coeff=0.25,
+            average_decay=0.5,
+            seed=4,
+        )
+    ],
     "FEBM": lambda: [
         tf_febm.FEBM(
             mlp("e"),
@@ -69,6 +100,7 @@ OBJECTS = {
             "kl",
             variational_divergence="js",
             simultaneous=True,
+            shift_invariant=True,
             sampler=samplers.Langevin(num_steps=3),
             buffer=samplers.ReplayBuffer(9),
             l2_coeff=0.5,
@@ -87,7 +119,11 @@ OBJECTS = {
         )
     ],
 }
-INPUTS = {"LabelShift": (IMAGES, LABELS), "LabelScale": (IMAGES, LABELS)}
+INPUTS = {
+    "LabelShift": (IMAGES, LABELS),
+    "LabelScale": (IMAGES, LABELS),
+    "Standardise": VECTORS,
+}
 
 
 def every_class():

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import textwrap
 
 import original_flags
 import pytest
@@ -87,4 +88,4 @@ def test_links_and_pictures_exist(pages):
 def test_code_is_python(pages):
     for path, text in pages.items():
         for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-            ast.parse(block, str(path))
+            ast.parse(textwrap.dedent(block), str(path))
