@@ -139,6 +139,22 @@ DIGITS_BOUNDS = {
     "save_interval": 1000,
 }
 
+# Points in the plane: the published sizes, with latent variables of as many dimensions as the data.
+PLANE_BOUNDS = {
+    **PLANE,
+    **{name: BOUNDS[name] for name in BOUNDS.keys() - PAPER.keys()},
+    "steps": 20_000,
+    "batch_size": 200,
+    "lr": 5e-4,
+    "lr_final": 1e-5,
+    "l2_coeff": 0.0,
+    "latent_dim": 2,
+    "network": "mlp",
+    "num_filters": 128,
+    "generator": "mlp",
+    "final_steps": 0,
+}
+
 PRESETS = {
     "paper": PAPER,
     "cifar10_paper": RESNET,
@@ -153,6 +169,7 @@ PRESETS = {
     "fashion_mnist": {**PAPER, "steps": 10_000, "num_filters": 32},
     "bidirectional": BOUNDS,
     "digits_bidirectional": DIGITS_BOUNDS,
+    "plane_bidirectional": PLANE_BOUNDS,
 }
 
 # Data sets that share one. A .npz may hold images or vectors; choose --preset=vectors for these.
@@ -163,6 +180,9 @@ PRESET_OF = {
     "checkerboard": "plane",
     "pinwheel": "plane",
     "rings": "plane",
+    # For the methods that have no preset for these alone.
+    "25gaussians": "plane",
+    "8gaussians": "plane",
 }
 
 
@@ -174,11 +194,12 @@ def preset_for(name: str, dataset: str, method: str = "febm") -> tuple[str, dict
         dataset: The data set.
         method: The method.
     """
-    if name == "auto" and method == "bidirectional":
-        own = f"{dataset}_{method}"
-        name = own if own in PRESETS else method
-    elif name == "auto":
-        name = dataset if dataset in PRESETS else PRESET_OF.get(dataset, "paper")
+    if name == "auto":
+        # The first that exists: the data set's own, the one it shares, the one for all.
+        names = (dataset, PRESET_OF.get(dataset, "paper"))
+        if method == "bidirectional":
+            names = (*(f"{name}_{method}" for name in names), method)
+        name = next(name for name in names if name in PRESETS)
     # Any other preset leaves what only this method has as the method's own.
     base = BOUNDS if method == "bidirectional" else {}
     return name, {**base, **PRESETS[name]}
