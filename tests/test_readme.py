@@ -69,17 +69,20 @@ def test_commands_on_a_run(tmp_path):
     """Those that need no file of the reader's, on a run of the test's own."""
     assert "python launch/evaluate.py --run=runs/digits" in COMMANDS
     assert "python launch/apply.py --run=runs/digits" in COMMANDS
+    assert "python launch/export.py --run=runs/digits" in COMMANDS
     run = tmp_path / "digits"
     for script, arguments in (
         ("train.py", [f"--logdir={tmp_path}", "--exp=digits", *FEW_STEPS]),
         ("evaluate.py", [f"--run={run}"]),
         ("apply.py", [f"--run={run}"]),
+        ("export.py", [f"--run={run}"]),
     ):
         command = [sys.executable, str(PROJECT / "launch" / script), *arguments]
         result = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
     assert (run / "evaluation" / "evaluation.json").stat().st_size > 0
     assert (run / "applications" / "applications.json").stat().st_size > 0
+    assert (run / "saved_model" / "saved_model.pb").stat().st_size > 0
 
 
 @pytest.mark.slow
