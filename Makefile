@@ -45,7 +45,7 @@ storm: $(READY)
 	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
