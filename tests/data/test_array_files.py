@@ -193,7 +193,8 @@ NAN[0, 0, 0], INFINITE[1, 1, 1] = np.nan, np.inf
         (np.full((2, 4, 4), -0.1), r"values from -0.1 to -0.1"),
         (np.zeros((2, 4, 4), np.int64), r"received int64 \[2, 4, 4\]; accepted: uint8"),
         (np.zeros((2, 4, 4), bool), r"received bool"),
-        (np.zeros((2, 4), np.uint8), r"received uint8 \[2, 4\]; accepted"),
+        # Rows of numbers are vectors, and these are all alike.
+        (np.zeros((2, 4), np.uint8), r"columns must vary; constant"),
         (np.zeros((2, 4, 4, 3, 1), np.uint8), r"received uint8 \[2, 4, 4, 3, 1\]"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"received uint8 \[2, 3, 8, 8\].*1 to 4 channels"),
         (np.zeros((0, 4, 4), np.uint8), r"received uint8 \[0, 4, 4\]"),

@@ -42,9 +42,9 @@ def test_gaussian_jacobians_within_a_percent():
 
 
 def test_condition_number_100():
-    """Singular values that are spread over two decades, in 32 dimensions: 80 iterations for 5 %."""
+    """Singular values that are spread over two decades, in 32 dimensions: 320 for 5 %."""
     matrices = with_singular_values(np.geomspace(0.01, 1.0, 32), size=64)
-    ratio = estimate(matrices, 80, seed=1).value.numpy() / 0.01
+    ratio = estimate(matrices, 320, seed=1).value.numpy() / 0.01
     # Half of the digits of float32 are lost where the largest value is 100 times the smallest.
     assert ratio.min() > 1.0 - 1e-3 and ratio.max() < 1.05
 
@@ -82,7 +82,7 @@ def test_a_warm_start():
     vector = None
     for _ in range(4):
         value, vector = estimate(matrices, 10, start=vector)
-    assert np.max(value) < 0.101 < 0.105 < np.min(estimate(matrices, 10).value)
+    assert np.max(value) < 0.101 < 0.104 < np.min(estimate(matrices, 10).value)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -93,7 +92,7 @@ def test_generators_of_vectors(resolve):
 
 @pytest.mark.slow
 def test_a_run_and_what_evaluate_makes_of_it(project, tmp_path):
-    import evaluate
+    import building
 
     from tf_febm import training
 
@@ -103,13 +102,12 @@ def test_a_run_and_what_evaluate_makes_of_it(project, tmp_path):
         capture_output=True, text=True, cwd=tmp_path, timeout=300,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert "images and samples" in run.stdout
+    assert "examples and samples" in run.stdout
     assert "lower" in run.stdout and "upper" in run.stdout
     with np.load(tmp_path / "run" / "samples" / "final.npz") as arrays:
         samples = arrays["samples"]
     assert samples.shape == (20, 8, 8, 1)
-    values = types.SimpleNamespace(data_dir=None, resume_iter=-1)
-    _, model, *_, step = evaluate.restore(training.RunFolder(tmp_path / "run"), values)
+    _, model, *_, step = building.restore(training.RunFolder(tmp_path / "run"))
     assert step == 6
     again, _ = training.draw_samples(model, 20, 0, seed=0)
     np.testing.assert_allclose(again, samples, atol=1e-6)

@@ -118,7 +118,7 @@ def test_published_sizes():
 
 class TestRegistry:
     def test_every_name_builds(self):
-        assert set(SHAPES) | {"conv", "mlp"} == set(networks.NAMES)
+        assert set(SHAPES) | {"conv", "fourier_mlp", "mlp"} == set(networks.NAMES)
         for name in networks.NAMES:
             assert networks.get(name) is getattr(networks, name)
 
