@@ -23,6 +23,7 @@ ABSTRACT = {
     "GeneratorModel",
     "MeanOfEach",
     "PreparedLayer",
+    "Saving",
     "SpectralLayer",
     "VariationalModel",
     "_Hamiltonian",

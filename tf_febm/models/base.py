@@ -1,4 +1,4 @@
-"""What every energy-based model shares: building, evaluation and saving."""
+"""What every energy-based model shares: building, training and evaluation."""
 
 import contextlib
 
@@ -11,6 +11,7 @@ from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.metrics import MeanOfEach
+from tf_febm.models.saving import Saving
 from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
@@ -19,7 +20,7 @@ __all__ = ["EnergyModel"]
 _HALF_SCALE = 1024.0
 
 
-class EnergyModel(Chains, keras.Model):
+class EnergyModel(Chains, Saving, keras.Model):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -344,112 +345,6 @@ class EnergyModel(Chains, keras.Model):
     def best_weights(self):
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
-
-    # --- saving ---------------------------------------------------------------------------------
-
-    def state_variables(self) -> dict:
-        """Return all that training changes: group name -> list of `tf.Variable`.
-
-        Raises:
-            ValueError: If the model is not built and compiled.
-        """
-        if not self.built or getattr(self, "optimizer", None) is None:
-            raise ValueError("The model must be built and compiled before its state is saved.")
-        groups = {
-            "energy": self.energy_network.variables,
-            "optimizer": self.optimizer.variables,
-            "random_state": [self.seed_generator.state],
-        }
-        state = {name: [v.value for v in variables] for name, variables in groups.items()}
-        if self.buffer is not None:
-            # One for each replica; the first has the name that it has alone.
-            first = distribution.worker_number(self.distribute_strategy)
-            first *= len(self.buffer.parts())
-            for i, variables in enumerate(self.buffer.parts(), first):
-                state["buffer" if i == 0 else f"buffer_{i}"] = variables
-        if self.average is not None:
-            state["average"] = list(self.average.variables)
-        return state
-
-    def save_own_variables(self, store) -> None:
-        """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
-        store["random_state"] = self.seed_generator.state.numpy()
-        for i, state in enumerate(self._states_that_keras_leaves_out()):
-            store[f"network_state_{i}"] = state.numpy()
-        if self.buffer is not None and self.buffer.built:
-            for key, value in self.buffer.state().items():
-                store[f"buffer_{key}"] = value
-        if self.average is not None:
-            store["average_updates"] = self.average.updates.numpy()
-            for i, average in enumerate(self.average.averages):
-                store[f"average_{i}"] = average.numpy()
-
-    def load_own_variables(self, store) -> None:
-        """Read what `save_own_variables` wrote."""
-        self.seed_generator.state.assign(store["random_state"][()])
-        stored = set(store.keys())
-        for i, state in enumerate(self._states_that_keras_leaves_out()):
-            # Files of earlier versions do not have them.
-            if f"network_state_{i}" in stored:
-                state.assign(store[f"network_state_{i}"][()])
-        if self.buffer is not None and "buffer_written" in stored:
-            keys = ("samples", "written", "labels")
-            state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in stored}
-            self.buffer.load_state(state)
-        if self.average is not None and "average_updates" in stored:
-            self.average.updates.assign(store["average_updates"][()])
-            for i, average in enumerate(self.average.averages):
-                average.assign(store[f"average_{i}"][()])
-
-    def _states_that_keras_leaves_out(self) -> list:
-        """Return the variables of the networks that are no weights: the random state of dropout."""
-        return [
-            variable
-            for network in self.networks
-            for variable in network.variables
-            if all(variable is not weight for weight in network.weights)
-        ]
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        serialise = keras.saving.serialize_keras_object
-        return {
-            "energy": serialise(self.energy_network),
-            "sampler": serialise(self.sampler),
-            "buffer": None if self.buffer is None else serialise(self.buffer),
-            "num_classes": self.num_classes,
-            "average_decay": self.average_decay,
-            "seed": self.seed,
-            "name": self.name,
-        }
-
-    def get_compile_config(self) -> dict | None:
-        """Return the optimizer, serialised, so that a loaded model trains on."""
-        if getattr(self, "optimizer", None) is None:
-            return None
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "jit_compile": bool(self.jit_compile),
-            "run_eagerly": bool(self.run_eagerly),
-            "steps_per_execution": self.steps_per_execution,
-        }
-
-    def compile_from_config(self, config: dict) -> None:
-        """Compile from the result of `get_compile_config`."""
-        deserialise = keras.saving.deserialize_keras_object
-        self.compile(**{k: deserialise(v) if isinstance(v, dict) else v for k, v in config.items()})
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects=None):
-        """Make a model from the result of `get_config`."""
-        return cls(
-            **{
-                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-                if isinstance(value, dict)
-                else value
-                for key, value in config.items()
-            }
-        )
 
 
 def _computes_in_half(network) -> bool:
