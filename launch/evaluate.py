@@ -78,6 +78,8 @@ def run(values) -> int:
     """
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
+    if values.curve and values.ensemble > 1:
+        raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
     console.import_quietly()
     import building
     import train
@@ -163,12 +165,15 @@ def draw(model, checkpoints, settings: dict):
     averaged = model.average is not None
     ensemble = None
     if members > 1:
-        if members > len(checkpoints.steps):
+        # Backwards from the checkpoint that was restored.
+        step = int(model.optimizer.iterations.numpy())
+        steps = [kept for kept in checkpoints.steps if kept <= step]
+        if members > len(steps):
             raise ValueError(
-                f"--ensemble={members} needs as many checkpoints; {len(checkpoints.steps)} were "
-                "kept (see --keep_checkpoints of train.py)."
+                f"--ensemble={members} needs as many checkpoints up to step {step}; {len(steps)} "
+                "were kept (see --keep_checkpoints of train.py)."
             )
-        steps = checkpoints.steps[-members:]
+        steps = steps[-members:]
         ensemble = [checkpoints.energy_weights(step, averaged=averaged) for step in steps]
     drawn = samplers.mixed_chain(
         model,

@@ -28,7 +28,7 @@ ORIGINAL = {
     "temperature": Original(1, True, "the noise of the chains is set by --noise_scale"),
     "datasource": Original("random", True, "chains start in the buffer or from noise"),
     "data_workers": Original(4, False, "tf.data chooses its threads"),
-    "num_gpus": Original(1, False, "say --strategy=mirrored for all GPUs"),
+    "num_gpus": Original(1, False, "say --strategy=mirrored; --batch_size is that of all"),
     "epoch_num": Original(10000, False, "the length of a run is --steps"),
     "test_interval": Original(100, False, "pictures appear every --sample_interval steps"),
     "train": Original(True, True, "launch/evaluate.py measures a finished run"),

@@ -174,6 +174,8 @@ PRESETS = {
 
 # Data sets that share one. A .npz may hold images or vectors; choose --preset=vectors for these.
 PRESET_OF = {
+    "cifar10": "cifar10_paper",
+    "celeba": "celeba_paper",
     "csv": "vectors",
     "swiss_roll": "plane",
     "moons": "plane",

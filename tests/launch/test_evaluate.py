@@ -132,7 +132,11 @@ class TestBadInput:
     def test_ensembles_that_cannot_be(self, refuse, run_folder):
         assert "--ensemble=2 needs --rounds=" in refuse(f"--run={run_folder}", "--ensemble=2")
         line = refuse(f"--run={run_folder}", "--ensemble=3", "--rounds=12")
-        assert "2 were kept (see --keep_checkpoints of train.py)" in line
+        assert "up to step 6; 2 were kept (see --keep_checkpoints of train.py)" in line
+        line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--resume_iter=3")
+        assert "up to step 3; 1 were kept" in line
+        line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--curve")
+        assert "excludes --ensemble" in line
 
     def test_options_of_another_version(self, refuse, run_folder):
         path = run_folder / "options.json"
