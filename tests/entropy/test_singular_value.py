@@ -34,7 +34,7 @@ def with_singular_values(values, size, count=2, seed=0):
 
 
 def test_gaussian_jacobians_within_a_percent():
-    """20 iterations: the worst of eight was 0.7 % off; `benchmarks/entropy.py` has more."""
+    """20 iterations; in `benchmarks/entropy.py` the worst of eight maps is 0.7 % off after 15."""
     matrices = np.random.default_rng(0).standard_normal((2, SIZE, LATENT)).astype(np.float32)
     exact = np.linalg.svd(matrices.astype(float), compute_uv=False)[:, -1]
     ratio = estimate(matrices, 20, seed=1).value / exact
@@ -42,9 +42,12 @@ def test_gaussian_jacobians_within_a_percent():
 
 
 def test_condition_number_100():
-    """Singular values that are spread over two decades, in 32 dimensions: 80 iterations for 5 %."""
-    matrices = with_singular_values(np.geomspace(0.01, 1.0, 32), size=64)
-    ratio = estimate(matrices, 80, seed=1).value.numpy() / 0.01
+    """Two decades, evenly in logarithms, in 16 dimensions: 120 iterations came within 0.1 %.
+
+    From 128 dimensions it takes about 400 for 5 %; see `benchmarks/entropy.py`.
+    """
+    matrices = with_singular_values(np.geomspace(0.01, 1.0, 16), size=24)
+    ratio = estimate(matrices, 120, seed=1).value.numpy() / 0.01
     # Half of the digits of float32 are lost where the largest value is 100 times the smallest.
     assert ratio.min() > 1.0 - 1e-3 and ratio.max() < 1.05
 
@@ -82,7 +85,7 @@ def test_a_warm_start():
     vector = None
     for _ in range(4):
         value, vector = estimate(matrices, 10, start=vector)
-    assert np.max(value) < 0.101 < 0.105 < np.min(estimate(matrices, 10).value)
+    assert np.max(value) < 0.101 < 0.103 < np.min(estimate(matrices, 10).value)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
