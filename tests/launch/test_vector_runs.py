@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 
 TINY = [
-    "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
+    "--steps=4", "--batch_size=64", "--num_steps=2", "--num_filters=8", "--log_interval=2",
     "--sample_interval=2", "--save_interval=4", "--num_samples=30", "--final_steps=2",
 ]  # fmt: skip
 
@@ -132,8 +132,8 @@ class TestTable:
         [
             ("--network=conv", "--network=conv is for images"),
             ("--cclass", "--cclass needs labels"),
-            ("--random_flip", "for images, not for vectors"),
-            ("--use_attention", "--use_attention is for the resnets"),
+            ("--random_flip", "--random_flip is for images, not for vectors"),
+            ("--use_attention", "--use_attention is for images, not for vectors"),
             ("--image_size=8", "image_size is for images"),
         ],
     )
