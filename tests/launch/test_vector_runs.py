@@ -95,7 +95,7 @@ class TestTable:
         model = keras.models.load_model(tmp_path / "run" / "model.keras")
         energy = model.energy(x.astype(np.float32)).numpy()
         far = model.energy((x + 1000.0 * x.std(0)).astype(np.float32)).numpy()
-        # The quadratic well: ½ · 0.1 · 4 · 1000².
+        # The quadratic well: ½ · 4 · 1000².
         assert far.min() > energy.max() + 1e4
         quality = json.loads((tmp_path / "run" / "summary.json").read_text())["quality"]
         covariance = np.cov(x, rowvar=False)
