@@ -38,9 +38,7 @@ def load_data(options: dict):
     where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
     train, test = (data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
     if isinstance(train, data.VectorData):
-        for name in ("random_flip", "random_crop"):
-            if options[name]:
-                raise ValueError(f"--{name} is for images, not for vectors.")
+        vectors.check(options)
         return train, test
     if train.image_shape[-1] not in (1, 3):
         raise ValueError(

@@ -90,7 +90,10 @@ GAUSSIANS_25 = {**PLANE, "epsilon": 2e-4, "proj_norm": 300.0}
 GAUSSIANS_8 = {**PLANE, "epsilon": 1e-4, "proj_norm": 500.0}
 
 # Vectors of any length. Noise on the data keeps the energy smooth where columns nearly determine
-# one another, and few examples from becoming wells of their own.
+# one another, and few examples from becoming wells of their own. With the well of strength 1 the
+# energy begins as a standard Gaussian, and the network learns what to change of it: with 0.1, its
+# AUROC on two splits of breast_cancer was 0.81 and 0.88 after 600 steps, below that of the bare
+# norm.
 VECTORS = {
     **PLANE,
     "steps": 2000,
@@ -103,6 +106,7 @@ VECTORS = {
     "l2_coeff": 0.01,
     "data_noise": 0.1,
     "network": "mlp",
+    "confinement": 1.0,
 }
 
 # Of --method=bidirectional: what Geng et al. (2021) used on CIFAR-10, but for the weight of the

@@ -20,18 +20,23 @@ WIDENING = 2.0
 NETWORKS = ("mlp", "fourier_mlp")
 
 
+def check(options: dict) -> None:
+    """Raise a ValueError that names a flag which is for images."""
+    for name in ("random_flip", "random_crop", "use_attention"):
+        if options[name]:
+            raise ValueError(f"--{name} is for images, not for vectors; received {options[name]}.")
+    if options["network"] not in NETWORKS:
+        raise ValueError(
+            f"--network={options['network']} is for images; vectors take {' or '.join(NETWORKS)}."
+        )
+
+
 def network(options: dict, train_data, num_classes, name: str):
     """Return a perceptron that takes the vectors in their own units.
 
     The energy has a quadratic well; the standardisation by the training split is part of both
     networks, so that the model takes and returns raw units.
     """
-    if options["network"] not in NETWORKS:
-        raise ValueError(
-            f"--network={options['network']} is for images; vectors take {' or '.join(NETWORKS)}."
-        )
-    if options["use_attention"]:
-        raise ValueError("--use_attention is for the resnets, not for vectors.")
     build = tf_febm.networks.get(options["network"])
     settings = {"num_classes": num_classes, "name": name}
     if options["network"] == "fourier_mlp":

@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 TINY = [
-    "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
+    "--steps=4", "--batch_size=64", "--num_steps=2", "--num_filters=8", "--log_interval=2",
     "--sample_interval=2", "--save_interval=4", "--num_samples=30", "--final_steps=2",
 ]  # fmt: skip
 
@@ -89,14 +89,14 @@ class TestTable:
             z = (arrays["samples"].astype(np.float64) - x.mean(0)) / x.std(0)
         assert z.shape == (300, 4)
         # Four steps of training leave chains near their starts, 1.5 standard deviations wide. They
-        # all go back to about the 8 of the first batch: four standard errors of that mean.
-        assert np.abs(z.mean(0)).max() < 4 * 1.5 / math.sqrt(8)
+        # all go back to about the 64 of the first batch: four standard errors of that mean.
+        assert np.abs(z.mean(0)).max() < 4 * 1.5 / math.sqrt(64)
         assert (z.std(0) > 0.4).all() and (z.std(0) < 2.5).all()
         assert not (tmp_path / "run" / "samples" / "final.png").exists()
         model = keras.models.load_model(tmp_path / "run" / "model.keras")
         energy = model.energy(x.astype(np.float32)).numpy()
         far = model.energy((x + 1000.0 * x.std(0)).astype(np.float32)).numpy()
-        # The quadratic well: ½ · 0.1 · 4 · 1000².
+        # The quadratic well: ½ · 4 · 1000².
         assert far.min() > energy.max() + 1e4
         quality = json.loads((tmp_path / "run" / "summary.json").read_text())["quality"]
         covariance = np.cov(x, rowvar=False)
@@ -131,8 +131,8 @@ class TestTable:
         [
             ("--network=conv", "--network=conv is for images"),
             ("--cclass", "--cclass needs labels"),
-            ("--random_flip", "for images, not for vectors"),
-            ("--use_attention", "--use_attention is for the resnets"),
+            ("--random_flip", "--random_flip is for images, not for vectors"),
+            ("--use_attention", "--use_attention is for images, not for vectors"),
             ("--image_size=8", "image_size is for images"),
         ],
     )
