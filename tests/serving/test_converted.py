@@ -28,7 +28,7 @@ def inexpressible():
 
 
 # Every network that a row of the table has, once.
-NAMES = ["febm", "febm_of_labels", "spectral", "bidirectional", "vectors"]
+NAMES = ["febm", "febm_of_labels", "spectral", "vectors"]
 
 
 @pytest.mark.parametrize("name", NAMES)
