@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-bench
 
 .PHONY: train test study study-mixture study-methods study-anomalies bench storm divergences lint \
-	types docs format requirements clean
+	types docs notebooks format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -58,6 +58,10 @@ types: $(READY)
 # The pages below docs/, into site/; a warning is an error. The theme advertises its successor.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The notebooks with what they show; some minutes.
+notebooks: $(READY)
+	$(BIN)/python docs/execute_notebooks.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
