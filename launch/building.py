@@ -139,11 +139,10 @@ def build_model(options: dict, train_data):
         build = tf_febm.networks.get(options["network"])
         return build(num_filters=size, image_shape=shape, **settings)
 
-    def optimizer(ratio=1.0, beta_2=0.999):
+    def optimizer(ratio=1.0, beta_2=0.999, updates=1):
         # A schedule even where the rate is constant: a checkpoint then fits any rate.
-        rate = keras.optimizers.schedules.CosineDecay(
-            ratio * options["lr"], options["steps"], alpha=options["lr_final"] / options["lr"]
-        )
+        steps, alpha = options["steps"] * updates, options["lr_final"] / options["lr"]
+        rate = keras.optimizers.schedules.CosineDecay(ratio * options["lr"], steps, alpha=alpha)
         return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=beta_2)
 
     sampler = make_sampler(options, train_data)
@@ -179,14 +178,17 @@ def build_model(options: dict, train_data):
     method = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[options["method"]]
     if options["method"] == "febm":
         settings["shift_invariant"] = options["shift_invariant"]
+    updates = options["variational_steps"]
     model = method(
         network("energy"),
         network("variational"),
         options["divergence"],
         log_ratio_clip=options["log_ratio_clip"],
+        variational_steps=updates,
+        variational_l2_coeff=options["variational_l2_coeff"],
         **settings,
     )
-    model.compile(optimizer(), optimizer(options["variational_lr_ratio"]))
+    model.compile(optimizer(), optimizer(options["variational_lr_ratio"], updates=updates))
     return model
 
 
