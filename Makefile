@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods study-anomalies bench storm divergences lint \
-	types docs format requirements clean
+.PHONY: train test study study-mixture study-methods study-plane study-anomalies bench storm \
+	divergences lint types docs format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -30,6 +30,10 @@ study-mixture: $(READY)
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
 	$(BIN)/python launch/method_study.py
+
+# Every method on points in the plane, whose density is known: 81 runs, some hours.
+study-plane: $(READY)
+	$(BIN)/python launch/plane_study.py $(ARGS)
 
 # Anomaly scores of energies on two tables of scikit-learn, against an isolation forest and a Gaussian.
 study-anomalies: $(READY)

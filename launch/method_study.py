@@ -5,15 +5,10 @@ is a run of train.py in a process of its own. Writes study.csv, study.json and s
 <logdir>/method_study. Runs that are done are not repeated, and one that was interrupted continues.
 """
 
-import csv
-import io
-import json
-import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import console
+import study_runs
 from absl import app, flags
 
 DIVERGENCES = ("kl", "reverse_kl", "js", "squared_hellinger")
@@ -24,7 +19,6 @@ ROWS = {
     # rates, and f-EBM looks far worse than it is.
     **{f"febm_{name}": [f"--divergence={name}", "--shift_invariant"] for name in DIVERGENCES},
 }
-COLUMNS = ("method", "seed", "frechet_distance", "frechet_ratio", "seconds")
 
 flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
 flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.")
@@ -50,7 +44,7 @@ def main(argv) -> int:
 
 def run(values) -> int:
     """Train whatever is not done yet, then write the table and the picture."""
-    common = [f"--dataset={values.dataset}", f"--logdir={values.logdir}", *values.train]
+    common = [f"--dataset={values.dataset}", *values.train]
     if values.data_dir:
         common.append(f"--data_dir={values.data_dir}")
     if values.steps:
@@ -70,22 +64,14 @@ def run(values) -> int:
 def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
     """Make one run, unless it is done; return its row, without figures if the run failed."""
     name = f"study_{method}_{seed}"
-    summary = logdir / name / "summary.json"
-    script = Path(__file__).with_name("train.py")
-    console.say(f"== {method}, seed {seed}")
-    command = [sys.executable, str(script), *arguments, f"--exp={name}", f"--seed={seed}"]
-    row = {"method": method, "seed": seed, "seconds": None}
-    row |= {"frechet_distance": None, "frechet_ratio": None}
-    if not summary.exists():
-        code = subprocess.run(command, check=False).returncode
-        if code in (console.STOPPED, -2, -15):
-            raise KeyboardInterrupt
-        if code:
-            return row
-    result = json.loads(summary.read_text())
+    row = dict.fromkeys(("method", "seed", "frechet_distance", "frechet_ratio", "seconds"))
+    row |= {"method": method, "seed": seed}
+    result = study_runs.train(name, [*arguments, f"--seed={seed}"], logdir)
+    if result is None:
+        return row
     quality = result["quality"]
     if "frechet_distance" not in quality:
-        raise ValueError(f"{summary} holds no Fréchet distance: {quality}.")
+        raise ValueError(f"The summary of {name} holds no Fréchet distance: {quality}.")
     row["seconds"] = result["seconds"]
     row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
     console.say(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
@@ -97,27 +83,19 @@ def write(rows: list[dict], out: Path) -> None:
     console.import_quietly()
     from tf_febm import files
 
-    out.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS)
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
+    study_runs.write_table(rows, out / "study.csv")
     summary = {}
     for method in ROWS:
         every = [row["frechet_ratio"] for row in rows if row["method"] == method]
-        values = [ratio for ratio in every if ratio is not None]
-        mean = statistics.mean(values) if values else None
-        deviation = statistics.stdev(values) if len(values) > 1 else None
-        failed = len(every) - len(values)
+        mean, deviation, figures = study_runs.describe(every)
+        failed = every.count(None)
         summary[method] = {
             "mean": mean,
             "deviation": deviation,
             "failed": failed,
-            "frechet_ratios": values,
+            "frechet_ratios": [ratio for ratio in every if ratio is not None],
         }
-        figures = "no run came to its end" if mean is None else f"{mean:.2f}"
-        figures += "" if deviation is None else f" ± {deviation:.2f}"
+        figures = "no run came to its end" if mean is None else figures
         console.say(f"{method:26s} {figures}" + (f"  ({failed} failed)" if failed else ""))
     files.write_json(out / "study.json", summary)
     _draw(summary, out / "study.png")
