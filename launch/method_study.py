@@ -1,8 +1,9 @@
 """Compare methods on images, seed by seed: `python launch/method_study.py`.
 
 Contrastive divergence and f-EBM with four divergences get the same network, budget and seeds; each
-is a run of train.py in a process of its own. Writes study.csv, study.json and study.png into
-<logdir>/method_study. Runs that are done are not repeated, and one that was interrupted continues.
+is a run of train.py in a process of its own; `--rows=variations` varies how f-EBM trains its
+variational function instead. Writes study.csv, study.json and study.png into <logdir>/method_study
+or <logdir>/method_variations. Runs that are done are not repeated, and one that was interrupted continues.
 """
 
 from pathlib import Path
@@ -20,6 +21,23 @@ ROWS = {
     **{f"febm_{name}": [f"--divergence={name}", "--shift_invariant"] for name in DIVERGENCES},
 }
 
+# What might let f-EBM win: a variational function nearer to its optimum, or held back less or more.
+_REVERSE_KL = ROWS["febm_reverse_kl"]
+VARIATIONS = {
+    "contrastive_divergence": ROWS["contrastive_divergence"],
+    "reverse_kl": _REVERSE_KL,
+    "three_steps_of_H": [*_REVERSE_KL, "--variational_steps=3"],
+    "three_faster_steps_of_H": [
+        *_REVERSE_KL,
+        "--variational_steps=3",
+        "--variational_lr_ratio=1",
+    ],
+    "no_penalty_on_H": [*_REVERSE_KL, "--variational_l2_coeff=0"],
+    "ten_times_the_penalty_on_H": [*_REVERSE_KL, "--variational_l2_coeff=1"],
+}
+TABLES = {"methods": ROWS, "variations": VARIATIONS}
+
+flags.DEFINE_enum("rows", "methods", list(TABLES), "Which comparison to make.")
 flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
 flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.")
 flags.DEFINE_integer("steps", None, "Training steps of each run; the preset's if unset.", 1)
@@ -49,21 +67,22 @@ def run(values) -> int:
         common.append(f"--data_dir={values.data_dir}")
     if values.steps:
         common.append(f"--steps={values.steps}")
-    rows = []
+    table, rows = TABLES[values.rows], []
+    kind = "study" if values.rows == "methods" else values.rows
     for seed in range(values.seeds):
-        for method, own in ROWS.items():
-            rows.append(_train(method, seed, [*common, *own], Path(values.logdir)))
+        for method, own in table.items():
+            name = f"{kind}_{method}_{seed}"
+            rows.append(_train(name, method, seed, [*common, *own], Path(values.logdir)))
     if all(row["frechet_ratio"] is None for row in rows):
         raise ValueError("Every run failed; their messages are above.")
-    out = Path(values.logdir) / "method_study"
-    write(rows, out)
+    out = Path(values.logdir) / ("method_study" if kind == "study" else f"method_{kind}")
+    write(rows, list(table), out)
     console.say(f"Table and picture are in {out}.")
     return console.DONE
 
 
-def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
+def _train(name: str, method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
     """Make one run, unless it is done; return its row, without figures if the run failed."""
-    name = f"study_{method}_{seed}"
     row = dict.fromkeys(("method", "seed", "frechet_distance", "frechet_ratio", "seconds"))
     row |= {"method": method, "seed": seed}
     result = study_runs.train(name, [*arguments, f"--seed={seed}"], logdir)
@@ -78,14 +97,14 @@ def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
     return row
 
 
-def write(rows: list[dict], out: Path) -> None:
+def write(rows: list[dict], methods: list[str], out: Path) -> None:
     """Write all rows, their means and deviations, and a picture of both."""
     console.import_quietly()
     from tf_febm import files
 
     study_runs.write_table(rows, out / "study.csv")
     summary = {}
-    for method in ROWS:
+    for method in methods:
         every = [row["frechet_ratio"] for row in rows if row["method"] == method]
         mean, deviation, figures = study_runs.describe(every)
         failed = every.count(None)
