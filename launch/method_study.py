@@ -3,7 +3,8 @@
 Contrastive divergence and f-EBM with four divergences get the same network, budget and seeds; each
 is a run of train.py in a process of its own; `--rows=variations` varies how f-EBM trains its
 variational function instead. Writes study.csv, study.json and study.png into <logdir>/method_study
-or <logdir>/method_variations. Runs that are done are not repeated, and one that was interrupted continues.
+or <logdir>/method_variations. Runs that are done are not repeated, and one that was interrupted
+continues.
 """
 
 from pathlib import Path
