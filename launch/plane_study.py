@@ -46,15 +46,7 @@ flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
 def main(argv) -> int:
     """Run the study."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    console.stop_at_once_on_signals()
-    values = flags.FLAGS
-    return console.guarded(
-        lambda: run(values),
-        debug=values.debug,
-        interrupted="Interrupted; the same command continues where this one stopped.",
-    )
+    return study_runs.guarded(argv, run)
 
 
 def run(values) -> int:

@@ -9,8 +9,27 @@ import sys
 from pathlib import Path
 
 import console
+from absl import app, flags
 
-__all__ = ["describe", "train", "write_table"]
+__all__ = ["CONTINUES", "describe", "guarded", "train", "write_table"]
+
+# What to say of a study that was stopped, if its runs are made by `train`.
+CONTINUES = "Interrupted; the same command continues where this one stopped."
+
+
+def guarded(argv: list[str], run, interrupted: str = CONTINUES) -> int:
+    """Return the exit code of a study: run it, and turn its errors into one line each.
+
+    Args:
+        argv: What absl leaves of the command line.
+        run: Parsed flags -> exit code.
+        interrupted: What to say after Ctrl-C.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+    console.stop_at_once_on_signals()
+    values = flags.FLAGS
+    return console.guarded(lambda: run(values), debug=values.debug, interrupted=interrupted)
 
 
 def train(name: str, arguments: list[str], logdir: Path) -> dict | None:
