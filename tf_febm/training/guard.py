@@ -1,5 +1,6 @@
 """Back to the last good checkpoint when training diverges."""
 
+from collections import deque
 from collections.abc import Callable
 
 import keras
@@ -15,6 +16,10 @@ __all__ = ["DivergenceGuard"]
 # Chains that are too few say nothing about their spread.
 FEWEST_CHAINS = 8
 _GOLDEN = 0x9E3779B9
+# Intervals that are looked back on: a run of weeks takes no more memory, or time, than one of days.
+_REMEMBERED = 2000
+
+ADVICE = "Try lower learning rates, a higher l2_coeff, another seed."
 
 
 class DivergenceGuard(keras.callbacks.Callback):
@@ -71,7 +76,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
-        self._attempts: list[list[dict]] = [[]]
+        self._attempts: list[deque[dict]] = [deque(maxlen=_REMEMBERED)]
         self._rollbacks: list[dict] = []
         # Where the last attempt ended, and how many checkpoints to pass over.
         self._ended, self._skip = -1, 0
@@ -155,7 +160,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         first, second = (int(part) for part in seed.numpy())
         seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
         scale_rates(self.model, scale, held)
-        self._attempts.append([])
+        self._attempts.append(deque(maxlen=_REMEMBERED))
         self._report(
             f"Step {step}: {trouble.text}. Going back to step {restored} with a new seed and the "
             f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."
@@ -182,4 +187,4 @@ class DivergenceGuard(keras.callbacks.Callback):
         if self._diagnosis is not None:
             write_diagnosis(self._diagnosis, self._attempts, trouble, since, self._rollbacks)
             message += f"{self._diagnosis} and the picture beside it show how. "
-        raise DivergedError(f"{message}Try lower learning rates, a higher l2_coeff, another seed.")
+        raise DivergedError(f"{message}{ADVICE}")

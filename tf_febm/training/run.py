@@ -14,7 +14,7 @@ import tensorflow as tf
 from tf_febm import applications, distribution, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
-from tf_febm.training.guard import DivergenceGuard
+from tf_febm.training.guard import ADVICE, DivergenceGuard
 from tf_febm.training.pictures import is_picture, picture_maker
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -51,8 +51,7 @@ class _Saver(Recorder):
             kept = self._checkpoints.steps
             raise DivergedError(
                 f"Training diverged before step {step}: {', '.join(broken)} not finite. The last "
-                f"good checkpoint is of step {kept[-1] if kept else 0}; try a lower --lr, a higher "
-                "--l2_coeff or another --seed."
+                f"good checkpoint is of step {kept[-1] if kept else 0}. {ADVICE}"
             )
         if step // self._interval > self.first_step // self._interval:
             self._checkpoints.save(logs)
