@@ -22,6 +22,14 @@ _REMEMBERED = 2000
 ADVICE = "Try lower learning rates, a higher l2_coeff, another seed."
 
 
+def last_good(checkpoints: Checkpoints) -> str:
+    """Return a sentence about what is left of a training that diverged."""
+    steps = checkpoints.steps
+    if not steps:
+        return "There is no checkpoint yet."
+    return f"The last good checkpoint is of step {steps[-1]}."
+
+
 class DivergenceGuard(keras.callbacks.Callback):
     """Watch a training, and go back when it diverges.
 
@@ -175,7 +183,6 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:
         since = unusual_since(self._attempts[-1], trouble)
-        kept = self._checkpoints.steps
         tried = ", ".join(str(entry["to"]) for entry in self._rollbacks)
         message = f"Training diverged at step {step}: {trouble.text}, unusual since step {since}. "
         if tried:
@@ -183,7 +190,7 @@ class DivergenceGuard(keras.callbacks.Callback):
                 f"Going back to step {tried} did not help, with learning rates times "
                 f"{self._rollbacks[-1]['rate_scale']:g} in the end. "
             )
-        message += f"The last good checkpoint is of step {kept[-1] if kept else 0}. "
+        message += f"{last_good(self._checkpoints)} "
         if self._diagnosis is not None:
             write_diagnosis(self._diagnosis, self._attempts, trouble, since, self._rollbacks)
             message += f"{self._diagnosis} and the picture beside it show how. "
