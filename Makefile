@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods study-plane study-anomalies bench storm \
-	divergences lint types docs format requirements clean
+.PHONY: train test study study-mixture study-methods study-plane study-anomalies bench storm resume \
+	workers long divergences lint types docs format requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -47,6 +47,19 @@ bench: $(PEERS)/.ready
 # Twenty-five SIGKILLs over one run, which has to end as if there had been none.
 storm: $(READY)
 	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
+
+# 200 steps in one go against 100, a SIGKILL and the rest, for every method: equal bit for bit.
+resume: $(READY)
+	$(BIN)/python benchmarks/resume.py $(ARGS)
+
+# Two and three processes that train together; one gets a SIGKILL, and all are started again.
+workers: $(READY)
+	$(BIN)/python benchmarks/workers.py --workers=2 $(ARGS)
+	$(BIN)/python benchmarks/workers.py --workers=3 $(ARGS)
+
+# Two hours of the digits: memory, speed and traces.
+long: $(READY)
+	$(BIN)/python benchmarks/long_run.py $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

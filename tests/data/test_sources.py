@@ -174,7 +174,7 @@ def test_digits_take_no_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["folder", "npz", "csv"])
 def test_sources_that_need_a_folder(name):
-    with pytest.raises(ValueError, match=f"{name} needs --data_dir="):
+    with pytest.raises(ValueError, match=f"{name} needs data_dir"):
         data.load(name)
 
 

@@ -175,7 +175,7 @@ def _without_files(name, source, split, size):
     if source.bundled is not None:
         return source.bundled(split)
     if source.remote is None:
-        raise ValueError(f"{name} needs --data_dir= ({source.layouts}); received none.")
+        raise ValueError(f"{name} needs data_dir ({source.layouts}); received none.")
     return tfds_source.read(name, source.remote, source.layouts, split, size)
 
 

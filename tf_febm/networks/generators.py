@@ -181,6 +181,7 @@ def _smallest_image(latent_dim, output_shape, filters: int, grow: bool = True):
 
 def _activated(x, activation: str, batch_norm: bool):
     if batch_norm:
-        # Statistics follow the weights within some ten steps.
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        # Statistics follow the weights within some ten steps, and are those of the whole batch
+        # where it is split over replicas.
+        x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
     return keras.layers.Activation(activation)(x)
