@@ -91,7 +91,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "dataset",
         "digits",
         "Images: digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz. In "
-        "the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, pinwheel or rings.",
+        "the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, pinwheel or rings. "
+        "Vectors: csv, or npz with --preset=vectors.",
     )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -24,10 +25,29 @@ FEW_STEPS = [
 ]  # fmt: skip
 
 
+# One serves what `launch/export.py` wrote; test_commands_on_a_run runs it.
+(SERVED,) = (code for code in blocks("python") if "saved_model.load" in code)
+SNIPPETS = [code for code in blocks("python") if code != SERVED]
+
+
+def test_it_is_short_and_so_is_the_first_model():
+    assert len(README.splitlines()) < 330
+    (first,) = (code for code in SNIPPETS if 'load("digits").images  # uint8' in code)
+    assert len([line for line in first.splitlines() if line.strip()]) <= 20
+    # Import, load, read, scale, print.
+    assert len([line for line in SERVED.splitlines() if line.strip()]) == 5
+
+
+def test_links_lead_somewhere():
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    targets = re.findall(r"(?<!!)\[.*?\]\((.*?)\)", prose, flags=re.DOTALL)
+    assert len(targets) > 10
+    for target in targets:
+        assert target.startswith("http") or (PROJECT / target).is_file(), target
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "code", blocks("python"), ids=lambda code: code.strip().split("\n")[-1][:30]
-)
+@pytest.mark.parametrize("code", SNIPPETS, ids=lambda code: code.strip().split("\n")[-1][:30])
 def test_python_snippets(code, tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
@@ -67,19 +87,29 @@ def test_launcher_commands(line, tmp_path):
 @pytest.mark.slow
 def test_commands_on_a_run(tmp_path):
     """Those that need no file of the reader's, on a run of the test's own."""
-    assert "python launch/evaluate.py --run=runs/digits" in COMMANDS
-    assert "python launch/apply.py --run=runs/digits" in COMMANDS
-    assert "python launch/export.py --run=runs/digits" in COMMANDS
-    run = tmp_path / "digits"
-    for script, arguments in (
-        ("train.py", [f"--logdir={tmp_path}", "--exp=digits", *FEW_STEPS]),
-        ("evaluate.py", [f"--run={run}"]),
-        ("apply.py", [f"--run={run}"]),
-        ("export.py", [f"--run={run}"]),
-    ):
-        command = [sys.executable, str(PROJECT / "launch" / script), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    on_a_run = [
+        "python launch/evaluate.py --run=runs/digits",
+        "python launch/apply.py --run=runs/digits",
+        "python launch/export.py --run=runs/digits",
+        "python examples/score_images.py runs/digits/saved_model path/to/pictures",
+    ]
+    assert set(on_a_run) <= set(COMMANDS)
+    pictures = tmp_path / "path" / "to" / "pictures"
+    pictures.mkdir(parents=True)
+    for path in (tmp_path / "picture.png", pictures / "one.png"):
+        Image.new("RGB", (20, 16), "teal").save(path)
+    run = tmp_path / "runs" / "digits"
+    train = ["python", "launch/train.py", "--logdir=runs", "--exp=digits", *FEW_STEPS]
+    for words in (train, *map(shlex.split, on_a_run)):
+        command = [sys.executable, str(PROJECT / words[1]), *words[2:]]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[1].startswith("one.png,")
+    result = subprocess.run(
+        [sys.executable, "-c", SERVED], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"\[-?\d.*\]", result.stdout.strip())
     assert (run / "evaluation" / "evaluation.json").stat().st_size > 0
     assert (run / "applications" / "applications.json").stat().st_size > 0
     assert (run / "saved_model" / "saved_model.pb").stat().st_size > 0

@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, with fewer steps."""
 
+import json
 import os
 
 import pytest
@@ -10,6 +11,21 @@ PARAMETERS = {"one_dimension": "steps = 20", "digits": "steps = 10", "anomaly_sc
 def test_every_notebook_has_a_row(project):
     found = {path.stem for path in (project / "docs" / "notebooks").glob("*.ipynb")}
     assert found == PARAMETERS.keys()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_what_is_stored(project, name):
+    """A reader sees every figure, and nothing of the machine that drew it."""
+    path = project / "docs" / "notebooks" / f"{name}.ipynb"
+    assert path.stat().st_size < 300_000
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert all(output.get("name") != "stderr" for output in outputs)
+    assert "/tmp/" not in json.dumps(outputs)
+    figures = sum("Image.fromarray" in "".join(cell["source"]) for cell in code)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == figures > 0
 
 
 @pytest.mark.slow

@@ -87,10 +87,32 @@ def contrastive_divergence():
     return model
 
 
-MODELS = {
-    f.__name__: f
-    for f in (febm, own_networks_and_divergence, of_labels, dual, contrastive_divergence)
-}
+def bidirectional():
+    generator = networks.generator_mlp(2, SHAPE, (5,), batch_norm=True)
+    model = tf_febm.BidirectionalEBM(
+        mlps()[0],
+        generator,
+        2,
+        entropy="smallest_singular_value",
+        sampler=chains(),
+        average_decay=0.9,
+        seed=6,
+    )
+    model.compile(keras.optimizers.Adam(schedule()), keras.optimizers.SGD(0.01, momentum=0.9))
+    return model
+
+
+def contrastive_divergence_of_labels():
+    model = tf_febm.ContrastiveDivergence(mlps(3)[0], sampler=chains(), initial="data", seed=7)
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+BUILDERS = (
+    *(febm, own_networks_and_divergence, of_labels, dual, contrastive_divergence),
+    *(contrastive_divergence_of_labels, bidirectional),
+)
+MODELS = {build.__name__: build for build in BUILDERS}
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,27 @@ def settings(**further):
     return {"sampler": sampler, "buffer": tf_febm.ReplayBuffer(1234), "seed": 1, **further}
 
 
+def of_vectors():
+    """Networks and chains in units of the data, as the launcher makes them for tables."""
+    mean, scale = [30.0, -2.0, 0.0], [5.0, 0.5, 1.0]
+    energy, variational = (tf_febm.networks.mlp(3, (8,), "swish", name=n) for n in ("e", "h"))
+    langevin = tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=3)
+    return tf_febm.FEBM(
+        tf_febm.networks.standardised(tf_febm.networks.confined(energy, 1.0), mean, scale),
+        tf_febm.networks.standardised(variational, mean, scale),
+        **settings(sampler=tf_febm.samplers.Standardised(langevin, mean, scale)),
+    )
+
+
+def bidirectional():
+    """A generator with batch normalisation, whose statistics are state."""
+    generator = tf_febm.networks.generator_mlp(
+        2, SHAPE, (8,), output_activation="sigmoid", batch_norm=True
+    )
+    sampler = tf_febm.samplers.Langevin(num_steps=3, noise_scale=0.1)
+    return tf_febm.BidirectionalEBM(nets()[0], generator, 2, sampler=sampler, seed=1)
+
+
 def under_a_strategy():
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model = tf_febm.FEBM(*nets(), **settings())
@@ -49,7 +70,11 @@ MODELS = {
     "febm": lambda: tf_febm.FEBM(*nets(), **settings()),
     "febm_of_labels": lambda: tf_febm.FEBM(*nets(3), **settings()),
     "contrastive_divergence": lambda: tf_febm.ContrastiveDivergence(nets()[0], **settings()),
+    "contrastive_of_labels": lambda: tf_febm.ContrastiveDivergence(nets(3)[0], **settings()),
     "dual": lambda: tf_febm.DualFEBM(*nets(), **settings()),
+    "dual_of_labels": lambda: tf_febm.DualFEBM(*nets(3), **settings()),
+    "bidirectional": bidirectional,
+    "vectors": of_vectors,
     "spectral": lambda: tf_febm.FEBM(*spectral(3), **settings()),
     "strategy": under_a_strategy,
 }

@@ -27,7 +27,11 @@ def inexpressible():
     return tf_febm.ContrastiveDivergence(network, sampler=sampler)
 
 
-@pytest.mark.parametrize("name", ["febm", "febm_of_labels", "spectral"])
+# Every network that a row of the table has, once.
+NAMES = ["febm", "febm_of_labels", "spectral", "vectors"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_onnx(name, tmp_path):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -44,7 +48,7 @@ def test_onnx(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated.*")
-@pytest.mark.parametrize("name", ["febm", "febm_of_labels", "spectral"])
+@pytest.mark.parametrize("name", NAMES)
 def test_tflite(name, tmp_path):
     if not hasattr(tf, "lite"):
         pytest.skip("this TensorFlow has no LiteRT")

@@ -105,6 +105,15 @@ def test_steps_of_the_chains_can_be_chosen(tmp_path):
     assert np.abs(samples - model.sample(3, seed=-2)).max() > 1e-3
 
 
+def test_steps_refine_what_a_generator_makes(tmp_path):
+    model = MODELS["bidirectional"]()
+    tf_febm.export(model, tmp_path / "m", num_steps=7)
+    sample = tf.saved_model.load(str(tmp_path / "m")).signatures["sample"]
+    samples = sample(num_samples=tf.constant(3), seed=tf.constant(2, tf.int64))["samples"]
+    np.testing.assert_allclose(samples, model.sample(3, seed=2, refine_steps=7), atol=1e-5)
+    assert np.abs(samples - model.sample(3, seed=2)).max() > 1e-3
+
+
 def test_averaged_weights_are_exported_inside_their_context(images, tmp_path):
     model = tf_febm.FEBM(*nets(), **settings(average_decay=0.5))
     model.compile()

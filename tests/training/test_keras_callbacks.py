@@ -31,12 +31,17 @@ def build(kind):
         model = tf_febm.ContrastiveDivergence(networks()[0], **settings())
         model.compile(rate())
         return model
-    model = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[kind](*networks(), **settings())
+    if kind == "bidirectional":
+        generator = tf_febm.networks.generator_mlp(2, SHAPE, (3,), batch_norm=True)
+        sampler = settings()["sampler"]
+        model = tf_febm.BidirectionalEBM(networks()[0], generator, 2, sampler=sampler, seed=1)
+    else:
+        model = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[kind](*networks(), **settings())
     model.compile(rate(), rate())
     return model
 
 
-@pytest.fixture(scope="module", params=["febm", "dual", "contrastive_divergence"])
+@pytest.fixture(scope="module", params=["febm", "dual", "contrastive_divergence", "bidirectional"])
 def compiled(request):
     """One model of each kind, traced once for all tests, and its state at the beginning."""
     model = build(request.param)
@@ -156,5 +161,6 @@ def test_tensorboard(model, tmp_path):
         for raw in tf.data.TFRecordDataset(str(path))
         for value in tf.compat.v1.Event.FromString(raw.numpy()).summary.value
     }
-    assert {"epoch_energy_gap", "epoch_buffer_fill"} <= tags
+    assert {"epoch_energy_gap", "epoch_energy_data"} <= tags
+    assert ("epoch_buffer_fill" in tags) == (model.buffer is not None)
     assert any("kernel" in tag or "histogram" in tag for tag in tags)

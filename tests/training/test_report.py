@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import tf_febm
 from tf_febm import data, training
 
 VOID = {"meta", "link", "img", "br"}
@@ -41,8 +42,6 @@ class Page(HTMLParser):
 def folder(tmp_path_factory):
     """A small run of two parts, with options that need escaping."""
     import keras
-
-    import tf_febm
 
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 1), np.uint8)
@@ -114,6 +113,32 @@ def test_the_code_that_loads_the_model_runs(text, tmp_path, monkeypatch):
     names = {}
     exec(code, names)
     assert names["energies"].shape == (16,) and (tmp_path / "saved_model").is_dir()
+
+
+def test_of_a_run_with_a_generator(tmp_path, monkeypatch):
+    """Its samples come from no buffer, and its bounds share a chart."""
+    energy = tf_febm.networks.mlp(2, (3,), name="energy")
+    generator = tf_febm.networks.generator_mlp(2, 2, (3,))
+    sampler = tf_febm.samplers.Langevin.from_epsilon(0.01, 2)
+    model = tf_febm.BidirectionalEBM(energy, generator, 2, sampler=sampler, seed=1)
+    model.compile()
+    folder = training.RunFolder(tmp_path / "run")
+    options = {"method": "bidirectional", "replay_batch": True}
+    folder.prepare(options, ())
+    folder.write_options(options, {})
+    table = training.MetricsTable(folder.metrics)
+    x = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
+    model.fit(x, batch_size=8, epochs=2, verbose=0, callbacks=[table])
+    model.save(folder.model)
+    text = training.write_report(folder).read_text(encoding="utf-8")
+    captions = [alt["alt"] for tag, alt in Page(text).tags if tag == "img"]
+    assert "Bounds of the negative log-likelihood" in captions
+    assert not {"lower_bound", "Log ratio"} & set(captions)
+    code = html.unescape(re.search(r"<pre>(.*?)</pre>", text, flags=re.DOTALL).group(1))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["samples"].shape == (16, 2) and names["energies"].shape == (16,)
 
 
 def test_of_a_run_that_has_only_begun(folder, tmp_path):

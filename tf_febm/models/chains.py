@@ -179,6 +179,10 @@ class Chains:
             tf.constant(int(num_samples)), labels, seed, initial, tuple(sorted(options.items()))
         )
 
+    def steps_of(self, initial: str, num_steps: int | None) -> int | None:
+        """Return the steps that `sample` takes from `initial`; None is the sampler's own number."""
+        return num_steps
+
     def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
         start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
         start = self._start(initial, count, labels, start_seed)

@@ -284,12 +284,14 @@ class GeneratorModel(EnergyModel):
             raise ValueError(
                 f"refine_steps and num_steps are one; received {refine_steps} and {num_steps}."
             )
-        steps = num_steps if refine_steps is None else refine_steps
-        if steps is None and initial == "generator":
-            steps = 0
+        steps = self.steps_of(initial, num_steps if refine_steps is None else refine_steps)
         return super().sample_batch(
             num_samples, labels, seed, initial=initial, num_steps=steps, **sampler_options
         )
+
+    def steps_of(self, initial: str, num_steps: int | None) -> int | None:
+        """Return `num_steps`, and where that is None no step from the generator."""
+        return 0 if num_steps is None and initial == "generator" else num_steps
 
     def _start(self, initial: str, count, labels, seed) -> Batch:
         if initial == "generator":

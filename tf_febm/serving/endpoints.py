@@ -69,9 +69,12 @@ class Endpoints(tf.Module):
         high, low = tf.bitwise.right_shift(seed, tf.constant(31, tf.int64)), seed
         mask = tf.constant(0x7FFFFFFF, tf.int64)
         pair = randomness.as_seed(tf.bitwise.bitwise_and(tf.stack([high, low]), mask))
-        options = () if num_steps is None else (("num_steps", num_steps),)
+        # Where `model.sample` starts, and as far as it goes.
+        initial = model.INITIAL[0]
+        steps = model.steps_of(initial, num_steps)
+        options = () if steps is None else (("num_steps", steps),)
         with self._copies():
-            batch = model._chain(num_samples, labels, pair, "noise", options)
+            batch = model._chain(num_samples, labels, pair, initial, options)
         if batch.labels is None:
             return {"samples": batch.samples}
         return {"samples": batch.samples, "labels": batch.labels}

@@ -27,13 +27,15 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
 
     The weights are those that the model has now; export inside `model.averaged_weights()` to write
     their average. No buffer, optimizer or distribution strategy is written: chains start from
-    noise, where training may have gone on from its buffer, and may need more steps for it.
+    noise, where training may have gone on from its buffer, and may need more steps for it. A
+    `BidirectionalEBM` has a generator instead, whose samples `num_steps` steps refine.
 
     Args:
         model: A built model of this library, trained or loaded, compiled or not.
         path: Where to write; must not exist. Folders above it are made.
         format: "saved_model", "onnx" (needs the packages tf2onnx and onnx) or "tflite".
-        num_steps: Steps of the chains of `sample`; the sampler's own number if None.
+        num_steps: Steps of the chains of `sample`. None is the sampler's own number, and 0 from a
+            generator.
 
     Returns:
         The path.

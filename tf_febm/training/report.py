@@ -21,7 +21,12 @@ __all__ = ["write_report"]
 # Metrics that belong in one chart; the others have one each.
 CHARTS = {
     "Energies": ("energy_data", "energy_model"),
-    "Gradient norms": ("energy_gradient_norm", "variational_gradient_norm"),
+    "Gradient norms": (
+        "energy_gradient_norm",
+        "variational_gradient_norm",
+        "generator_gradient_norm",
+    ),
+    "Bounds of the negative log-likelihood": ("lower_bound", "upper_bound"),
     "Log ratio": ("log_ratio_mean", "log_ratio_std"),
 }
 NO_CURVES = ("step", "seconds")
@@ -62,7 +67,7 @@ _LOADING = """import keras
 import tf_febm
 
 model = keras.models.load_model({model!r})
-samples = model.sample(16, seed=0, initial={initial!r})
+samples = model.sample(16, seed=0{initial})
 energies = model.energy(samples{labels})  # lower is more likely
 tf_febm.export(model, "saved_model")  # for programs without tf_febm"""
 
@@ -121,9 +126,11 @@ def _result(summary: dict, rows: list[dict]) -> str:
 def _loading(folder: RunFolder, options: dict) -> str:
     if not folder.model.is_file():
         return ""
+    # Where training is; a generator, or noise where there is no buffer, needs no word.
+    stored = options.get("replay_batch", True) and options.get("method") != "bidirectional"
     code = _LOADING.format(
         model=str(folder.model),
-        initial="buffer" if options.get("replay_batch", True) else "noise",
+        initial=', initial="buffer"' if stored else "",
         labels="" if not options.get("cclass") else ", labels",
     )
     if options.get("cclass"):
@@ -175,6 +182,7 @@ def _curves(rows: list[dict]) -> str:
         return ""
     names = [name for name in rows[-1] if name not in NO_CURVES]
     charts = {title: [n for n in group if n in names] for title, group in CHARTS.items()}
+    charts = {title: group for title, group in charts.items() if group}
     grouped = {name for group in charts.values() for name in group}
     charts |= {name: [name] for name in names if name not in grouped}
     steps = [int(row["step"]) for row in rows]
