@@ -20,7 +20,7 @@ NETWORKS = (
     "resnet128",
 )
 # As in tf_febm.networks.GENERATOR_NAMES.
-GENERATORS = ("mlp", "dcgan", "resnet")
+GENERATORS = ("mlp", "coupling", "dcgan", "resnet")
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 
@@ -90,9 +90,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text(
         "dataset",
         "digits",
-        "Images: digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz. In "
-        "the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, pinwheel or rings. "
-        "Vectors: csv, or npz with --preset=vectors.",
+        "Images: digits, mnist, fashion_mnist, stacked_mnist, cifar10, cifar100, svhn, celeba, "
+        "folder or npz. In the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, "
+        "pinwheel or rings. Vectors: csv, or npz with --preset=vectors.",
     )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")

@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 from tf_febm import data
 
 IMAGES = (
-    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba", "folder", "npz",
+    "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
+    "folder", "npz",
 )  # fmt: skip
 NAMES = (*IMAGES, "csv", *data.testbeds.names())
 BUNDLED = ("digits", *data.testbeds.names())
@@ -68,6 +69,7 @@ WRITERS = {
     "digits": None,
     "mnist": write_idx,
     "fashion_mnist": write_idx,
+    "stacked_mnist": write_idx,
     "cifar10": write_cifar,
     "cifar100": write_cifar100,
     "svhn": write_svhn,
