@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test study study-mixture study-methods study-anomalies bench storm divergences lint \
-	types docs notebooks format requirements clean
+.PHONY: train test study study-mixture study-methods study-plane study-anomalies study-bounds \
+	study-stacked bench storm resume workers long divergences lint types docs notebooks format \
+	requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
@@ -29,11 +30,23 @@ study-mixture: $(READY)
 
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
-	$(BIN)/python launch/method_study.py
+	$(BIN)/python launch/method_study.py $(ARGS)
+
+# Every method on points in the plane, whose density is known: 81 runs, some hours.
+study-plane: $(READY)
+	$(BIN)/python launch/plane_study.py $(ARGS)
 
 # Anomaly scores of energies on two tables of scikit-learn, against an isolation forest and a Gaussian.
 study-anomalies: $(READY)
 	$(BIN)/python launch/anomaly_study.py $(ARGS)
+
+# Upper and lower bound through training, by quadrature: docs/pictures/bounds.png.
+study-bounds: $(READY)
+	$(BIN)/python launch/bounds_study.py $(ARGS)
+
+# The modes of stacked MNIST after an hour of training: make study-stacked ARGS=--data_dir=mnist.npz
+study-stacked: $(READY)
+	$(BIN)/python launch/stacked_mnist.py $(ARGS)
 
 # Timings side by side, in an environment of their own that has PyTorch and TorchEBM as well; they
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
@@ -43,6 +56,19 @@ bench: $(PEERS)/.ready
 # Twenty-five SIGKILLs over one run, which has to end as if there had been none.
 storm: $(READY)
 	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
+
+# 200 steps in one go against 100, a SIGKILL and the rest, for every method: equal bit for bit.
+resume: $(READY)
+	$(BIN)/python benchmarks/resume.py $(ARGS)
+
+# Two and three processes that train together; one gets a SIGKILL, and all are started again.
+workers: $(READY)
+	$(BIN)/python benchmarks/workers.py --workers=2 $(ARGS)
+	$(BIN)/python benchmarks/workers.py --workers=3 $(ARGS)
+
+# Two hours of the digits: memory, speed and traces.
+long: $(READY)
+	$(BIN)/python benchmarks/long_run.py $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -62,14 +62,20 @@ def sides(batch, side, channels, filters, size, stride) -> dict:
     for block in (b for b in blocks if b % stride == 0):
         prepared = convolution.gradient_kernel(kernel, stride, "SAME", (side, side), block)
 
-        def ours(upstream, turned, prepared=prepared):
-            return convolution.input_gradient(upstream, prepared._replace(kernel=turned))
-
         name = f"blocks of {block}" + (" (chosen)" if block == chosen else "")
-        found[name] = compiled(ours, upstream, prepared.kernel)
+        found[name] = compiled(_in_blocks(prepared), upstream, prepared.kernel)
     if stride > 1 and channels <= 4:
         found["space to depth, forward"] = compiled(*_space_to_depth(x, filters, size, stride))
     return found
+
+
+def _in_blocks(prepared):
+    """Return the gradient as a function of two tensors alone; any other argument costs time."""
+    from tf_febm.networks import convolution
+
+    return lambda upstream, turned: convolution.input_gradient(
+        upstream, prepared._replace(kernel=turned)
+    )
 
 
 def _space_to_depth(x, filters: int, size: int, stride: int):

@@ -4,7 +4,8 @@
 
 Every other kill comes while a checkpoint is being written, the rest at random moments. In the end
 the run must have taken its steps, every checkpoint must agree with its checksums, and samples and
-quality figures must be, bit for bit, those of the run that nothing disturbed.
+quality figures must be, bit for bit, those of the run that nothing disturbed. Undisturbed runs of
+further seeds show how far such figures spread anyway.
 """
 
 import argparse
@@ -21,26 +22,33 @@ SCRIPT = Path(__file__).resolve().parents[1] / "launch" / "train.py"
 PATIENCE = 600.0
 
 
-def storm(logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=print) -> dict:
-    """Make both runs below a folder and compare them.
+def storm(
+    logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=print, seeds: int = 1
+) -> dict:
+    """Make all runs below a folder and compare them.
 
     Args:
-        logdir: Of the runs `storm` and `calm`.
+        logdir: Of the runs `storm` and `calm`, and `calm_1` and so on.
         steps: Of each; enough that they outlast the kills.
         kills: How many SIGKILLs.
         arguments: Further flags of launch/train.py.
         seed: Of the moments.
         report: Takes a line about each kill.
+        seeds: How many undisturbed runs; the first has the seed of the disturbed one.
 
     Returns:
-        `kills`, how many hit a `checkpoint` in the writing, `resumed_at` of each restart, and
-        `steps` and `quality` of the summary.
+        `kills`, how many hit a `checkpoint` in the writing, `resumed_at` of each restart, `steps`
+        and `quality` of the summary, and `spread`: the least and the greatest value of each quality
+        figure among the undisturbed runs.
 
     Raises:
         AssertionError: If anything was lost.
     """
     logdir, moments = Path(logdir), random.Random(seed)
-    command = [sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--steps={steps}", *arguments]
+    command = [
+        sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--steps={steps}",
+        "--save_interval=100", *arguments,
+    ]  # fmt: skip
     folder = logdir / "storm"
     resumed, writing = [], 0
     for number in range(kills):
@@ -64,8 +72,9 @@ def storm(logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=pr
         process.kill()
         process.communicate()
         report(f"kill {number + 1}: {'a checkpoint' if at_checkpoint else 'at random'}")
-    for name in ("storm", "calm"):
-        done = subprocess.run([*command, f"--exp={name}"], capture_output=True, text=True)
+    calms = {"calm": [], **{f"calm_{i}": [f"--seed={i}"] for i in range(1, seeds)}}
+    for name, own in {"storm": [], **calms}.items():
+        done = subprocess.run([*command, f"--exp={name}", *own], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert resumed == sorted(resumed), f"a checkpoint that was relied on is gone: {resumed}"
     summary, calm = (
@@ -73,6 +82,9 @@ def storm(logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=pr
     )
     assert summary["steps"] == calm["steps"] == steps
     assert summary["quality"] == calm["quality"]
+    spread = _spread([json.loads((logdir / n / "summary.json").read_text()) for n in calms])
+    for name, (low, high) in spread.items():
+        assert low <= summary["quality"][name] <= high, name
     assert not (folder / "checkpoints" / ".saving").exists()
     ours, theirs = (
         np.load(logdir / n / "samples" / "final.npz")["samples"] for n in ("storm", "calm")
@@ -85,7 +97,18 @@ def storm(logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=pr
         "resumed_at": resumed,
         "steps": summary["steps"],
         "quality": summary["quality"],
+        "spread": spread,
     }
+
+
+def _spread(summaries: list[dict]) -> dict:
+    """Return the least and the greatest value of every quality figure."""
+    figures = {
+        name: [summary["quality"][name] for summary in summaries]
+        for name, value in summaries[0]["quality"].items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    return {name: (min(values), max(values)) for name, values in figures.items()}
 
 
 def _wait_for(path: Path, process) -> bool:
@@ -93,6 +116,8 @@ def _wait_for(path: Path, process) -> bool:
     while time.monotonic() < deadline and process.poll() is None:
         if path.exists():
             return True
+        # Writing takes longer; a busy loop would take the time from the run.
+        time.sleep(0.001)
     return False
 
 
@@ -110,6 +135,8 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--logdir", default="runs/storm")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seeds", type=int, default=3, help="number of undisturbed runs")
     own, others = parser.parse_known_args()
-    print(json.dumps(storm(own.logdir, own.steps, own.kills, others, own.seed), indent=2))
+    found = storm(own.logdir, own.steps, own.kills, others, own.seed, seeds=own.seeds)
+    print(json.dumps(found, indent=2))

@@ -18,6 +18,7 @@ COMPARISONS = {
     "e": "buffer",
     "f": "memory",
     "g": "start",
+    "h": "generator",
     "kernels": "kernels",
 }
 

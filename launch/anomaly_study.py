@@ -5,12 +5,11 @@ the unusual ones: malignant tumours of breast_cancer, the last class of wine. Wr
 study.json into --out. The same splits serve the energy, an isolation forest and a Gaussian fit.
 """
 
-import csv
-import io
 import statistics
 from pathlib import Path
 
 import console
+import study_runs
 from absl import app, flags
 
 # Table -> the class that counts as anomalous: 0 is malignant.
@@ -32,13 +31,7 @@ flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
 def main(argv) -> int:
     """Run the study."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    console.stop_at_once_on_signals()
-    values = flags.FLAGS
-    return console.guarded(
-        lambda: run(values), debug=values.debug, interrupted="Interrupted; nothing was written."
-    )
+    return study_runs.guarded(argv, run, "Interrupted; nothing was written.")
 
 
 def run(values) -> int:
@@ -125,14 +118,9 @@ def write(rows: list[dict], options: dict, out: Path) -> None:
     from tf_febm import files
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        study_runs.write_table(rows, out / "study.csv")
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(rows[0]))
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
     summary = {}
     for name in dict.fromkeys(row["table"] for row in rows):
         for detector in DETECTORS:

@@ -5,6 +5,7 @@ import re
 
 import console
 import keras
+import numpy as np
 import vectors
 
 import tf_febm
@@ -88,6 +89,9 @@ def make_measure(model, train_data, held_out):
     if isinstance(train_data, data.VectorData):
         return lambda samples: vectors.quality(model, samples, train_data, held_out)
 
+    if train_data.name == "stacked_mnist":
+        return lambda samples: stacked_quality(samples, train_data, held_out)
+
     def skip(samples):
         return {"skipped": f"there is no feature network for {train_data.name}"}
 
@@ -97,6 +101,35 @@ def make_measure(model, train_data, held_out):
         return quality.as_dict()
 
     return measure if train_data.name in CLASSIFIED else skip
+
+
+def stacked_quality(samples, train_data, held_out) -> dict:
+    """Return the modes of stacked digits that samples show, beside those of held-out images."""
+    digits = train_data.num_classes // 100
+    classifier = evaluation.train_classifier(
+        train_data.images[..., :1], train_data.labels // 100, digits, name="mnist"
+    )
+    found = evaluation.stacked_modes(samples, classifier)
+    expected_found, expected_kl = evaluation.expected_of_uniform(found.num_samples, found.total)
+    real = evaluation.stacked_modes(held_out.images, classifier)
+    first = classifier.probabilities(held_out.images[..., :1])
+    confidence = [
+        classifier.probabilities(samples[..., c : c + 1]).max(axis=1).mean() for c in range(3)
+    ]
+    return {
+        "modes_found": found.found,
+        "modes": found.total,
+        "kl_to_uniform": found.kl,
+        "num_samples": found.num_samples,
+        "expected_modes_of_uniform": expected_found,
+        "expected_kl_of_uniform": expected_kl,
+        "held_out_modes": real.found,
+        "held_out_kl": real.kl,
+        "num_held_out": real.num_samples,
+        "mean_confidence": float(np.mean(confidence)),
+        "held_out_confidence": float(first.max(axis=1).mean()),
+        "classifier_accuracy": float((first.argmax(axis=1) == held_out.labels // 100).mean()),
+    }
 
 
 def make_sampler(options: dict, train_data):
@@ -139,11 +172,10 @@ def build_model(options: dict, train_data):
         build = tf_febm.networks.get(options["network"])
         return build(num_filters=size, image_shape=shape, **settings)
 
-    def optimizer(ratio=1.0, beta_2=0.999):
+    def optimizer(ratio=1.0, beta_2=0.999, updates=1):
         # A schedule even where the rate is constant: a checkpoint then fits any rate.
-        rate = keras.optimizers.schedules.CosineDecay(
-            ratio * options["lr"], options["steps"], alpha=options["lr_final"] / options["lr"]
-        )
+        steps, alpha = options["steps"] * updates, options["lr_final"] / options["lr"]
+        rate = keras.optimizers.schedules.CosineDecay(ratio * options["lr"], steps, alpha=alpha)
         return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=beta_2)
 
     sampler = make_sampler(options, train_data)
@@ -179,14 +211,17 @@ def build_model(options: dict, train_data):
     method = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[options["method"]]
     if options["method"] == "febm":
         settings["shift_invariant"] = options["shift_invariant"]
+    updates = options["variational_steps"]
     model = method(
         network("energy"),
         network("variational"),
         options["divergence"],
         log_ratio_clip=options["log_ratio_clip"],
+        variational_steps=updates,
+        variational_l2_coeff=options["variational_l2_coeff"],
         **settings,
     )
-    model.compile(optimizer(), optimizer(options["variational_lr_ratio"]))
+    model.compile(optimizer(), optimizer(options["variational_lr_ratio"], updates=updates))
     return model
 
 
@@ -227,7 +262,7 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
 def make_generator(options: dict, shape, bounds):
     """Return the generator that the options describe, for data of a shape within bounds."""
     size = options["num_filters"]
-    if options["generator"] == "mlp":
+    if options["generator"] in ("mlp", "coupling"):
         settings = {"hidden_units": (size, size)}
     elif len(shape) == 3:
         settings = {"num_filters": size}

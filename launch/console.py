@@ -129,13 +129,28 @@ def guarded(
     except Exception as error:
         if debug:
             raise
-        lines = str(error).strip().splitlines() or ["no message"]
+        text = str(error)
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            # As people say it: the system's own form begins with a number.
+            text = f"{error.filename}: {error.strerror}"
+        lines = text.strip().splitlines() or ["no message"]
         # These are raised with a message for people; any other one is a surprise.
         expected = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError, ImportError))
         what = "" if expected else f"unexpected {type(error).__name__}: "
         hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
         print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
         return FAILED
+
+
+@contextlib.contextmanager
+def advising(advice: str):
+    """Add to an error of the library what can be done about it with flags, which it knows not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{error} {advice}") from error
+    except ValueError as error:
+        raise ValueError(f"{error} {advice}") from error
 
 
 def stop_on_signals(stop) -> None:

@@ -135,8 +135,9 @@ def run(values) -> int:
         import quality_curve
 
         drawn = partial(draw, model, checkpoints, settings)
+        seconds = quality_curve.seconds_of_training(folder.metrics)
         rows = quality_curve.measure(
-            checkpoints, drawn, real, unseen, network, cache_dir, console.say
+            checkpoints, drawn, real, unseen, network, cache_dir, console.say, seconds
         )
         quality_curve.write(out, rows, network.feature_network)
     console.say(json.dumps(figures, indent=2))

@@ -1,19 +1,16 @@
 """Compare methods on images, seed by seed: `python launch/method_study.py`.
 
 Contrastive divergence and f-EBM with four divergences get the same network, budget and seeds; each
-is a run of train.py in a process of its own. Writes study.csv, study.json and study.png into
-<logdir>/method_study. Runs that are done are not repeated, and one that was interrupted continues.
+is a run of train.py in a process of its own; `--rows=variations` varies how f-EBM trains its
+variational function instead. Writes study.csv, study.json and study.png into <logdir>/method_study
+or <logdir>/method_variations. Runs that are done are not repeated, and one that was interrupted
+continues.
 """
 
-import csv
-import io
-import json
-import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import console
+import study_runs
 from absl import app, flags
 
 DIVERGENCES = ("kl", "reverse_kl", "js", "squared_hellinger")
@@ -24,8 +21,24 @@ ROWS = {
     # rates, and f-EBM looks far worse than it is.
     **{f"febm_{name}": [f"--divergence={name}", "--shift_invariant"] for name in DIVERGENCES},
 }
-COLUMNS = ("method", "seed", "frechet_distance", "frechet_ratio", "seconds")
 
+# What might let f-EBM win: a variational function nearer to its optimum, or held back less or more.
+_REVERSE_KL = ROWS["febm_reverse_kl"]
+VARIATIONS = {
+    "contrastive_divergence": ROWS["contrastive_divergence"],
+    "reverse_kl": _REVERSE_KL,
+    "three_steps_of_H": [*_REVERSE_KL, "--variational_steps=3"],
+    "three_faster_steps_of_H": [
+        *_REVERSE_KL,
+        "--variational_steps=3",
+        "--variational_lr_ratio=1",
+    ],
+    "no_penalty_on_H": [*_REVERSE_KL, "--variational_l2_coeff=0"],
+    "ten_times_the_penalty_on_H": [*_REVERSE_KL, "--variational_l2_coeff=1"],
+}
+TABLES = {"methods": ROWS, "variations": VARIATIONS}
+
+flags.DEFINE_enum("rows", "methods", list(TABLES), "Which comparison to make.")
 flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
 flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.")
 flags.DEFINE_integer("steps", None, "Training steps of each run; the preset's if unset.", 1)
@@ -37,87 +50,64 @@ flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
 def main(argv) -> int:
     """Run the study."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    console.stop_at_once_on_signals()
-    values = flags.FLAGS
-    return console.guarded(
-        lambda: run(values),
-        debug=values.debug,
-        interrupted="Interrupted; the same command continues where this one stopped.",
-    )
+    return study_runs.guarded(argv, run)
 
 
 def run(values) -> int:
     """Train whatever is not done yet, then write the table and the picture."""
-    common = [f"--dataset={values.dataset}", f"--logdir={values.logdir}", *values.train]
+    common = [f"--dataset={values.dataset}", *values.train]
     if values.data_dir:
         common.append(f"--data_dir={values.data_dir}")
     if values.steps:
         common.append(f"--steps={values.steps}")
-    rows = []
+    table, rows = TABLES[values.rows], []
+    kind = "study" if values.rows == "methods" else values.rows
     for seed in range(values.seeds):
-        for method, own in ROWS.items():
-            rows.append(_train(method, seed, [*common, *own], Path(values.logdir)))
+        for method, own in table.items():
+            name = f"{kind}_{method}_{seed}"
+            rows.append(_train(name, method, seed, [*common, *own], Path(values.logdir)))
     if all(row["frechet_ratio"] is None for row in rows):
         raise ValueError("Every run failed; their messages are above.")
-    out = Path(values.logdir) / "method_study"
-    write(rows, out)
+    out = Path(values.logdir) / ("method_study" if kind == "study" else f"method_{kind}")
+    write(rows, list(table), out)
     console.say(f"Table and picture are in {out}.")
     return console.DONE
 
 
-def _train(method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
+def _train(name: str, method: str, seed: int, arguments: list[str], logdir: Path) -> dict:
     """Make one run, unless it is done; return its row, without figures if the run failed."""
-    name = f"study_{method}_{seed}"
-    summary = logdir / name / "summary.json"
-    script = Path(__file__).with_name("train.py")
-    console.say(f"== {method}, seed {seed}")
-    command = [sys.executable, str(script), *arguments, f"--exp={name}", f"--seed={seed}"]
-    row = {"method": method, "seed": seed, "seconds": None}
-    row |= {"frechet_distance": None, "frechet_ratio": None}
-    if not summary.exists():
-        code = subprocess.run(command, check=False).returncode
-        if code in (console.STOPPED, -2, -15):
-            raise KeyboardInterrupt
-        if code:
-            return row
-    result = json.loads(summary.read_text())
+    row = dict.fromkeys(("method", "seed", "frechet_distance", "frechet_ratio", "seconds"))
+    row |= {"method": method, "seed": seed}
+    result = study_runs.train(name, [*arguments, f"--seed={seed}"], logdir)
+    if result is None:
+        return row
     quality = result["quality"]
     if "frechet_distance" not in quality:
-        raise ValueError(f"{summary} holds no Fréchet distance: {quality}.")
+        raise ValueError(f"The summary of {name} holds no Fréchet distance: {quality}.")
     row["seconds"] = result["seconds"]
     row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
     console.say(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
     return row
 
 
-def write(rows: list[dict], out: Path) -> None:
+def write(rows: list[dict], methods: list[str], out: Path) -> None:
     """Write all rows, their means and deviations, and a picture of both."""
     console.import_quietly()
     from tf_febm import files
 
-    out.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS)
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "study.csv", lambda file: file.write(text.getvalue().encode()))
+    study_runs.write_table(rows, out / "study.csv")
     summary = {}
-    for method in ROWS:
+    for method in methods:
         every = [row["frechet_ratio"] for row in rows if row["method"] == method]
-        values = [ratio for ratio in every if ratio is not None]
-        mean = statistics.mean(values) if values else None
-        deviation = statistics.stdev(values) if len(values) > 1 else None
-        failed = len(every) - len(values)
+        mean, deviation, figures = study_runs.describe(every)
+        failed = every.count(None)
         summary[method] = {
             "mean": mean,
             "deviation": deviation,
             "failed": failed,
-            "frechet_ratios": values,
+            "frechet_ratios": [ratio for ratio in every if ratio is not None],
         }
-        figures = "no run came to its end" if mean is None else f"{mean:.2f}"
-        figures += "" if deviation is None else f" ± {deviation:.2f}"
+        figures = "no run came to its end" if mean is None else figures
         console.say(f"{method:26s} {figures}" + (f"  ({failed} failed)" if failed else ""))
     files.write_json(out / "study.json", summary)
     _draw(summary, out / "study.png")

@@ -20,6 +20,7 @@ class Original(NamedTuple):
 
 
 _TWO_PLAYERS = "the objective is that of --method and --divergence"
+_NO_DSPRITES = "there is no dSprites here"
 ORIGINAL = {
     "zero_kl": Original(False, False, "the gradient of the chains is never taken"),
     "ml_coeff": Original(1.0, False, _TWO_PLAYERS),
@@ -39,10 +40,21 @@ ORIGINAL = {
     "augment": Original(False, True, "say --random_flip and --random_crop=4"),
     "rescale": Original(1.0, True, "images lie in [0, 1]"),
     "spec_norm": Original(True, True, "the resnets are always normalised; --network=conv is not"),
-    "cond_shape": Original(False, False, "there is no dSprites here"),
-    "cond_size": Original(False, False, "there is no dSprites here"),
-    "cond_pos": Original(False, False, "there is no dSprites here"),
-    "cond_rot": Original(False, False, "there is no dSprites here"),
+    "swish_act": Original(True, True, "mnist_net uses swish; in Keras: activation='leaky_relu'"),
+    "cutout": Original(False, True, "images are not cut out"),
+    "cutout_inside": Original(False, False, "images are not cut out"),
+    "cutout_prob": Original(1.0, False, "images are not cut out"),
+    "cutout_mask_size": Original(16, False, "images are not cut out"),
+    "imagenet_path": Original("/data/Imagenet32", False, "say --dataset=folder --data_dir=…"),
+    "imagenet_datadir": Original("/root/imagenet_big", False, "say --dataset=folder --data_dir=…"),
+    "dsprites_path": Original("", False, _NO_DSPRITES),
+    **{
+        name: Original(False, False, _NO_DSPRITES)
+        for name in (
+            *("cond_shape", "cond_size", "cond_pos", "cond_rot"),
+            *("dshape_only", "dpos_only", "dsize_only", "drot_only", "dsprites_restrict"),
+        )
+    },
 }
 _DEFINE = {
     bool: flags.DEFINE_bool,

@@ -4,8 +4,19 @@ import csv
 import io
 
 
-def measure(checkpoints, draw, real, unseen, network, cache_dir, report) -> list[dict]:
-    """Return a row for each checkpoint: step, Fréchet distance of its samples to real images.
+def seconds_of_training(metrics) -> dict[int, float]:
+    """Return step -> seconds of training until then, from a run's metrics.csv; nothing without."""
+    try:
+        with open(metrics, encoding="utf-8", newline="") as file:
+            return {int(row["step"]): float(row["seconds"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}
+
+
+def measure(
+    checkpoints, draw, real, unseen, network, cache_dir, report, seconds: dict[int, float]
+) -> list[dict]:
+    """Return a row for each checkpoint: step, time, Fréchet distance of its samples to real images.
 
     Args:
         checkpoints: `training.Checkpoints`; its model is left at the last of them.
@@ -15,6 +26,7 @@ def measure(checkpoints, draw, real, unseen, network, cache_dir, report) -> list
         network: `evaluation.FeatureNetwork`.
         cache_dir: Folder for the features of real images.
         report: Takes a line per checkpoint.
+        seconds: Of training until a step.
     """
     from tf_febm import evaluation
 
@@ -27,7 +39,8 @@ def measure(checkpoints, draw, real, unseen, network, cache_dir, report) -> list
     rows = []
     for step in checkpoints.steps:
         checkpoints.restore(step)
-        rows.append({"step": step, "frechet_distance": distance(draw()), "held_out": reachable})
+        row = {"step": step, "seconds": seconds.get(step)}
+        rows.append(row | {"frechet_distance": distance(draw()), "held_out": reachable})
         report(f"step {step}: Frechet distance {rows[-1]['frechet_distance']:.2f}")
     return rows
 
@@ -49,11 +62,14 @@ def write(out, rows: list[dict], feature_network: str) -> None:
 
     plt.rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
     figure, axis = plt.subplots(figsize=(6, 3.8))
-    steps = [row["step"] for row in rows]
-    axis.plot(steps, [row["frechet_distance"] for row in rows], "o-", color="#0072B2", lw=2)
+    # Over time where it is known: what a step costs differs from run to run.
+    timed = all(row["seconds"] for row in rows)
+    along = [row["seconds"] / 60 if timed else row["step"] for row in rows]
+    axis.plot(along, [row["frechet_distance"] for row in rows], "o-", color="#0072B2", lw=2)
     axis.axhline(rows[0]["held_out"], ls="--", color="#D55E00", label="held-out images")
     axis.set_ylim(bottom=0)
-    axis.set_xlabel("training step")
+    last = rows[-1]["step"]
+    axis.set_xlabel(f"minutes of training ({last:,} steps)" if timed else "training step")
     axis.set_ylabel("Fréchet distance")
     axis.set_title(f"in the features of {feature_network}", fontsize=10)
     axis.legend(frameon=False)

@@ -3,6 +3,7 @@
 Everything goes to <logdir>/<exp>/. The same command again continues an interrupted run.
 """
 
+import contextlib
 import json
 import platform
 import subprocess
@@ -12,6 +13,9 @@ import console
 import original_flags
 import train_flags
 from absl import app, flags
+
+# What flags have to do with the folder of a run.
+OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
 
 
 def main(argv) -> int:
@@ -65,7 +69,9 @@ def run(options: dict, values) -> int:
     console.say(describe(options, train_data, model, folder))
     if values.dry_run:
         return console.DONE
-    with folder.locked():
+    with contextlib.ExitStack() as stack:
+        with console.advising(OTHER_FOLDER):
+            stack.enter_context(folder.locked())
         return train_in(folder, options, values, model, train_data, held_out, report=console.say)
 
 
@@ -103,7 +109,8 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
             raise ValueError("--resume_iter and --overwrite exclude each other.")
         checkpoints.path_of(resume_step)
     if chief:
-        folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+        with console.advising(OTHER_FOLDER):
+            folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
     distribution.barrier(strategy)
     step = checkpoints.restore(resume_step)
     if chief:

@@ -4,7 +4,7 @@ from functools import partial
 
 import original_flags
 from absl import flags
-from presets import PRESETS, preset_for
+from presets import FILTERS_OF, PRESETS, preset_for
 
 METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
 # As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
@@ -20,7 +20,7 @@ NETWORKS = (
     "resnet128",
 )
 # As in tf_febm.networks.GENERATOR_NAMES.
-GENERATORS = ("mlp", "dcgan", "resnet")
+GENERATORS = ("mlp", "coupling", "dcgan", "resnet")
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 
@@ -90,9 +90,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text(
         "dataset",
         "digits",
-        "Images: digits, mnist, fashion_mnist, cifar10, cifar100, svhn, celeba, folder or npz. In "
-        "the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, pinwheel or rings. "
-        "Vectors: csv, or npz with --preset=vectors.",
+        "Images: digits, mnist, fashion_mnist, stacked_mnist, cifar10, cifar100, svhn, celeba, "
+        "folder or npz. In the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, "
+        "pinwheel or rings. Vectors: csv, or npz with --preset=vectors.",
     )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")
@@ -133,7 +133,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     number("variational_lr_ratio", None, "Learning rate of the variational network over --lr.", 0.0)
     number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
+    whole("variational_steps", None, "Steps of the variational network for one of the energy.", 1)
     number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
+    number("variational_l2_coeff", None, "That of the variational network, if another one.", 0.0)
     switch("shift_invariant", None, "No gradient of f-EBM along a constant added to the energy.")
     number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
     switch("random_flip", False, "Mirror each image left to right with probability 1/2.")
@@ -235,6 +237,8 @@ def resolve(values: flags.FlagValues) -> dict:
             if values.network not in (None, network):
                 raise ValueError(f"--{name} and --network={values.network} exclude each other.")
             options["network"] = network
+    if values.num_filters is None and options["network"] != settings["network"]:
+        options["num_filters"] = FILTERS_OF.get(options["network"], options["num_filters"])
     if values.lr is not None and values.lr_final is None:
         options["lr_final"] = values.lr
     return options

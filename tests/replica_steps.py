@@ -1,7 +1,11 @@
 """The same steps on some number of logical CPUs, in a process of its own; weights go to a file.
 
 Logical devices can be set only before TensorFlow starts, and one process can run strategies of one
-size only, so tests run this as a program: replica_steps.py <replicas> <JSON cases> <file.npz>.
+size only, so tests run this as a program:
+
+    replica_steps.py <replicas> <JSON cases> <file.npz> <folder of checkpoints>
+
+Two replicas write the checkpoints, and other numbers of them restore them.
 """
 
 import functools
@@ -17,9 +21,16 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import distribution
+from tf_febm import distribution, training
 
-BATCH, SHAPE = 8, (8, 8, 1)
+BATCH, SHAPE, CLASSES = 8, (8, 8, 1), 3
+
+
+def part_of(whole):
+    """Return the replica's part of what is given for the whole batch."""
+    count = whole.shape[0] // distribution.replicas()
+    first = count * distribution.replica_number()
+    return tf.constant(whole)[first : first + count]
 
 
 class GivenSamples:
@@ -28,45 +39,64 @@ class GivenSamples:
     bounds = (0.0, 1.0)
 
     def __init__(self, samples):
-        self.samples = tf.constant(samples)
+        self.samples = samples
 
     def __call__(self, energy_fn, initial_state, seed, **options):
-        count = self.samples.shape[0] // distribution.replicas()
-        first = count * distribution.replica_number()
-        return tf.ensure_shape(self.samples[first : first + count], initial_state.shape)
+        return tf.ensure_shape(part_of(self.samples), initial_state.shape)
 
 
-def network(kind, name):
+def network(kind, name, num_classes=None):
     if kind == "mlp":
-        return tf_febm.networks.mlp(SHAPE, (16,), "swish", name=name)
+        return tf_febm.networks.mlp(SHAPE, (16,), "swish", num_classes=num_classes, name=name)
     if kind == "conv":
-        return tf_febm.networks.conv(SHAPE, 4, 8, name=name)
+        return tf_febm.networks.conv(SHAPE, 4, 8, num_classes=num_classes, name=name)
     build = tf_febm.networks.get("resnet32")
-    return build(num_filters=2, image_shape=SHAPE, name=name)
+    return build(num_filters=2, image_shape=SHAPE, num_classes=num_classes, name=name)
 
 
-def make(method, kind, samples, adam):
+def generator(kind, latent_dim, batch_norm):
+    if kind == "mlp":
+        build, settings = tf_febm.networks.generator_mlp, {"hidden_units": (16,)}
+    else:
+        build, settings = tf_febm.networks.generator_dcgan, {"num_filters": 2}
+    return build(
+        latent_dim, SHAPE, output_activation="sigmoid", batch_norm=batch_norm, name="generator",
+        **settings,
+    )  # fmt: skip
+
+
+def make(method, kind, given, adam, conditional=False, batch_norm=False, **changes):
     keras.utils.set_random_seed(5)
     # A rate that moves parameters well above the rounding of float32, which is what is compared.
     rate = 1e-3 if adam else 1e-2
     optimizer = tf_febm.optimizers.FusedAdam if adam else keras.optimizers.SGD
+    optimizers = [optimizer(rate), optimizer(0.5 * rate)]
+    samples, labels = given
     settings = {
-        "sampler": GivenSamples(samples),
-        "buffer": tf_febm.ReplayBuffer(20),
-        "l2_coeff": 0.3,
-        "average_decay": 0.9,
-        "seed": 3,
-    }
-    energy = network(kind, "energy")
+        "sampler": GivenSamples(samples), "l2_coeff": 0.3, "average_decay": 0.9, "seed": 3,
+        **changes,
+    }  # fmt: skip
+    classes = CLASSES if conditional else None
+    energy = network(kind, "energy", classes)
+    if method == "bidirectional":
+        latent_dim = settings.pop("latent_dim", 3)
+        made = generator("mlp" if kind == "mlp" else "dcgan", latent_dim, batch_norm)
+        model = tf_febm.BidirectionalEBM(energy, made, latent_dim, **settings)
+        z = np.random.default_rng(2).standard_normal((BATCH, latent_dim)).astype(np.float32)
+        model.latents = lambda count, seed: part_of(z)
+        return model, optimizers
+    settings["buffer"] = tf_febm.ReplayBuffer(20)
     if method == "contrastive_divergence":
-        model = tf_febm.ContrastiveDivergence(energy, initial="noise", **settings)
-        optimizers = [optimizer(rate)]
-    else:
-        method, divergence = method.split("/")
-        model_class = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[method]
-        variational = network(kind, "variational")
-        model = model_class(energy, variational, divergence, warmup_steps=0, **settings)
-        optimizers = [optimizer(rate), optimizer(0.5 * rate)]
+        settings = {"initial": "noise", **settings}
+        return tf_febm.ContrastiveDivergence(energy, **settings), optimizers[:1]
+    method, divergence = method.split("/")
+    model_class = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[method]
+    variational = network(kind, "variational", classes)
+    model = model_class(energy, variational, divergence, warmup_steps=0, **settings)
+    if conditional:
+        # Chains of a first step are fresh ones, and keep the labels that they start with.
+        fresh = model.fresh_batch
+        model.fresh_batch = lambda *start: fresh(*start)._replace(labels=part_of(labels))
     return model, optimizers
 
 
@@ -78,31 +108,89 @@ def the_strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
-def take_steps(replicas, method, kind, steps, adam, eager, clip):
+def take_steps(replicas, method, kind, steps, adam, eager, clip, **settings):
     rng = np.random.default_rng(1)
     x, samples = (rng.random((BATCH, *SHAPE), dtype=np.float32) for _ in range(2))
+    labels, given_labels = (rng.integers(0, CLASSES, BATCH, np.int32) for _ in range(2))
     strategy = the_strategy(replicas)
     with strategy.scope():
-        model, optimizers = make(method, kind, samples, adam)
+        model, optimizers = make(method, kind, (samples, given_labels), adam, **settings)
         for optimizer in optimizers:
             optimizer.global_clipnorm = clip
         model.compile(*optimizers, run_eagerly=eager)
     before = [value.copy() for n in model.networks for value in n.get_weights()]
-    data = tf.data.Dataset.from_tensors(x).repeat()
+    data = tf.data.Dataset.from_tensors((x, labels) if model.conditional else x).repeat()
     data = distribution.distribute(lambda shard: data, BATCH, strategy)
+    # Before any chain has been stored: where stored ones start is each replica's own.
+    held_out = model.evaluate(data, steps=1, verbose=0, return_dict=True)
     logs = model.fit(data, steps_per_epoch=steps, verbose=0).history
     weights = [value for n in model.networks for value in n.get_weights()]
-    weights += [average.numpy() for average in model.average.averages]
-    logs = {name: values[0] for name, values in logs.items()}
-    parts = model.buffer.parts()
-    assert len(parts) == replicas
-    written = [int(part[-1]) for part in parts]
-    assert written == [steps * BATCH // replicas] * replicas, written
-    return before, weights, logs
+    averages = [model.average, getattr(model, "generator_average", None)]
+    weights += [each.numpy() for kept in averages if kept is not None for each in kept.averages]
+    check_replicas(model, replicas, steps)
+    logs = {f"train {name}": values[0] for name, values in logs.items()}
+    return before, weights, logs | {f"test {name}": value for name, value in held_out.items()}
 
 
-def run_all(replicas, cases, path):
+def check_replicas(model, replicas, steps):
+    """Check what each replica has for itself, and that the rest is the same on all."""
+    if model.buffer is not None and steps is not None:
+        written = [int(part[-1]) for part in model.buffer.parts()]
+        assert written == [steps * BATCH // replicas] * replicas, written
+    if getattr(model, "directions", None) is not None and steps is not None:
+        own = [variable.numpy() for variable in model._directions]
+        assert len(own) == replicas
+        # Each begins with what its own examples ended at, unit vectors; the rest has moved on.
+        count = min(steps * BATCH // replicas, len(own[0]))
+        norms = np.linalg.norm(np.stack(own), axis=2)
+        np.testing.assert_allclose(norms[:, :count], 1.0, rtol=1e-5)
+        assert np.abs(norms[:, count:] - 1.0).min() > 1e-5
+        assert replicas == 1 or np.abs(own[0] - own[1]).max() > 0.1
+    for name, variables in model.state_variables().items():
+        if name.startswith(("buffer", "directions")):
+            continue
+        for variable in variables:
+            if isinstance(variable, tf.distribute.DistributedValues):
+                first, *others = the_strategy(replicas).experimental_local_results(variable)
+                for other in others:
+                    np.testing.assert_array_equal(first.numpy(), other.numpy(), err_msg=name)
+
+
+def through_a_checkpoint(replicas, folder, method, **settings):
+    """Return the state that two replicas save, or others restore, and the lines about it."""
+    x, samples = np.random.default_rng(1).random((2, BATCH, *SHAPE), dtype=np.float32)
+    strategy, lines = the_strategy(replicas), []
+    with strategy.scope():
+        model, optimizers = make(method, "mlp", (samples, None), adam=True, **settings)
+        model.compile(*optimizers, run_eagerly=True)
+    data = distribution.distribute(
+        lambda shard: tf.data.Dataset.from_tensors(x).repeat(), BATCH, strategy
+    )
+    kept = training.Checkpoints(f"{folder}/{method}", model, report=lines.append)
+    if replicas == 2:
+        model.fit(data, steps_per_epoch=3, verbose=0)
+        kept.save()
+    else:
+        assert kept.restore() == 3
+    state = {
+        f"{group}/{i}": distribution.local(variable).numpy()
+        for group, variables in model.state_variables().items()
+        for i, variable in enumerate(variables)
+    }
+    check_replicas(model, replicas, None)
+    # It trains on.
+    model.fit(data, steps_per_epoch=1, verbose=0)
+    return {**state, "lines": np.array("\n".join(lines))}
+
+
+def run_all(replicas, cases, path, folder):
     arrays = {}
+    for method, settings in (
+        ("febm/js", {}),
+        ("bidirectional", {"entropy": "smallest_singular_value", "latent_dim": 6}),
+    ):
+        found = through_a_checkpoint(replicas, folder, method, **settings)
+        arrays |= {f"{method}|checkpoint|{name}": value for name, value in found.items()}
     for case in cases:
         given = {"steps": 1, "adam": False, "eager": True, "clip": None, **case}
         name = given.pop("name")
@@ -120,4 +208,4 @@ if __name__ == "__main__":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count
     )
-    run_all(count, json.loads(sys.argv[2]), sys.argv[3])
+    run_all(count, json.loads(sys.argv[2]), *sys.argv[3:])

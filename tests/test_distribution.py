@@ -10,38 +10,82 @@ import tensorflow as tf
 
 from tf_febm import distribution
 
-METHODS = ("febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence")
+METHODS = (
+    "febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence", "bidirectional",
+)  # fmt: skip
 # Objectives and networks have nothing to do with each other here: each network with one objective
-# of two players and the one of one. `replica_steps.py` takes any other pair.
+# of two players, the one of one and the one with a generator. `replica_steps.py` takes any other
+# pair.
 PAIRS = [
     *((method, "mlp") for method in METHODS),
-    *((method, kind) for kind in ("conv", "resnet32") for method in (METHODS[0], METHODS[-1])),
+    *((method, kind) for kind in ("conv", "resnet32") for method in (METHODS[0], *METHODS[-2:])),
 ]
+# Each has its own sums over the batch: terms that are off by default, and what bounds are made of.
+OPTIONS = {
+    "febm/js": {
+        "conditional": {"conditional": True},
+        "shift_invariant": {"shift_invariant": True, "leave_one_out": False},
+        "simultaneous": {"simultaneous": True, "variational_divergence": "kl"},
+    },
+    "contrastive_divergence": {"conditional": {"conditional": True, "initial": "data"}},
+    "bidirectional": {
+        "weights": {"penalty_weight": 0.3, "entropy_weight": 0.5, "l2_coeff": 0.2},
+        # Just below w·GP of the whole batch, and above that of some parts of it.
+        "threshold": {"penalty_weight": 1.0, "penalty_threshold": 1.35},
+        "threshold not reached": {"penalty_threshold": 1e3},
+        "data": {"penalty": "data", "entropy_weight": 0.0},
+        "none": {"penalty": None},
+        "singular value": {"entropy": "smallest_singular_value"},
+        # Iterations start at other vectors on each replica: enough of them to end at the same one.
+        "LOBPCG": {
+            "entropy": "smallest_singular_value", "latent_dim": 6, "entropy_iterations": 60,
+        },
+        "batch_norm": {"batch_norm": True},
+    },
+}  # fmt: skip
+ADAM = {"kind": "mlp", "steps": 10, "adam": True, "eager": False}
 CASES = {
     "clipped": {"method": "febm/js", "kind": "mlp", "clip": 0.01},
-    "Adam": {"method": "febm/js", "kind": "mlp", "steps": 10, "adam": True, "eager": False},
     **{f"{method} {kind}": {"method": method, "kind": kind} for method, kind in PAIRS},
+    **{
+        f"{method} {name}": {"method": method, "kind": "mlp", **settings}
+        for method, options in OPTIONS.items()
+        for name, settings in options.items()
+    },
+    **{
+        f"{method} Adam": {"method": method, **ADAM}
+        for method in ("febm/js", "dual/js", "contrastive_divergence", "bidirectional")
+    },
 }
-OF_FOUR = ("Adam", *(f"{method} mlp" for method in METHODS))
+OF_FOUR = [
+    *(f"{method} mlp" for method in METHODS),
+    *(f"bidirectional {name}" for name in ("threshold", "LOBPCG", "batch_norm")),
+    *(name for name in CASES if name.endswith("Adam")),
+]
 
 
 @pytest.fixture(scope="module")
 def results(project, tmp_path_factory):
-    """Return replicas -> case -> (weights before, weights after, metrics)."""
+    """Return replicas -> case -> (weights before, weights after, metrics).
+
+    Under "checkpoints", method -> state that was saved or restored.
+    """
     folder, found = tmp_path_factory.mktemp("replicas"), {}
-    for replicas in (1, 2, 4):
+    for replicas in (2, 1, 4):
         path = folder / f"{replicas}.npz"
         names = OF_FOUR if replicas == 4 else CASES
         cases = json.dumps([{"name": name, **CASES[name]} for name in names])
         script = project / "tests" / "replica_steps.py"
-        command = [sys.executable, str(script), str(replicas), cases, str(path)]
+        command = [sys.executable, str(script), str(replicas), cases, str(path), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=project)
         assert done.returncode == 0, done.stderr[-3000:]
-        cases = {name: ([], [], {}) for name in names}
+        cases = {name: ([], [], {}) for name in names} | {"checkpoints": {}}
         with np.load(path) as arrays:
             for key in arrays.files:
                 name, group, item = key.split("|")
-                if group == "log":
+                if group == "checkpoint":
+                    cases["checkpoints"].setdefault(name, {})[item] = arrays[key]
+                elif group == "log":
                     cases[name][2][item] = float(arrays[key])
                 else:
                     cases[name][("before", "after").index(group)].append(arrays[key])
@@ -61,7 +105,7 @@ def test_replicas_take_the_step_of_one(results, name, replicas):
     """
     before, expected, logs = results[1][name]
     _, weights, their_logs = results[replicas][name]
-    tolerance = 1e-4 if name == "Adam" else 1e-5
+    tolerance = 1e-4 if name.endswith("Adam") else 1e-5
     worst, changed = 0.0, 0.0
     assert len(weights) == len(expected) > len(before)
     for one, other in zip(expected, weights, strict=True):
@@ -78,13 +122,53 @@ def test_replicas_take_the_step_of_one(results, name, replicas):
     # Each replica has a buffer of the full capacity, and a part of the samples in it.
     # Each replica has a buffer of the same capacity for its part of the chains; after more than one
     # step some of them are written back to where they came from.
-    fill = their_logs.pop("buffer_fill")
-    if name == "Adam":
-        assert logs["buffer_fill"] / replicas <= fill <= 1.0
-    else:
-        assert fill * replicas == pytest.approx(logs["buffer_fill"])
-    for key, value in ((key, value) for key, value in logs.items() if key != "buffer_fill"):
-        assert their_logs[key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+    if (fill := their_logs.get("train buffer_fill")) is not None:
+        if name.endswith("Adam"):
+            assert logs["train buffer_fill"] / replicas <= fill <= 1.0
+        else:
+            assert fill * replicas == pytest.approx(logs["train buffer_fill"])
+    for key, value in logs.items():
+        if key != "train buffer_fill":
+            assert their_logs[key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+    if name == "bidirectional threshold":
+        excess = logs["train upper_bound"] - logs["train lower_bound"]
+        assert 0.0 < excess < 0.1 * logs["train penalty"]
+
+
+def own(state, kind):
+    """Return the arrays that each replica has for itself, by number of the replica."""
+    names = [name for name in state if name.startswith(kind)]
+    numbers = sorted({int(name.split("/")[0].partition("_")[2] or 0) for name in names})
+    groups = [kind if number == 0 else f"{kind}_{number}" for number in numbers]
+    return [[state[f"{group}/{i}"] for i in range(len(names) // len(groups))] for group in groups]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", [1, 4])
+@pytest.mark.parametrize(
+    ("method", "kind", "what"),
+    [("febm/js", "buffer", "replay buffers"), ("bidirectional", "directions", "singular vectors")],
+)
+def test_a_checkpoint_of_two_replicas_goes_on_with_others(results, method, kind, what, replicas):
+    saved, restored = (dict(results[n]["checkpoints"][method]) for n in (2, replicas))
+    assert str(saved.pop("lines")) == ""
+    assert str(restored.pop("lines")) == f"The {what} of 2 replicas were dealt to {replicas}."
+    for name, value in saved.items():
+        if not name.startswith(kind):
+            np.testing.assert_array_equal(value, restored[name], err_msg=name)
+    mine, theirs = own(saved, kind), own(restored, kind)
+    assert len(mine) == 2 and len(theirs) == replicas
+    if kind == "directions":
+        for number, (vectors,) in enumerate(theirs):
+            np.testing.assert_array_equal(vectors, mine[number % 2][0])
+        return
+    # Three steps of eight chains: all are there, none twice.
+    before, after = (
+        sorted(sample.tobytes() for samples, written in parts for sample in samples[: int(written)])
+        for parts in (mine, theirs)
+    )
+    assert len(before) == 24 and (before == after if replicas == 4 else len(after) == 20)
+    assert set(after) <= set(before)
 
 
 class TestOutsideOfReplicas:

@@ -1,10 +1,12 @@
 """Files that are either whole or absent."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["write_atomically", "write_json"]
+__all__ = ["append", "write_atomically", "write_json"]
 
 
 def write_atomically(path, write) -> None:
@@ -15,17 +17,47 @@ def write_atomically(path, write) -> None:
     Args:
         path: Where the file shall be.
         write: Function of an open binary file that writes the contents.
+
+    Raises:
+        OSError: If it cannot be written; it names the path.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _naming(path):
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def append(path, content: bytes) -> None:
+    """Add to the end of a file, and wait until it is on the disk.
+
+    A full disk may leave a part of the content: who reads the file must know its end.
+
+    Raises:
+        OSError: If it cannot be written; it names the path.
+    """
+    with _naming(path), open(path, "ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _naming(path) -> Iterator[None]:
+    """Say which file it was that could not be written: errors of open files do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename2 is None:
+            error.filename = str(path)
+        raise
 
 
 def write_json(path, value) -> None:

@@ -52,6 +52,8 @@ def uniform(shape, seed, minval=0.0, maxval=1.0, dtype=tf.float32) -> tf.Tensor:
             maxval=tf.cast(maxval, dtype),
         )
     unit = tf.raw_ops.StatelessRandomUniformV2(shape=shape, **generator, dtype=dtype)
+    if not (tf.is_tensor(minval) or tf.is_tensor(maxval)) and (minval, maxval) == (0.0, 1.0):
+        return unit
     return unit * (maxval - minval) + minval
 
 

@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 from tf_febm import data
 
 IMAGES = (
-    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba", "folder", "npz",
+    "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
+    "folder", "npz",
 )  # fmt: skip
 NAMES = (*IMAGES, "csv", *data.testbeds.names())
 BUNDLED = ("digits", *data.testbeds.names())
@@ -68,6 +69,7 @@ WRITERS = {
     "digits": None,
     "mnist": write_idx,
     "fashion_mnist": write_idx,
+    "stacked_mnist": write_idx,
     "cifar10": write_cifar,
     "cifar100": write_cifar100,
     "svhn": write_svhn,
@@ -174,7 +176,7 @@ def test_digits_take_no_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["folder", "npz", "csv"])
 def test_sources_that_need_a_folder(name):
-    with pytest.raises(ValueError, match=f"{name} needs --data_dir="):
+    with pytest.raises(ValueError, match=f"{name} needs data_dir"):
         data.load(name)
 
 

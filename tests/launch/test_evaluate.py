@@ -96,6 +96,7 @@ class TestResults:
         out = run_folder / "evaluation"
         rows = list(csv.DictReader((out / "curve.csv").open()))
         assert [row["step"] for row in rows] == ["3", "6"]
+        assert 0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"])
         assert Image.open(out / "curve.png").size[0] > 400
         # The last point is the run itself, measured the same way.
         found = json.loads((out / "evaluation.json").read_text())

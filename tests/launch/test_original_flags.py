@@ -47,14 +47,17 @@ def test_flags_that_are_not_given_say_nothing(launch_modules, parse):
 
 
 @pytest.mark.parametrize(
-    "argument", ["--hmc", "--pcd", "--rescale=2", "--nospec_norm", "--augment"]
+    "argument",
+    ["--hmc", "--pcd", "--rescale=2", "--nospec_norm", "--augment", "--cutout", "--noswish_act"],
 )
 def test_what_would_train_something_else_is_refused(launch_modules, parse, argument):
     with pytest.raises(ValueError, match="of the original code is not supported"):
         launch_modules[0].check(parse(argument))
 
 
-@pytest.mark.parametrize("argument", ["--nohmc", "--rescale=1", "--spec_norm"])
+@pytest.mark.parametrize(
+    "argument", ["--nohmc", "--rescale=1", "--spec_norm", "--swish_act", "--dshape_only"]
+)
 def test_the_default_spelled_out_is_accepted(launch_modules, parse, argument):
     (warning,) = launch_modules[0].check(parse(argument))
     assert "has no effect" in warning
@@ -67,6 +70,26 @@ def test_model_switches(launch_modules, parse, size):
     assert not any(name.endswith("_model") for name in options)
     with pytest.raises(ValueError, match="exclude each other"):
         launch_modules[1].resolve(parse(f"--{size}_model --network=conv"))
+
+
+@pytest.mark.parametrize(
+    ("line", "filters"),
+    [
+        ("--dataset=cifar10 --large_model", 128),
+        ("--dataset=cifar10 --wider_model", 256),
+        ("--dataset=cifar10 --wider_model --num_filters=32", 32),
+        ("--dataset=digits --network=mnist_net", 64),
+        ("--dataset=digits", 256),
+    ],
+)
+def test_filters_of_a_network_that_is_not_the_presets(launch_modules, parse, line, filters):
+    assert launch_modules[1].resolve(parse(line))["num_filters"] == filters
+
+
+def test_every_network_has_a_number_of_filters(launch_modules):
+    import presets
+
+    assert set(presets.FILTERS_OF) == set(launch_modules[1].NETWORKS)
 
 
 def test_the_networks_are_those_of_the_library(launch_modules):

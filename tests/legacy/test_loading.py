@@ -139,7 +139,7 @@ class TestErrors:
             ({"architecture": "resnet32_large"}, "issing: .*res_8_res_c2/g"),
             ({"architecture": "resnet32_large"}, "superfluous: fc_dense/b"),
             ({"architecture": "ResNet32"}, "one of mnist_net, .*received 'ResNet32'"),
-            ({"architecture": "mnist_net"}, "c1/cweight, which tells the size .* is missing"),
+            ({"architecture": "mnist_net"}, "mnist_net.of unknown size.. Missing: c1/c_u, c1/cwe"),
             ({"scope": "context_0"}, "no scope 'context_0'; found context_energy"),
         ],
     )
@@ -147,6 +147,57 @@ class TestErrors:
         _, path = save(tmp_path / "m", "resnet32", 4, 3)
         with pytest.raises(ValueError, match=message):
             legacy.load_network(path, **arguments)
+
+    @pytest.mark.parametrize(
+        ("gone", "told"),
+        [
+            # Each of these tells the architecture, the filters, the channels or the classes.
+            (["res_5_res_c1/cweight", "fc5/b"], "does not fit resnet32(num_filters=4"),
+            (["res_optim_res_c2/cweight", "fc5/b"], "does not fit resnet32(of unknown size)"),
+            (["c1_pre/cweight", "fc5/b"], "does not fit resnet32(of unknown size)"),
+            (
+                ["res_optim_res_c1/gb", "fc5/b"],
+                "does not fit resnet32(num_filters=4, num_classes=3",
+            ),
+        ],
+    )
+    def test_all_that_is_missing_is_named_where_some_of_it_tells_the_size(
+        self, tmp_path, gone, told
+    ):
+        v = original_code.variables("resnet32", 4, 3, (8, 8, 3))
+        rest = {key: value for key, value in v.items() if key not in gone}
+        path = original_code.write(tmp_path / "m", context_energy=rest)
+        with pytest.raises(ValueError) as error:
+            legacy.load_network(path)
+        assert told in str(error.value)
+        assert f"Missing: {', '.join(sorted(gone))}." in str(error.value)
+
+    def test_the_faults_of_both_networks_are_in_one_error(self, tmp_path):
+        v = original_code.variables("resnet32", 4, None, (8, 8, 3))
+        pair = [{key: v[key] for key in v if key != gone} for gone in ("fc5/b", "c1_pre/c_u")]
+        path = original_code.write(tmp_path / "m", context_energy=pair[0], context_dis=pair[1])
+        with pytest.raises(ValueError) as error:
+            legacy.load_febm(path, network_options={"image_shape": (8, 8, 3)})
+        message = str(error.value)
+        assert message.index("(context_energy) does not fit") < message.index("Missing: fc5/b.")
+        assert message.index("(context_dis) does not fit") < message.index("Missing: c1_pre/c_u.")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("fc5/wweight/Adamx", np.zeros([8, 1], np.float32), "uperfluous: fc5/wweight/Adamx"),
+            ("fc5/wweight/extra", np.zeros([8, 1], np.float32), "uperfluous: fc5/wweight/extra"),
+            ("fc5/wweight/Adam", np.zeros([2], np.float32), "uperfluous: fc5/wweight/Adam"),
+            ("nowhere/Adam", np.zeros([2], np.float32), "uperfluous: nowhere/Adam"),
+            ("fc5/b", np.array([np.nan], np.float32), "wrong values: fc5/b has 1 NaN or infinite"),
+            ("fc5/b", np.array([1], np.int32), "wrong values: fc5/b is int32 and not float32"),
+        ],
+    )
+    def test_what_no_run_of_the_original_wrote(self, tmp_path, name, value, told):
+        v = original_code.variables("resnet32", 4, None, (8, 8, 3))
+        path = original_code.write(tmp_path / "m", context_energy={**v, name: value})
+        with pytest.raises(ValueError, match=told):
+            legacy.load_network(path)
 
     def test_attention_variables_are_needed_with_the_flag_alone(self, tmp_path):
         v = original_code.variables("resnet32", 4, None, (8, 8, 3))

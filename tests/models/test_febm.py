@@ -31,7 +31,10 @@ class TestTrainStep:
 
     @pytest.mark.parametrize("name", ["js", "kl", "alpha:-0.5"])
     @pytest.mark.parametrize("leave_one_out", [True, False])
-    def test_against_algorithm_1_by_hand(self, make, images, fixed_sampler, name, leave_one_out):
+    @pytest.mark.parametrize(("steps", "l2_omega"), [(1, None), (3, 0.7)])
+    def test_against_algorithm_1_by_hand(
+        self, make, images, fixed_sampler, name, leave_one_out, steps, l2_omega
+    ):
         x_data, x_model = images[:8], images[8:16][:, ::-1].copy()
         rate, l2 = 0.05, 0.3
         model = make(
@@ -41,6 +44,8 @@ class TestTrainStep:
             l2_coeff=l2,
             leave_one_out=leave_one_out,
             warmup_steps=0,
+            variational_steps=steps,
+            variational_l2_coeff=l2_omega,
             compile=False,
         )
         model.compile(keras.optimizers.SGD(rate), keras.optimizers.SGD(rate))
@@ -62,15 +67,15 @@ class TestTrainStep:
             ),
         }[name]
         e.set_weights(e0), h.set_weights(h0)
-        with tf.GradientTape() as tape:
-            r_data, r_model = h(x_data) + e(x_data), h(x_model) + e(x_model)
-            bound = tf.reduce_mean(slope(r_data)) - tf.reduce_mean(conjugate(r_model))
-            penalty = tf.reduce_mean(h(x_data) ** 2) + tf.reduce_mean(h(x_model) ** 2)
-            loss = -bound + l2 * penalty
-        for w, g in zip(
-            h.trainable_variables, tape.gradient(loss, h.trainable_variables), strict=True
-        ):
-            w.assign_sub(rate * g)
+        for _ in range(steps):
+            with tf.GradientTape() as tape:
+                r_data, r_model = h(x_data) + e(x_data), h(x_model) + e(x_model)
+                bound = tf.reduce_mean(slope(r_data)) - tf.reduce_mean(conjugate(r_model))
+                penalty = tf.reduce_mean(h(x_data) ** 2) + tf.reduce_mean(h(x_model) ** 2)
+                loss = -bound + (l2_omega or l2) * penalty
+            gradients = tape.gradient(loss, h.trainable_variables)
+            for w, g in zip(h.trainable_variables, gradients, strict=True):
+                w.assign_sub(rate * g)
         for mine, theirs in zip(h.get_weights(), h1, strict=True):
             np.testing.assert_allclose(theirs, mine, rtol=2e-5, atol=1e-7)
 

@@ -141,10 +141,14 @@ def test_a_step_of_a_chain_needs_no_gradient_of_a_kernel():
             needed.add(name)
             waiting.extend(nodes[name].input)
     kinds = [nodes[name].op for name in needed]
-    # Four convolutions forward; of their gradients two are convolutions as well.
-    assert kinds.count("Conv2D") == 5
-    assert kinds.count("Conv2DBackpropInput") == 3
+    # Two convolutions forward and the gradient of one; the last two see 4×4 and 2×2 pixels and are
+    # products of matrices, as the two dense layers are; the last gradient is the kernel itself.
+    assert kinds.count("Conv2D") == 3
+    assert kinds.count("Conv2DBackpropInput") == 1
+    assert kinds.count("MatMul") == 7
     assert "Conv2DBackpropFilter" not in kinds
+    # The gradient of a matrix would transpose what it is multiplied with.
+    assert not any(nodes[name].attr["transpose_a"].b for name in needed)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_the_layer_is_that_of_keras(settings):
 def test_layers_of_unknown_size_are_left_to_tensorflow():
     layer = SpectralConv2D(3)
     layer.build((None, None, None, 2))
-    assert layer.prepare_for_chain().gradient is None
+    assert layer.prepare_for_chain().prepared is None
     x = draw(1, 5, 6, 2, dtype=tf.float32)
     with networks.prepared(layer):
         result = layer(x)

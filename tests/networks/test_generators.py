@@ -9,6 +9,7 @@ from tf_febm import entropy, networks
 
 FACTORIES = {
     "mlp": lambda **k: networks.generator_mlp(4, (3, 2, 1), (8, 8), **k),
+    "coupling": lambda **k: networks.generator_coupling(4, (2, 2, 1), (8, 8), **k),
     "dcgan": lambda **k: networks.generator_dcgan(4, (8, 8, 1), 3, **k),
     "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
 }
@@ -60,6 +61,31 @@ def test_dcgan_halves_down_to_seven_pixels_or_to_odd_ones(shape, filters):
     assert first.output.shape[-1] == filters
 
 
+@pytest.mark.parametrize("d", [2, 5])
+def test_couplings_are_one_to_one_and_onto(d):
+    """Solved for z layer by layer, with the weights read off; det J is the product of scales."""
+    keras.utils.set_random_seed(2)
+    generator = networks.generator_coupling(d, d, (6,), "tanh", num_layers=3)
+    weights = [
+        w + np.random.default_rng(0).normal(0.0, 0.5, w.shape) for w in generator.get_weights()
+    ]
+    generator.set_weights(weights)
+    z = np.random.default_rng(1).normal(size=(7, d))
+    x = generator(z.astype(np.float32)).numpy().astype(float)
+    log_det = np.zeros(7)
+    for k in reversed(range(3)):
+        hidden, log_scale, shift = (weights[6 * k + i : 6 * k + i + 2] for i in (0, 2, 4))
+        moved = d - (d // 2 if k % 2 == 0 else d - d // 2)
+        moved, kept = x[:, :moved], x[:, moved:]
+        h = np.tanh(kept @ hidden[0] + hidden[1])
+        scale = 2.0 * np.tanh(h @ log_scale[0] + log_scale[1])
+        log_det += scale.sum(axis=1)
+        x = np.concatenate([kept, (moved - h @ shift[0] - shift[1]) * np.exp(-scale)], axis=1)
+    np.testing.assert_allclose(x, z, atol=1e-4)
+    found = entropy.log_volume(generator, tf.constant(z, tf.float32))
+    np.testing.assert_allclose(found, log_det, atol=1e-4)
+
+
 def test_outputs_stay_inside_the_activation():
     for activation, low in (("sigmoid", 0.0), ("tanh", -1.0)):
         generator = networks.generator_mlp(2, 3, (4,), output_activation=activation)
@@ -73,7 +99,9 @@ def test_bad_arguments():
         (lambda: networks.generator_mlp(2, (2, 0)), "output_shape"),
         (lambda: networks.generator_dcgan(2, (8, 8)), "output_shape"),
         (lambda: networks.generator_resnet(2, (8, 8, 1), 0), "num_filters"),
-        (lambda: networks.get_generator("vae"), "mlp, dcgan, resnet; received 'vae'"),
+        (lambda: networks.generator_coupling(3, 2), "latent_dim=3 for shape"),
+        (lambda: networks.generator_coupling(1, 1), "latent_dim"),
+        (lambda: networks.get_generator("vae"), "mlp, coupling, dcgan, resnet; received 'vae'"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

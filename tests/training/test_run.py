@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tf_febm import data, training
+from tf_febm.training import recorders
 
 
 @pytest.fixture
@@ -173,7 +174,9 @@ def test_divergence_is_reported_and_never_saved(run, make, image_data, tmp_path)
         return data.stream(image_data, 8, start_step=step)
 
     checkpoints = training.Checkpoints(folder.checkpoints, model)
-    with pytest.raises(training.DivergedError, match="before step 5: bound.* not finite"):
+    with pytest.raises(
+        training.DivergedError, match="before step 5: bound.* not finite.*no checkpoint"
+    ):
         training.train(
             model,
             poisoned,
@@ -273,7 +276,7 @@ class TestRunFolder:
         folder.prepare({"divergence": "js", "steps": 5}, ("divergence",))
         folder.write_options({"divergence": "js", "steps": 5}, {})
         folder.prepare({"divergence": "js", "steps": 9}, ("divergence",))
-        with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\).*--overwrite"):
+        with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\).*or overwrite"):
             folder.prepare({"divergence": "kl", "steps": 5}, ("divergence",))
 
     def test_overwriting_removes_the_run_and_nothing_else(self, tmp_path):
@@ -344,6 +347,32 @@ def test_a_damaged_metrics_table_loses_only_its_damaged_rows(run, damage):
     model, *_ = run("a", 15)
     summary = training.finish(model, folder, num_samples=2, num_steps=1, seed=0)
     assert summary["steps"] == 15 and "bound" in summary["metrics"]
+
+
+def test_a_row_that_was_cut_short_is_dropped(run):
+    """It would read as a whole one with another number."""
+    _, folder, *_ = run("a", 10)
+    table = folder.metrics.read_bytes()
+    folder.metrics.write_bytes(table[:-5])
+    assert len(recorders.read_metrics(folder.metrics)) == 1
+    run("a", 15)
+    rows = recorders.read_metrics(folder.metrics)
+    assert [row["step"] for row in rows] == ["5", "15"]
+    assert folder.metrics.read_bytes().startswith(table.splitlines(keepends=True)[0])
+
+
+def test_rows_are_added_in_time_that_does_not_grow(run, monkeypatch):
+    """The table is written anew at the beginning of a training alone."""
+    whole = []
+    original = recorders.write_atomically
+    monkeypatch.setattr(
+        recorders,
+        "write_atomically",
+        lambda path, write: whole.append(path) or original(path, write),
+    )
+    _, folder, *_ = run("a", 40)
+    # One for the first row, which brings the names of the columns.
+    assert len(whole) == 1 and len(recorders.read_metrics(folder.metrics)) == 8
 
 
 def test_files_are_whole_or_absent(tmp_path):

@@ -1,13 +1,16 @@
-"""Exact answers and theory: divergences by quadrature, their minimisers, stability of training."""
+"""Exact answers and theory: divergences by quadrature, their minimisers, bounds, stability."""
 
+from tf_febm.analysis.bounds import PlaneBounds, plane_bounds
 from tf_febm.analysis.ground_truth import NormalFit, best_normal, f_divergence, gaussian_mixture
 from tf_febm.analysis.stability import Stability, stability
 
 __all__ = [
     "NormalFit",
+    "PlaneBounds",
     "Stability",
     "best_normal",
     "f_divergence",
     "gaussian_mixture",
+    "plane_bounds",
     "stability",
 ]

@@ -16,6 +16,7 @@ from tf_febm.data import (
     image_folder,
     mnist,
     npz,
+    stacked,
     svhn,
     table,
     testbeds,
@@ -65,6 +66,7 @@ _SOURCES: dict[str, _Source] = {
             "fashion_mnist", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", 10
         ),
     ),
+    "stacked_mnist": _Source(mnist.layouts("mnist"), stacked.read),
     "cifar10": _Source(
         cifar.layouts("cifar10"),
         partial(cifar.read, "cifar10"),
@@ -111,6 +113,7 @@ def load(
     |---|---|---|---|
     | digits | – | scikit-learn | a fifth, stratified |
     | mnist, fashion_mnist | .npz as Keras keeps it, or idx files | TFDS | the official one |
+    | stacked_mnist | as mnist: three digits as the channels of an image | – | the official one |
     | cifar10, cifar100 | pickled or binary batches | TFDS | the official one |
     | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
@@ -175,7 +178,7 @@ def _without_files(name, source, split, size):
     if source.bundled is not None:
         return source.bundled(split)
     if source.remote is None:
-        raise ValueError(f"{name} needs --data_dir= ({source.layouts}); received none.")
+        raise ValueError(f"{name} needs data_dir ({source.layouts}); received none.")
     return tfds_source.read(name, source.remote, source.layouts, split, size)
 
 

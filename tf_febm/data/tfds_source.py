@@ -91,7 +91,7 @@ def is_reachable(url: str, seconds: float = REACHABLE_WITHIN_SECONDS) -> bool:
 
 def _prepare(builder, name, remote, layouts):
     ways = (
-        f"give --data_dir= ({layouts}), or let TensorFlow Datasets fetch {remote.builder!r} "
+        f"give data_dir ({layouts}), or let TensorFlow Datasets fetch {remote.builder!r} "
         "on a machine with network"
     )
     if not is_reachable(remote.url):

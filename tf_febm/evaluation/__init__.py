@@ -42,6 +42,7 @@ from tf_febm.evaluation.quality import SampleQuality, sample_quality
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.squeezenet import SqueezeNet
+from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 
 __all__ = [
@@ -65,10 +66,12 @@ __all__ = [
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
+    "StackedModes",
     "annealed_log_partition",
     "density_and_coverage",
     "divergence_on_grid",
     "evaluate_samples",
+    "expected_of_uniform",
     "feature_statistics",
     "frechet_distance",
     "frechet_distance_from_moments",
@@ -91,6 +94,7 @@ __all__ = [
     "sample_quality",
     "save_png",
     "squared_mmd",
+    "stacked_modes",
     "to_bytes",
     "to_unit_interval",
     "train_classifier",

@@ -1,8 +1,13 @@
 """One scope of a TensorFlow-1 checkpoint, with errors in one line."""
 
+import re
+
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["ScopeReader"]
+
+_SLOT = re.compile(r"(.+)/Adam(_\d+)?")
 
 # What TensorFlow raises about files that are damaged or absent depends on where it notices.
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, LookupError, OSError)
@@ -11,7 +16,8 @@ _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, LookupError, OSErro
 class ScopeReader:
     """Read the variables under one scope of a checkpoint.
 
-    The slots that optimizers keep for a variable, `variable/Adam` and the like, are left out.
+    What the original's optimizer, Adam, keeps for a variable of the same shape, `variable/Adam`,
+    `variable/Adam_1` and so on, is left out.
 
     Args:
         checkpoint: The path without `.index` and `.data-…`.
@@ -33,9 +39,10 @@ class ScopeReader:
         try:
             self._reader = tf.train.load_checkpoint(self.checkpoint)
             shapes = self._reader.get_variable_to_shape_map()
+            self._dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
             raise self._unreadable(error) from None
-        own = {name for name in shapes if name.rpartition("/")[0] not in shapes}
+        own = {name for name in shapes if not self._is_slot(name, shapes)}
         start = f"{scope}/"
         # Shapes by the names that are left without the scope.
         self.shapes: dict[str, tuple[int, ...]] = {
@@ -46,6 +53,19 @@ class ScopeReader:
             raise ValueError(
                 f"{self.checkpoint} has no scope {scope!r}; found {', '.join(found) or 'none'}."
             )
+
+    @staticmethod
+    def _is_slot(name: str, shapes: dict) -> bool:
+        match = _SLOT.fullmatch(name)
+        return bool(match) and shapes.get(match[1]) == shapes[name]
+
+    def value_fault(self, name: str) -> str:
+        """Return what is wrong with a variable's values, or nothing."""
+        dtype = self._dtypes[f"{self.scope}/{name}"]
+        if dtype != tf.float32:
+            return f"{name} is {dtype.name} and not float32"
+        broken = np.count_nonzero(~np.isfinite(self.read(name)))
+        return f"{name} has {broken} NaN or infinite" if broken else ""
 
     def read(self, name: str):
         """Return a variable as an array, by its name without the scope."""

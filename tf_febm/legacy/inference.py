@@ -3,8 +3,9 @@
 import numpy as np
 
 from tf_febm.legacy.checkpoint import ScopeReader
+from tf_febm.legacy.naming import ARCHITECTURES, needed_names
 
-__all__ = ["infer_architecture", "infer_num_classes", "infer_num_filters"]
+__all__ = ["infer_architecture", "infer_channels", "infer_num_classes", "infer_num_filters"]
 
 # A variable that no architecture further down has. A first block with a bypass is that of the wider
 # network, whose first convolution has 128 filters.
@@ -19,37 +20,51 @@ _MARKS = {
 
 
 def infer_architecture(reader: ScopeReader) -> str:
-    """Return the name of the network, or raise a ValueError if it is none that is known."""
+    """Return the name of the network, or raise a ValueError if it is none that is known.
+
+    Where the variable that marks a network is missing, it is the one with the most of its
+    variables here, and at least half of them.
+    """
     for name, architecture in _MARKS.items():
         if name in reader.shapes:
             return architecture
-    raise ValueError(
-        f"No network of the original code is recognised under {reader.scope!r} in "
-        f"{reader.checkpoint}; it has {len(reader.shapes)} variables there."
-    )
+    found = reader.shapes.keys()
+    expected = {name: needed_names(name) for name in ARCHITECTURES}
+    overlap = {name: len(found & names) / len(names) for name, names in expected.items()}
+    best = max(overlap, key=overlap.__getitem__)
+    if overlap[best] < 0.5:
+        raise ValueError(
+            f"No network of the original code is recognised under {reader.scope!r} in "
+            f"{reader.checkpoint}; it has {len(found)} variables there."
+        )
+    return best
 
 
-def infer_num_filters(reader: ScopeReader, architecture: str) -> int:
-    """Return num_filters, or raise a ValueError if the variable that tells it is missing."""
+def infer_num_filters(reader: ScopeReader, architecture: str) -> int | None:
+    """Return num_filters, or None if the variable that tells it is not there."""
     name = "c1/cweight" if architecture == "mnist_net" else "res_optim_res_c2/cweight"
-    return _shape(reader, name, 4)[3]
+    shape = _shape(reader, name, 4)
+    return shape and shape[3]
 
 
-def infer_channels(reader: ScopeReader, architecture: str, num_classes: int | None) -> int:
-    """Return the number of channels of the images."""
-    channels = _shape(reader, "c1_pre/cweight", 4)[2]
-    return channels - (num_classes or 0) if architecture == "mnist_net" else channels
+def infer_channels(reader: ScopeReader, architecture: str, num_classes: int | None) -> int | None:
+    """Return the number of channels of the images, or None if nothing tells it."""
+    shape = _shape(reader, "c1_pre/cweight", 4)
+    if shape is None:
+        return None
+    return shape[2] - (num_classes or 0) if architecture == "mnist_net" else shape[2]
 
 
 def infer_num_classes(reader: ScopeReader, architecture: str) -> int | None:
     """Return the number of classes of a conditional network, None for an unconditional one."""
     if architecture == "mnist_net":
         # Labels are further channels of an image that has one.
-        return _shape(reader, "c1_pre/cweight", 4)[2] - 1 or None
+        shape = _shape(reader, "c1_pre/cweight", 4)
+        return (shape and shape[2] - 1) or None
     if architecture == "resnet128" and not _labels_act(reader):
         return None
-    shape = _shape(reader, "res_optim_res_c1/gb")
-    return shape[0] if len(shape) == 2 else None
+    shapes = (shape for name, shape in reader.shapes.items() if name.endswith("res_c1/gb"))
+    return next((shape[0] for shape in shapes if len(shape) == 2), None)
 
 
 def _labels_act(reader: ScopeReader) -> bool:
@@ -66,12 +81,6 @@ def _labels_act(reader: ScopeReader) -> bool:
     )
 
 
-def _shape(reader: ScopeReader, name: str, rank: int | None = None) -> tuple[int, ...]:
+def _shape(reader: ScopeReader, name: str, rank: int) -> tuple[int, ...] | None:
     shape = reader.shapes.get(name)
-    if shape is None or (rank is not None and len(shape) != rank):
-        found = "missing" if shape is None else f"of shape {shape}"
-        raise ValueError(
-            f"{reader.checkpoint}: {reader.scope}/{name}, which tells the size of the network, is "
-            f"{found}."
-        )
-    return shape
+    return shape if shape is not None and len(shape) == rank else None

@@ -47,32 +47,14 @@ def load_network(
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it cannot be read, no network is recognised, or its variables are not those
-            of the network; all that are missing, superfluous or of a wrong shape are named.
+            of the network; all that are missing, superfluous, of a wrong shape, not float32 or
+            not finite are named.
     """
-    reader = ScopeReader(checkpoint, scope)
-    if architecture is None:
-        architecture = inference.infer_architecture(reader)
-    elif architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"architecture must be one of {', '.join(ARCHITECTURES)}; received {architecture!r}."
-        )
-    if num_filters is None:
-        num_filters = inference.infer_num_filters(reader, architecture)
-    if num_classes is None:
-        num_classes = inference.infer_num_classes(reader, architecture)
-    options = {"num_filters": num_filters, "num_classes": num_classes or None, **network_options}
-    if architecture != "mnist_net":
-        options["use_attention"] = use_attention
-    elif use_attention:
-        raise ValueError("mnist_net has no attention; received use_attention=True.")
-    if "image_shape" not in options:
-        side = {"mnist_net": 28, "resnet128": 128}.get(architecture, 32)
-        channels = inference.infer_channels(reader, architecture, options["num_classes"])
-        options["image_shape"] = (side, side, channels)
-    network = networks.get(architecture)(**options)
-    _check_fit(reader, architecture, network, options)
-    for name, variable in variables_by_name(network).items():
-        variable.assign(reader.read(name))
+    network, faults = _read(
+        checkpoint, scope, architecture, num_filters, num_classes, use_attention, network_options
+    )
+    if faults:
+        raise ValueError(faults)
     return network
 
 
@@ -107,38 +89,79 @@ def load_febm(
         FileNotFoundError: See `load_network`.
         ValueError: See `load_network`.
     """
-    energy, variational = (
-        load_network(
+    (energy, energy_faults), (variational, variational_faults) = (
+        _read(
             checkpoint,
+            scope,
             architecture,
             num_filters,
             num_classes,
             use_attention,
-            scope,
-            **{"name": name, **(network_options or {})},
+            {"name": name, **(network_options or {})},
         )
         for scope, name in (("context_energy", "energy"), ("context_dis", "variational"))
     )
+    if energy_faults or variational_faults:
+        raise ValueError(f"{energy_faults} {variational_faults}".strip())
     return FEBM(energy, variational, **model_options)
 
 
-def _check_fit(reader: ScopeReader, architecture: str, network, options: dict) -> None:
+def _read(
+    checkpoint, scope, architecture, num_filters, num_classes, use_attention, network_options
+) -> tuple[keras.Model, str]:
+    """Return the network under a scope and, if the checkpoint does not fit it, why not."""
+    reader = ScopeReader(checkpoint, scope)
+    if architecture is None:
+        architecture = inference.infer_architecture(reader)
+    elif architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"architecture must be one of {', '.join(ARCHITECTURES)}; received {architecture!r}."
+        )
+    if num_filters is None:
+        num_filters = inference.infer_num_filters(reader, architecture)
+    if num_classes is None:
+        num_classes = inference.infer_num_classes(reader, architecture)
+    options = {"num_filters": num_filters, "num_classes": num_classes or None, **network_options}
+    if architecture != "mnist_net":
+        options["use_attention"] = use_attention
+    elif use_attention:
+        raise ValueError("mnist_net has no attention; received use_attention=True.")
+    if "image_shape" not in options:
+        side = {"mnist_net": 28, "resnet128": 128}.get(architecture, 32)
+        channels = inference.infer_channels(reader, architecture, options["num_classes"])
+        options["image_shape"] = (side, side, channels)
+    # What is missing is named even where its shape would have told the network's size.
+    size_known = options["num_filters"] is not None and None not in options["image_shape"]
+    if not size_known:
+        shape = tuple(size or 1 for size in options["image_shape"])
+        options |= {"num_filters": options["num_filters"] or 2, "image_shape": shape}
+    network = networks.get(architecture)(**options)
+    faults = _faults(reader, architecture, network, size_known)
+    if faults:
+        settings = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        settings = settings if size_known else "of unknown size"
+        fault = f"{reader.checkpoint} ({scope}) does not fit {architecture}({settings}). {faults}"
+        return network, fault
+    for name, variable in variables_by_name(network).items():
+        variable.assign(reader.read(name))
+    return network, ""
+
+
+def _faults(reader: ScopeReader, architecture: str, network, size_known: bool) -> str:
+    """Return all variables that are not as the network needs them, in one line; or nothing."""
     expected = {name: tuple(v.shape) for name, v in variables_by_name(network).items()}
     unused = unused_names(architecture, network)
+    known = sorted(expected.keys() & reader.shapes.keys())
     misshapen = [
-        f"{name} is {reader.shapes[name]} and not {shape}"
-        for name, shape in expected.items()
-        if reader.shapes.get(name, shape) != shape
+        f"{name} is {reader.shapes[name]} and not {expected[name]}"
+        for name in known
+        if size_known and reader.shapes[name] != expected[name]
     ]
     faults = {
         "missing": sorted(expected.keys() - reader.shapes.keys()),
         "superfluous": sorted(reader.shapes.keys() - expected.keys() - unused),
-        "of a wrong shape": sorted(misshapen),
+        "of a wrong shape": misshapen,
+        "of wrong values": [fault for name in known if (fault := reader.value_fault(name))],
     }
-    if any(faults.values()):
-        settings = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        listed = ". ".join(f"{kind}: {', '.join(f)}" for kind, f in faults.items() if f)
-        raise ValueError(
-            f"{reader.checkpoint} ({reader.scope}) does not fit {architecture}({settings}). "
-            f"{listed[0].upper()}{listed[1:]}."
-        )
+    listed = ". ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+    return f"{listed[:1].upper()}{listed[1:]}." if listed else ""

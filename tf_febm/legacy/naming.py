@@ -5,7 +5,7 @@ import keras
 from tf_febm import networks
 from tf_febm.networks.resnets import PLANS
 
-__all__ = ["ARCHITECTURES", "unused_names", "variables_by_name"]
+__all__ = ["ARCHITECTURES", "needed_names", "unused_names", "variables_by_name"]
 
 ARCHITECTURES = ("mnist_net", *PLANS)
 
@@ -26,6 +26,13 @@ def variables_by_name(network) -> dict:
         for layer in network.layers
         for leaf, variable in _leaves(layer).items()
     }
+
+
+def needed_names(architecture: str) -> set[str]:
+    """Return the names of the variables of an unconditional network of any size."""
+    side = 128 if architecture == "resnet128" else 32
+    network = networks.get(architecture)(num_filters=2, image_shape=(side, side, 1))
+    return set(variables_by_name(network))
 
 
 def unused_names(architecture: str, network) -> set[str]:

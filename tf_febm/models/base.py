@@ -315,14 +315,14 @@ class EnergyModel(Chains, Saving, keras.Model):
         value = energies.per_example(network(x, training=training), batch.samples, network.name)
         return tf.cast(value, tf.float32)
 
-    def _energy_given(self, labels):
-        """Return x -> E(x | labels), in inference mode, as samplers take it."""
+    def _energy_given(self, labels, training=False):
+        """Return x -> E(x | labels), for those who differentiate it by x."""
         if not _computes_in_half(self.energy_network):
-            return lambda x: self._evaluate(self.energy_network, Batch(x, labels))
+            return lambda x: self._evaluate(self.energy_network, Batch(x, labels), training)
 
         def energy(x):
             x = energies.scale_gradient(x, 1.0 / _HALF_SCALE)
-            energy = self._evaluate(self.energy_network, Batch(x, labels))
+            energy = self._evaluate(self.energy_network, Batch(x, labels), training)
             return energies.scale_gradient(energy, _HALF_SCALE)
 
         return energy

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, energies, objectives, optimizers, randomness
+from tf_febm import arguments, distribution, energies, objectives, optimizers, randomness
+from tf_febm.models.base import gradient_norm
 from tf_febm.models.chains import Batch
 from tf_febm.models.generation import Generated, GeneratorModel
 
@@ -138,12 +139,18 @@ class BidirectionalEBM(GeneratorModel):
             jit_compile: See `EnergyModel.compile`.
             **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
         """
-        optimizer, generator_optimizer = (
-            optimizers.FusedAdam(2e-4, beta_1=0.0, beta_2=0.9) if given is None else given
-            for given in (optimizer, generator_optimizer)
-        )
+        scale = kwargs.get("auto_scale_loss", True)
+        with self.distribute_strategy.scope():
+            optimizer, generator_optimizer = (
+                optimizers.FusedAdam(2e-4, beta_1=0.0, beta_2=0.9)
+                if given is None
+                else keras.optimizers.get(given)
+                for given in (optimizer, generator_optimizer)
+            )
+            if scale:
+                generator_optimizer = self._with_loss_scale(generator_optimizer)
         super().compile(optimizer, jit_compile=jit_compile, **kwargs)
-        self.generator_optimizer = keras.optimizers.get(generator_optimizer)
+        self.generator_optimizer = generator_optimizer
         if self.generator_optimizer is self.optimizer:
             raise ValueError("optimizer and generator_optimizer must be two objects.")
         self._build_optimizers()
@@ -151,7 +158,7 @@ class BidirectionalEBM(GeneratorModel):
     def _build_optimizers(self) -> None:
         super()._build_optimizers()
         if self.built and self.generator_optimizer is not None:
-            self.generator_optimizer.build(self.generator_network.trainable_variables)
+            self._build_optimizer(self.generator_optimizer, self.generator_network)
 
     # --- training -------------------------------------------------------------------------------
 
@@ -174,38 +181,39 @@ class BidirectionalEBM(GeneratorModel):
         with tf.GradientTape(watch_accessed_variables=False) as energy_tape:
             energy_tape.watch([variable.value for variable in theta])
             energy_data, energy_model, penalty = self._energies(data, generated, training=True)
-            gap = tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model)
             # The entropy is a constant to θ.
+            lower = objectives.lower_bound(energy_data, energy_model, 0.0)
             energy_loss = objectives.upper_bound(
-                gap, penalty, self.penalty_weight, self.penalty_threshold
+                lower, penalty, self.penalty_weight, self.penalty_threshold
             )
             if self.l2_coeff:
                 regulariser = objectives.energy_regulariser(energy_data, energy_model)
                 energy_loss += self.l2_coeff * regulariser
-        energy_gradients = energy_tape.gradient(energy_loss, theta)
+            energy_loss = self.optimizer.scale_loss(energy_loss)
+        energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
         self.optimizer.apply(energy_gradients, theta)
 
         # 3. φ ascends the lower bound, against the new energies.
         with generator_tape:
             samples = Batch(generated.samples, None)
-            generator_loss = tf.reduce_mean(
+            generator_loss = distribution.batch_mean(
                 self._evaluate(self.energy_network, samples, training=True)
             )
             if self.entropy_weight:
                 generator_loss -= self.entropy_weight * generated.entropy
-        generator_gradients = generator_tape.gradient(generator_loss, phi)
+            generator_loss = self.generator_optimizer.scale_loss(generator_loss)
+        generator_gradients = distribution.total(generator_tape.gradient(generator_loss, phi))
         self.generator_optimizer.apply(generator_gradients, phi)
         self._update_averages()
 
         return self._update_metrics(
             **self._describe(energy_data, energy_model, penalty, generated.entropy),
-            energy_gradient_norm=tf.linalg.global_norm(energy_gradients),
-            generator_gradient_norm=tf.linalg.global_norm(generator_gradients),
+            energy_gradient_norm=gradient_norm(self.optimizer, energy_gradients),
+            generator_gradient_norm=gradient_norm(self.generator_optimizer, generator_gradients),
         )
 
-    def test_step(self, data):
+    def _test_on(self, data: Batch) -> dict:
         """Measure the bounds on held-out data, and leave no trace but in the random state."""
-        data = self._checked_batch(data)
         latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
         z = self.latents(tf.shape(data.samples)[0], latent_seed)
         generated = self._generated(z, vector_seed, with_entropy=True)
@@ -224,10 +232,7 @@ class BidirectionalEBM(GeneratorModel):
             return self._evaluate(self.energy_network, batch, training)
 
         def value_and_gradient(batch):
-            return energies.value_and_gradient(
-                lambda x: self._evaluate(self.energy_network, Batch(x, None), training),
-                batch.samples,
-            )
+            return energies.value_and_gradient(self._energy_given(None, training), batch.samples)
 
         if self.penalty == "latent":
             energy_model, gradient = value_and_gradient(samples)
@@ -241,7 +246,7 @@ class BidirectionalEBM(GeneratorModel):
         return value(data), value(samples), tf.constant(0.0)
 
     def _describe(self, energy_data, energy_model, penalty, generator_entropy) -> dict:
-        mean_data, mean_model = tf.reduce_mean(energy_data), tf.reduce_mean(energy_model)
+        mean_data, mean_model = map(distribution.batch_mean, (energy_data, energy_model))
         values = {
             "energy_data": mean_data,
             "energy_model": mean_model,
@@ -256,7 +261,8 @@ class BidirectionalEBM(GeneratorModel):
                 values["upper_bound"] = objectives.upper_bound(
                     lower, penalty, self.penalty_weight, self.penalty_threshold
                 )
-        return values
+        # All of them were shares.
+        return dict(zip(values, distribution.total([*values.values()]), strict=True))
 
     # --- saving ---------------------------------------------------------------------------------
 

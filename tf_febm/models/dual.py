@@ -28,10 +28,12 @@ class DualFEBM(VariationalModel):
         divergence: A `Divergence` or its name.
         variational_divergence: See FEBM.
         simultaneous: See FEBM.
+        variational_steps: See FEBM.
         sampler: See EnergyModel; `Langevin()` if None.
         buffer: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean V²
             in that of ω.
+        variational_l2_coeff: That of ω, where it is another one.
         leave_one_out: Whether the covariance is unbiased at any batch size; see
             `objectives.dual_surrogate`.
         log_ratio_clip: See FEBM.

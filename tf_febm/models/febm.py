@@ -33,13 +33,16 @@ class FEBM(VariationalModel):
             Algorithm 1, if None. All bounds have the same optimum, log p/q, so another one changes
             the way there and not the goal: the gradients of "js" stay bounded where those of the
             χ² divergences have no finite variance. `bound` is then still that of `divergence`.
-        simultaneous: Whether θ descends by the values of H from before the step of ω. Algorithm 1
-            evaluates H again after it; doing without saves that pass, which is much of a step where
-            samples are cheap. The theory of Section 4 is that of simultaneous updates.
+        simultaneous: Whether θ descends by the values of H from before the last step of ω.
+            Algorithm 1 evaluates H again after it; doing without saves that pass, which is much of
+            a step where samples are cheap. The theory of Section 4 is that of simultaneous updates.
+        variational_steps: Steps of ω, at least 1, for one of θ, all on the same two batches; 1 in
+            Algorithm 1. The more, the closer H is to the optimum that Theorem 3 assumes.
         sampler: See EnergyModel; `Langevin()` if None.
         buffer: A `ReplayBuffer`, or None to start every chain afresh.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²
             in that of ω.
+        variational_l2_coeff: That of ω, where it is another one.
         leave_one_out: Whether the covariance term of Theorem 3 is unbiased at any batch size; see
             `objectives.energy_surrogate`.
         shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not

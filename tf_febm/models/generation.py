@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
+from tf_febm import arguments, distribution, randomness
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
@@ -29,7 +29,8 @@ class Generated(NamedTuple):
     Attributes:
         samples: G(z), float32 [n, …], differentiable for the generator's parameters.
         linear_map: The Jacobian of G at z, a `LinearMap`; None if no entropy was asked for.
-        entropy: The estimate of H[p_g], a scalar, differentiable likewise; or None.
+        entropy: The estimate of H[p_g], a scalar, differentiable likewise; or None. On several
+            replicas it is the replica's share.
         log_density_gradient: ∇_z log p_g(G(z)), [n, d], a constant; or None.
         directions: Singular vectors that belong to the smallest singular values, [n, d], or None.
     """
@@ -86,10 +87,23 @@ class GeneratorModel(EnergyModel):
         self.entropy = entropy
         self.entropy_iterations = arguments.whole_number("entropy_iterations", entropy_iterations)
         self.generator_average = None
-        self.directions = None
+        # One for each replica of this process, which has examples of its own.
+        self._directions: list[tf.Variable] = []
         if self.entropy == "smallest_singular_value":
-            start = randomness.normal([NUM_DIRECTIONS, self.latent_dim], randomness.as_seed(0))
-            self.directions = tf.Variable(start, trainable=False)
+            shape = [NUM_DIRECTIONS, self.latent_dim]
+            self._directions = distribution.for_each_local_replica(
+                lambda: tf.Variable(
+                    randomness.normal(shape, randomness.as_seed(0)), trainable=False
+                )
+            )
+
+    @property
+    def directions(self):
+        """Singular vectors from which a step starts, [64, latent_dim]; in a replica, its own."""
+        if not self._directions:
+            return None
+        # The replicas of a worker are numbered in a row.
+        return self._directions[distribution.replica_number() % len(self._directions)]
 
     # --- building -------------------------------------------------------------------------------
 
@@ -158,7 +172,7 @@ class GeneratorModel(EnergyModel):
         return Generated(
             linear_map.output,
             linear_map,
-            normal_entropy(self.latent_dim) + tf.reduce_mean(log_volume),
+            distribution.batch_mean(normal_entropy(self.latent_dim) + log_volume),
             tf.stop_gradient(tape.gradient(log_density, z)),
             directions,
         )
@@ -171,8 +185,17 @@ class GeneratorModel(EnergyModel):
 
     def _update_statistics(self, z) -> None:
         """Bring the moving statistics of batch normalisation up to date."""
-        if self.generator_network.non_trainable_variables:
-            self.generator_network(z, training=True)
+        network = self.generator_network
+        if not network.non_trainable_variables:
+            return
+        network(z, training=True)
+        if distribution.replicas() == 1:
+            return
+        # A layer that is not `synchronized` has seen its own part only: G must stay one function.
+        statistics = [v.value for v in network.non_trainable_variables if "float" in v.dtype]
+        means = distribution.total([v / distribution.replicas() for v in statistics])
+        for variable, mean in zip(statistics, means, strict=True):
+            distribution.local(variable).assign(mean)
 
     def _update_averages(self) -> None:
         for average in (self.average, self.generator_average):
@@ -283,8 +306,10 @@ class GeneratorModel(EnergyModel):
         state["generator"] = [v.value for v in self.generator_network.variables]
         if self.generator_average is not None:
             state["generator_average"] = list(self.generator_average.variables)
-        if self.directions is not None:
-            state["directions"] = [self.directions]
+        # One for each replica, named as the buffers are.
+        first = distribution.worker_number(self.distribute_strategy) * len(self._directions)
+        for i, variable in enumerate(self._directions, first):
+            state["directions" if i == 0 else f"directions_{i}"] = [variable]
         return state
 
     def save_own_variables(self, store) -> None:

@@ -41,9 +41,11 @@ class VariationalModel(EnergyModel):
         *,
         variational_divergence=None,
         simultaneous: bool = False,
+        variational_steps: int = 1,
         sampler=None,
         buffer=None,
         l2_coeff: float = 1.0,
+        variational_l2_coeff: float | None = None,
         leave_one_out: bool = True,
         log_ratio_clip: float | None = None,
         warmup_steps: int = 10,
@@ -76,7 +78,13 @@ class VariationalModel(EnergyModel):
             else divergences.get(variational_divergence, log_ratio_clip)
         )
         self.simultaneous = bool(simultaneous)
+        self.variational_steps = arguments.whole_number("variational_steps", variational_steps, 1)
         self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
+        self.variational_l2_coeff = (
+            self.l2_coeff
+            if variational_l2_coeff is None
+            else arguments.number("variational_l2_coeff", variational_l2_coeff)
+        )
         self.leave_one_out = bool(leave_one_out)
         self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
@@ -131,7 +139,6 @@ class VariationalModel(EnergyModel):
         # 1. A batch of the data, and as many samples of the model.
         model = self.negative_batch(tf.shape(data.samples)[0])
         theta = self.energy_network.trainable_variables
-        omega = self.variational_network.trainable_variables
         active = self._objective_weight()
 
         # Energies do not change before the θ step: record them once, for it.
@@ -142,24 +149,10 @@ class VariationalModel(EnergyModel):
             energy_model = self._evaluate(self.energy_network, model, training=True)
 
         # 2. ω ascends the bound; energies are constants to it.
-        with tf.GradientTape(watch_accessed_variables=False) as variational_tape:
-            variational_tape.watch([variable.value for variable in omega])
-            h_data, h_model = self._variational(data, model)
-            ratios = (
-                self._log_ratio(h_data, tf.stop_gradient(energy_data)),
-                self._log_ratio(h_model, tf.stop_gradient(energy_model)),
-            )
-            ascended = objectives.variational_bound(self.variational_divergence, *ratios)
-            variational_loss = self._penalty(h_data, h_model) - active * ascended
-            variational_loss = self.variational_optimizer.scale_loss(variational_loss)
-        if self.variational_divergence is self.divergence:
-            bound = ascended
-        else:
-            bound = objectives.variational_bound(self.divergence, *ratios)
-        variational_gradients = distribution.total(
-            variational_tape.gradient(variational_loss, omega)
-        )
-        self.variational_optimizer.apply(variational_gradients, omega)
+        energies = (tf.stop_gradient(energy_data), tf.stop_gradient(energy_model))
+        for _ in range(self.variational_steps):
+            outputs, bound, variational_gradients = self._ascend(data, model, energies, active)
+        h_data, h_model = outputs
 
         # 3. The variational function again, with the new ω; its output is a constant to θ.
         if not self.simultaneous:
@@ -172,7 +165,8 @@ class VariationalModel(EnergyModel):
             surrogate = self._energy_surrogate(
                 log_ratio_data, log_ratio_model, energy_data, energy_model
             )
-            energy_loss = active * surrogate + self._penalty(energy_data, energy_model)
+            penalty = _penalty(self.l2_coeff, energy_data, energy_model)
+            energy_loss = active * surrogate + penalty
             energy_loss = self.optimizer.scale_loss(energy_loss)
         energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
         self.optimizer.apply(energy_gradients, theta)
@@ -187,6 +181,23 @@ class VariationalModel(EnergyModel):
                 self.variational_optimizer, variational_gradients
             ),
         )
+
+    def _ascend(self, data: Batch, model: Batch, energies, active) -> tuple:
+        """Take a step of ω; return H and the bound, both as before it, and the gradients."""
+        omega = self.variational_network.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in omega])
+            outputs = self._variational(data, model)
+            ratios = [self._log_ratio(*pair) for pair in zip(outputs, energies, strict=True)]
+            ascended = objectives.variational_bound(self.variational_divergence, *ratios)
+            loss = _penalty(self.variational_l2_coeff, *outputs) - active * ascended
+            loss = self.variational_optimizer.scale_loss(loss)
+        bound = ascended
+        if self.variational_divergence is not self.divergence:
+            bound = objectives.variational_bound(self.divergence, *ratios)
+        gradients = distribution.total(tape.gradient(loss, omega))
+        self.variational_optimizer.apply(gradients, omega)
+        return outputs, bound, gradients
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the bound and energies."""
@@ -211,12 +222,6 @@ class VariationalModel(EnergyModel):
     def _variational(self, data: Batch, model: Batch, training=True):
         network = self.variational_network
         return self._evaluate(network, data, training), self._evaluate(network, model, training)
-
-    def _penalty(self, value_data, value_model):
-        """Return the weighted regulariser of a network's outputs."""
-        if self.l2_coeff == 0.0:
-            return 0.0
-        return self.l2_coeff * objectives.energy_regulariser(value_data, value_model)
 
     def _objective_weight(self):
         """Return 0 during the warm-up and 1 after it."""
@@ -259,7 +264,9 @@ class VariationalModel(EnergyModel):
             "variational_divergence": None if own else self.variational_divergence.name,
             "log_ratio_clip": self.divergence.log_ratio_clip,
             "simultaneous": self.simultaneous,
+            "variational_steps": self.variational_steps,
             "l2_coeff": self.l2_coeff,
+            "variational_l2_coeff": self.variational_l2_coeff,
             "leave_one_out": self.leave_one_out,
             "warmup_steps": self.warmup_steps,
         }
@@ -271,3 +278,8 @@ class VariationalModel(EnergyModel):
             return None
         optimizer = keras.saving.serialize_keras_object(self.variational_optimizer)
         return {**config, "variational_optimizer": optimizer}
+
+
+def _penalty(weight: float, value_data, value_model):
+    """Return the weighted regulariser of a network's outputs."""
+    return weight * objectives.energy_regulariser(value_data, value_model) if weight else 0.0

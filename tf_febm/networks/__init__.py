@@ -6,6 +6,7 @@ from tf_febm.networks.conv import conv
 from tf_febm.networks.fourier import FourierFeatures, fourier_mlp
 from tf_febm.networks.generators import (
     GENERATOR_NAMES,
+    generator_coupling,
     generator_dcgan,
     generator_mlp,
     generator_resnet,
@@ -44,6 +45,7 @@ __all__ = [
     "confined",
     "conv",
     "fourier_mlp",
+    "generator_coupling",
     "generator_dcgan",
     "generator_mlp",
     "generator_resnet",

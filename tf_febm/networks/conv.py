@@ -3,6 +3,7 @@
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.activations import faster
 from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.precision import output_dtype
 
@@ -40,6 +41,7 @@ def conv(
     filters = arguments.whole_number("num_filters", num_filters, 1)
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
+    activation = faster(activation)
     images = keras.Input(image_shape, name="x")
     x = Conv2D(filters, 3, padding="same", activation=activation)(images)
     size = min(image_shape[:2])

@@ -6,6 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_febm.networks.convolution_matrix import (
+    ConvolutionMatrix,
+    convolution_matrix,
+    multiply,
+)
+
 __all__ = [
     "GradientKernel",
     "Weights",
@@ -86,20 +92,28 @@ class GradientKernel(NamedTuple):
     rows: Axis
     columns: Axis
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images."""
+        return self.rows.size, self.columns.size
+
 
 class Weights(NamedTuple):
-    """A kernel and, inside a chain, what the gradient for the input needs.
+    """A kernel and, inside a chain, what makes it faster.
 
     Attributes:
         kernel: [height, width, in, out].
-        gradient: A `GradientKernel`, or None for TensorFlow's own gradient.
+        prepared: A `GradientKernel`, a `ConvolutionMatrix`, or None for TensorFlow's own ways.
     """
 
     kernel: tf.Tensor
-    gradient: GradientKernel | None = None
+    prepared: GradientKernel | ConvolutionMatrix | None = None
 
     def for_chain(self, stride: int, padding: str, size) -> "Weights":
-        """Return these with the gradient's kernel; the arguments are those of that."""
+        """Return these with what is faster; the arguments are those of `gradient_kernel`."""
+        matrix = convolution_matrix(self.kernel, stride, padding, size)
+        if matrix is not None:
+            return Weights(self.kernel, matrix)
         return Weights(self.kernel, gradient_kernel(self.kernel, stride, padding, size))
 
 
@@ -174,17 +188,25 @@ def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
         return blocks
 
 
-def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: str, bias=None):
+def convolve(
+    x,
+    kernel,
+    prepared: GradientKernel | ConvolutionMatrix | None,
+    stride: int,
+    padding: str,
+    bias=None,
+):
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 
-    Values are TensorFlow's; with `gradient`, the gradient for x is computed another way and equals
-    TensorFlow's up to rounding. All other gradients, and second ones, are right as well.
+    Values and gradients are TensorFlow's; with `prepared`, the gradient for x is computed another
+    way, and with a matrix the values too, and equal TensorFlow's up to rounding. All other
+    gradients, and second ones, are right as well.
 
     Args:
         x: Images [n, height, width, in].
         kernel: [height, width, in, out].
-        gradient: `gradient_kernel` of the same kernel; None, or one for images of another size,
-            leaves the gradient to TensorFlow.
+        prepared: `gradient_kernel` or `convolution_matrix` of the same kernel; None, or one for
+            images of another size, leaves all to TensorFlow.
         stride: Of both directions.
         padding: "SAME" or "VALID".
         bias: [out], or None.
@@ -197,14 +219,16 @@ def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: s
         y = tf.nn.conv2d(x, kernel, stride, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
 
-    size = None if gradient is None else (gradient.rows.size, gradient.columns.size)
-    if gradient is None or tuple(x.shape[1:3]) != size:
+    if prepared is None or tuple(x.shape[1:3]) != prepared.size:
         return values(x, kernel, bias)
+    if isinstance(prepared, ConvolutionMatrix):
+        y = multiply(x, prepared)
+        return y if bias is None else tf.nn.bias_add(y, bias)
 
     @tf.custom_gradient
     def convolution(x, kernel, turned, *bias):
         def backward(upstream):
-            for_input = input_gradient(upstream, gradient._replace(kernel=turned))
+            for_input = input_gradient(upstream, prepared._replace(kernel=turned))
             # In a compiled chain nobody asks for these, and nothing is left of them.
             for_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=x,
@@ -219,7 +243,7 @@ def convolve(x, kernel, gradient: GradientKernel | None, stride: int, padding: s
         return values(x, kernel, *(bias or (None,))), backward
 
     # An operand of its own, so that second derivatives find their way back to the kernel.
-    return convolution(x, kernel, gradient.kernel, *(() if bias is None else (bias,)))
+    return convolution(x, kernel, prepared.kernel, *(() if bias is None else (bias,)))
 
 
 def _axis(size: int, kernel: int, stride: int, padding: str, block: int) -> Axis:

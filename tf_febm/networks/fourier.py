@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from tf_febm import arguments
+from tf_febm.networks.activations import faster
 
 __all__ = ["FourierFeatures", "fourier_mlp"]
 
@@ -94,5 +95,5 @@ def fourier_mlp(
         inputs = (inputs, label)
         x = keras.layers.Concatenate()([x, label])
     for units in hidden_units:
-        x = keras.layers.Dense(units, activation=activation)(x)
+        x = keras.layers.Dense(units, activation=faster(activation))(x)
     return keras.Model(inputs, keras.layers.Dense(1)(x), name=name)

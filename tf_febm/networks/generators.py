@@ -9,6 +9,7 @@ from tf_febm import arguments
 
 __all__ = [
     "GENERATOR_NAMES",
+    "generator_coupling",
     "generator_dcgan",
     "generator_mlp",
     "generator_resnet",
@@ -54,6 +55,73 @@ def generator_mlp(
     x = keras.layers.Dense(math.prod(output_shape), activation=output_activation)(x)
     if len(output_shape) > 1:
         x = keras.layers.Reshape(output_shape)(x)
+    return keras.Model(z, x, name=name)
+
+
+def generator_coupling(
+    latent_dim: int,
+    output_shape: int | tuple[int, ...],
+    hidden_units: Sequence[int] = (64, 64),
+    activation: str = "swish",
+    output_activation: str | None = None,
+    batch_norm: bool = False,
+    num_layers: int = 8,
+    name: str | None = None,
+) -> keras.Model:
+    """Return affine couplings: a map that is one to one and onto, whatever its weights.
+
+        x_B = z_B · exp(2 tanh(s(z_A))) + t(z_A),   x_A = z_A
+
+    s and t share the hidden layers of a perceptron; the halves A and B change places from layer to
+    layer. So the entropy of p_g from its Jacobian is exact, and the bounds of `BidirectionalEBM`
+    are those of the theory: see `objectives.upper_bound`. What it pays for that is that it cannot
+    tear the plane: modes far apart remain connected by thin bridges.
+
+    Args:
+        latent_dim: d, the length of z, at least 2.
+        output_shape: d, or a shape of d entries.
+        hidden_units: Width of each hidden layer of one coupling.
+        activation: A Keras activation; see `generator_mlp`.
+        output_activation: See `generator_mlp`. A strictly increasing one keeps the map one to one,
+            and onto its range.
+        batch_norm: Whether the hidden layers are batch-normalised.
+        num_layers: Couplings, at least 1.
+        name: The Keras name.
+
+    Returns:
+        A model from [n, d] to [n, *output_shape].
+
+    Raises:
+        ValueError: If the data have another number of entries than z, or an argument is out of its
+            range.
+
+    Source: Dinh, Sohl-Dickstein, Bengio 2017 (RealNVP).
+    """
+    output_shape = arguments.shape("output_shape", output_shape)
+    latent_dim = arguments.whole_number("latent_dim", latent_dim, 2)
+    if math.prod(output_shape) != latent_dim:
+        raise ValueError(
+            "A coupling generator has as many latent variables as entries of an example; received "
+            f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
+        )
+    hidden_units = arguments.shape("hidden_units", hidden_units)
+    layers, ops = keras.layers, keras.ops
+    # Near the identity: a product of many couplings would begin anywhere otherwise.
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01)}
+    z = x = keras.Input((latent_dim,), name="z")
+    for k in range(arguments.whole_number("num_layers", num_layers, 1)):
+        count = latent_dim // 2 if k % 2 == 0 else latent_dim - latent_dim // 2
+        kept, moved = x[:, :count], x[:, count:]
+        h = kept
+        for units in hidden_units:
+            h = _activated(layers.Dense(units, use_bias=not batch_norm)(h), activation, batch_norm)
+        log_scale = 2.0 * layers.Dense(latent_dim - count, activation="tanh", **small)(h)
+        moved = moved * ops.exp(log_scale) + layers.Dense(latent_dim - count, **small)(h)
+        x = ops.concatenate([moved, kept], axis=1)
+    if output_activation is not None:
+        x = layers.Activation(output_activation)(x)
+    if len(output_shape) > 1:
+        x = layers.Reshape(output_shape)(x)
     return keras.Model(z, x, name=name)
 
 
@@ -142,6 +210,7 @@ def generator_resnet(
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "mlp": generator_mlp,
+    "coupling": generator_coupling,
     "dcgan": generator_dcgan,
     "resnet": generator_resnet,
 }
@@ -153,7 +222,7 @@ def get_generator(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds a generator.
 
     All take latent_dim and output_shape, and the keywords `activation`, `output_activation`,
-    `batch_norm` and `name`; all but `mlp`, which takes `hidden_units`, take `num_filters`.
+    `batch_norm` and `name`; `mlp` and `coupling` take `hidden_units`, the others `num_filters`.
 
     Args:
         name: One of `GENERATOR_NAMES`.
@@ -181,6 +250,7 @@ def _smallest_image(latent_dim, output_shape, filters: int, grow: bool = True):
 
 def _activated(x, activation: str, batch_norm: bool):
     if batch_norm:
-        # Statistics follow the weights within some ten steps.
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        # Statistics follow the weights within some ten steps, and are those of the whole batch
+        # where it is split over replicas.
+        x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
     return keras.layers.Activation(activation)(x)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm.networks import convolution
+from tf_febm.networks.activations import faster
 from tf_febm.networks.preparation import PreparedLayer
 
 __all__ = ["Conv2D"]
@@ -49,4 +50,4 @@ class Conv2D(PreparedLayer, keras.layers.Conv2D):
             return super().call(inputs)
         bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
         x = convolution.convolve(inputs, *weights, self.strides[0], self.padding.upper(), bias)
-        return x if self.activation is None else self.activation(x)
+        return faster(self.activation)(x)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.activations import faster
 from tf_febm.networks.precision import output_dtype
 
 __all__ = ["mlp"]
@@ -43,5 +44,5 @@ def mlp(
         inputs = (inputs, label)
         x = keras.layers.Concatenate()([x, label])
     for units in hidden_units:
-        x = keras.layers.Dense(units, activation=activation)(x)
+        x = keras.layers.Dense(units, activation=faster(activation))(x)
     return keras.Model(inputs, keras.layers.Dense(1, dtype=output_dtype())(x), name=name)

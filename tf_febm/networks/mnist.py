@@ -3,6 +3,7 @@
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.activations import faster
 from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense
 
@@ -41,6 +42,7 @@ def mnist_net(
     num_filters = arguments.whole_number("num_filters", num_filters, 1)
     height, width, _ = image_shape = arguments.shape("image_shape", image_shape, 3)
     layers, ops = keras.layers, keras.ops
+    activation = faster(activation)
     inputs = x = keras.Input(image_shape, name="x")
     if num_classes is not None:
         num_classes = arguments.whole_number("num_classes", num_classes, 1)

@@ -2,6 +2,7 @@
 
 import keras
 
+from tf_febm.networks.activations import faster
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.spectral import SpectralConv2D
 
@@ -45,7 +46,7 @@ def residual_block(
     h = SpectralConv2D(filters, name=first)(h)
     if dropout:
         h = layers.Dropout(dropout, name=f"{name}_dropout")(h)
-    h = layers.Activation(activation, name=f"{name}_hidden")(h)
+    h = layers.Activation(faster(activation), name=f"{name}_hidden")(h)
     if label is not None:
         h = LabelShift(name=f"{second}_shift")([h, label])
     h = SpectralConv2D(filters, bounded=True, name=second)(h)
@@ -56,4 +57,4 @@ def residual_block(
     x = layers.Add(name=f"{name}_sum")([h, x])
     if downsample:
         x = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
-    return layers.Activation(activation, name=f"{name}_output")(x)
+    return layers.Activation(faster(activation), name=f"{name}_output")(x)

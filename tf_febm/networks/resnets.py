@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.activations import faster
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.residual import residual_block
@@ -318,7 +319,7 @@ def _resnet(
         inputs = (images, label)
 
     x = SpectralConv2D(plan.stem_filters or num_filters, name="c1_pre")(images)
-    x = layers.Activation(activation, name="c1_pre_output")(x)
+    x = layers.Activation(faster(activation), name="c1_pre_output")(x)
     for i, stage in enumerate(plan.stages):
         if use_attention and stage.name == plan.attention:
             units = num_filters // plan.attention_divisor
@@ -334,7 +335,7 @@ def _resnet(
             activation=activation if i else "leaky_relu",
             dropout=dropout,
         )
-    x = layers.Activation(final, name="final_output")(x)
+    x = layers.Activation(faster(final), name="final_output")(x)
     features = keras.ops.sum(x, axis=(1, 2))
     return keras.Model(
         inputs, layers.Dense(1, dtype=output_dtype(), name="fc5")(features), name=name

@@ -2,11 +2,15 @@
 
 L(θ) = E_data[E] + log Z is the negative log-likelihood of q = e^(−E)/Z. A generator G maps
 z ~ p₀ = N(0, I_d) to x = G(z), whose density is p_g.
+
+In the step of a model on several replicas each returns the replica's share, and takes shares where
+it takes scalars: the sum of the shares is the result for the whole batch, and so are the sums of
+their gradients.
 """
 
 import tensorflow as tf
 
-from tf_febm import arguments
+from tf_febm import arguments, distribution
 
 __all__ = ["data_gradient_penalty", "latent_gradient_penalty", "lower_bound", "upper_bound"]
 
@@ -33,7 +37,10 @@ def lower_bound(energy_data, energy_model, entropy) -> tf.Tensor:
     """
     energy_data = _of_rank("energy_data", energy_data, 1)
     energy_model = _of_rank("energy_model", energy_model, 1)
-    return tf.reduce_mean(energy_data) - tf.reduce_mean(energy_model) + tf.reduce_mean(entropy)
+    entropy = tf.convert_to_tensor(entropy, energy_data.dtype)
+    if entropy.shape.rank != 0:
+        entropy = distribution.batch_mean(entropy)
+    return distribution.batch_mean(energy_data) - distribution.batch_mean(energy_model) + entropy
 
 
 def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> tf.Tensor:
@@ -67,7 +74,10 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
     """
     weight = arguments.number("weight", weight)
     threshold = arguments.number("threshold", threshold)
-    return lower + tf.nn.relu(weight * penalty - threshold)
+    excess = weight * penalty - threshold / distribution.replicas()
+    # Whether the penalty counts is a matter of the whole of it. No number stays one.
+    within = distribution.total(tf.stop_gradient(excess)) <= 0.0
+    return lower + tf.where(within, tf.zeros_like(excess), excess)
 
 
 def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
@@ -97,7 +107,7 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
             f"{energy_gradient.shape} and {log_density_gradient.shape}."
         )
     total = energy_gradient + log_density_gradient
-    return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(total), axis=1))
+    return 0.5 * distribution.batch_mean(tf.reduce_sum(tf.square(total), axis=1))
 
 
 def data_gradient_penalty(energy_gradient) -> tf.Tensor:
@@ -113,7 +123,8 @@ def data_gradient_penalty(energy_gradient) -> tf.Tensor:
     of Geng et al.
     """
     squares = tf.square(tf.convert_to_tensor(energy_gradient))
-    return tf.reduce_mean(tf.reduce_sum(squares, axis=list(range(1, squares.shape.rank))))
+    norms = tf.reduce_sum(squares, axis=list(range(1, squares.shape.rank)))
+    return distribution.batch_mean(norms)
 
 
 def _of_rank(name: str, value, rank: int) -> tf.Tensor:

@@ -16,7 +16,9 @@ from tf_febm.training.buffers import deal
 __all__ = ["Checkpoints", "DivergedError"]
 
 
-_BUFFER = re.compile(r"buffer(?:_(\d+))?")
+# Groups of variables that each replica has for itself, and what people call them.
+_OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
+_OWN_NAMES = {"buffer": "replay buffers", "directions": "singular vectors"}
 
 # What TensorFlow raises, in one place or another, for a file that is not as it should be.
 _UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
@@ -72,10 +74,10 @@ class Checkpoints:
             name: [distribution.local(variable) for variable in variables]
             for name, variables in model.state_variables().items()
         }
-        self._buffers = {n: group for n, group in groups.items() if _BUFFER.fullmatch(n)}
+        self._own = {n: group for n, group in groups.items() if _OWN.fullmatch(n)}
         self._checkpoint = tf.train.Checkpoint(**groups)
-        rest = {name: group for name, group in groups.items() if name not in self._buffers}
-        self._without_buffers = tf.train.Checkpoint(**rest)
+        shared = {name: group for name, group in groups.items() if name not in self._own}
+        self._shared = tf.train.Checkpoint(**shared)
         # JSON values that go into every checkpoint and come back with it.
         self.notes: dict = {}
         # The step whose file holds the state of this very run.
@@ -152,12 +154,12 @@ class Checkpoints:
         return step
 
     def _write(self, step: int, facts: dict) -> None:
-        """Write the files: the first worker all that is the same everywhere, each its buffers."""
+        """Write the files: the first worker all that is the same everywhere, each its own."""
         if not distribution.is_chief(self._strategy):
             number = distribution.worker_number(self._strategy)
             arrays = {
                 f"{name}/{i}": variable.numpy()
-                for name, group in self._buffers.items()
+                for name, group in self._own.items()
                 for i, variable in enumerate(group)
             }
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -247,24 +249,26 @@ class Checkpoints:
     def _assign(self, path: str, step: int) -> None:
         stored = self.facts(step).get("replicas", 1)
         present = self._strategy.num_replicas_in_sync
-        same = stored == present or not self._buffers
+        same = stored == present or not self._own
         if same and not distribution.spans_workers(self._strategy):
             self._checkpoint.read(path).assert_consumed()
         else:
-            self._without_buffers.read(path).expect_partial()
-            self._assign_buffers(self._stored_buffers(path, step), present)
+            self._shared.read(path).expect_partial()
+            self._assign_own(self._stored_own(path, step), present)
         for group in self._model.state_variables().values():
             for variable in group:
                 distribution.copy_first(variable)
         if not same:
-            self._report(f"The replay buffers of {stored} replicas were dealt to {present}.")
+            kinds = sorted({_OWN_NAMES[_kind_and_number(name)[0]] for name in self._own})
+            what = " and ".join(kinds)
+            self._report(f"The {what} of {stored} replicas were dealt to {present}.")
 
-    def _stored_buffers(self, path: str, step: int) -> list[list[np.ndarray]]:
-        """Return the variables of every buffer in a checkpoint, by number of its replica."""
+    def _stored_own(self, path: str, step: int) -> dict[str, list[list[np.ndarray]]]:
+        """Return what replicas have for themselves: kind -> their variables, in order."""
         reader, found = tf.train.load_checkpoint(path), {}
         for key in reader.get_variable_to_shape_map():
             group, _, rest = key.partition("/")
-            if _BUFFER.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
+            if _OWN.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
                 found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
         for name in (checkpoint_files.read_manifest(self.folder, step) or {}).get("files", {}):
             if name.endswith(".npz"):
@@ -272,17 +276,19 @@ class Checkpoints:
                     for key in arrays.files:
                         group, _, number = key.partition("/")
                         found.setdefault(group, {})[int(number)] = arrays[key]
-        numbers = {int(_BUFFER.fullmatch(group).group(1) or 0): group for group in found}
-        return [[found[numbers[i]][j] for j in sorted(found[numbers[i]])] for i in sorted(numbers)]
+        parts = {}
+        for group in sorted(found, key=_kind_and_number):
+            arrays = [found[group][i] for i in sorted(found[group])]
+            parts.setdefault(_kind_and_number(group)[0], []).append(arrays)
+        return parts
 
-    def _assign_buffers(self, stored: list[list[np.ndarray]], present: int) -> None:
-        if not self._buffers:
-            return
-        if len(stored) != present:
-            capacity = next(iter(self._buffers.values()))[-2].shape[0]
-            stored = deal(stored, present, capacity)
-        for name, group in self._buffers.items():
-            values = stored[int(_BUFFER.fullmatch(name).group(1) or 0)]
+    def _assign_own(self, stored: dict[str, list[list[np.ndarray]]], present: int) -> None:
+        for name, group in self._own.items():
+            kind, number = _kind_and_number(name)
+            if kind == "buffer" and len(stored[kind]) != present:
+                stored[kind] = deal(stored[kind], present, group[-2].shape[0])
+            # Starts of an iteration fit any replica.
+            values = stored[kind][number % len(stored[kind])]
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
 
@@ -333,14 +339,14 @@ class Checkpoints:
             if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")
         }
         stored.pop("save_counter", None)
-        # Of buffers the first stands for all: their number may differ.
-        stored = {name: shape for name, shape in stored.items() if not name.startswith("buffer_")}
+        # Of what replicas have for themselves the first stands for all: their number may differ.
+        stored = {name: shape for name, shape in stored.items() if not _of_another_replica(name)}
         ours = {
             f"{group}/{i}": variable.shape.as_list()
             for group, variables in self._model.state_variables().items()
             for i, variable in enumerate(variables)
         }
-        ours = {name: shape for name, shape in ours.items() if not name.startswith("buffer_")}
+        ours = {name: shape for name, shape in ours.items() if not _of_another_replica(name)}
         if not distribution.is_chief(self._strategy):
             stored = {name: shape for name, shape in stored.items() if name in ours}
         differing = sorted(
@@ -353,3 +359,15 @@ class Checkpoints:
                 f"differ, first {first} with shape {stored.get(first)} there and {ours.get(first)} "
                 "here."
             )
+
+
+def _kind_and_number(group: str) -> tuple[str, int]:
+    """Return what a group of a replica's own variables is, and the number of the replica."""
+    kind, number = _OWN.fullmatch(group).groups()
+    return kind, int(number or 0)
+
+
+def _of_another_replica(name: str) -> bool:
+    """Whether a variable, <group>/<number>, belongs to another replica than the first."""
+    group = name.partition("/")[0]
+    return _OWN.fullmatch(group) is not None and _kind_and_number(group)[1] > 0

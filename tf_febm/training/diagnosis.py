@@ -1,6 +1,7 @@
 """What is left of a run that could not be saved: the quantity, since when, and its picture."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ _SIZE, _MARGIN = (720, 400), 60
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def unusual_since(attempt: list[dict], trouble) -> int:
+def unusual_since(attempt: Sequence[dict], trouble) -> int:
     """Return the step at whose record a quantity began to be unusual and stayed so.
 
     Unusual is within a factor of ten of the limit, or not finite.
@@ -45,7 +46,9 @@ def unusual_since(attempt: list[dict], trouble) -> int:
     return since
 
 
-def write_diagnosis(path, attempts: list[list[dict]], trouble, since: int, rollbacks: list) -> None:
+def write_diagnosis(
+    path, attempts: Sequence[Sequence[dict]], trouble, since: int, rollbacks: list
+) -> None:
     """Write `path`, JSON, and a picture of the same name.
 
     Args:

@@ -1,5 +1,6 @@
 """Back to the last good checkpoint when training diverges."""
 
+from collections import deque
 from collections.abc import Callable
 
 import keras
@@ -15,6 +16,18 @@ __all__ = ["DivergenceGuard"]
 # Chains that are too few say nothing about their spread.
 FEWEST_CHAINS = 8
 _GOLDEN = 0x9E3779B9
+# Intervals that are looked back on: a run of weeks takes no more memory, or time, than one of days.
+_REMEMBERED = 2000
+
+ADVICE = "Try lower learning rates, a higher l2_coeff, another seed."
+
+
+def last_good(checkpoints: Checkpoints) -> str:
+    """Return a sentence about what is left of a training that diverged."""
+    steps = checkpoints.steps
+    if not steps:
+        return "There is no checkpoint yet."
+    return f"The last good checkpoint is of step {steps[-1]}."
 
 
 class DivergenceGuard(keras.callbacks.Callback):
@@ -71,7 +84,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
-        self._attempts: list[list[dict]] = [[]]
+        self._attempts: list[deque[dict]] = [deque(maxlen=_REMEMBERED)]
         self._rollbacks: list[dict] = []
         # Where the last attempt ended, and how many checkpoints to pass over.
         self._ended, self._skip = -1, 0
@@ -155,7 +168,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         first, second = (int(part) for part in seed.numpy())
         seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
         scale_rates(self.model, scale, held)
-        self._attempts.append([])
+        self._attempts.append(deque(maxlen=_REMEMBERED))
         self._report(
             f"Step {step}: {trouble.text}. Going back to step {restored} with a new seed and the "
             f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."
@@ -170,7 +183,6 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:
         since = unusual_since(self._attempts[-1], trouble)
-        kept = self._checkpoints.steps
         tried = ", ".join(str(entry["to"]) for entry in self._rollbacks)
         message = f"Training diverged at step {step}: {trouble.text}, unusual since step {since}. "
         if tried:
@@ -178,8 +190,8 @@ class DivergenceGuard(keras.callbacks.Callback):
                 f"Going back to step {tried} did not help, with learning rates times "
                 f"{self._rollbacks[-1]['rate_scale']:g} in the end. "
             )
-        message += f"The last good checkpoint is of step {kept[-1] if kept else 0}. "
+        message += f"{last_good(self._checkpoints)} "
         if self._diagnosis is not None:
             write_diagnosis(self._diagnosis, self._attempts, trouble, since, self._rollbacks)
             message += f"{self._diagnosis} and the picture beside it show how. "
-        raise DivergedError(f"{message}Try lower learning rates, a higher l2_coeff, another seed.")
+        raise DivergedError(f"{message}{ADVICE}")

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ def chain_figures(samples, bounds=None) -> dict:
     return {"chain_spread": float(x.var(axis=0).mean()), "chain_edge": float(edge.mean())}
 
 
-def examine(figures: dict, past: list[dict], usual: dict, limits: Limits) -> Trouble | None:
+def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) -> Trouble | None:
     """Judge the figures of one interval.
 
     Args:

@@ -37,7 +37,7 @@ def locked(folder) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         number = _acquire(folder / LOCK_NAME)
     except FileExistsError:
-        raise OSError(f"{folder} is a file; choose another --logdir or --exp.") from None
+        raise OSError(f"{folder} is a file; choose another folder.") from None
     except OSError as error:
         if error.errno is None:
             raise
@@ -66,7 +66,7 @@ def _acquire(path: Path) -> int:
             os.close(number)
             raise OSError(
                 f"{path.parent} is in use by another run, process {holder}. Wait for it, or choose "
-                "another --exp."
+                "another folder."
             ) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:

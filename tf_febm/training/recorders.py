@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation
-from tf_febm.files import write_atomically
+from tf_febm.files import append, write_atomically
 from tf_febm.training.pictures import picture_maker
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
@@ -76,7 +76,9 @@ class MetricsTable(Recorder):
     """Keep `metrics.csv`: step, seconds, steps per second and all metrics, one row an epoch.
 
     Seconds count training time over all parts of a run. Rows past the step at which training
-    begins are dropped, so that a run continued from an older checkpoint reads as one.
+    begins are dropped, so that a run continued from an older checkpoint reads as one. A row is
+    appended, at the same cost whatever the length of the run; one that was cut short is dropped by
+    `read_metrics`.
 
     Args:
         path: The file.
@@ -85,33 +87,48 @@ class MetricsTable(Recorder):
     def __init__(self, path):
         super().__init__(every=1)
         self.path = Path(path)
-        self.rows: list[dict] | None = None
+        # Seconds of training so far, and the columns of the file; none yet if empty.
+        self.seconds = 0.0
+        self._columns: list[str] = []
 
     def on_train_begin(self, logs=None):
         """Take up the rows of an earlier part; drop those of steps that were taken back."""
-        rows = read_metrics(self.path) if self.rows is None else self.rows
-        self.rows = [row for row in rows if int(row["step"]) <= self.step]
+        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
+        self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
+        self._columns = list(rows[-1]) if rows else []
+        if self.path.exists():
+            self._write(rows)
 
     def record(self, step, logs):
-        """Add a row and write the table."""
+        """Add a row."""
         steps, elapsed = self.steps_and_seconds()
+        self.seconds += elapsed
         row = {
             "step": step,
-            "seconds": f"{self.seconds + elapsed:.2f}",
+            "seconds": f"{self.seconds:.2f}",
             "steps_per_second": f"{steps / elapsed:.3f}",
             **{name: f"{value:.7g}" for name, value in logs.items()},
         }
-        self.rows.append(row)
+        if list(row) != self._columns:
+            self._columns = list(row)
+            self._write([*read_metrics(self.path), row])
+            return
+        line = io.StringIO()
+        csv.DictWriter(line, self._columns, lineterminator=_END).writerow(row)
+        append(self.path, line.getvalue().encode())
+
+    def _write(self, rows) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(row), restval="", extrasaction="ignore")
+        writer = csv.DictWriter(
+            text, self._columns, restval="", extrasaction="ignore", lineterminator=_END
+        )
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(rows)
         write_atomically(self.path, lambda file: file.write(text.getvalue().encode()))
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far."""
-        return float(self.rows[-1]["seconds"]) if self.rows else 0.0
+
+# Of a line of the table; what comes after the last one was cut short.
+_END = "\r\n"
 
 
 def read_metrics(path) -> list[dict]:
@@ -120,13 +137,15 @@ def read_metrics(path) -> list[dict]:
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
+        text = file.read()
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     return [row for row in rows if _is_whole(row)]
 
 
 def _is_whole(row: dict) -> bool:
     try:
-        return int(row["step"]) >= 0 and float(row["seconds"]) >= 0.0 and None not in row.values()
+        numbers = int(row["step"]) >= 0 and float(row["seconds"]) >= 0.0
+        return numbers and None not in (*row, *row.values())
     except (KeyError, TypeError, ValueError):
         return False
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tf_febm import applications, distribution, evaluation
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
-from tf_febm.training.guard import DivergenceGuard
+from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.pictures import is_picture, picture_maker
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -48,11 +48,9 @@ class _Saver(Recorder):
     def record(self, step, logs):
         broken = [name for name, value in logs.items() if not math.isfinite(value)]
         if broken:
-            kept = self._checkpoints.steps
             raise DivergedError(
-                f"Training diverged before step {step}: {', '.join(broken)} not finite. The last "
-                f"good checkpoint is of step {kept[-1] if kept else 0}; try a lower --lr, a higher "
-                "--l2_coeff or another --seed."
+                f"Training diverged before step {step}: {', '.join(broken)} not finite. "
+                f"{last_good(self._checkpoints)} {ADVICE}"
             )
         if step // self._interval > self.first_step // self._interval:
             self._checkpoints.save(logs)

@@ -101,7 +101,7 @@ class RunFolder:
 
     def _make_way(self, flags, fixed, overwrite) -> None:
         if self.path.exists() and not self.path.is_dir():
-            raise OSError(f"{self.path} is a file; choose another --logdir or --exp.")
+            raise OSError(f"{self.path} is a file; choose another folder.")
         # Empty folders are what an earlier attempt leaves that failed before its first step.
         lock = self.path / LOCK_NAME
         entries = (entry for entry in self.path.rglob("*") if entry != lock)
@@ -115,8 +115,8 @@ class RunFolder:
         if changed:
             listed = ", ".join(f"{k}={earlier.get(k)!r} (now {flags.get(k)!r})" for k in changed)
             raise ValueError(
-                f"{self.path} holds a run with {listed}. Choose another --exp, or --overwrite to "
-                "start anew."
+                f"{self.path} holds a run with {listed}. Choose another folder, or overwrite "
+                "this one."
             )
 
     def _earlier_flags(self) -> dict:
@@ -125,12 +125,12 @@ class RunFolder:
             return dict(flags.items())
         except FileNotFoundError:
             raise OSError(
-                f"{self.path} is not empty and holds no run; choose another --exp."
+                f"{self.path} is not empty and holds no run; choose another folder."
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise OSError(
-                f"{self.options} is damaged; --overwrite does not touch what it cannot read: "
-                "remove the folder yourself or choose another --exp."
+                f"{self.options} is damaged, and what cannot be read is not overwritten: remove "
+                "the folder yourself or choose another one."
             ) from None
 
     def read_options(self) -> dict:

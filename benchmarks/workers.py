@@ -1,0 +1,212 @@
+"""Several real processes train the digits together; one is killed, and all are started again.
+
+    python benchmarks/workers.py --workers=3 --steps=50 --logdir=runs/workers
+
+Under MultiWorkerMirroredStrategy on loopback. All workers must end with the same parameters,
+optimizers and averages, each with a buffer of its own; a worker that gets a SIGKILL takes the
+others with it, and when all are started again they go on from the newest checkpoint. What comes out
+must be, bit for bit, what the same number of workers makes undisturbed.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+INTERVAL = 5
+PATIENCE = 600.0
+_STEP = re.compile(r"\] (\d+)/")
+
+
+def train(path: Path, steps: int) -> None:
+    """Be one of the workers in TF_CONFIG; print what came out as JSON."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import keras
+    import numpy as np
+
+    import tf_febm
+    from tf_febm import data, distribution, training
+
+    strategy = distribution.make_strategy("multi_worker")
+    keras.utils.set_random_seed(1)
+    digits = data.load("digits")
+    batch = 12 * strategy.num_replicas_in_sync
+    with strategy.scope():
+        model = tf_febm.ContrastiveDivergence(
+            tf_febm.networks.mlp(digits.image_shape, (16,), "swish", name="energy"),
+            sampler=tf_febm.samplers.Langevin(num_steps=5),
+            buffer=tf_febm.ReplayBuffer(64),
+            average_decay=0.9,
+            seed=2,
+        )
+        model.compile()
+    folder = training.RunFolder(path)
+    folder.samples.mkdir(parents=True, exist_ok=True)
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    start = checkpoints.restore()
+
+    def stream(step):
+        def part(shard):
+            return data.stream(digits, batch, seed=3, start_step=step, shard=shard)
+
+        return distribution.distribute(part, batch, strategy)
+
+    training.train(
+        model, stream, folder, checkpoints, total_steps=steps, log_interval=INTERVAL,
+        sample_interval=10**6, save_interval=2 * INTERVAL,
+        guard=training.DivergenceGuard(checkpoints), report=lambda line: print(line, flush=True),
+    )  # fmt: skip
+    found = hashlib.sha256()
+    for name, group in model.state_variables().items():
+        if not name.startswith("buffer"):
+            for variable in group:
+                found.update(np.ascontiguousarray(distribution.local(variable).numpy()).tobytes())
+    buffer = hashlib.sha256(model.buffer.samples.numpy().tobytes()).hexdigest()
+    step = int(model.optimizer.iterations.numpy())
+    result = {"start": start, "step": step, "weights": found.hexdigest(), "buffer": buffer}
+    print(json.dumps(result), flush=True)
+    distribution.barrier(strategy)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Workers:
+    """Processes that train together in a folder; in a `with` block, after which none is left."""
+
+    def __init__(self, folder, count: int, steps: int):
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.processes, self._outputs = [], []
+        for index in range(count):
+            task = {"type": "worker", "index": index}
+            config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+            # Files, not pipes: nobody reads while they run.
+            output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in __exit__)
+            self._outputs.append(output)
+            environment = {**os.environ, "TF_CONFIG": config}
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, f"--train={folder}", f"--steps={steps}"],
+                    stdout=output, stderr=subprocess.STDOUT, env=environment,
+                )
+            )  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process, output in zip(self.processes, self._outputs, strict=True):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            output.close()
+
+    def said(self, index: int) -> str:
+        """Return what a worker has written so far."""
+        self._outputs[index].seek(0)
+        return self._outputs[index].read()
+
+    def results(self) -> list[dict]:
+        """Wait for all and return what each found."""
+        found = []
+        for index, process in enumerate(self.processes):
+            code = process.wait(PATIENCE)
+            assert code == 0, self.said(index)[-3000:]
+            lines = self.said(index).splitlines()
+            found.append(json.loads(next(line for line in lines[::-1] if line.startswith("{"))))
+        return found
+
+
+def agree(found: list[dict], steps: int) -> None:
+    """Check that workers ended as one, each with its own chains."""
+    assert all(each["step"] == steps for each in found), found
+    assert len({each["weights"] for each in found}) == 1, found
+    assert len({each["buffer"] for each in found}) == len(found), found
+
+
+def kill_and_restart(logdir, count: int, steps: int, seed: int = 0) -> dict:
+    """Train once with a SIGKILL on the way, once without, and compare.
+
+    Args:
+        logdir: Of the runs `killed` and `whole`.
+        count: How many workers.
+        steps: Of either, at least.
+        seed: Of the moment, and of who is killed.
+
+    Returns:
+        `workers`, `steps`, who was `killed`, the last step `reached` before, as the first worker
+        told, the step of the newest checkpoint, from which all were `resumed`, and the hash of
+        their common `weights`.
+
+    Raises:
+        AssertionError: If anything else was lost, or workers differ.
+    """
+    logdir, moments = Path(logdir), random.Random(seed)
+    folder = logdir / "killed" / "checkpoints"
+    victim = moments.randrange(1, count)
+    with Workers(logdir / "killed", count, 10**6) as workers:
+        deadline = time.monotonic() + PATIENCE
+        while not list(folder.glob("step-*.index")) and time.monotonic() < deadline:
+            assert all(p.poll() is None for p in workers.processes), workers.said(0)
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0.0, 0.2))
+        workers.processes[victim].kill()
+        for index, process in enumerate(workers.processes):
+            # The others cannot go on alone, and say so instead of waiting for ever.
+            assert process.wait(PATIENCE) != 0
+            assert index == victim or workers.said(index)
+        reached = max(map(int, _STEP.findall(workers.said(0))))
+    saved = max(int(path.stem.split("-")[1]) for path in folder.glob("step-*.index"))
+    assert all(list(folder.glob(f"step-{saved}.worker-{i}.npz")) for i in range(1, count))
+    # Unsaved are at most the steps of an interval of saving, and of one of telling.
+    assert -2 * INTERVAL <= reached - saved <= 3 * INTERVAL, (reached, saved)
+    steps = max(steps, saved + 2 * INTERVAL)
+    with Workers(logdir / "killed", count, steps) as workers:
+        resumed = workers.results()
+    assert all(each["start"] == saved for each in resumed), resumed
+    agree(resumed, steps)
+    with Workers(logdir / "whole", count, steps) as workers:
+        whole = workers.results()
+    agree(whole, steps)
+    for mine, theirs in zip(resumed, whole, strict=True):
+        assert mine["weights"] == theirs["weights"] and mine["buffer"] == theirs["buffer"]
+    return {
+        "workers": count,
+        "steps": steps,
+        "killed": victim,
+        "reached": reached,
+        "resumed": saved,
+        "weights": whole[0]["weights"],
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--logdir", default="runs/workers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train", help=argparse.SUPPRESS)
+    own = parser.parse_args()
+    if own.train:
+        train(Path(own.train), own.steps)
+    else:
+        place = Path(own.logdir) / str(own.workers)
+        print(json.dumps(kill_and_restart(place, own.workers, own.steps, own.seed), indent=2))

@@ -1,0 +1,46 @@
+"""Activations whose gradients take fewer passes over the memory than those of Keras."""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["faster", "swish"]
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+def swish(x):
+    """Compute swish, x·σ(x), with a derivative of three operations instead of six.
+
+        d/dx xσ(x) = σ(x) + x·σ(x)(1 − σ(x))
+
+    Values and derivatives, the second ones included, are those of `keras.activations.swish` up to
+    rounding. σ is kept from the forward pass instead of being computed again: half as much memory
+    again for the activations of a training step.
+
+    Args:
+        x: Floating tensor of any shape.
+
+    Returns:
+        The same shape and dtype.
+    """
+    x = tf.convert_to_tensor(x)
+
+    @tf.custom_gradient
+    def activate(x):
+        gate = tf.sigmoid(x)
+
+        def backward(upstream):
+            return upstream * (gate + tf.raw_ops.SigmoidGrad(y=gate, dy=x))
+
+        return x * gate, backward
+
+    return activate(x)
+
+
+def faster(activation):
+    """Return a Keras activation, with `swish` in the place of Keras' own.
+
+    Args:
+        activation: Whatever `keras.activations.get` takes.
+    """
+    activation = keras.activations.get(activation)
+    return swish if activation is keras.activations.silu else activation
