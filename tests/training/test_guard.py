@@ -43,6 +43,11 @@ class TestExamine:
         trouble = health.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
         assert trouble.limit == 5000.0 and "run away: 5001" in trouble.text
 
+    def test_a_gap_does_not_take_its_limit_with_it(self):
+        """As it did in a run whose gap doubled from interval to interval, up to 19,000."""
+        past = [{"energy_gap": gap} for gap in (1.0, -0.6, -57.0, -500.0, -900.0, -950.0)]
+        assert health.examine({"energy_gap": -1010.0}, past, DATA, LIMITS).limit == 1000.0
+
     def test_data_at_the_bounds_excuses_chains_there(self):
         figures = {"chain_spread": 0.2, "chain_edge": 1.0}
         assert health.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS) is None
@@ -226,6 +231,33 @@ def test_collapsed_chains_are_noticed(runner, value):
     runner("run", 5)
     _, _, lines = runner("run", 10, disturb, max_rollbacks=0)
     assert "diverged at step 10: the chains have collapsed into one" in lines[0]
+
+
+def test_a_runaway_is_no_measure_for_what_comes_after_it(runner):
+    model, folder, _ = runner("run", 5)
+    lines = []
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    checkpoints.restore()
+    guard = training.DivergenceGuard(checkpoints, report=lines.append, max_rollbacks=5)
+    guard.set_model(model)
+
+    def intervals(*gaps):
+        for gap in gaps:
+            guard.on_epoch_end(0, {"energy_gap": gap})
+        return len(lines)
+
+    guard.on_train_begin()
+    assert intervals(2.0, -1.0, 3.0, 990.0) == 0
+    assert intervals(1010.0) == 1
+    # Gone back; the intervals since then are no measure either, nor those of a continued run.
+    assert intervals(990.0, 990.0, 990.0, 1010.0) == 2
+    assert checkpoints.notes["usual_gap"] == 2.0
+    again = training.DivergenceGuard(checkpoints, report=lines.append, max_rollbacks=5)
+    again.set_model(model)
+    again.on_train_begin()
+    again.on_epoch_end(0, {"energy_gap": 990.0})
+    again.on_epoch_end(0, {"energy_gap": 1010.0})
+    assert len(lines) == 3
 
 
 def test_numbers_that_no_metric_shows_are_noticed(runner):

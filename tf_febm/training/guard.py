@@ -36,7 +36,8 @@ class DivergenceGuard(keras.callbacks.Callback):
     At the end of every Keras epoch it looks for
 
         NaN or Inf          in any metric, weight, optimizer slot or average
-        a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times its median
+        a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times what it was in
+                            the first three intervals of the run
         collapsed chains    the newest in the replay buffer are all alike, or at the bounds
 
     The state then goes back to the newest checkpoint (to the one before it, if that came to the
@@ -84,6 +85,9 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
+        # The gaps of the first intervals, and their size once it is known.
+        self._first_gaps: list[float] = []
+        self._usual_gap: float | None = None
         self._attempts: list[deque[dict]] = [deque(maxlen=_REMEMBERED)]
         self._rollbacks: list[dict] = []
         # Where the last attempt ended, and how many checkpoints to pass over.
@@ -99,6 +103,7 @@ class DivergenceGuard(keras.callbacks.Callback):
                 self._usual = health.chain_figures(self._reference, self.model.bounds)
             notes = self._checkpoints.notes
             self._rollbacks = list(notes.get("rollbacks", []))
+            self._usual_gap = notes.get("usual_gap")
             scale = notes.get("rate_scale", 1.0)
             scale_rates(self.model, scale, held=scale)
         if self._initial is None and not self._checkpoints.steps:
@@ -121,7 +126,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         figures |= self._chain_figures()
         past = self._attempts[-1]
-        trouble = health.examine(figures, past, self._usual or {}, self.limits)
+        trouble = health.examine(figures, past, self._usual_figures(), self.limits)
         if trouble is None:
             group = health.nonfinite_variable(self.model)
             # Workers have buffers of their own, and go back together.
@@ -134,10 +139,25 @@ class DivergenceGuard(keras.callbacks.Callback):
                 figures[group] = trouble.value
         past.append({**figures, "step": step})
         if trouble is None:
+            self._learn_the_gap(figures)
             return
         if len(self._rollbacks) >= self.max_rollbacks:
             self._give_up(step, trouble)
         self._go_back(step, trouble)
+
+    def _usual_figures(self) -> dict:
+        gap = self._usual_gap
+        gap = health.gap_at_first(self._first_gaps) if gap is None else gap
+        return {**(self._usual or {}), "energy_gap": gap}
+
+    def _learn_the_gap(self, figures: dict) -> None:
+        """Take note of what the gap is like at first, with every later checkpoint."""
+        if self._usual_gap is not None or "energy_gap" not in figures:
+            return
+        self._first_gaps.append(figures["energy_gap"])
+        if len(self._first_gaps) == health.FIRST:
+            self._usual_gap = health.gap_at_first(self._first_gaps)
+            self._checkpoints.notes["usual_gap"] = self._usual_gap
 
     def _chain_figures(self) -> dict:
         buffer = self.model.buffer
@@ -164,6 +184,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         )
         # With every later checkpoint, so that a continued run knows.
         self._checkpoints.notes = {"rate_scale": scale, "rollbacks": self._rollbacks}
+        if self._usual_gap is not None:
+            self._checkpoints.notes["usual_gap"] = self._usual_gap
         seed = self.model.seed_generator.state
         first, second = (int(part) for part in seed.numpy())
         seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
