@@ -220,6 +220,27 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner, monke
     assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
 
 
+def test_before_the_only_checkpoint_comes_the_beginning(runner, monkeypatch):
+    """A checkpoint that twice leads to the same end is passed over, and then replaced."""
+    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+
+    def train_step(model, data):
+        taken.append(int(model.optimizer.iterations))
+        if taken[-1] == 7 and taken.count(7) <= 2:
+            poison(model)
+        return original(model, data)
+
+    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
+    model, folder, lines = runner("run", 10)
+    assert taken == [*range(10), *range(5, 10), *range(10)]
+    assert "Going back to step 5" in lines[0] and "Going back to step 0" in lines[1]
+    assert len(lines) == 2
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [5, 10]
+    assert len(checkpoints.facts(5)["notes"]["rollbacks"]) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.25e-3)
+
+
 @pytest.mark.parametrize("value", [0.3, 1.0])
 def test_collapsed_chains_are_noticed(runner, value):
     def disturb(model, step):

@@ -18,6 +18,8 @@ FEWEST_CHAINS = 8
 _GOLDEN = 0x9E3779B9
 # Intervals that are looked back on: a run of weeks takes no more memory, or time, than one of days.
 _REMEMBERED = 2000
+# Checkpoints with which the beginning need not be kept.
+_ENOUGH = 3
 
 ADVICE = "Try lower learning rates, a higher l2_coeff, another seed."
 
@@ -42,8 +44,9 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     The state then goes back to the newest checkpoint (to the one before it, if that came to the
     same end without getting further), the random state gets a new seed, and all learning rates are
-    multiplied by `rate_factor`. Where there is no checkpoint yet, the state at the beginning of
-    training is kept in memory. After `max_rollbacks` of these it gives up with a diagnosis.
+    multiplied by `rate_factor`. The state at the beginning of training is kept in memory until
+    there are three checkpoints, and is what comes before the first of them. After `max_rollbacks`
+    of these it gives up with a diagnosis.
 
     It only ever reads from a training that is well, which therefore is the same with it or without.
     Put it before the callback that saves: a broken state is gone before that is called. Chains are
@@ -120,7 +123,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         Raises:
             DivergedError: After the last attempt.
         """
-        if self._checkpoints.steps:
+        if len(self._checkpoints.steps) >= _ENOUGH:
             self._initial = None
         step = int(self.model.optimizer.iterations.numpy())
         figures = {name: float(value) for name, value in (logs or {}).items()}
@@ -172,13 +175,12 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._skip = self._skip + 1 if step <= self._ended else 0
         self._ended = max(step, self._ended)
         steps = self._checkpoints.steps
-        held = 1.0
-        if steps:
-            newest = steps[max(len(steps) - 1 - self._skip, 0)]
-            restored = self._checkpoints.restore(before=newest + 1)
-            held = self._checkpoints.notes.get("rate_scale", 1.0)
-        else:
+        held, index = 1.0, len(steps) - 1 - self._skip
+        if index < 0 and self._initial is not None:
             restored = self._restore_initial()
+        else:
+            restored = self._checkpoints.restore(before=steps[max(index, 0)] + 1)
+            held = self._checkpoints.notes.get("rate_scale", 1.0)
         self._rollbacks.append(
             {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
         )
@@ -201,6 +203,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         for name, group in self.model.state_variables().items():
             for variable, value in zip(group, self._initial[name], strict=True):
                 variable.assign(value)
+        self._checkpoints.abandon()
         return int(self.model.optimizer.iterations.numpy())
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:
