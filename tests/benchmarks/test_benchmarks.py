@@ -115,10 +115,11 @@ def test_a_short_long_run(project, tmp_path):
     ]  # fmt: skip
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "traces of the training step: 1" in result.stdout
-    rows = (tmp_path / "long_run.csv").read_text().splitlines()
-    assert rows[0] == "seconds,steps,resident_mb,cpu_seconds,traces" and len(rows) > 8
     assert "Stopped at step" in result.stdout
+    head, *rows = (tmp_path / "long_run.csv").read_text().splitlines()
+    assert head == "seconds,steps,resident_mb,cpu_seconds,traces"
+    _, steps, memory, cpu, traces = map(float, rows[-1].split(","))
+    assert traces == 1 and steps >= 0 and memory > 100 and cpu > 1
 
 
 @pytest.mark.slow
