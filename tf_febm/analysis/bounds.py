@@ -101,8 +101,10 @@ def plane_bounds(
     num_latents = arguments.whole_number("num_latents", num_latents, 4)
     axis = np.linspace(-reach, reach, num_latents)
     z = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    terms = tf.function(lambda z: _terms(model, z), autograph=False)
-    parts = [terms(tf.constant(z[i : i + BATCH], tf.float32)) for i in range(0, len(z), BATCH)]
+    # Eagerly: a program for one or two batches would take longer to trace than to run.
+    parts = [
+        _terms(model, tf.constant(z[i : i + BATCH], tf.float32)) for i in range(0, len(z), BATCH)
+    ]
     energy, volume, gradient, curvature = (
         np.concatenate(values).astype(np.float64) for values in zip(*parts, strict=True)
     )
