@@ -44,7 +44,8 @@ class TestResults:
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 6
         assert found["sampling"] == {
-            "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1,
+            "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1, "nomix": 10,
+            "pool_size": 1000, "restart_share": 0.01, "label_share": 0.1, "averaged": True,
         }  # fmt: skip
         assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
         assert found["samples"]["published_names"] == {}
