@@ -62,6 +62,17 @@ DIGITS = {
 # twice as wide, came further than convolutions.
 MNIST = {**DIGITS, "steps": 6000, "num_filters": 512}
 
+# Pictures of one's own: the same perceptron, so that a first look takes minutes anywhere. What the
+# paper's network makes of a large folder on a GPU is --preset=celeba_paper.
+FOLDER = {
+    **DIGITS,
+    "steps": 2000,
+    "num_filters": 512,
+    "log_interval": 50,
+    "sample_interval": 500,
+    "save_interval": 500,
+}
+
 # The original's lines for its CIFAR-10 and CelebA models; too large for a processor without a GPU.
 RESNET = {**PAPER, "network": "resnet32", "num_filters": 128}
 
@@ -194,6 +205,7 @@ PRESETS = {
     "8gaussians": GAUSSIANS_8,
     "vectors": VECTORS,
     "mnist": MNIST,
+    "folder": FOLDER,
     "fashion_mnist": MNIST,
     "bidirectional": BOUNDS,
     "digits_bidirectional": DIGITS_BOUNDS,
