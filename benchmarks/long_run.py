@@ -39,7 +39,10 @@ class Watch:
         model.train_step = traced
 
     def until(self, seconds: float) -> None:
-        """Write a row every so often, then ask the process to stop."""
+        """Write a row every so often from the first step on, then ask the process to stop."""
+        while not self.traces:
+            # Before that nobody listens to signals.
+            time.sleep(0.05)
         began = time.monotonic()
         path = self._path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 Three runs on one test bed in the plane: a generator that is one to one and onto with the weight of
 a bound, the same with the published weight of 1e-3, and a perceptron, which may fold. At some steps
 log Z by a grid and expectations by quadrature say where ⌊L⌋, L and ⌈L⌉ are, without sampling noise.
-Writes bounds.csv, bounds.json and bounds.png into --out.
+Writes bounds.csv, bounds.json, bounds.png and densities.png into --out.
 """
 
 import csv
@@ -22,19 +22,22 @@ RUNS = {
     "published": ("couplings, w = 0.001", ["--generator=coupling", "--penalty_weight=0.001"]),
     "folding": ("perceptron, w = 1", ["--generator=mlp", "--penalty_weight=1"]),
 }
-# Half a side of the grid, in standard deviations of the data: the well of the energy is as wide
-# as √10 of them where the network is flat.
-BOX = 16.0
+# The energy begins as a Gaussian as wide as the data: with a shallower well L is far from both
+# bounds at first, and no weight is certified.
+WELL = "--confinement=1"
+# Half a side of the grid, in standard deviations of the data.
+BOX = 8.0
 # What a difference of estimates by quadrature may be without meaning, in nats.
 NEGLIGIBLE = 1e-3
 
 flags.DEFINE_string("dataset", "moons", "A test bed in the plane; see train.py.")
 flags.DEFINE_integer("steps", 6000, "Training steps of each run.", 2)
 flags.DEFINE_integer("checks", 40, "How often the bounds are computed.", 2)
-flags.DEFINE_integer("cells", 800, "Cells of the grid along each axis.", 4)
+flags.DEFINE_integer("cells", 400, "Cells of the grid along each axis.", 4)
+flags.DEFINE_integer("latents", 61, "Points of the quadrature over z along each axis.", 4)
 flags.DEFINE_integer("seed", 0, "Seed of weights and batches.", 0)
 flags.DEFINE_multi_string("train", [], "A further flag of train.py for every run; may be repeated.")
-flags.DEFINE_string("out", "runs/bounds", "Where table and picture go.")
+flags.DEFINE_string("out", "runs/bounds", "Where table and pictures go.")
 flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
 
@@ -48,7 +51,7 @@ def main(argv) -> int:
 
 
 def run(values) -> int:
-    """Train all three, then write the table and the picture."""
+    """Train all three, then write the table and the pictures."""
     console.import_quietly()
     from tf_febm import data, files
 
@@ -75,8 +78,9 @@ def run(values) -> int:
     files.write_json(out / "bounds.json", result)
     for name, found in result.items():
         console.say(f"{name}: {found}")
-    draw(rows, models, bed, truth, out / "bounds.png")
-    console.say(f"Table and picture are in {out}.")
+    draw(rows, truth, out / "bounds.png")
+    draw_densities(models, bed, out / "densities.png")
+    console.say(f"Table and pictures are in {out}.")
     return console.DONE
 
 
@@ -89,7 +93,12 @@ def follow(name: str, values) -> tuple:
 
     own = flags.FlagValues()
     train_flags.define(own)
-    common = ["--method=bidirectional", f"--dataset={values.dataset}", f"--seed={values.seed}"]
+    common = [
+        "--method=bidirectional",
+        f"--dataset={values.dataset}",
+        f"--seed={values.seed}",
+        WELL,
+    ]
     own(["train.py", *common, f"--steps={values.steps}", *RUNS[name][1], *values.train])
     options = train_flags.resolve(own)
     keras.utils.set_random_seed(values.seed)
@@ -100,7 +109,9 @@ def follow(name: str, values) -> tuple:
     steps = np.unique(np.rint(values.steps * np.linspace(0.0, 1.0, values.checks) ** 2).astype(int))
     rows, start = [], time.monotonic()
     for step, following in zip(steps, [*steps[1:], None], strict=True):
-        found = analysis.plane_bounds(model, held_out.vectors, low, high, values.cells)
+        found = analysis.plane_bounds(
+            model, held_out.vectors, low, high, values.cells, num_latents=values.latents
+        )
         rows.append(
             {
                 "run": name,
@@ -127,56 +138,74 @@ def summary(name: str, rows: list[dict]) -> dict:
     """Return how often each inequality fails in a run, by how much at most, and how it ends."""
     own = [row for row in rows if row["run"] == name]
 
-    def failures(excess) -> dict:
-        values = np.array([excess(row) for row in own])
-        return {"failures": int((values > NEGLIGIBLE).sum()), "largest": float(values.max())}
+    def failures(excess, rows=own) -> dict:
+        values = np.array([excess(row) for row in rows])
+        largest = float(values.max()) if len(values) else None
+        return {"failures": int((values > NEGLIGIBLE).sum()), "largest": largest}
+
+    certified = [row for row in own if np.isfinite(row["certified_weight"])]
 
     return {
         "checks": len(own),
         "lower_above": failures(lambda row: row["lower"] - row["likelihood"]),
         "upper_below": failures(lambda row: row["likelihood"] - row["upper"]),
-        "certified_below": failures(lambda row: row["likelihood"] - row["upper_certified"]),
+        "certified": len(certified),
+        "certified_below": failures(
+            lambda row: row["likelihood"] - row["upper_certified"], certified
+        ),
         "largest_sufficient_weight": max(row["sufficient_weight"] for row in own),
         "last": {key: own[-1][key] for key in ("lower", "likelihood", "upper", "penalty")},
     }
 
 
-def draw(rows: list[dict], models: dict, bed, truth: float, path: Path) -> None:
-    """Draw the three quantities over training, and the energies that they end with."""
+def draw(rows: list[dict], truth: float, path: Path) -> None:
+    """Draw the three quantities over training."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(RUNS), figsize=(4.1 * len(RUNS), 3.4))
+    lines = (
+        ("upper", "⌈L⌉", "#D55E00"),
+        ("likelihood", "L", "black"),
+        ("lower", "⌊L⌋", "#0072B2"),
+    )
+    for (name, (heading, _)), axis in zip(RUNS.items(), axes, strict=True):
+        own = [row for row in rows if row["run"] == name]
+        steps = [row["step"] for row in own]
+        for key, label, colour in lines:
+            axis.plot(steps, [row[key] for row in own], color=colour, label=label, lw=1.6)
+        axis.axhline(truth, color="#999999", lw=0.9, ls="--", label="L of the true density")
+        # Before the first step the generator is anywhere, and so is ⌈L⌉.
+        seen = [row[key] for row in own[1:] for key, *_ in lines]
+        margin = 0.1 * (max(seen) - min(*seen, truth))
+        axis.set_ylim(min(*seen, truth) - margin, max(seen) + margin)
+        axis.set_title(heading, fontsize=11)
+        axis.set_xlabel("step")
+    axes[0].set_ylabel("nats")
+    axes[0].legend(frameon=False, fontsize=8.5)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def draw_densities(models: dict, bed, path: Path) -> None:
+    """Draw the densities that the runs end with, and samples of their generators."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(RUNS), figsize=(4.1 * len(RUNS), 3.2))
+    for (name, (heading, _)), axis in zip(RUNS.items(), axes, strict=True):
+        _panel(axis, models[name], bed)
+        axis.set_title(heading, fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def _pyplot():
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
-    figure, axes = plt.subplots(
-        2, len(RUNS), figsize=(4.1 * len(RUNS), 6.2), gridspec_kw={"height_ratios": [1.25, 1.0]}
-    )
-    lines = (
-        ("upper_certified", "⌈L⌉, certified weight", "#E69F00", ":"),
-        ("upper", "⌈L⌉, weight of the run", "#D55E00", "-"),
-        ("likelihood", "L", "black", "-"),
-        ("lower", "⌊L⌋", "#0072B2", "-"),
-    )
-    for (name, (heading, _)), axis, below in zip(RUNS.items(), *axes, strict=True):
-        own = [row for row in rows if row["run"] == name]
-        steps = [row["step"] for row in own]
-        for key, label, colour, style in lines:
-            axis.plot(steps, [row[key] for row in own], style, color=colour, label=label, lw=1.6)
-        axis.axhline(truth, color="#999999", lw=0.9, ls="--", label="entropy of the data")
-        # The certified weight may be astronomical: it is cut off.
-        seen = [row[key] for row in own for key in ("lower", "likelihood", "upper")]
-        low, high = np.quantile(seen, [0.0, 0.97])
-        margin = 0.1 * (high - low)
-        axis.set_ylim(min(low, truth) - margin, high + margin)
-        axis.set_title(heading, fontsize=11)
-        axis.set_xlabel("step")
-        _panel(below, models[name], bed)
-    axes[0, 0].set_ylabel("nats")
-    axes[0, 0].legend(frameon=False, fontsize=8.5)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    return plt
 
 
 def _panel(axis, model, bed) -> None:

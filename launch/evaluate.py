@@ -40,6 +40,15 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "between rounds. 0 continues the chains of training.",
         0,
     )
+    whole("nomix", 10, "Last rounds, in which no chain restarts and no label is redrawn.", 0)
+    whole("pool_size", 1000, "Chains of a pool.", 1)
+    share = partial(flags.DEFINE_float, flag_values=values)
+    share("restart_share", 0.01, "Of the images of a round that restart from noise.", 0.0, 1.0)
+    share("label_share", 0.1, "Of the labels of a round that are redrawn.", 0.0, 1.0)
+    share("proj_norm", None, "Largest gradient of the chains; the run's if unset.", 0.0)
+    flags.DEFINE_bool(
+        "averaged", True, "Sample with averaged weights, if the run kept any.", flag_values=values
+    )
     whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
     flags.DEFINE_bool("curve", False, "Measure every checkpoint that was kept.", flag_values=values)
     whole("num_real", None, "Training images to compare with, drawn at random; all if unset.", 10)
@@ -107,7 +116,13 @@ def run(values) -> int:
     }
     given = (values.num_samples, values.final_steps, values.seed)
     settings.update((k, v) for k, v in zip(settings, given, strict=True) if v is not None)
-    settings |= {"rounds": values.rounds, "ensemble": values.ensemble}
+    names = ("rounds", "ensemble", "nomix", "pool_size", "restart_share", "label_share", "averaged")
+    settings |= {name: getattr(values, name) for name in names}
+    if values.proj_norm is not None:
+        config = model.sampler.get_config()
+        # Whichever of the two the run has.
+        name = "grad_clip" if config.get("grad_clip_norm") is None else "grad_clip_norm"
+        model.sampler = type(model.sampler).from_config(config | {name: values.proj_norm or None})
     console.say(f"Drawing {settings['num_samples']} samples of step {step} …")
     samples = draw(model, checkpoints, settings)
     evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
@@ -151,7 +166,8 @@ def draw(model, checkpoints, settings: dict):
     Args:
         model: The model.
         checkpoints: Its Checkpoints, for an ensemble.
-        settings: num_samples, num_steps, seed, rounds and ensemble, as the flags describe them.
+        settings: num_samples, num_steps, seed, rounds, ensemble and those of the pool, as the
+            flags describe them.
 
     Raises:
         ValueError: If an ensemble is asked for without rounds, or is larger than what was kept.
@@ -162,8 +178,14 @@ def draw(model, checkpoints, settings: dict):
     if not rounds:
         if members > 1:
             raise ValueError(f"--ensemble={members} needs --rounds=.")
+        if not settings["averaged"]:
+            raise ValueError("--noaveraged needs --rounds=.")
         return training.draw_samples(model, count, settings["num_steps"], settings["seed"])[0]
-    averaged = model.average is not None
+    if rounds < settings["nomix"]:
+        raise ValueError(
+            f"--rounds must be at least --nomix={settings['nomix']}; received {rounds}."
+        )
+    averaged = settings["averaged"] and model.average is not None
     ensemble = None
     if members > 1:
         # Backwards from the checkpoint that was restored.
@@ -181,6 +203,11 @@ def draw(model, checkpoints, settings: dict):
         count,
         settings["seed"],
         num_rounds=rounds,
+        nomix=settings["nomix"],
+        pool_size=settings["pool_size"],
+        batch_size=min(512, settings["pool_size"]),
+        restart_probability=settings["restart_share"],
+        label_probability=settings["label_share"],
         num_steps=settings["num_steps"],
         ensemble=ensemble,
         averaged=averaged and ensemble is None,

@@ -34,8 +34,8 @@ ORIGINAL = {
     "test_interval": Original(100, False, "pictures appear every --sample_interval steps"),
     "train": Original(True, True, "launch/evaluate.py measures a finished run"),
     "single": Original(False, True, "there is no training on a single image"),
-    "hmc": Original(False, True, "chains are Langevin dynamics"),
-    "pcd": Original(False, True, "chains start in the replay buffer, --replay_batch"),
+    "hmc": Original(False, True, "chains are Langevin dynamics; in Keras, samplers.HMC"),
+    "pcd": Original(False, True, "say --replay_batch, or in Keras samplers.PersistentChains"),
     "mixup": Original(False, True, "images are not mixed"),
     "augment": Original(False, True, "say --random_flip and --random_crop=4"),
     "rescale": Original(1.0, True, "images lie in [0, 1]"),
@@ -47,6 +47,10 @@ ORIGINAL = {
     "cutout_mask_size": Original(16, False, "images are not cut out"),
     "imagenet_path": Original("/data/Imagenet32", False, "say --dataset=folder --data_dir=…"),
     "imagenet_datadir": Original("/root/imagenet_big", False, "say --dataset=folder --data_dir=…"),
+    "spec_iter": Original(1, True, "one power iteration a step, as is the default there"),
+    "spec_norm_val": Original(1.0, True, "kernels are normalised to 1"),
+    "spec_eval": Original(False, True, "the normalisation is part of the network"),
+    "downsample": Original(False, True, "images are used as they are"),
     "dsprites_path": Original("", False, _NO_DSPRITES),
     **{
         name: Original(False, False, _NO_DSPRITES)

@@ -9,13 +9,15 @@ all figures, and samples/final.png the picture.
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import console
+import train_flags
 from absl import app, flags
 
-# Steps of the short run, and those of them before which the program is still being compiled.
-PACE, WARM = 60, 20
+# Steps that are timed, and steps before them.
+PACE, WARM = 40, 20
 
 flags.DEFINE_string("data_dir", None, "Local folder or file of MNIST.")
 flags.DEFINE_float("minutes", 60.0, "Time for training.", 0.1)
@@ -42,35 +44,40 @@ def run(values) -> int:
     """Find the pace, train, and say what came of it."""
     if not values.data_dir:
         raise ValueError("--data_dir= must name a folder or file of MNIST.")
-    pace = f"{values.exp}_pace"
-    plan = Path(values.logdir) / pace / "steps.json"
+    arguments = ["--dataset=stacked_mnist", f"--data_dir={values.data_dir}", *values.train]
+    arguments = ["--method=bidirectional", *arguments, f"--num_samples={values.num_samples}"]
+    plan = Path(values.logdir) / f"{values.exp}_steps.json"
     # A run that continues keeps its number of steps.
     if not plan.exists():
-        arguments = [f"--steps={PACE}", f"--log_interval={WARM}", "--num_samples=2", "--overwrite"]
-        if code := _train(values, pace, arguments):
-            return code
-        rate = _rate(plan.with_name("metrics.csv"))
+        rate = pace(arguments)
         steps = max(1, round(60.0 * values.minutes * rate))
         console.say(f"{rate:.2f} steps a second: {steps} steps in {values.minutes:g} minutes.")
+        plan.parent.mkdir(parents=True, exist_ok=True)
         plan.write_text(json.dumps({"steps": steps}), encoding="utf-8")
     steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
-    return _train(values, values.exp, [f"--steps={steps}", f"--num_samples={values.num_samples}"])
-
-
-def _train(values, name: str, arguments: list[str]) -> int:
     script = Path(__file__).with_name("train.py")
-    where = ["--dataset=stacked_mnist", f"--data_dir={values.data_dir}", "--method=bidirectional"]
-    where += [f"--logdir={values.logdir}", f"--exp={name}"]
-    command = [sys.executable, str(script), *where, *arguments, *values.train]
+    where = [f"--steps={steps}", f"--logdir={values.logdir}", f"--exp={values.exp}"]
+    command = [sys.executable, str(script), *arguments, *where]
     return subprocess.run(command, check=False).returncode
 
 
-def _rate(metrics: Path) -> float:
-    """Return steps per second after the first row, whose steps saw the compiler."""
-    lines = [line.split(",") for line in metrics.read_text(encoding="utf-8").splitlines()]
-    rows = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
-    steps, seconds = ([float(row[key]) for row in rows] for key in ("step", "seconds"))
-    return (steps[-1] - steps[0]) / (seconds[-1] - seconds[0])
+def pace(arguments: list[str]) -> float:
+    """Return the steps a second of a model that is thrown away."""
+    console.import_quietly()
+    import building
+
+    own = flags.FlagValues()
+    train_flags.define(own)
+    own(["train.py", *arguments])
+    options = train_flags.resolve(own)
+    train_data, _ = building.load_data(options)
+    model = building.build_model(options, train_data)
+    stream = building.make_stream(options, train_data, 0)
+    # The first steps see the compiler.
+    model.fit(stream, steps_per_epoch=WARM, verbose=0)
+    start = time.perf_counter()
+    model.fit(stream, steps_per_epoch=PACE, verbose=0)
+    return PACE / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

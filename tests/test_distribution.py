@@ -26,6 +26,7 @@ OPTIONS = {
         "conditional": {"conditional": True},
         "shift_invariant": {"shift_invariant": True, "leave_one_out": False},
         "simultaneous": {"simultaneous": True, "variational_divergence": "kl"},
+        "variational_steps": {"variational_steps": 3, "variational_l2_coeff": 0.1},
     },
     "contrastive_divergence": {"conditional": {"conditional": True, "initial": "data"}},
     "bidirectional": {

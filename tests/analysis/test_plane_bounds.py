@@ -68,6 +68,8 @@ def test_weights(linear, x):
     # Where curvature proves nothing, a bounded perturbation of p₀ does.
     found = found._replace(curvature=-1.0, oscillation=0.5)
     assert found.certified_weight == pytest.approx(np.exp(0.5))
+    nothing = found._replace(oscillation=1e4)
+    assert nothing.certified_weight == nothing.upper(nothing.certified_weight) == np.inf
 
 
 def test_the_oscillation(linear, x):

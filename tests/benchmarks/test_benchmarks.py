@@ -115,20 +115,25 @@ def test_a_short_long_run(project, tmp_path):
     ]  # fmt: skip
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "traces of the training step: 1" in result.stdout
-    rows = (tmp_path / "long_run.csv").read_text().splitlines()
-    assert rows[0] == "seconds,steps,resident_mb,cpu_seconds,traces" and len(rows) > 8
     assert "Stopped at step" in result.stdout
+    head, *rows = (tmp_path / "long_run.csv").read_text().splitlines()
+    assert head == "seconds,steps,resident_mb,cpu_seconds,traces"
+    _, steps, memory, cpu, traces = map(float, rows[-1].split(","))
+    assert traces == 1 and steps >= 0 and memory > 100 and cpu > 1
 
 
 @pytest.mark.slow
 def test_a_killed_run_of_every_method_resumes_exactly(project, tmp_path):
-    """Real processes; the script asserts that checkpoints and samples are equal bit for bit."""
+    """Real processes; the script asserts that checkpoints and samples are equal bit for bit.
+
+    f-EBM goes through the storm of `launch/test_train.py`.
+    """
     compare = runpy.run_path(str(project / "benchmarks" / "resume.py"))["compare"]
     flags = ["--batch_size=8", "--num_filters=8", "--num_samples=20", "--final_steps=2"]
     for method in ("contrastive_divergence", "dual", "bidirectional"):
-        found = compare(tmp_path, method, 40, [*flags, *OWN.get(method, ["--num_steps=2"])])
-        assert found["resumed_at"] == 20 < found["killed_at"] < 40 and found["numbers"] > 1000
+        # Enough steps to be in the midst of them when the kill comes.
+        found = compare(tmp_path, method, 400, [*flags, *OWN.get(method, ["--num_steps=2"])])
+        assert found["resumed_at"] == 200 < found["killed_at"] < 400 and found["numbers"] > 1000
 
 
 # Beyond 32 latent dimensions iterations start where the last ones ended, which is state too.

@@ -34,8 +34,9 @@ def test_a_short_study(project, tmp_path):
     summary = json.loads((tmp_path / "bounds.json").read_text())
     assert summary["certified"]["checks"] == 3
     assert summary["published"]["last"]["penalty"] == pytest.approx(float(rows[5]["penalty"]))
-    with Image.open(tmp_path / "bounds.png") as image:
-        assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+    for name in ("bounds.png", "densities.png"):
+        with Image.open(tmp_path / name) as image:
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 50
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ class TestResults:
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 6
         assert found["sampling"] == {
-            "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1,
+            "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1, "nomix": 10,
+            "pool_size": 1000, "restart_share": 0.01, "label_share": 0.1, "averaged": True,
         }  # fmt: skip
         assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
         assert found["samples"]["published_names"] == {}
@@ -108,13 +109,15 @@ class TestResults:
     def test_rounds_of_a_pool_by_an_ensemble(self, evaluate, run_folder):
         few = ["--num_samples=12", "--num_real=20", "--rounds=12"]
         grids = []
-        for name, more in (("one", []), ("two", ["--ensemble=2"])):
+        published = ["--nomix=3", "--pool_size=20", "--restart_share=0.5", "--proj_norm=0.05"]
+        cases = {"one": [], "two": ["--ensemble=2"], "three": [*published, "--noaveraged"]}
+        for name, more in cases.items():
             out = run_folder.parent / name
             code, output, errors = evaluate(f"--run={run_folder}", f"--out={out}", *few, *more)
             assert code == 0, errors
             assert "round 12 of 12" in output
             grids.append(np.asarray(Image.open(out / "samples.png")))
-        assert (grids[0] != grids[1]).any()
+        assert (grids[0] != grids[1]).any() and (grids[0] != grids[2]).any()
 
 
 class TestBadInput:
@@ -138,6 +141,11 @@ class TestBadInput:
         assert "up to step 3; 1 were kept" in line
         line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--curve")
         assert "excludes --ensemble" in line
+
+    def test_rounds_that_cannot_be(self, refuse, run_folder):
+        line = refuse(f"--run={run_folder}", "--rounds=5")
+        assert "--rounds must be at least --nomix=10; received 5" in line
+        assert "--noaveraged needs --rounds=" in refuse(f"--run={run_folder}", "--noaveraged")
 
     def test_options_of_another_version(self, refuse, run_folder):
         path = run_folder / "options.json"

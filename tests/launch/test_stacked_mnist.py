@@ -34,7 +34,7 @@ def test_a_short_run(project, tmp_path, archive):
     ]  # fmt: skip
     first = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert first.returncode == 0, first.stderr
-    steps = json.loads((tmp_path / "stacked_mnist_pace" / "steps.json").read_text())["steps"]
+    steps = json.loads((tmp_path / "stacked_mnist_steps.json").read_text())["steps"]
     summary = json.loads((tmp_path / "stacked_mnist" / "summary.json").read_text())
     assert summary["steps"] == steps
     quality = summary["quality"]

@@ -233,6 +233,9 @@ class TestBadInput:
     def test_places_that_cannot_be_written(self, refuse, tmp_path):
         (tmp_path / "file").write_text("in the way")
         assert "Cannot write to" in refuse(f"--logdir={tmp_path / 'file'}")
+        # Not even root can make a folder there. The flags are the launcher's to name.
+        line = refuse("--logdir=/proc")
+        assert "Cannot write to /proc/run: " in line and "--logdir and --exp name" in line
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.tex").write_text("mine")
         assert "holds no run" in refuse()

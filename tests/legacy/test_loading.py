@@ -153,8 +153,8 @@ class TestErrors:
         [
             # Each of these tells the architecture, the filters, the channels or the classes.
             (["res_5_res_c1/cweight", "fc5/b"], "does not fit resnet32(num_filters=4"),
-            (["res_optim_res_c2/cweight", "fc5/b"], "does not fit resnet32(of unknown size)"),
-            (["c1_pre/cweight", "fc5/b"], "does not fit resnet32(of unknown size)"),
+            (["res_optim_res_c2/cweight", "fc5/b"], "does not fit resnet32(num_filters=4"),
+            (["c1_pre/cweight", "fc5/b"], "does not fit resnet32(num_filters=4"),
             (
                 ["res_optim_res_c1/gb", "fc5/b"],
                 "does not fit resnet32(num_filters=4, num_classes=3",
@@ -171,6 +171,46 @@ class TestErrors:
             legacy.load_network(path)
         assert told in str(error.value)
         assert f"Missing: {', '.join(sorted(gone))}." in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("name", "shape"),
+        [
+            ("c1_pre/cweight", (3, 3)),
+            ("res_optim_res_c2/cweight", (3, 3, 4)),
+            ("res_optim_res_c2/cweight", (3, 3, 4, 5)),
+            ("c1_pre/cweight", (3, 3, 0, 4)),
+            # Variables that the original creates and does not use.
+            ("res_1_res_c1/b", (3, 3)),
+            ("res_1_res_c1/cb", (9,)),
+        ],
+    )
+    def test_the_one_that_is_wrong_is_blamed(self, tmp_path, name, shape):
+        v = original_code.variables("resnet32", 4, 3, (8, 8, 3))
+        path = original_code.write(
+            tmp_path / "m", context_energy={**v, name: np.ones(shape, np.float32), "more": v[name]}
+        )
+        with pytest.raises(ValueError) as error:
+            legacy.load_network(path)
+        message = str(error.value)
+        assert f"uperfluous: more. of a wrong shape: {name} is {shape} and not (" in message
+        assert message.count(" and not ") == 1 and "\n" not in message
+
+    def test_labels_are_not_dropped_unseen(self, tmp_path):
+        _, path = save(tmp_path / "m", "resnet32", 4, 3)
+        with pytest.raises(ValueError, match=r"res_1_res_c1/gb is \(3, 4\) and not \(4,\)"):
+            legacy.load_network(path, num_classes=0)
+
+    def test_classes_that_a_network_of_digits_has_not(self, tmp_path):
+        _, path = save(tmp_path / "m", "mnist_net", 4, None)
+        with pytest.raises(ValueError, match=r"c1_pre/cweight is \(3, 3, 1, 64\) and not"):
+            legacy.load_network(path, num_classes=10)
+
+    def test_faults_of_one_network_where_the_other_is_absent(self, tmp_path):
+        v = original_code.variables("resnet32", 4, None, (8, 8, 3))
+        del v["fc5/b"]
+        path = original_code.write(tmp_path / "m", context_energy=v)
+        with pytest.raises(ValueError, match="issing: fc5/b.* has no scope 'context_dis'"):
+            legacy.load_febm(path)
 
     def test_the_faults_of_both_networks_are_in_one_error(self, tmp_path):
         v = original_code.variables("resnet32", 4, None, (8, 8, 3))

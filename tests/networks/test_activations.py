@@ -54,3 +54,9 @@ def test_it_is_saved_by_name():
     layer = keras.layers.Dense(2, activation=activations.swish)
     again = keras.layers.Dense.from_config(layer.get_config())
     assert again.activation is activations.swish
+
+
+def test_in_a_functional_model():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, activations.swish(inputs))
+    np.testing.assert_allclose(model(np.ones((2, 3))), 1 / (1 + np.exp(-1)), rtol=1e-6)

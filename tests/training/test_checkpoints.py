@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_febm import training
-from tf_febm.training import lock
+from tf_febm import files, training
+from tf_febm.training import lock, recorders
 
 
 def everything(model):
@@ -153,12 +153,25 @@ class TestFullDisk:
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
         assert size < (tmp_path / "step-2.data-00000-of-00001").stat().st_size
         limited(size)
-        with pytest.raises(OSError, match="Cannot write checkpoint 3 to .*: .*[Ff]ile too large"):
+        message = "Cannot write checkpoint 3 to .*: .*[Ff]ile too large"
+        with pytest.raises(OSError, match=message) as caught:
             checkpoints.save()
+        assert "function_node" not in str(caught.value) and "[Op" not in str(caught.value)
         limited(resource.RLIM_INFINITY)
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
         # With room again the same state is saved.
         assert checkpoints.save() == 3 and checkpoints.steps == [1, 2, 3]
+
+    def test_a_row_that_does_not_fit_is_dropped_and_its_file_named(self, tmp_path, limited):
+        path = tmp_path / "metrics.csv"
+        path.write_bytes(b"step,seconds,bound\r\n5,1.0,0.25\r\n")
+        limited(path.stat().st_size + 10)
+        with pytest.raises(OSError, match="File too large.*metrics.csv"):
+            files.append(path, b"10,2.0,0.125\r\n")
+        limited(resource.RLIM_INFINITY)
+        # What fitted reads like a row: 10,2.0,0.1.
+        assert path.read_bytes().endswith(b"10,2.0,0.1")
+        assert [row["step"] for row in recorders.read_metrics(path)] == ["5"]
 
     def test_a_picture_that_does_not_fit_leaves_the_old_one(self, tmp_path, limited):
         from tf_febm import evaluation

@@ -43,6 +43,11 @@ class TestExamine:
         trouble = health.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
         assert trouble.limit == 5000.0 and "run away: 5001" in trouble.text
 
+    def test_a_gap_does_not_take_its_limit_with_it(self):
+        """As it did in a run whose gap doubled from interval to interval, up to 19,000."""
+        past = [{"energy_gap": gap} for gap in (1.0, -0.6, -57.0, -500.0, -900.0, -950.0)]
+        assert health.examine({"energy_gap": -1010.0}, past, DATA, LIMITS).limit == 1000.0
+
     def test_data_at_the_bounds_excuses_chains_there(self):
         figures = {"chain_spread": 0.2, "chain_edge": 1.0}
         assert health.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS) is None
@@ -215,6 +220,27 @@ def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner, monke
     assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
 
 
+def test_before_the_only_checkpoint_comes_the_beginning(runner, monkeypatch):
+    """A checkpoint that twice leads to the same end is passed over, and then replaced."""
+    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+
+    def train_step(model, data):
+        taken.append(int(model.optimizer.iterations))
+        if taken[-1] == 7 and taken.count(7) <= 2:
+            poison(model)
+        return original(model, data)
+
+    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
+    model, folder, lines = runner("run", 10)
+    assert taken == [*range(10), *range(5, 10), *range(10)]
+    assert "Going back to step 5" in lines[0] and "Going back to step 0" in lines[1]
+    assert len(lines) == 2
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    assert checkpoints.steps == [5, 10]
+    assert len(checkpoints.facts(5)["notes"]["rollbacks"]) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.25e-3)
+
+
 @pytest.mark.parametrize("value", [0.3, 1.0])
 def test_collapsed_chains_are_noticed(runner, value):
     def disturb(model, step):
@@ -226,6 +252,33 @@ def test_collapsed_chains_are_noticed(runner, value):
     runner("run", 5)
     _, _, lines = runner("run", 10, disturb, max_rollbacks=0)
     assert "diverged at step 10: the chains have collapsed into one" in lines[0]
+
+
+def test_a_runaway_is_no_measure_for_what_comes_after_it(runner):
+    model, folder, _ = runner("run", 5)
+    lines = []
+    checkpoints = training.Checkpoints(folder.checkpoints, model)
+    checkpoints.restore()
+    guard = training.DivergenceGuard(checkpoints, report=lines.append, max_rollbacks=5)
+    guard.set_model(model)
+
+    def intervals(*gaps):
+        for gap in gaps:
+            guard.on_epoch_end(0, {"energy_gap": gap})
+        return len(lines)
+
+    guard.on_train_begin()
+    assert intervals(2.0, -1.0, 3.0, 990.0) == 0
+    assert intervals(1010.0) == 1
+    # Gone back; the intervals since then are no measure either, nor those of a continued run.
+    assert intervals(990.0, 990.0, 990.0, 1010.0) == 2
+    assert checkpoints.notes["usual_gap"] == 2.0
+    again = training.DivergenceGuard(checkpoints, report=lines.append, max_rollbacks=5)
+    again.set_model(model)
+    again.on_train_begin()
+    again.on_epoch_end(0, {"energy_gap": 990.0})
+    again.on_epoch_end(0, {"energy_gap": 1010.0})
+    assert len(lines) == 3
 
 
 def test_numbers_that_no_metric_shows_are_noticed(runner):

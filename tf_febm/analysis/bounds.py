@@ -40,7 +40,7 @@ class PlaneBounds(NamedTuple):
 
     @property
     def log_sobolev(self) -> float:
-        """A log-Sobolev constant ρ of ν on the square, positive.
+        """A log-Sobolev constant ρ of ν on the square, at least 0, where nothing is proven.
 
         The larger of two that are proven: `curvature` (Bakry and Émery), and e^(−oscillation)
         (Holley and Stroock, from ρ = 1 of p₀).
@@ -49,8 +49,11 @@ class PlaneBounds(NamedTuple):
 
     @property
     def certified_weight(self) -> float:
-        """1/ρ: with this weight ⌈L⌉ is a bound where the generator is one to one and onto."""
-        return 1.0 / self.log_sobolev
+        """1/ρ: with this weight ⌈L⌉ is a bound where the generator is one to one and onto.
+
+        Infinite where ρ is 0, or so small that it cannot be told from it.
+        """
+        return 1.0 / self.log_sobolev if self.log_sobolev > 1e-12 else float("inf")
 
     @property
     def sufficient_weight(self) -> float:
@@ -58,7 +61,9 @@ class PlaneBounds(NamedTuple):
         return (self.likelihood - self.lower) / max(self.penalty, 1e-12)
 
     def upper(self, weight: float) -> float:
-        """Return ⌈L⌉ with a weight, at least 0, and no threshold."""
+        """Return ⌈L⌉ with a weight, at least 0, maybe infinite, and no threshold."""
+        if weight == float("inf"):
+            return weight
         return self.lower + arguments.number("weight", weight) * self.penalty
 
 
@@ -101,8 +106,10 @@ def plane_bounds(
     num_latents = arguments.whole_number("num_latents", num_latents, 4)
     axis = np.linspace(-reach, reach, num_latents)
     z = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    terms = tf.function(lambda z: _terms(model, z), autograph=False)
-    parts = [terms(tf.constant(z[i : i + BATCH], tf.float32)) for i in range(0, len(z), BATCH)]
+    # Eagerly: a program for one or two batches would take longer to trace than to run.
+    parts = [
+        _terms(model, tf.constant(z[i : i + BATCH], tf.float32)) for i in range(0, len(z), BATCH)
+    ]
     energy, volume, gradient, curvature = (
         np.concatenate(values).astype(np.float64) for values in zip(*parts, strict=True)
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, energies, randomness
+from tf_febm import arguments, energies, networks, randomness
 from tf_febm.applications.energy_of import checked_images, energy_of, in_batches
 from tf_febm.samplers import Langevin
 
@@ -142,12 +142,13 @@ def _compiled_estimate(model, noise_level, num_steps):
             return i + 1, x, total + tf.where(i >= burn_in, x, 0.0)
 
         start = y if model.bounds is None else tf.clip_by_value(y, *model.bounds)
-        _, _, total = tf.while_loop(
-            lambda i, *_: i < num_steps,
-            body,
-            (tf.constant(0), start, tf.zeros_like(y)),
-            parallel_iterations=1,
-        )
+        with networks.prepared(model.energy_network):
+            _, _, total = tf.while_loop(
+                lambda i, *_: i < num_steps,
+                body,
+                (tf.constant(0), start, tf.zeros_like(y)),
+                parallel_iterations=1,
+            )
         return total / (num_steps - burn_in)
 
     return estimate

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import networks, randomness
 from tf_febm.applications.energy_of import checked_images, energy_of, in_batches
 
 __all__ = ["inpaint"]
@@ -63,9 +63,10 @@ def inpaint(
         start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
         start = model.fresh_batch(tf.shape(given)[0], start_seed).samples
         energy_fn = energy_of(model, own)
-        return model.sampler(
-            lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
-        )
+        with networks.prepared(model.energy_network):
+            return model.sampler(
+                lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
+            )
 
     def fill(start, given, own):
         mask = known[start : start + len(given)]

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from tf_febm.data.files import entries, reason
 
 # Formats that Pillow reads everywhere, so that a folder means the same on every machine.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _GREY_MODES = ("1", "L")
 # Pillow would turn more than 8 bits a channel into 8 by cutting, not by scaling.
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")

@@ -38,12 +38,14 @@ def smallest_singular_value(
 
     Not guaranteed: ‖Jv‖ ≥ s_min, always. So d·log ‖Jv‖ can exceed ½ log det JᵀJ, and is no lower
     bound of it, until v has converged so far that ‖Jv‖ is below the geometric mean of the singular
-    values. How soon that is depends on their spread. Measured from 128 to 3072 dimensions, the mean
-    (and the worst) of eight maps: Gaussian entries (s_max/s_min = 1.5) are 0.8 % (1.6 %) too high
-    after 10 iterations and 0.3 % (0.7 %) after 15. Values spread over two decades, evenly in
-    logarithms, give 4.5 times s_min after 10 iterations, 3.7 % (6.5 %) too much after 300 and 1.3 %
-    (4.0 %) after 400; evenly in themselves, 4.0 % (27 %) after 300 and 0.8 % (6.1 %) after 500. So
-    many cost about as much as the whole Jacobian. See `benchmarks/entropy.py`.
+    values. How soon that is depends on their spread. Measured from 128 to 3072 dimensions: Gaussian
+    entries (s_max/s_min = 1.5) are 0.8 % too high on average (1.6 % at worst, of eight maps) after
+    10 iterations and 0.3 % (0.7 %) after 15. Values spread over two decades, evenly in logarithms,
+    give 4.5 times s_min after 10 iterations; of forty maps, 1.6 % (6.6 %) too much after 500 and
+    1.0 % (4.8 %) after 600; evenly in themselves, 0.1 % (2.7 %) and 0.03 % (1.0 %). So many cost
+    more than the whole Jacobian: there take `log_volume`. Little of that is to be gained: with all
+    vectors kept, which is the best that products with JᵀJ can do, 5 % take about 100 iterations in
+    the first case and 125 in the second, where 128 products are J. See `benchmarks/entropy.py`.
 
     Args:
         function: G, from [n, d] to [n, …]; each row of its result may depend on the same row of z

@@ -1,11 +1,19 @@
 """Which network a checkpoint of the original code holds, told from its variables."""
 
+import collections
+
 import numpy as np
 
 from tf_febm.legacy.checkpoint import ScopeReader
-from tf_febm.legacy.naming import ARCHITECTURES, needed_names
+from tf_febm.legacy.naming import ARCHITECTURES, shapes_by_name
 
-__all__ = ["infer_architecture", "infer_channels", "infer_num_classes", "infer_num_filters"]
+__all__ = [
+    "infer_architecture",
+    "infer_channels",
+    "infer_num_classes",
+    "infer_num_filters",
+    "labels_act",
+]
 
 # A variable that no architecture further down has. A first block with a bypass is that of the wider
 # network, whose first convolution has 128 filters.
@@ -29,7 +37,7 @@ def infer_architecture(reader: ScopeReader) -> str:
         if name in reader.shapes:
             return architecture
     found = reader.shapes.keys()
-    expected = {name: needed_names(name) for name in ARCHITECTURES}
+    expected = {name: shapes_by_name(name, 2).keys() for name in ARCHITECTURES}
     overlap = {name: len(found & names) / len(names) for name, names in expected.items()}
     best = max(overlap, key=overlap.__getitem__)
     if overlap[best] < 0.5:
@@ -41,18 +49,25 @@ def infer_architecture(reader: ScopeReader) -> str:
 
 
 def infer_num_filters(reader: ScopeReader, architecture: str) -> int | None:
-    """Return num_filters, or None if the variable that tells it is not there."""
-    name = "c1/cweight" if architecture == "mnist_net" else "res_optim_res_c2/cweight"
-    shape = _shape(reader, name, 4)
-    return shape and shape[3]
+    """Return what most of the kernels say of num_filters, or None if there are none."""
+    probe = 4
+    votes = collections.Counter()
+    for name, shape in shapes_by_name(architecture, probe).items():
+        found = _shape(reader, name, 4)
+        # Widths are multiples of num_filters, but for those of some first convolutions.
+        if found is not None and len(shape) == 4 and not found[3] * probe % shape[3]:
+            votes[found[3] * probe // shape[3]] += 1
+    return max(votes, key=votes.__getitem__) if votes else None
 
 
-def infer_channels(reader: ScopeReader, architecture: str, num_classes: int | None) -> int | None:
-    """Return the number of channels of the images, or None if nothing tells it."""
-    shape = _shape(reader, "c1_pre/cweight", 4)
-    if shape is None:
-        return None
-    return shape[2] - (num_classes or 0) if architecture == "mnist_net" else shape[2]
+def infer_channels(reader: ScopeReader, architecture: str, num_classes: int | None) -> int:
+    """Return the number of channels of the images; if nothing tells it, that of the original."""
+    kernel, offset = _shape(reader, "c1_pre/cweight", 4), _shape(reader, "c1_pre/cb", 1)
+    grey = architecture == "mnist_net"
+    inputs = (kernel and kernel[2]) or (offset and offset[0])
+    if not inputs:
+        return 1 if grey else 3
+    return max(inputs - (num_classes or 0), 1) if grey else inputs
 
 
 def infer_num_classes(reader: ScopeReader, architecture: str) -> int | None:
@@ -61,13 +76,13 @@ def infer_num_classes(reader: ScopeReader, architecture: str) -> int | None:
         # Labels are further channels of an image that has one.
         shape = _shape(reader, "c1_pre/cweight", 4)
         return (shape and shape[2] - 1) or None
-    if architecture == "resnet128" and not _labels_act(reader):
+    if architecture == "resnet128" and not labels_act(reader):
         return None
     shapes = (shape for name, shape in reader.shapes.items() if name.endswith("res_c1/gb"))
     return next((shape[0] for shape in shapes if len(shape) == 2), None)
 
 
-def _labels_act(reader: ScopeReader) -> bool:
+def labels_act(reader: ScopeReader) -> bool:
     """Return whether any variable by which labels act has left its initial value.
 
     The original code gives every ResNet128 room for 200 classes, whether it trains on labels or

@@ -5,7 +5,12 @@ import keras
 from tf_febm import networks
 from tf_febm.legacy import inference
 from tf_febm.legacy.checkpoint import ScopeReader
-from tf_febm.legacy.naming import ARCHITECTURES, unused_names, variables_by_name
+from tf_febm.legacy.naming import (
+    ARCHITECTURES,
+    unused_names,
+    unused_shapes,
+    variables_by_name,
+)
 from tf_febm.models import FEBM
 
 __all__ = ["load_febm", "load_network"]
@@ -89,21 +94,20 @@ def load_febm(
         FileNotFoundError: See `load_network`.
         ValueError: See `load_network`.
     """
-    (energy, energy_faults), (variational, variational_faults) = (
-        _read(
-            checkpoint,
-            scope,
-            architecture,
-            num_filters,
-            num_classes,
-            use_attention,
-            {"name": name, **(network_options or {})},
-        )
-        for scope, name in (("context_energy", "energy"), ("context_dis", "variational"))
-    )
-    if energy_faults or variational_faults:
-        raise ValueError(f"{energy_faults} {variational_faults}".strip())
-    return FEBM(energy, variational, **model_options)
+    loaded, faults = [], []
+    for scope, name in (("context_energy", "energy"), ("context_dis", "variational")):
+        own = {"name": name, **(network_options or {})}
+        try:
+            network, fault = _read(
+                checkpoint, scope, architecture, num_filters, num_classes, use_attention, own
+            )
+        except ValueError as error:
+            network, fault = None, str(error)
+        loaded.append(network)
+        faults += [fault] if fault else []
+    if faults:
+        raise ValueError(" ".join(faults))
+    return FEBM(*loaded, **model_options)
 
 
 def _read(
@@ -130,16 +134,14 @@ def _read(
         side = {"mnist_net": 28, "resnet128": 128}.get(architecture, 32)
         channels = inference.infer_channels(reader, architecture, options["num_classes"])
         options["image_shape"] = (side, side, channels)
-    # What is missing is named even where its shape would have told the network's size.
-    size_known = options["num_filters"] is not None and None not in options["image_shape"]
-    if not size_known:
-        shape = tuple(size or 1 for size in options["image_shape"])
-        options |= {"num_filters": options["num_filters"] or 2, "image_shape": shape}
+    if num_filters is None:
+        # Without any kernel there is nothing whose shape could be right.
+        options["num_filters"] = 2
     network = networks.get(architecture)(**options)
-    faults = _faults(reader, architecture, network, size_known)
+    faults = _faults(reader, architecture, network, options)
     if faults:
         settings = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        settings = settings if size_known else "of unknown size"
+        settings = "of unknown size" if num_filters is None else settings
         fault = f"{reader.checkpoint} ({scope}) does not fit {architecture}({settings}). {faults}"
         return network, fault
     for name, variable in variables_by_name(network).items():
@@ -147,15 +149,21 @@ def _read(
     return network, ""
 
 
-def _faults(reader: ScopeReader, architecture: str, network, size_known: bool) -> str:
+def _faults(reader: ScopeReader, architecture: str, network, options: dict) -> str:
     """Return all variables that are not as the network needs them, in one line; or nothing."""
     expected = {name: tuple(v.shape) for name, v in variables_by_name(network).items()}
     unused = unused_names(architecture, network)
     known = sorted(expected.keys() & reader.shapes.keys())
+    # ResNet128 has room for 200 classes; an unconditional one has never used it.
+    room = options["num_classes"]
+    if architecture == "resnet128" and room is None and not inference.labels_act(reader):
+        room = 200
+    allowed = {name: {shape} for name, shape in expected.items()}
+    allowed |= {k: v for k, v in unused_shapes(network, room).items() if k in unused}
     misshapen = [
-        f"{name} is {reader.shapes[name]} and not {expected[name]}"
-        for name in known
-        if size_known and reader.shapes[name] != expected[name]
+        f"{name} is {reader.shapes[name]} and not {' or '.join(map(str, sorted(shapes, key=len)))}"
+        for name, shapes in sorted(allowed.items())
+        if name in reader.shapes and reader.shapes[name] not in shapes
     ]
     faults = {
         "missing": sorted(expected.keys() - reader.shapes.keys()),

@@ -5,7 +5,13 @@ import keras
 from tf_febm import networks
 from tf_febm.networks.resnets import PLANS
 
-__all__ = ["ARCHITECTURES", "needed_names", "unused_names", "variables_by_name"]
+__all__ = [
+    "ARCHITECTURES",
+    "shapes_by_name",
+    "unused_names",
+    "unused_shapes",
+    "variables_by_name",
+]
 
 ARCHITECTURES = ("mnist_net", *PLANS)
 
@@ -28,11 +34,11 @@ def variables_by_name(network) -> dict:
     }
 
 
-def needed_names(architecture: str) -> set[str]:
-    """Return the names of the variables of an unconditional network of any size."""
+def shapes_by_name(architecture: str, num_filters: int) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of the variables of an unconditional network."""
     side = 128 if architecture == "resnet128" else 32
-    network = networks.get(architecture)(num_filters=2, image_shape=(side, side, 1))
-    return set(variables_by_name(network))
+    network = networks.get(architecture)(num_filters=num_filters, image_shape=(side, side, 1))
+    return {name: tuple(v.shape) for name, v in variables_by_name(network).items()}
 
 
 def unused_names(architecture: str, network) -> set[str]:
@@ -61,6 +67,23 @@ def unused_names(architecture: str, network) -> set[str]:
     if architecture in ("resnet32", "resnet32_larger"):
         names |= {"fc_dense/wweight", "fc_dense/w_u", "fc_dense/b"}
     return names - set(variables_by_name(network))
+
+
+def unused_shapes(network, num_classes: int | None) -> dict[str, set]:
+    """Return name -> shapes that it may have, of the unused variables of convolutions.
+
+    Args:
+        network: The network that is to be loaded.
+        num_classes: For how many classes the original made room; None without labels.
+    """
+    shapes = {}
+    for layer in network.layers:
+        if isinstance(layer, networks.SpectralConv2D):
+            channels, filters = layer.kernel.shape[2:]
+            for leaf, size in (("b", filters), ("g", filters), ("gb", channels), ("cb", channels)):
+                by_label = {(num_classes, size)} if num_classes and leaf in ("g", "gb") else set()
+                shapes[f"{layer.name}/{leaf}"] = {(size,)} | by_label
+    return shapes
 
 
 def _scope(layer) -> str:

@@ -22,6 +22,8 @@ def swish(x):
     Returns:
         The same shape and dtype.
     """
+    if isinstance(x, keras.KerasTensor):
+        return keras.layers.Activation(swish)(x)
     x = tf.convert_to_tensor(x)
 
     @tf.custom_gradient

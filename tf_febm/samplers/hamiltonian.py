@@ -138,7 +138,8 @@ class MALA(_Hamiltonian):
         num_steps: Steps per call, at least 0, burn-in included.
         burn_in: During so many steps, from the first, the step size adapts by dual averaging until
             `target_acceptance` is met on average over all chains; from there on it is fixed. Each
-            call starts from `step_size` again. 0 never adapts.
+            call starts from `step_size` again. 0 never adapts. Where it reaches the number of
+            steps, adaptation never ends, and the law of the states is near q, not q.
         target_acceptance: In (0, 1). 0.574 is best for many independent coordinates (Roberts &
             Rosenthal 1998).
         bounds: (low, high) of each coordinate, or None.

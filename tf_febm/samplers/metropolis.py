@@ -169,7 +169,12 @@ def run_metropolis(
             size = tf.constant(step_size, dtype)
         following, probability = transition(i, here, size)
         if burn_in:
-            updated = adaptation.update(tf.reduce_mean(probability), target_acceptance)
+            # Chains that stand where the energy is no number accept nothing at any size.
+            alive = tf.cast(tf.math.is_finite(here.energy), dtype)
+            accepted = tf.math.divide_no_nan(
+                tf.reduce_sum(alive * probability), tf.reduce_sum(alive)
+            )
+            updated = adaptation.update(accepted, target_acceptance)
             adaptation = DualAveraging(
                 *(tf.where(adapting, *pair) for pair in zip(updated, adaptation, strict=True))
             )

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
+from tf_febm.networks import preparation
 
 __all__ = ["MixedSamples", "mixed_chain", "mixed_chain_pools"]
 
@@ -89,7 +90,8 @@ def mixed_chain_pools(
 
     Args:
         model: A built model: what is used is `fresh_batch`, `energy` and `sampler`, for conditional
-            models `num_classes`, and `energy_network` or `averaged_weights` where asked for.
+            models `num_classes`, `energy_network` if it is there or an ensemble is given, and
+            `averaged_weights` where asked for.
         num_samples: How many, at least 1. The last pool is cut.
         seed: An int or a pair of ints; the model's next one if None.
         pool_size: Chains of a pool, at least 1.
@@ -164,6 +166,8 @@ def mixed_chain_pools(
 
 def _compiled_round(model, pool_size, batch_size, fill_rounds, restart, relabel, options):
     """Return (samples, labels, seed, number, mixing) -> samples, labels; compiled once."""
+    # Whatever has the surface of a model may be sampled, with networks of Keras or without.
+    networks = [model.energy_network] if hasattr(model, "energy_network") else []
 
     @tf.function(autograph=False)
     def advance(samples, labels, seed, number, mixing):
@@ -182,7 +186,8 @@ def _compiled_round(model, pool_size, batch_size, fill_rounds, restart, relabel,
 
         start = mix(samples, fresh.samples, restart, restart_seed)
         own = None if labels is None else mix(labels, fresh.labels, relabel, label_seed)
-        ends = model.sampler(lambda x: model.energy(x, own), start, chain_seed, **options)
+        with preparation.prepared(*networks):
+            ends = model.sampler(lambda x: model.energy(x, own), start, chain_seed, **options)
         place = index[:, None]
         return (
             tf.tensor_scatter_nd_update(samples, place, ends),

@@ -19,6 +19,7 @@ __all__ = ["Checkpoints", "DivergedError"]
 # Groups of variables that each replica has for itself, and what people call them.
 _OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
 _OWN_NAMES = {"buffer": "replay buffers", "directions": "singular vectors"}
+_FRAME = re.compile(r"\{\{.*?\}\} ?| ?\[Op:\w+\]")
 
 # What TensorFlow raises, in one place or another, for a file that is not as it should be.
 _UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
@@ -145,13 +146,21 @@ class Checkpoints:
         try:
             self._write(step, facts)
         except (tf.errors.OpError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            # TensorFlow frames a message with the names of its operations.
+            reason = _FRAME.sub("", str(error).splitlines()[0])
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
         self._written = step
         self._damaged.discard(step)
         if distribution.is_chief(self._strategy):
             self._remove_what_is_superseded(step)
         return step
+
+    def abandon(self) -> None:
+        """Take note that the present state is none of those in the folder, whatever its step.
+
+        What is there of later steps stays until the next one is saved.
+        """
+        self._written, self.notes = None, {}
 
     def _write(self, step: int, facts: dict) -> None:
         """Write the files: the first worker all that is the same everywhere, each its own."""

@@ -18,6 +18,8 @@ FEWEST_CHAINS = 8
 _GOLDEN = 0x9E3779B9
 # Intervals that are looked back on: a run of weeks takes no more memory, or time, than one of days.
 _REMEMBERED = 2000
+# Checkpoints with which the beginning need not be kept.
+_ENOUGH = 3
 
 ADVICE = "Try lower learning rates, a higher l2_coeff, another seed."
 
@@ -36,13 +38,15 @@ class DivergenceGuard(keras.callbacks.Callback):
     At the end of every Keras epoch it looks for
 
         NaN or Inf          in any metric, weight, optimizer slot or average
-        a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times its median
+        a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times what it was in
+                            the first three intervals of the run
         collapsed chains    the newest in the replay buffer are all alike, or at the bounds
 
     The state then goes back to the newest checkpoint (to the one before it, if that came to the
     same end without getting further), the random state gets a new seed, and all learning rates are
-    multiplied by `rate_factor`. Where there is no checkpoint yet, the state at the beginning of
-    training is kept in memory. After `max_rollbacks` of these it gives up with a diagnosis.
+    multiplied by `rate_factor`. The state at the beginning of training is kept in memory until
+    there are three checkpoints, and is what comes before the first of them. After `max_rollbacks`
+    of these it gives up with a diagnosis.
 
     It only ever reads from a training that is well, which therefore is the same with it or without.
     Put it before the callback that saves: a broken state is gone before that is called. Chains are
@@ -84,6 +88,9 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
+        # The gaps of the first intervals, and their size once it is known.
+        self._first_gaps: list[float] = []
+        self._usual_gap: float | None = None
         self._attempts: list[deque[dict]] = [deque(maxlen=_REMEMBERED)]
         self._rollbacks: list[dict] = []
         # Where the last attempt ended, and how many checkpoints to pass over.
@@ -99,6 +106,7 @@ class DivergenceGuard(keras.callbacks.Callback):
                 self._usual = health.chain_figures(self._reference, self.model.bounds)
             notes = self._checkpoints.notes
             self._rollbacks = list(notes.get("rollbacks", []))
+            self._usual_gap = notes.get("usual_gap")
             scale = notes.get("rate_scale", 1.0)
             scale_rates(self.model, scale, held=scale)
         if self._initial is None and not self._checkpoints.steps:
@@ -115,13 +123,13 @@ class DivergenceGuard(keras.callbacks.Callback):
         Raises:
             DivergedError: After the last attempt.
         """
-        if self._checkpoints.steps:
+        if len(self._checkpoints.steps) >= _ENOUGH:
             self._initial = None
         step = int(self.model.optimizer.iterations.numpy())
         figures = {name: float(value) for name, value in (logs or {}).items()}
         figures |= self._chain_figures()
         past = self._attempts[-1]
-        trouble = health.examine(figures, past, self._usual or {}, self.limits)
+        trouble = health.examine(figures, past, self._usual_figures(), self.limits)
         if trouble is None:
             group = health.nonfinite_variable(self.model)
             # Workers have buffers of their own, and go back together.
@@ -134,10 +142,25 @@ class DivergenceGuard(keras.callbacks.Callback):
                 figures[group] = trouble.value
         past.append({**figures, "step": step})
         if trouble is None:
+            self._learn_the_gap(figures)
             return
         if len(self._rollbacks) >= self.max_rollbacks:
             self._give_up(step, trouble)
         self._go_back(step, trouble)
+
+    def _usual_figures(self) -> dict:
+        gap = self._usual_gap
+        gap = health.gap_at_first(self._first_gaps) if gap is None else gap
+        return {**(self._usual or {}), "energy_gap": gap}
+
+    def _learn_the_gap(self, figures: dict) -> None:
+        """Take note of what the gap is like at first, with every later checkpoint."""
+        if self._usual_gap is not None or "energy_gap" not in figures:
+            return
+        self._first_gaps.append(figures["energy_gap"])
+        if len(self._first_gaps) == health.FIRST:
+            self._usual_gap = health.gap_at_first(self._first_gaps)
+            self._checkpoints.notes["usual_gap"] = self._usual_gap
 
     def _chain_figures(self) -> dict:
         buffer = self.model.buffer
@@ -152,18 +175,19 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._skip = self._skip + 1 if step <= self._ended else 0
         self._ended = max(step, self._ended)
         steps = self._checkpoints.steps
-        held = 1.0
-        if steps:
-            newest = steps[max(len(steps) - 1 - self._skip, 0)]
-            restored = self._checkpoints.restore(before=newest + 1)
-            held = self._checkpoints.notes.get("rate_scale", 1.0)
-        else:
+        held, index = 1.0, len(steps) - 1 - self._skip
+        if index < 0 and self._initial is not None:
             restored = self._restore_initial()
+        else:
+            restored = self._checkpoints.restore(before=steps[max(index, 0)] + 1)
+            held = self._checkpoints.notes.get("rate_scale", 1.0)
         self._rollbacks.append(
             {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
         )
         # With every later checkpoint, so that a continued run knows.
         self._checkpoints.notes = {"rate_scale": scale, "rollbacks": self._rollbacks}
+        if self._usual_gap is not None:
+            self._checkpoints.notes["usual_gap"] = self._usual_gap
         seed = self.model.seed_generator.state
         first, second = (int(part) for part in seed.numpy())
         seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
@@ -179,6 +203,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         for name, group in self.model.state_variables().items():
             for variable, value in zip(group, self._initial[name], strict=True):
                 variable.assign(value)
+        self._checkpoints.abandon()
         return int(self.model.optimizer.iterations.numpy())
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:

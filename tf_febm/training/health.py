@@ -11,6 +11,8 @@ import tensorflow as tf
 __all__ = ["Limits", "Trouble", "chain_figures", "examine", "nonfinite_variable"]
 
 CHAINS = 64
+# Intervals that tell the size of a gap.
+FIRST = 3
 _EDGE = 1.0 / 255.0
 
 
@@ -35,7 +37,8 @@ class Limits(NamedTuple):
 
     Attributes:
         energy_gap: |mean E(data) − mean E(model)| may always reach this,
-        gap_factor: and this many times its median so far.
+        gap_factor: and this many times its median in the first three intervals of the run. Not in
+            all of them: one that runs away in hundreds of steps would take its limit with it.
         spread: The variance of the chains, averaged over coordinates, may fall to this share of
             that of the data.
         edge: Share of coordinates at the bounds of the data that may be reached.
@@ -79,13 +82,19 @@ def chain_figures(samples, bounds=None) -> dict:
     return {"chain_spread": float(x.var(axis=0).mean()), "chain_edge": float(edge.mean())}
 
 
+def gap_at_first(gaps: Sequence[float]) -> float:
+    """Return the median size of the first gaps of a run, 0 if there are none yet."""
+    return statistics.median(map(abs, gaps[:FIRST])) if gaps else 0.0
+
+
 def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) -> Trouble | None:
     """Judge the figures of one interval.
 
     Args:
         figures: name -> number: metrics and chain figures.
-        past: Those of the intervals before it that were no trouble.
-        usual: Chain figures of the data; empty if it is not known.
+        past: Those of the intervals before it that were no trouble, from the first on.
+        usual: Chain figures of the data, and `energy_gap`, its size in the first intervals of the
+            run; without that it is taken from `past`.
         limits: See there.
 
     Returns:
@@ -96,9 +105,10 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
             return Trouble(name, value, math.inf, f"{name} is not finite")
     gap = figures.get("energy_gap")
     if gap is not None:
-        gaps = [abs(record["energy_gap"]) for record in past if "energy_gap" in record]
-        median = statistics.median(gaps) if gaps else 0.0
-        limit = max(limits.energy_gap, limits.gap_factor * median)
+        first = usual.get("energy_gap")
+        if first is None:
+            first = gap_at_first([r["energy_gap"] for r in past if "energy_gap" in r])
+        limit = max(limits.energy_gap, limits.gap_factor * first)
         if abs(gap) > limit:
             text = f"the energy gap has run away: {gap:.4g} with a limit of ±{limit:.4g}"
             return Trouble("energy_gap", gap, limit, text)
