@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data import npz
-from tf_febm.data.files import Split, entries, first_folder, last_tenth, rows_of_split
+from tf_febm.data.files import (
+    Split,
+    VectorSplit,
+    entries,
+    first_folder,
+    last_tenth,
+    rows_of_split,
+)
 from tf_febm.data.images import decode_images, is_image
 
 LAYOUTS = (
@@ -21,7 +28,7 @@ CROP = 128 / 178
 _NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 
 
-def read(path: Path, split: str, image_size: int) -> Split | None:
+def read(path: Path, split: str, image_size: int) -> Split | VectorSplit | None:
     """Read a split of CelebA, or return None where there is none.
 
     The crop is the centred square of 128×128 in the published 178×218 pictures, which holds the

@@ -112,7 +112,8 @@ def varying_columns(vectors: np.ndarray, where: str, columns=None) -> np.ndarray
     Raises:
         ValueError: A column has one value throughout, so that it has no scale; one line.
     """
-    constant = np.flatnonzero(np.ptp(vectors, axis=0) == 0.0) if len(vectors) > 1 else []
+    spread = np.ptp(vectors, axis=0) if len(vectors) > 1 else np.ones(vectors.shape[1])
+    constant = np.flatnonzero(spread == 0.0)
     if len(constant):
         named = ", ".join(_name(columns, k) for k in constant[:5])
         more = " …" if len(constant) > 5 else ""

@@ -8,6 +8,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +44,7 @@ class TestBed:
     __test__ = False
 
     name: str
-    distribution: object
+    distribution: Any
     box: tuple[float, float]
     step: float
     modes: np.ndarray | None = None

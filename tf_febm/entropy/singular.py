@@ -84,7 +84,8 @@ def smallest_singular_value_of(
         _, _, right = tf.linalg.svd(tf.stop_gradient(linear_map.matrix()))
         vector = right[:, :, -1]
     else:
-        vector = _lobpcg(linear_map, *_first_pair(linear_map.z, start, seed), num_iterations)
+        v, p = _first_pair(linear_map.z, start, seed)
+        vector = _lobpcg(linear_map, v, p, num_iterations)
     vector = tf.stop_gradient(vector)
     return SingularValue(tf.norm(linear_map.product(vector), axis=1), vector)
 
@@ -139,7 +140,8 @@ def _lobpcg(linear_map: LinearMap, v, p, num_iterations: int) -> tf.Tensor:
 
 def _smallest_combination(*columns) -> tf.Tensor:
     """Return unit coefficients, [n, k], of the combination of k columns [n, D] with least norm."""
-    orthonormal, rows = [], []
+    orthonormal: list[tf.Tensor] = []
+    rows: list[tf.Tensor] = []
     for j, column in enumerate(columns):
         # Modified Gram–Schmidt: its triangle is as good as that of reflections.
         row = [tf.zeros_like(column[:, 0])] * len(columns)

@@ -51,7 +51,7 @@ def infer_architecture(reader: ScopeReader) -> str:
 def infer_num_filters(reader: ScopeReader, architecture: str) -> int | None:
     """Return what most of the kernels say of num_filters, or None if there are none."""
     probe = 4
-    votes = collections.Counter()
+    votes: collections.Counter[int] = collections.Counter()
     for name, shape in shapes_by_name(architecture, probe).items():
         found = _shape(reader, name, 4)
         # Widths are multiples of num_filters, but for those of some first convolutions.

@@ -1,5 +1,7 @@
 """Bidirectional bounds: an energy between an upper and a lower bound, and a generator."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -125,7 +127,7 @@ class BidirectionalEBM(GeneratorModel):
         if penalty not in ("latent", "data", None):
             raise ValueError(f"penalty must be 'latent', 'data' or None; received {penalty!r}.")
         self.penalty = penalty
-        self.generator_optimizer = None
+        self.generator_optimizer: Any = None
         self._build_if_known()
 
     def compile(
@@ -217,8 +219,10 @@ class BidirectionalEBM(GeneratorModel):
         latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
         z = self.latents(tf.shape(data.samples)[0], latent_seed)
         generated = self._generated(z, vector_seed, with_entropy=True)
-        values = self._energies(data, generated)
-        return self._update_metrics(**self._describe(*values, generated.entropy))
+        energy_data, energy_model, penalty = self._energies(data, generated)
+        return self._update_metrics(
+            **self._describe(energy_data, energy_model, penalty, generated.entropy)
+        )
 
     @property
     def _needs_entropy(self) -> bool:

@@ -86,7 +86,7 @@ class GeneratorModel(EnergyModel):
             entropy = ENTROPIES[self.latent_dim > MAX_LOGDET_DIM]
         self.entropy = entropy
         self.entropy_iterations = arguments.whole_number("entropy_iterations", entropy_iterations)
-        self.generator_average = None
+        self.generator_average: WeightAverage | None = None
         # One for each replica of this process, which has examples of its own.
         self._directions: list[tf.Variable] = []
         if self.entropy == "smallest_singular_value":

@@ -86,9 +86,9 @@ def fourier_mlp(
     Source: Tancik et al., "Fourier features let networks learn high frequency functions in low
     dimensional domains", 2020.
     """
-    input_shape = arguments.shape("input_shape", input_shape, 1)
+    shape = arguments.shape("input_shape", input_shape, 1)
     hidden_units = arguments.shape("hidden_units", hidden_units)
-    inputs = x = keras.Input(input_shape, name="x")
+    inputs = x = keras.Input(shape, name="x")
     x = FourierFeatures(num_features, frequency, name="features")(x)
     if num_classes is not None:
         label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")

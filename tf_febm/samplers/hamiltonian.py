@@ -15,6 +15,8 @@ __all__ = ["HMC", "MALA"]
 class _Hamiltonian:
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
+    num_leapfrog_steps: int
+
     def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds):
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.num_steps = arguments.whole_number("num_steps", num_steps)

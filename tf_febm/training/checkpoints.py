@@ -274,7 +274,8 @@ class Checkpoints:
 
     def _stored_own(self, path: str, step: int) -> dict[str, list[list[np.ndarray]]]:
         """Return what replicas have for themselves: kind -> their variables, in order."""
-        reader, found = tf.train.load_checkpoint(path), {}
+        reader = tf.train.load_checkpoint(path)
+        found: dict[str, dict[int, np.ndarray]] = {}
         for key in reader.get_variable_to_shape_map():
             group, _, rest = key.partition("/")
             if _OWN.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
@@ -285,7 +286,7 @@ class Checkpoints:
                     for key in arrays.files:
                         group, _, number = key.partition("/")
                         found.setdefault(group, {})[int(number)] = arrays[key]
-        parts = {}
+        parts: dict[str, list] = {}
         for group in sorted(found, key=_kind_and_number):
             arrays = [found[group][i] for i in sorted(found[group])]
             parts.setdefault(_kind_and_number(group)[0], []).append(arrays)

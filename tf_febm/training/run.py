@@ -116,9 +116,10 @@ def train(
                     SampleGrids(folder.samples, sample_interval, writer, shown, at_epoch_ends=True)
                 )
             if probe is not None:
+                x, labels = probe
                 callbacks.append(
                     EnergyHistograms(
-                        *probe, sample_interval, writer, folder.samples, at_epoch_ends=True
+                        x, labels, sample_interval, writer, folder.samples, at_epoch_ends=True
                     )
                 )
         while not stop.requested and _step(model) < total_steps:
