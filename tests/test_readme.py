@@ -34,7 +34,7 @@ def test_it_is_short_and_so_is_the_first_model():
     assert len(README.splitlines()) < 330
     (first,) = (code for code in SNIPPETS if 'load("digits").images  # uint8' in code)
     assert len([line for line in first.splitlines() if line.strip()]) <= 20
-    # Import, load, read, scale, print.
+    # Import, load, read, cut, print.
     assert len([line for line in SERVED.splitlines() if line.strip()]) == 5
 
 
