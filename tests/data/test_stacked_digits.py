@@ -44,7 +44,7 @@ def test_all_modes_are_there(real_data):
 
 
 def test_it_needs_files(tmp_path):
-    with pytest.raises(ValueError, match="stacked_mnist needs --data_dir="):
+    with pytest.raises(ValueError, match="stacked_mnist needs data_dir"):
         data.load("stacked_mnist")
     with pytest.raises(FileNotFoundError, match="stacked_mnist: nothing usable"):
         data.load("stacked_mnist", tmp_path)

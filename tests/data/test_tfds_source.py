@@ -124,7 +124,7 @@ def test_without_network_both_ways_are_named(tfds, name):
         data.load(name)
     message = str(caught.value)
     assert message.startswith(f"{name}: ")
-    assert "--data_dir=" in message
+    assert "data_dir" in message
     assert "TensorFlow Datasets" in message
     assert "\n" not in message
     assert seen["builder"].downloads == 0
@@ -135,7 +135,7 @@ def test_a_quota_page_is_one_line(tfds):
     tfds(error=error)
     with pytest.raises(OSError, match="download quota") as caught:
         data.load("celeba")
-    assert "--data_dir=" in str(caught.value)
+    assert "data_dir" in str(caught.value)
     assert "img_align_celeba/" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is error
