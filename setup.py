@@ -34,7 +34,8 @@ setup(
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",
-        "keras>=3.8",
+        # The first whose fit takes the data of several workers, `DistributedDatasetsFromFunction`.
+        "keras>=3.9",
         # The extra brings tf-keras, without which importing tensorflow_probability fails.
         "tensorflow-probability[tf]>=0.25",
         "tensorflow-datasets>=4.9.7",
