@@ -63,8 +63,10 @@ resume: $(READY)
 
 # Two and three processes that train together; one gets a SIGKILL, and all are started again.
 workers: $(READY)
-	$(BIN)/python benchmarks/workers.py --workers=2 $(ARGS)
-	$(BIN)/python benchmarks/workers.py --workers=3 $(ARGS)
+	for method in febm contrastive_divergence dual bidirectional; do \
+		$(BIN)/python benchmarks/workers.py --workers=2 --method=$$method $(ARGS) || exit 1; \
+	done
+	$(BIN)/python benchmarks/workers.py --workers=3 --method=febm $(ARGS)
 
 # Two hours of the digits: memory, speed and traces.
 long: $(READY)

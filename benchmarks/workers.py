@@ -1,6 +1,6 @@
 """Several real processes train the digits together; one is killed, and all are started again.
 
-    python benchmarks/workers.py --workers=3 --steps=50 --logdir=runs/workers
+    python benchmarks/workers.py --workers=3 --steps=50 --method=febm --logdir=runs/workers
 
 Under MultiWorkerMirroredStrategy on loopback. All workers must end with the same parameters,
 optimizers and averages, each with a buffer of its own; a worker that gets a SIGKILL takes the
@@ -26,29 +26,50 @@ PATIENCE = 600.0
 _STEP = re.compile(r"\] (\d+)/")
 
 
-def train(path: Path, steps: int) -> None:
+def make_model(method: str, shape):
+    """Return a small compiled model of a method; called in the scope of the strategy."""
+    import tf_febm
+
+    def network(name):
+        return tf_febm.networks.mlp(shape, (16,), "swish", name=name)
+
+    settings = {"average_decay": 0.9, "seed": 2}
+    langevin = tf_febm.samplers.Langevin(num_steps=5)
+    if method == "bidirectional":
+        generator = tf_febm.networks.generator_mlp(4, shape, (16,))
+        model = tf_febm.BidirectionalEBM(
+            network("energy"), generator, latent_dim=4, sampler=langevin, **settings
+        )
+    else:
+        settings |= {"sampler": langevin, "buffer": tf_febm.ReplayBuffer(64)}
+        networks = [network("energy")]
+        if method != "contrastive_divergence":
+            networks.append(network("variational"))
+        methods = {
+            "contrastive_divergence": tf_febm.ContrastiveDivergence,
+            "dual": tf_febm.DualFEBM,
+            "febm": tf_febm.FEBM,
+        }
+        model = methods[method](*networks, **settings)
+    model.compile()
+    return model
+
+
+def train(path: Path, steps: int, method: str) -> None:
     """Be one of the workers in TF_CONFIG; print what came out as JSON."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     import keras
     import numpy as np
 
-    import tf_febm
-    from tf_febm import data, distribution, training
+    from tf_febm import data, distribution, training, workers
 
     strategy = distribution.make_strategy("multi_worker")
     keras.utils.set_random_seed(1)
     digits = data.load("digits")
     batch = 12 * strategy.num_replicas_in_sync
     with strategy.scope():
-        model = tf_febm.ContrastiveDivergence(
-            tf_febm.networks.mlp(digits.image_shape, (16,), "swish", name="energy"),
-            sampler=tf_febm.samplers.Langevin(num_steps=5),
-            buffer=tf_febm.ReplayBuffer(64),
-            average_decay=0.9,
-            seed=2,
-        )
-        model.compile()
+        model = make_model(method, digits.image_shape)
     folder = training.RunFolder(path)
     folder.samples.mkdir(parents=True, exist_ok=True)
     checkpoints = training.Checkpoints(folder.checkpoints, model)
@@ -67,14 +88,16 @@ def train(path: Path, steps: int) -> None:
     )  # fmt: skip
     found = hashlib.sha256()
     for name, group in model.state_variables().items():
-        if not name.startswith("buffer"):
+        if not name.startswith(("buffer", "directions")):
             for variable in group:
                 found.update(np.ascontiguousarray(distribution.local(variable).numpy()).tobytes())
-    buffer = hashlib.sha256(model.buffer.samples.numpy().tobytes()).hexdigest()
+    buffer = None
+    if model.buffer is not None:
+        buffer = hashlib.sha256(model.buffer.samples.numpy().tobytes()).hexdigest()
     step = int(model.optimizer.iterations.numpy())
     result = {"start": start, "step": step, "weights": found.hexdigest(), "buffer": buffer}
     print(json.dumps(result), flush=True)
-    distribution.barrier(strategy)
+    workers.barrier(strategy)
 
 
 def free_ports(count: int) -> list[int]:
@@ -91,7 +114,7 @@ def free_ports(count: int) -> list[int]:
 class Workers:
     """Processes that train together in a folder; in a `with` block, after which none is left."""
 
-    def __init__(self, folder, count: int, steps: int):
+    def __init__(self, folder, count: int, steps: int, method: str):
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.processes, self._outputs = [], []
         for index in range(count):
@@ -103,7 +126,10 @@ class Workers:
             environment = {**os.environ, "TF_CONFIG": config}
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, __file__, f"--train={folder}", f"--steps={steps}"],
+                    [
+                        sys.executable, __file__, f"--train={folder}", f"--steps={steps}",
+                        f"--method={method}",
+                    ],
                     stdout=output, stderr=subprocess.STDOUT, env=environment,
                 )
             )  # fmt: skip
@@ -138,10 +164,13 @@ def agree(found: list[dict], steps: int) -> None:
     """Check that workers ended as one, each with its own chains."""
     assert all(each["step"] == steps for each in found), found
     assert len({each["weights"] for each in found}) == 1, found
-    assert len({each["buffer"] for each in found}) == len(found), found
+    buffers = {each["buffer"] for each in found}
+    assert buffers == {None} or len(buffers) == len(found), found
 
 
-def kill_and_restart(logdir, count: int, steps: int, seed: int = 0) -> dict:
+def kill_and_restart(
+    logdir, count: int, steps: int, seed: int = 0, method: str = "contrastive_divergence"
+) -> dict:
     """Train once with a SIGKILL on the way, once without, and compare.
 
     Args:
@@ -149,6 +178,7 @@ def kill_and_restart(logdir, count: int, steps: int, seed: int = 0) -> dict:
         count: How many workers.
         steps: Of either, at least.
         seed: Of the moment, and of who is killed.
+        method: Of "febm", "contrastive_divergence", "dual" and "bidirectional".
 
     Returns:
         `workers`, `steps`, who was `killed`, the last step `reached` before, as the first worker
@@ -161,7 +191,7 @@ def kill_and_restart(logdir, count: int, steps: int, seed: int = 0) -> dict:
     logdir, moments = Path(logdir), random.Random(seed)
     folder = logdir / "killed" / "checkpoints"
     victim = moments.randrange(1, count)
-    with Workers(logdir / "killed", count, 10**6) as workers:
+    with Workers(logdir / "killed", count, 10**6, method) as workers:
         deadline = time.monotonic() + PATIENCE
         while not list(folder.glob("step-*.index")) and time.monotonic() < deadline:
             assert all(p.poll() is None for p in workers.processes), workers.said(0)
@@ -174,21 +204,24 @@ def kill_and_restart(logdir, count: int, steps: int, seed: int = 0) -> dict:
             assert index == victim or workers.said(index)
         reached = max(map(int, _STEP.findall(workers.said(0))))
     saved = max(int(path.stem.split("-")[1]) for path in folder.glob("step-*.index"))
-    assert all(list(folder.glob(f"step-{saved}.worker-{i}.npz")) for i in range(1, count))
+    # A generator has no chains, and so nothing that is one worker's alone.
+    files = [folder / f"step-{saved}.worker-{i}.npz" for i in range(1, count)]
+    assert all(file.exists() == (method != "bidirectional") for file in files), files
     # Unsaved are at most the steps of an interval of saving, and of one of telling.
     assert -2 * INTERVAL <= reached - saved <= 3 * INTERVAL, (reached, saved)
     steps = max(steps, saved + 2 * INTERVAL)
-    with Workers(logdir / "killed", count, steps) as workers:
+    with Workers(logdir / "killed", count, steps, method) as workers:
         resumed = workers.results()
     assert all(each["start"] == saved for each in resumed), resumed
     agree(resumed, steps)
-    with Workers(logdir / "whole", count, steps) as workers:
+    with Workers(logdir / "whole", count, steps, method) as workers:
         whole = workers.results()
     agree(whole, steps)
     for mine, theirs in zip(resumed, whole, strict=True):
         assert mine["weights"] == theirs["weights"] and mine["buffer"] == theirs["buffer"]
     return {
         "workers": count,
+        "method": method,
         "steps": steps,
         "killed": victim,
         "reached": reached,
@@ -203,10 +236,12 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--logdir", default="runs/workers")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", default="contrastive_divergence")
     parser.add_argument("--train", help=argparse.SUPPRESS)
     own = parser.parse_args()
     if own.train:
-        train(Path(own.train), own.steps)
+        train(Path(own.train), own.steps, own.method)
     else:
-        place = Path(own.logdir) / str(own.workers)
-        print(json.dumps(kill_and_restart(place, own.workers, own.steps, own.seed), indent=2))
+        place = Path(own.logdir) / own.method / str(own.workers)
+        found = kill_and_restart(place, own.workers, own.steps, own.seed, own.method)
+        print(json.dumps(found, indent=2))

@@ -153,11 +153,12 @@ def advising(advice: str):
         raise ValueError(f"{error} {advice}") from error
 
 
-def stop_on_signals(stop) -> None:
+def stop_on_signals(stop, ending: str = "finishing this step") -> None:
     """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
 
     Args:
         stop: Its `request` is called.
+        ending: What happens before a checkpoint is saved.
     """
 
     def handle(number, frame):
@@ -165,7 +166,7 @@ def stop_on_signals(stop) -> None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.request()
-        say(f"{signal.Signals(number).name}: finishing this step and saving a checkpoint …")
+        say(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

@@ -16,6 +16,8 @@ from absl import app, flags
 
 # What flags have to do with the folder of a run.
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
+# Where a machine finds what all of them have.
+OWN_TO_A_MACHINE = ("data_dir", "logdir")
 
 
 def main(argv) -> int:
@@ -45,7 +47,7 @@ def run(options: dict, values) -> int:
     import building
     import keras
 
-    from tf_febm import distribution, divergences, training
+    from tf_febm import distribution, divergences, training, workers
 
     for warning in original_flags.check(values):
         console.say(f"warning: {warning}")
@@ -59,20 +61,30 @@ def run(options: dict, values) -> int:
     building.check(options)
     strategy = console.make_strategy(options["strategy"], options["num_replicas"])
     distribution.check_batch_size(options["batch_size"], strategy)
+    choices = {name: getattr(values, name) for name in ("dry_run", "overwrite", "resume_iter")}
+    same = {name: value for name, value in options.items() if name not in OWN_TO_A_MACHINE}
+    workers.check_same(strategy, "Flags", json.dumps({**same, **choices}, sort_keys=True))
     keras.utils.set_random_seed(options["seed"])
-    train_data, held_out = building.load_data(options)
+    train_data, held_out = workers.together(strategy, lambda: building.load_data(options))
     with strategy.scope():
         model = building.build_model(options, train_data)
     folder = training.RunFolder(Path(options["logdir"]) / options["exp"])
-    if not distribution.is_chief(strategy):
-        return train_in(folder, options, values, model, train_data, held_out, report=_be_silent)
-    console.say(describe(options, train_data, model, folder))
+    # Of several workers the first speaks, and holds the folder.
+    chief = workers.is_chief(strategy)
+    report = console.say if chief else _be_silent
+    report(describe(options, train_data, model, folder))
     if values.dry_run:
+        workers.barrier(strategy)
         return console.DONE
     with contextlib.ExitStack() as stack:
-        with console.advising(OTHER_FOLDER):
-            stack.enter_context(folder.locked())
-        return train_in(folder, options, values, model, train_data, held_out, report=console.say)
+
+        def hold() -> None:
+            if chief:
+                with console.advising(OTHER_FOLDER):
+                    stack.enter_context(folder.locked())
+
+        workers.together(strategy, hold)
+        return train_in(folder, options, values, model, train_data, held_out, report)
 
 
 def _be_silent(line: str) -> None:
@@ -86,10 +98,10 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
     """
     import building
 
-    from tf_febm import distribution, training
+    from tf_febm import distribution, training, workers
 
     strategy = model.distribute_strategy
-    chief = distribution.is_chief(strategy)
+    chief = workers.is_chief(strategy)
     if options["best_metric"] not in (None, *model.METRICS):
         known = ", ".join(model.METRICS)
         raise ValueError(
@@ -104,21 +116,26 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         report=report,
     )
     resume_step = None if values.resume_iter < 0 else values.resume_iter
-    if resume_step is not None:
-        if values.overwrite:
-            raise ValueError("--resume_iter and --overwrite exclude each other.")
-        checkpoints.path_of(resume_step)
-    if chief:
-        with console.advising(OTHER_FOLDER):
-            folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
-    distribution.barrier(strategy)
+    if resume_step is not None and values.overwrite:
+        raise ValueError("--resume_iter and --overwrite exclude each other.")
+
+    def prepare() -> None:
+        if resume_step is not None:
+            checkpoints.path_of(resume_step)
+        if chief:
+            with console.advising(OTHER_FOLDER):
+                folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+
+    workers.together(strategy, prepare)
     step = checkpoints.restore(resume_step)
     if chief:
         folder.write_options(options, versions())
     if step:
         report(f"Continuing from step {step} of {options['steps']}.")
     stop = training.GracefulStop()
-    console.stop_on_signals(stop)
+    several = f"ending with the other workers, in at most {stop.ASK_EVERY} steps,"
+    ending = several if workers.spans_workers(strategy) else "finishing this step"
+    console.stop_on_signals(stop, ending)
     probe = building.make_probe(options, held_out)
     guard = training.DivergenceGuard(
         checkpoints,
@@ -148,12 +165,14 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
     if not done:
         if chief:
             training.write_report(folder)
+        # The first worker must not leave the others while they speak to it.
+        workers.barrier(strategy)
         step = int(model.optimizer.iterations.numpy())
         report(f"Stopped at step {step}; the same command continues from there.")
         return console.STOPPED
     if not chief:
         # The first worker's samples are not everybody's, but nobody leaves before they are drawn.
-        distribution.barrier(strategy)
+        workers.barrier(strategy)
         return console.DONE
     console.stop_at_once_on_signals()
     console.say(f"Drawing {options['num_samples']} samples …")
@@ -167,7 +186,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         probe=probe,
     )
     page = training.write_report(folder)
-    distribution.barrier(strategy)
+    workers.barrier(strategy)
     console.say(json.dumps(summary["quality"], indent=2))
     picture = folder.samples / "final.png"
     seen = picture if picture.exists() else picture.with_suffix(".npz")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_febm import distribution
+from tf_febm import distribution, workers
 
 METHODS = (
     "febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence", "bidirectional",
@@ -204,7 +204,7 @@ class TestOutsideOfReplicas:
 class TestMakingAStrategy:
     def test_the_default_is_no_strategy(self):
         assert distribution.make_strategy().num_replicas_in_sync == 1
-        assert distribution.is_chief() and not distribution.spans_workers()
+        assert workers.is_chief() and not workers.spans_workers()
 
     @pytest.mark.parametrize(
         ("name", "number", "message"),

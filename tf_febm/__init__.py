@@ -16,6 +16,7 @@ from tf_febm import (
     samplers,
     serving,
     training,
+    workers,
 )
 from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFEBM
 from tf_febm.samplers import PersistentChains, ReplayBuffer
@@ -45,6 +46,7 @@ __all__ = [
     "samplers",
     "serving",
     "training",
+    "workers",
 ]
 
 

@@ -9,7 +9,6 @@ of replicas, and with a single one, every function here does nothing and adds no
 import concurrent.futures
 import contextlib
 import contextvars
-import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -18,25 +17,20 @@ import tensorflow as tf
 
 __all__ = [
     "batch_mean",
-    "barrier",
     "batch_size",
     "check_batch_size",
     "check_spread",
     "copy_first",
     "distribute",
     "for_each_local_replica",
-    "is_chief",
     "local",
     "make_strategy",
     "mean_and_std",
     "one_batch",
     "replica_number",
     "replicas",
-    "spans_workers",
     "take_gradients_as_given",
     "total",
-    "worker_mean",
-    "worker_number",
 ]
 
 STRATEGIES = ("default", "mirrored", "multi_worker")
@@ -203,57 +197,6 @@ def check_spread(name: str, variables, strategy) -> None:
                 f"The network {name} must be made inside strategy.scope(), like the model; its "
                 f"variable {variable.path} was not."
             )
-
-
-def spans_workers(strategy=None) -> bool:
-    """Whether a strategy, the present one if None, runs in more than one process."""
-    strategy = tf.distribute.get_strategy() if strategy is None else strategy
-    resolver = strategy.cluster_resolver
-    return (
-        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        and resolver is not None
-        and len(resolver.cluster_spec().as_dict().get("worker", ())) > 1
-    )
-
-
-def is_chief(strategy=None) -> bool:
-    """Whether this process is the one that writes: the first worker, or the only process."""
-    return worker_number(strategy) == 0
-
-
-def worker_number(strategy=None) -> int:
-    """Return the number of this process among the workers, from 0."""
-    strategy = tf.distribute.get_strategy() if strategy is None else strategy
-    return strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
-
-
-def worker_mean(strategy, values: list[float]) -> list[float]:
-    """Return the means of numbers over all workers, each of which has to call this.
-
-    Args:
-        strategy: As `make_strategy` returned it.
-        values: Of this worker; as many on each.
-    """
-    if not spans_workers(strategy):
-        return list(values)
-    mean = _mean_function(strategy)(tf.constant(values, tf.float32))
-    return [float(value) for value in mean.numpy()]
-
-
-@functools.cache
-def _mean_function(strategy):
-    """Return the compiled mean: run eagerly, TensorFlow warns on the console."""
-
-    @tf.function(autograph=False)
-    def mean(values):
-        return strategy.reduce("MEAN", strategy.run(tf.identity, (values,)), axis=None)
-
-    return mean
-
-
-def barrier(strategy) -> None:
-    """Wait until every worker is here."""
-    worker_mean(strategy, [1.0])
 
 
 def copy_first(variable) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints under faults: damage is noticed, nothing good is lost, the best is kept."""
 
+import errno
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tf_febm import files, training
-from tf_febm.training import lock, recorders
+from tf_febm.training import checkpoint_files, lock, recorders
 
 
 def everything(model):
@@ -78,9 +79,9 @@ def test_a_damaged_newest_is_reported_and_the_one_before_it_used(two, tmp_path, 
         path.unlink()
     else:
         path.write_bytes(content)
-    if damage == "removed" and suffix in ("index", "json"):
-        # Without an index it never was a checkpoint; without a manifest it is one of old.
-        assert checkpoints.restore() == (1 if suffix == "index" else 2)
+    if damage == "removed" and suffix == "index":
+        # Without an index it never was a checkpoint.
+        assert checkpoints.restore() == 1
         assert lines == []
         return
     with pytest.raises(OSError, match="step-2 cannot be read.*there are: 1"):
@@ -113,6 +114,26 @@ def test_a_damaged_one_makes_way_for_the_next(two, tmp_path):
     advance(model, 3)
     assert checkpoints.save() == 4
     assert checkpoints.steps == [1, 4]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_what_cannot_be_read_at_the_moment_is_not_damaged(two, tmp_path, monkeypatch, number):
+    model, checkpoints, states, lines = two
+
+    def fail(path):
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_files, "_checksum", fail)
+        with pytest.raises(OSError, match="step-2 cannot be read at the moment") as raised:
+            checkpoints.restore()
+    assert not isinstance(raised.value, checkpoint_files.DamagedError) and lines == []
+    advance(model)
+    checkpoints.save()
+    # Nothing was passed over, so nothing was in the way.
+    assert checkpoints.steps == [1, 2, 4]
+    assert checkpoints.restore(2) == 2
+    assert_state(model, states[2])
 
 
 def test_when_all_are_damaged_nothing_starts_anew(two, tmp_path):
@@ -211,6 +232,25 @@ class TestBest:
         checkpoints = self.save_all(make, tmp_path, values, mode=mode)
         assert checkpoints.steps == steps and checkpoints.best == best
         assert checkpoints.facts(best)["metrics"]["loss"] == values[best - 1]
+
+    def test_of_steps_that_were_taken_back_it_is_kept_aside(self, make, tmp_path):
+        model, lines, aside = make(), [], tmp_path / "abandoned"
+        checkpoints = training.Checkpoints(tmp_path, model, best_metric="loss", report=lines.append)
+        for value in (3.0, 2.0, 1.0):
+            advance(model, 2)
+            checkpoints.save({"loss": value})
+        best = everything(model)
+        checkpoints.restore(2)
+        advance(model)
+        checkpoints.save({"loss": 2.5})
+        assert checkpoints.steps == [2, 3] and checkpoints.best == 3
+        assert lines == [
+            "Checkpoint 6, the best so far by loss, is of steps that were taken back: it is in "
+            f"{aside} now."
+        ]
+        kept = training.Checkpoints(aside, model, best_metric="loss")
+        assert kept.restore() == 6 and kept.facts(6)["metrics"]["loss"] == 1.0
+        assert_state(model, best)
 
     def test_its_name_is_checked(self, make, tmp_path):
         model = make()

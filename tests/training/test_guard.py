@@ -58,6 +58,13 @@ class TestExamine:
         assert health.examine({"chain_spread": 0.0}, [], {}, LIMITS).quantity == "chain_spread"
 
 
+def test_the_worst_of_several_chain_figures():
+    one, other = {"chain_spread": 0.1, "chain_edge": 0.2}, {"chain_spread": 0.3, "chain_edge": 0.9}
+    assert health.worst([one, other]) == {"chain_spread": 0.1, "chain_edge": 0.9}
+    broken = {"chain_spread": float("nan"), "chain_edge": 0.0}
+    assert np.isnan(health.worst([one, broken])["chain_spread"])
+
+
 def test_chain_figures_of_known_samples():
     """Two coordinates in [−1, 3]: one constant at a bound, one of variance 1 (in units of 16)."""
     samples = np.stack([np.full(100, 3.0), np.tile([0.0, 2.0], 50)], axis=1)
@@ -186,7 +193,7 @@ def test_one_disturbance_is_got_over(runner, schedule):
 def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
     runner("run", 10)
     _, folder, _ = runner("run", 10)
-    before = {path: path.read_bytes() for path in folder.checkpoints.iterdir()}
+    before = {path: path.read_bytes() for path in folder.checkpoints.glob("step-*")}
     model, folder, lines = runner("run", 30, lambda model, step: poison(model), max_rollbacks=2)
     # The second time it goes one further back, as the newest led to the same end.
     assert len(lines) == 3
@@ -194,13 +201,67 @@ def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
     assert "Going back to step 5" in lines[1] and "times 0.25" in lines[1]
     assert lines[2].startswith("Training diverged at step 10: energy_data is not finite")
     assert "unusual since step 10" in lines[2] and "last good checkpoint is of step 10" in lines[2]
-    assert {path: path.read_bytes() for path in folder.checkpoints.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.checkpoints.glob("step-*")} == before
     written = json.loads(folder.diagnosis.read_text())
     assert written["quantity"] == "energy_data" and written["since_step"] == 10
     assert [entry["to"] for entry in written["rollbacks"]] == [10, 5]
     with Image.open(folder.diagnosis.with_suffix(".png")) as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}
     assert {(0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)} <= colours
+
+
+@pytest.mark.parametrize("first", [5, 0])
+def test_a_process_that_ends_after_it_went_back_is_continued_as_if_it_had_not(
+    runner, monkeypatch, first
+):
+    """Ended right after the return to step 5, or to the beginning, before the next checkpoint."""
+    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+
+    def train_step(model, data):
+        taken.append(int(model.optimizer.iterations))
+        if taken[-1] == first + 2 and taken.count(first + 2) == 1:
+            poison(model)
+        return original(model, data)
+
+    def end(model, step):
+        if taken and step == first and taken[-1] == first + 4 and not ended:
+            ended.append(step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
+    ended = [None]
+    whole, *_ = runner("whole", 15)
+    ended, taken = [], []
+    with pytest.raises(KeyboardInterrupt):
+        runner("ended", 15, end)
+    model, folder, lines = runner("ended", 15)
+    assert lines == []
+    assert taken == [*range(first + 5), *range(first, 15)]
+    for one, other in zip(everything(model), everything(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
+    (rollback,) = training.Checkpoints(folder.checkpoints, model).facts(15)["notes"]["rollbacks"]
+    assert rollback["to"] == first
+    assert not (folder.checkpoints / "returned.json").exists()
+
+
+def test_rollbacks_are_counted_across_processes(runner):
+    """Each process ends at once after it went back; the third may not go back again."""
+    runner("run", 5)
+    ends = []
+
+    def end(model, step):
+        if ends and ends[-1]:
+            raise KeyboardInterrupt
+        ends.append(True)
+        poison(model)
+
+    for _ in range(2):
+        ends.clear()
+        with pytest.raises(KeyboardInterrupt):
+            runner("run", 10, end, max_rollbacks=2)
+    _, _, lines = runner("run", 10, lambda model, step: poison(model), max_rollbacks=2)
+    assert len(lines) == 1 and lines[0].startswith("Training diverged at step 10")
 
 
 def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner, monkeypatch):

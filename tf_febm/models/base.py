@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, energies, optimizers
+from tf_febm import arguments, distribution, energies, optimizers, workers
 from tf_febm import networks as network_library
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
@@ -248,7 +248,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         """Add values to the running means and return those that were given."""
         self._means.update_state(values)
         means = self._means.result()
-        if distribution.spans_workers():
+        if workers.spans_workers():
             # Keras reduces what the workers return along an axis, which scalars lack.
             means = {name: value[None] for name, value in means.items()}
         return means

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, randomness
+from tf_febm import arguments, distribution, randomness, workers
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
@@ -307,7 +307,7 @@ class GeneratorModel(EnergyModel):
         if self.generator_average is not None:
             state["generator_average"] = list(self.generator_average.variables)
         # One for each replica, named as the buffers are.
-        first = distribution.worker_number(self.distribute_strategy) * len(self._directions)
+        first = workers.worker_number(self.distribute_strategy) * len(self._directions)
         for i, variable in enumerate(self._directions, first):
             state["directions" if i == 0 else f"directions_{i}"] = [variable]
         return state

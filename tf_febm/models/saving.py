@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from tf_febm import distribution
+from tf_febm import workers
 from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["Saving"]
@@ -48,7 +48,7 @@ class Saving:
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         if self.buffer is not None:
             # One for each replica; the first has the name that it has alone.
-            first = distribution.worker_number(self.distribute_strategy)
+            first = workers.worker_number(self.distribute_strategy)
             first *= len(self.buffer.parts())
             for i, variables in enumerate(self.buffer.parts(), first):
                 state["buffer" if i == 0 else f"buffer_{i}"] = variables

@@ -135,18 +135,20 @@ class ReplayBuffer(tf.Module):
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return self._decode(stored, noise_seed), labels
 
-    def newest(self, count: int) -> tf.Tensor:
+    def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the samples that were written last, as they are stored, without noise.
 
         Args:
             count: How many at most.
+            replica: Whose, of the replicas of this process.
 
         Returns:
             Float32 [n, …], n ≤ count, in the bounds.
         """
-        count = min(count, int(self.size))
-        index = (self.written - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
-        stored = tf.cast(tf.gather(self.samples, index), tf.float32)
+        part = self._parts[replica]
+        count = min(count, self.capacity, int(part["written"]))
+        index = (part["written"] - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
+        stored = tf.cast(tf.gather(part["samples"], index), tf.float32)
         if self.bounds is None:
             return stored
         low, high = self.bounds

@@ -17,16 +17,22 @@ from tf_febm.files import write_json
 
 __all__ = [
     "DamagedError",
+    "forget_return",
     "place",
     "read_manifest",
+    "read_return",
     "remove",
+    "set_aside",
     "steps_in",
     "verify",
     "working_folder",
+    "write_return",
 ]
 
 _INDEX = re.compile(r"step-(\d+)\.index")
 _WORKING = ".saving"
+_ASIDE = "abandoned"
+_RETURN = "returned.json"
 _BLOCK = 1 << 20
 
 
@@ -92,11 +98,12 @@ def place(working: Path, folder: Path, step: int, facts: dict, others=()) -> Non
     _sync(folder)
 
 
-def read_manifest(folder: Path, step: int) -> dict | None:
-    """Return what the manifest of a checkpoint holds; None if it was written without one.
+def read_manifest(folder: Path, step: int) -> dict:
+    """Return what the manifest of a checkpoint holds.
 
     Raises:
-        DamagedError: If it cannot be read.
+        DamagedError: If it is missing, or is not one.
+        OSError: If it cannot be read at the moment.
     """
     path = folder / f"step-{step}.json"
     try:
@@ -106,7 +113,7 @@ def read_manifest(folder: Path, step: int) -> dict | None:
         for facts in manifest["files"].values():
             int(facts["bytes"]), str(facts["sha256"])
     except FileNotFoundError:
-        return None
+        raise DamagedError(f"its manifest {path.name} is missing") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedError(f"its manifest {path.name} is damaged") from None
     return manifest
@@ -115,21 +122,57 @@ def read_manifest(folder: Path, step: int) -> dict | None:
 def verify(folder: Path, step: int) -> None:
     """Compare the files of a checkpoint with their checksums.
 
-    A checkpoint from before there were manifests passes.
-
     Raises:
         DamagedError: If one is missing or has changed by a single bit; it says which.
+        OSError: If one cannot be read at the moment.
     """
-    manifest = read_manifest(folder, step)
-    for name, facts in ({} if manifest is None else manifest["files"]).items():
+    for name, facts in read_manifest(folder, step)["files"].items():
         path = folder / name
-        if not path.is_file():
-            raise DamagedError(f"{name} is missing")
-        size = path.stat().st_size
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise DamagedError(f"{name} is missing") from None
         if size != facts["bytes"]:
             raise DamagedError(f"{name} has {size} bytes where {facts['bytes']} were written")
         if _checksum(path) != facts["sha256"]:
             raise DamagedError(f"{name} has changed since it was written: its checksum differs")
+
+
+def write_return(folder: Path, facts: dict) -> None:
+    """Write down that training went back to an earlier step.
+
+    Args:
+        folder: Where the checkpoints are; made if it is not there.
+        facts: `step`, `notes` and `seed`, JSON values.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _RETURN, facts)
+
+
+def read_return(folder: Path) -> dict | None:
+    """Return what `write_return` wrote, if no checkpoint was saved since.
+
+    Raises:
+        OSError: If it cannot be read, or is not what was written.
+    """
+    path = folder / _RETURN
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        step, notes, seed = int(facts["step"]), dict(facts["notes"]), facts["seed"]
+        first, second = map(int, seed)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedError(
+            f"{path} is damaged: it says to which step training went back. Remove it to go on from "
+            "the newest checkpoint."
+        ) from None
+    return {"step": step, "notes": notes, "seed": [first, second]}
+
+
+def forget_return(folder: Path) -> None:
+    """Remove what `write_return` wrote."""
+    (folder / _RETURN).unlink(missing_ok=True)
 
 
 def remove(folder: Path, step: int) -> None:
@@ -137,6 +180,18 @@ def remove(folder: Path, step: int) -> None:
     (folder / f"step-{step}.index").unlink(missing_ok=True)
     for path in folder.glob(f"step-{step}.*"):
         path.unlink(missing_ok=True)
+
+
+def set_aside(folder: Path, step: int) -> Path:
+    """Move a checkpoint to a folder for those that no run goes on from, and return that."""
+    aside = folder / _ASIDE
+    aside.mkdir(exist_ok=True)
+    remove(aside, step)
+    index = folder / f"step-{step}.index"
+    # The index last, as in `place`; until it has moved, the checkpoint is in its old place or none.
+    for path in [*(path for path in folder.glob(f"step-{step}.*") if path != index), index]:
+        os.replace(path, aside / path.name)
+    return aside
 
 
 def _checksum(path: Path) -> str:

@@ -8,21 +8,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, distribution
-from tf_febm.files import write_atomically
-from tf_febm.training import checkpoint_files
-from tf_febm.training.buffers import deal
+from tf_febm import arguments, distribution, workers
+from tf_febm.training import checkpoint_files, replica_state, stored_variables
+from tf_febm.training.checkpoint_files import DamagedError
 
 __all__ = ["Checkpoints", "DivergedError"]
 
 
-# Groups of variables that each replica has for itself, and what people call them.
-_OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
-_OWN_NAMES = {"buffer": "replay buffers", "directions": "singular vectors"}
 _FRAME = re.compile(r"\{\{.*?\}\} ?| ?\[Op:\w+\]")
-
-# What TensorFlow raises, in one place or another, for a file that is not as it should be.
-_UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
 
 
 class DivergedError(ArithmeticError):
@@ -40,6 +33,10 @@ class Checkpoints:
     SHA-256 of each of its files: one that was cut short or has changed by a bit is noticed. The
     newest are kept, and the best; an older one goes only once a newer one is on the disk. What is
     there is read from the folder itself, file by file, and by step, whatever the clock says.
+
+    Several workers choose one checkpoint together, and each has to call what the others call. A
+    file that cannot be read at the moment, for want of rights or handles, is not taken for damaged:
+    that is an error, and nothing is passed over.
 
     Args:
         folder: Where the checkpoints are; made on the first save.
@@ -75,7 +72,7 @@ class Checkpoints:
             name: [distribution.local(variable) for variable in variables]
             for name, variables in model.state_variables().items()
         }
-        self._own = {n: group for n, group in groups.items() if _OWN.fullmatch(n)}
+        self._own = {n: group for n, group in groups.items() if stored_variables.is_own(n)}
         self._checkpoint = tf.train.Checkpoint(**groups)
         shared = {name: group for name, group in groups.items() if name not in self._own}
         self._shared = tf.train.Checkpoint(**shared)
@@ -115,7 +112,7 @@ class Checkpoints:
         """Save the present state under the optimizer's step, which is returned.
 
         Checkpoints of later steps, left by a run that was abandoned for an earlier checkpoint, are
-        removed.
+        removed; the best of all is moved to the folder `abandoned` instead, and reported.
 
         Args:
             metrics: name -> number, of this step; kept in the manifest.
@@ -151,9 +148,28 @@ class Checkpoints:
             raise OSError(f"Cannot write checkpoint {step} to {self.folder}: {reason}") from None
         self._written = step
         self._damaged.discard(step)
-        if distribution.is_chief(self._strategy):
+        if workers.is_chief(self._strategy):
+            # First, as it would send a run back to a checkpoint that may be removed next.
+            checkpoint_files.forget_return(self.folder)
             self._remove_what_is_superseded(step)
         return step
+
+    def note_return(self, step: int) -> None:
+        """Write down that training went back, with the present `notes` and random state.
+
+        A run that ends before the next checkpoint goes on from there, not from a later checkpoint
+        that was given up, nor with the random numbers of before.
+
+        Args:
+            step: Of the checkpoint that was restored; 0 for the beginning of training.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if workers.is_chief(self._strategy):
+            seed = [int(part) for part in self._model.seed_generator.state.numpy()]
+            facts = {"step": step, "notes": self.notes, "seed": seed}
+            checkpoint_files.write_return(self.folder, facts)
 
     def abandon(self) -> None:
         """Take note that the present state is none of those in the folder, whatever its step.
@@ -164,33 +180,35 @@ class Checkpoints:
 
     def _write(self, step: int, facts: dict) -> None:
         """Write the files: the first worker all that is the same everywhere, each its own."""
-        if not distribution.is_chief(self._strategy):
-            number = distribution.worker_number(self._strategy)
-            arrays = {
-                f"{name}/{i}": variable.numpy()
-                for name, group in self._own.items()
-                for i, variable in enumerate(group)
-            }
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"step-{step}.worker-{number}.npz"
-            write_atomically(path, lambda file: np.savez(file, **arrays))
+        number = workers.worker_number(self._strategy)
+        if number:
+            path = self.folder / replica_state.worker_file(step, number)
             # The first waits for the files of all, and all for its index.
-            distribution.barrier(self._strategy)
-            distribution.barrier(self._strategy)
+            workers.together(self._strategy, lambda: replica_state.write(path, self._own))
+            workers.together(self._strategy, lambda: None)
             return
         with checkpoint_files.working_folder(self.folder) as working:
-            self._checkpoint.write(str(working / f"step-{step}"))
-            distribution.barrier(self._strategy)
-            others = sorted(self.folder.glob(f"step-{step}.worker-*.npz"))
-            if not distribution.spans_workers(self._strategy):
-                others = []
-            checkpoint_files.place(working, self.folder, step, facts, others)
-            distribution.barrier(self._strategy)
+            prefix = str(working / f"step-{step}")
+            workers.together(self._strategy, lambda: self._checkpoint.write(prefix))
+            count = workers.worker_count(self._strategy)
+            others = [self.folder / replica_state.worker_file(step, i) for i in range(1, count)]
+            others = others if self._own else []
+            workers.together(
+                self._strategy,
+                lambda: checkpoint_files.place(working, self.folder, step, facts, others),
+            )
 
     def _remove_what_is_superseded(self, step: int) -> None:
+        best = self.best
         for other in self.steps:
-            if other > step or other in self._damaged:
+            if other in self._damaged or (other > step and other != best):
                 checkpoint_files.remove(self.folder, other)
+            elif other > step:
+                aside = checkpoint_files.set_aside(self.folder, other)
+                self._report(
+                    f"Checkpoint {other}, the best so far by {self._best_metric}, is of steps that "
+                    f"were taken back: it is in {aside} now."
+                )
         kept = {*self.steps[-self._max_to_keep :], self.best}
         for other in {*self.steps} - kept:
             checkpoint_files.remove(self.folder, other)
@@ -213,8 +231,9 @@ class Checkpoints:
         """Restore a checkpoint into the model.
 
         Args:
-            step: Which one. If None it is the newest that can be used: a damaged one is reported,
-                left where it is until the next is saved, and the one before it taken.
+            step: Which one. If None it is the newest that can be used, or the one that training
+                last went back to: a damaged one is reported, left where it is until the next is
+                saved, and the one before it taken.
             before: Consider none from this step on.
 
         Returns:
@@ -222,85 +241,100 @@ class Checkpoints:
 
         Raises:
             ValueError: If there is none of that step, or it is of another model.
-            OSError: If it is damaged; or all are, and none was asked for.
+            OSError: If it is damaged, or cannot be read; or all are, and none was asked for.
+            OtherWorkerError: If that is so on another worker.
         """
         if step is not None:
-            self._read(self.path_of(step), step)
+            self._read(step)
             return step
-        steps = [step for step in self.steps if before is None or step < before]
-        for newest in reversed(steps):
-            try:
-                self._read(self.path_of(newest), newest)
-            except OSError as error:
-                self._damaged.add(newest)
-                if newest == steps[0]:
-                    raise
+        returned = self._return() if before is None else None
+        if returned is None:
+            return self._restore_newest(before)
+        # The beginning of training is in no checkpoint: it is where the model is.
+        restored = self._restore_newest(returned["step"] + 1) if returned["step"] else 0
+        if restored == returned["step"]:
+            self.notes = returned["notes"]
+            self._model.seed_generator.state.assign(returned["seed"])
+        return restored
+
+    def _return(self) -> dict | None:
+        """Return what was written down of the last return to a checkpoint, if nothing followed."""
+        found = workers.together(self._strategy, lambda: checkpoint_files.read_return(self.folder))
+        if workers.from_first(self._strategy, int(found is not None)):
+            return found
+        return None
+
+    def _restore_newest(self, before: int | None) -> int:
+        error = None
+        while True:
+            steps = [step for step in self.steps if before is None or step < before]
+            # One more than the step: 0 says that there is none.
+            found = workers.from_first(self._strategy, steps[-1] + 1 if steps else 0)
+            if not found and error is None:
+                return 0
+            if not found:
+                raise error
+            before = newest = found - 1
+            if error is not None:
                 self._report(f"{error} Going back to the one before it.")
+            try:
+                self._read(newest)
+            except DamagedError as damaged:
+                self._damaged.add(newest)
+                error = damaged
             else:
                 return newest
-        return 0
 
-    def _read(self, path: str, step: int) -> None:
-        try:
-            checkpoint_files.verify(self.folder, step)
-            self._compare(path)
-            self._assign(path, step)
-        except _UNREADABLE as error:
-            reason = str(error).splitlines()[0]
+    def _read(self, step: int) -> None:
+        path = f"{self.folder}/step-{step}"
+        damage = workers.together(self._strategy, lambda: self._examine(step))
+        if workers.any_worker(self._strategy, damage is not None):
             others = ", ".join(str(other) for other in self.steps if other != step) or "none"
-            raise OSError(
+            reason = "another worker finds it damaged" if damage is None else damage
+            raise DamagedError(
                 f"Checkpoint {path} cannot be read: {reason}. Remove it, or resume from another; "
                 f"there are: {others}."
-            ) from None
+            )
+        workers.together(self._strategy, lambda: self._assign(path, step))
         self._written = step
         self.notes = self.facts(step).get("notes", {})
 
+    def _examine(self, step: int) -> DamagedError | None:
+        """Return what is damaged of a checkpoint, or None if it may be read into the model."""
+        path = self.path_of(step)
+        try:
+            checkpoint_files.verify(self.folder, step)
+        except DamagedError as damage:
+            return damage
+        except OSError as error:
+            raise OSError(f"Checkpoint {path} cannot be read at the moment: {error}.") from None
+        stored_variables.compare(
+            path, self._model.state_variables(), workers.is_chief(self._strategy)
+        )
+        return None
+
     def _assign(self, path: str, step: int) -> None:
-        stored = self.facts(step).get("replicas", 1)
-        present = self._strategy.num_replicas_in_sync
-        same = stored == present or not self._own
-        if same and not distribution.spans_workers(self._strategy):
-            self._checkpoint.read(path).assert_consumed()
-        else:
-            self._shared.read(path).expect_partial()
-            self._assign_own(self._stored_own(path, step), present)
+        try:
+            told = self._assign_all(path, step)
+        except stored_variables.UNREADABLE as error:
+            reason = _FRAME.sub("", str(error).splitlines()[0])
+            raise OSError(f"Checkpoint {path} cannot be read at the moment: {reason}.") from None
         for group in self._model.state_variables().values():
             for variable in group:
                 distribution.copy_first(variable)
-        if not same:
-            kinds = sorted({_OWN_NAMES[_kind_and_number(name)[0]] for name in self._own})
-            what = " and ".join(kinds)
-            self._report(f"The {what} of {stored} replicas were dealt to {present}.")
+        if told is not None:
+            self._report(told)
 
-    def _stored_own(self, path: str, step: int) -> dict[str, list[list[np.ndarray]]]:
-        """Return what replicas have for themselves: kind -> their variables, in order."""
-        reader = tf.train.load_checkpoint(path)
-        found: dict[str, dict[int, np.ndarray]] = {}
-        for key in reader.get_variable_to_shape_map():
-            group, _, rest = key.partition("/")
-            if _OWN.fullmatch(group) and rest.endswith("VARIABLE_VALUE"):
-                found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
-        for name in (checkpoint_files.read_manifest(self.folder, step) or {}).get("files", {}):
-            if name.endswith(".npz"):
-                with np.load(self.folder / name) as arrays:
-                    for key in arrays.files:
-                        group, _, number = key.partition("/")
-                        found.setdefault(group, {})[int(number)] = arrays[key]
-        parts: dict[str, list] = {}
-        for group in sorted(found, key=_kind_and_number):
-            arrays = [found[group][i] for i in sorted(found[group])]
-            parts.setdefault(_kind_and_number(group)[0], []).append(arrays)
-        return parts
-
-    def _assign_own(self, stored: dict[str, list[list[np.ndarray]]], present: int) -> None:
-        for name, group in self._own.items():
-            kind, number = _kind_and_number(name)
-            if kind == "buffer" and len(stored[kind]) != present:
-                stored[kind] = deal(stored[kind], present, group[-2].shape[0])
-            # Starts of an iteration fit any replica.
-            values = stored[kind][number % len(stored[kind])]
-            for variable, value in zip(group, values, strict=True):
-                variable.assign(value)
+    def _assign_all(self, path: str, step: int) -> str | None:
+        """Assign what a checkpoint holds; return what there is to say of it."""
+        files = checkpoint_files.read_manifest(self.folder, step)["files"]
+        here = not workers.spans_workers(self._strategy)
+        if here and replica_state.groups_in(path, files) == {*self._own}:
+            self._checkpoint.read(path).assert_consumed()
+            return None
+        self._shared.read(path).expect_partial()
+        stored = replica_state.read(path, self.folder, files)
+        return replica_state.assign(self._own, stored, self._strategy.num_replicas_in_sync)
 
     def energy_weights(self, step: int, *, averaged: bool = False) -> list[np.ndarray]:
         """Read the energy network's weights at a checkpoint; the model stays as it is.
@@ -329,55 +363,11 @@ class Checkpoints:
             names = {id(variable): f"average/{i}" for i, variable in enumerate(state["average"])}
             pairs = zip(network.trainable_variables, average.averages, strict=True)
             places |= {id(weight): names[id(mean)] for weight, mean in pairs}
-        try:
-            checkpoint_files.verify(self.folder, step)
-            self._compare(path)
-            reader = tf.train.load_checkpoint(path)
-            return [
-                reader.get_tensor(f"{places[id(weight)]}/.ATTRIBUTES/VARIABLE_VALUE")
-                for weight in network.weights
-            ]
-        except _UNREADABLE as error:
-            reason = str(error).splitlines()[0]
-            raise OSError(f"Checkpoint {path} cannot be read: {reason}.") from None
-
-    def _compare(self, path: str) -> None:
-        """Raise a ValueError that names the first variables whose shapes differ."""
-        stored = {
-            name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): list(shape)
-            for name, shape in tf.train.list_variables(path)
-            if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")
-        }
-        stored.pop("save_counter", None)
-        # Of what replicas have for themselves the first stands for all: their number may differ.
-        stored = {name: shape for name, shape in stored.items() if not _of_another_replica(name)}
-        ours = {
-            f"{group}/{i}": variable.shape.as_list()
-            for group, variables in self._model.state_variables().items()
-            for i, variable in enumerate(variables)
-        }
-        ours = {name: shape for name, shape in ours.items() if not _of_another_replica(name)}
-        if not distribution.is_chief(self._strategy):
-            stored = {name: shape for name, shape in stored.items() if name in ours}
-        differing = sorted(
-            name for name in stored.keys() | ours.keys() if stored.get(name) != ours.get(name)
-        )
-        if differing:
-            first = differing[0]
-            raise ValueError(
-                f"Checkpoint {path} is of another model: {len(differing)} of {len(ours)} variables "
-                f"differ, first {first} with shape {stored.get(first)} there and {ours.get(first)} "
-                "here."
-            )
-
-
-def _kind_and_number(group: str) -> tuple[str, int]:
-    """Return what a group of a replica's own variables is, and the number of the replica."""
-    kind, number = _OWN.fullmatch(group).groups()
-    return kind, int(number or 0)
-
-
-def _of_another_replica(name: str) -> bool:
-    """Whether a variable, <group>/<number>, belongs to another replica than the first."""
-    group = name.partition("/")[0]
-    return _OWN.fullmatch(group) is not None and _kind_and_number(group)[1] > 0
+        damage = self._examine(step)
+        if damage is not None:
+            raise DamagedError(f"Checkpoint {path} cannot be read: {damage}.")
+        reader = tf.train.load_checkpoint(path)
+        return [
+            reader.get_tensor(f"{places[id(weight)]}{stored_variables.VALUE}")
+            for weight in network.weights
+        ]

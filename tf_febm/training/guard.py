@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from tf_febm import arguments, distribution
+from tf_febm import arguments, workers
 from tf_febm.training import health
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.diagnosis import unusual_since, write_diagnosis
@@ -104,14 +104,19 @@ class DivergenceGuard(keras.callbacks.Callback):
             self._usual = {}
             if self._reference is not None and len(self._reference) >= FEWEST_CHAINS:
                 self._usual = health.chain_figures(self._reference, self.model.bounds)
-            notes = self._checkpoints.notes
-            self._rollbacks = list(notes.get("rollbacks", []))
-            self._usual_gap = notes.get("usual_gap")
-            scale = notes.get("rate_scale", 1.0)
-            scale_rates(self.model, scale, held=scale)
+            self._take_up(self._checkpoints.notes)
         if self._initial is None and not self._checkpoints.steps:
             state = self.model.state_variables()
             self._initial = {name: [v.numpy() for v in group] for name, group in state.items()}
+
+    def _take_up(self, notes: dict) -> None:
+        """Go on where an earlier process ended."""
+        self._rollbacks = list(notes.get("rollbacks", []))
+        self._usual_gap = notes.get("usual_gap")
+        self._ended, self._skip = notes.get("ended", -1), notes.get("skip", 0)
+        scale = notes.get("rate_scale", 1.0)
+        # Of a process that ended right after it went back, rates are those of the checkpoint still.
+        scale_rates(self.model, scale, held=notes.pop("rate_held", scale))
 
     def on_epoch_begin(self, epoch, logs=None):
         """Begin anew."""
@@ -134,9 +139,8 @@ class DivergenceGuard(keras.callbacks.Callback):
             group = health.nonfinite_variable(self.model)
             # Workers have buffers of their own, and go back together.
             strategy = self.model.distribute_strategy
-            (share,) = distribution.worker_mean(strategy, [float(group is not None)])
-            if share > 0.0:
-                group = "state" if distribution.spans_workers(strategy) else group
+            if workers.any_worker(strategy, group is not None):
+                group = "state" if workers.spans_workers(strategy) else group
                 text = f"the {group.replace('_', ' ')} holds numbers that are not finite"
                 trouble = health.Trouble(group, float("nan"), float("inf"), text)
                 figures[group] = trouble.value
@@ -163,12 +167,17 @@ class DivergenceGuard(keras.callbacks.Callback):
             self._checkpoints.notes["usual_gap"] = self._usual_gap
 
     def _chain_figures(self) -> dict:
+        """Return the figures of the chains, of each the worst of all replicas."""
         buffer = self.model.buffer
         if buffer is None or int(buffer.size) < FEWEST_CHAINS:
             return {}
-        figures = health.chain_figures(buffer.newest(health.CHAINS), self.model.bounds)
-        means = distribution.worker_mean(self.model.distribute_strategy, [*figures.values()])
-        return dict(zip(figures, means, strict=True))
+        found = [
+            health.chain_figures(buffer.newest(health.CHAINS, i), self.model.bounds)
+            for i in range(len(buffer.parts()))
+        ]
+        here = health.worst(found)
+        rows = workers.worker_values(self.model.distribute_strategy, [*here.values()])
+        return health.worst([dict(zip(here, map(float, row), strict=True)) for row in rows])
 
     def _go_back(self, step: int, trouble: health.Trouble) -> None:
         scale = self._checkpoints.notes.get("rate_scale", 1.0) * self.rate_factor
@@ -184,13 +193,21 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._rollbacks.append(
             {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
         )
-        # With every later checkpoint, so that a continued run knows.
-        self._checkpoints.notes = {"rate_scale": scale, "rollbacks": self._rollbacks}
-        if self._usual_gap is not None:
-            self._checkpoints.notes["usual_gap"] = self._usual_gap
         seed = self.model.seed_generator.state
         first, second = (int(part) for part in seed.numpy())
         seed.assign([(first + len(self._rollbacks) * _GOLDEN) % 2**31, second])
+        # With every later checkpoint, so that a continued run knows; and if there is none, at once.
+        notes = {
+            "rate_scale": scale,
+            "rollbacks": self._rollbacks,
+            "ended": self._ended,
+            "skip": self._skip,
+        }
+        if self._usual_gap is not None:
+            notes["usual_gap"] = self._usual_gap
+        self._checkpoints.notes = {**notes, "rate_held": held}
+        self._checkpoints.note_return(restored)
+        self._checkpoints.notes = notes
         scale_rates(self.model, scale, held)
         self._attempts.append(deque(maxlen=_REMEMBERED))
         self._report(

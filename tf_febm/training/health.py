@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Limits", "Trouble", "chain_figures", "examine", "nonfinite_variable"]
+__all__ = ["Limits", "Trouble", "chain_figures", "examine", "nonfinite_variable", "worst"]
 
 CHAINS = 64
 # Intervals that tell the size of a gap.
@@ -80,6 +80,22 @@ def chain_figures(samples, bounds=None) -> dict:
     x = (x - low) / (high - low)
     edge = (x <= _EDGE) | (x >= 1.0 - _EDGE)
     return {"chain_spread": float(x.var(axis=0).mean()), "chain_edge": float(edge.mean())}
+
+
+def worst(figures: Sequence[dict]) -> dict:
+    """Return of each chain figure the value that is the most trouble.
+
+    Args:
+        figures: At least one, each as `chain_figures` returned it.
+    """
+    choose = {"chain_spread": min, "chain_edge": max}
+    return {
+        name: _first_nan([f[name] for f in figures], default=choose[name]) for name in figures[0]
+    }
+
+
+def _first_nan(values: list[float], default) -> float:
+    return next((value for value in values if math.isnan(value)), default(values))
 
 
 def gap_at_first(gaps: Sequence[float]) -> float:

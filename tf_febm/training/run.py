@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import applications, distribution, evaluation
+from tf_febm import applications, evaluation, workers
 from tf_febm.files import write_atomically, write_json
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
@@ -105,7 +105,7 @@ def train(
         stop,
     ]
     with contextlib.ExitStack() as stack:
-        if distribution.is_chief(model.distribute_strategy):
+        if workers.is_chief(model.distribute_strategy):
             writer = tf.summary.create_file_writer(str(folder.tensorboard))
             stack.callback(writer.close)
             callbacks += [MetricsTable(folder.metrics), Scalars(writer)]

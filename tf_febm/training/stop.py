@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_febm import distribution
+from tf_febm import workers
 
 __all__ = ["GracefulStop"]
 
@@ -11,8 +11,11 @@ class GracefulStop(keras.callbacks.Callback):
     """End training after the step that is under way, once `request` was called.
 
     A signal handler may call `request`; the state then is whole, and a checkpoint can be saved.
-    Of several workers all end together, after the epoch in which one was asked to.
+    Of several workers all end together when one was asked to, at most `ASK_EVERY` steps later.
     """
+
+    # Steps after which workers ask one another: each question costs a message to all.
+    ASK_EVERY = 10
 
     def __init__(self):
         super().__init__()
@@ -24,12 +27,16 @@ class GracefulStop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Pass the request on."""
-        if self.requested and not distribution.spans_workers(self.model.distribute_strategy):
-            self.model.stop_training = True
+        strategy = self.model.distribute_strategy
+        # Counted from the first step of the epoch, the same for all workers.
+        if not workers.spans_workers(strategy) or (batch + 1) % self.ASK_EVERY == 0:
+            self._pass_on(strategy)
 
     def on_epoch_end(self, epoch, logs=None):
         """Ask the other workers."""
-        strategy = self.model.distribute_strategy
-        if distribution.spans_workers(strategy):
-            (asked,) = distribution.worker_mean(strategy, [float(self.requested)])
-            self.requested = self.model.stop_training = asked > 0.0
+        self._pass_on(self.model.distribute_strategy)
+
+    def _pass_on(self, strategy) -> None:
+        self.requested = workers.any_worker(strategy, self.requested)
+        if self.requested:
+            self.model.stop_training = True
