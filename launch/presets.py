@@ -170,10 +170,10 @@ DIGITS_BOUNDS = {
     "save_interval": 1000,
 }
 
-# Perceptrons, as convolutions on so many pixels take a GPU. A start: the weights are those of the
-# digits, and no run of it has been finished.
+# Perceptrons, as convolutions on so many pixels take a GPU. The weights are those of the digits.
 MNIST_BOUNDS = {
     **DIGITS_BOUNDS,
+    "steps": 20_000,
     "latent_dim": 24,
     "entropy": "smallest_singular_value",
     "entropy_iterations": 3,
