@@ -39,6 +39,7 @@ VARIATIONS = {
 TABLES = {"methods": ROWS, "variations": VARIATIONS}
 
 flags.DEFINE_enum("rows", "methods", list(TABLES), "Which comparison to make.")
+flags.DEFINE_list("methods", [], "Only these of the comparison; all of it if empty.")
 flags.DEFINE_string("dataset", "digits", "A data set with a classifier of its own; see train.py.")
 flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.")
 flags.DEFINE_integer("steps", None, "Training steps of each run; the preset's if unset.", 1)
@@ -61,6 +62,10 @@ def run(values) -> int:
     if values.steps:
         common.append(f"--steps={values.steps}")
     table, rows = TABLES[values.rows], []
+    unknown = [name for name in values.methods if name not in table]
+    if unknown:
+        raise ValueError(f"--methods must be of {', '.join(table)}; received {values.methods}.")
+    table = {name: own for name, own in table.items() if name in (values.methods or table)}
     kind = "study" if values.rows == "methods" else values.rows
     for seed in range(values.seeds):
         for method, own in table.items():

@@ -11,7 +11,7 @@ from PIL import Image
 FAST = [
     f"--train=--{flag}" for flag in ("batch_size=8", "num_filters=8", "num_samples=20", "steps=3")
 ]
-METHODS = ["febm_js", "contrastive_divergence", "no_entropy"]
+METHODS = ["febm_js", "no_entropy"]
 
 
 @pytest.mark.slow

@@ -138,6 +138,7 @@ def test_saved_model_cli(exported, tmp_path):
     arguments = {
         "show": ["show", "--all"],
         "energy": ["run", *serve, "--signature_def=serving_default", f"--inputs={of_file}"],
+        "sample": ["run", *serve, "--signature_def=sample", "--input_exprs=num_samples=3;seed=5"],
     }  # fmt: skip
     tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
     processes = {
@@ -155,6 +156,7 @@ def test_saved_model_cli(exported, tmp_path):
     assert "shape: (-1, 4, 4, 1)" in printed["show"]
     found = np.load(tmp_path / "energy.npy")
     np.testing.assert_allclose(found, model.energy(x, labels), atol=1e-5)
+    assert np.load(tmp_path / "samples.npy").shape == (3, 4, 4, 1)
 
 
 class TestBadTargets:
