@@ -160,16 +160,26 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
         stop: Its `request` is called.
         ending: What happens before a checkpoint is saved.
     """
+    # Not `stop.requested`: another worker may have asked, whose signal comes to this one as well.
+    seen = False
 
     def handle(number, frame):
-        if stop.requested:
+        nonlocal seen
+        if seen:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        seen = True
         stop.request()
         say(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
+
+
+def ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM: everything is saved, and the exit code shall say so."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def stop_at_once_on_signals() -> None:

@@ -167,8 +167,13 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
             training.write_report(folder)
         # The first worker must not leave the others while they speak to it.
         workers.barrier(strategy)
+        console.ignore_signals()
         step = int(model.optimizer.iterations.numpy())
-        report(f"Stopped at step {step}; the same command continues from there.")
+        flags_of_once = [
+            f"--{name}" for name in ("overwrite", "resume_iter") if values[name].present
+        ]
+        without = f" without {' and '.join(flags_of_once)}" if flags_of_once else ""
+        report(f"Stopped at step {step}; the same command{without} continues from there.")
         return console.STOPPED
     if not chief:
         # The first worker's samples are not everybody's, but nobody leaves before they are drawn.

@@ -230,6 +230,10 @@ class TestMakingAStrategy:
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
             '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+            '{"cluster": {"worker": ["a:b"]}, "task": {"type": "worker", "index": 0}}',
+            '{"cluster": {"worker": ["a:99999"]}, "task": {"type": "worker", "index": 0}}',
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0.5}}',
+            '{"cluster": {"worker": ["a:1"], "ps": ["b"]}, "task": {"type": "worker", "index": 0}}',
         ],
     )  # fmt: skip
     def test_a_bad_tf_config_is_shown(self, monkeypatch, config):

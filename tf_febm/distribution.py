@@ -250,10 +250,14 @@ def _check_tf_config() -> None:
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text)
-        workers, task = config["cluster"]["worker"], config["task"]
-        good = task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
-        good = good and all(isinstance(worker, str) and ":" in worker for worker in workers)
-    except (ValueError, KeyError, TypeError):
+        cluster, task = config["cluster"], config["task"]
+        # Others, such as parameter servers, would be waited for without end.
+        good = [*cluster] == ["worker"] and task["type"] == "worker"
+        addresses, index = cluster["worker"], task["index"]
+        good = good and isinstance(index, int) and 0 <= index < len(addresses)
+        ports = [int(address.rpartition(":")[2]) for address in addresses if ":" in address]
+        good = good and len(ports) == len(addresses) and all(0 < port < 2**16 for port in ports)
+    except (ValueError, KeyError, TypeError, AttributeError):
         good = False
     if not good:
         raise ValueError(

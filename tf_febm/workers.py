@@ -13,12 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = [
+    "LOST",
     "OtherWorkerError",
     "any_worker",
     "barrier",
     "check_same",
     "from_first",
     "is_chief",
+    "lost",
     "spans_workers",
     "together",
     "worker_count",
@@ -30,8 +32,27 @@ __all__ = [
 _EXACT = 1 << 24
 
 
+# What TensorFlow raises when another process is gone.
+LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
+
 class OtherWorkerError(OSError):
     """Another worker cannot go on, so this one cannot either."""
+
+
+def lost(error: Exception) -> OtherWorkerError:
+    """Return the error for people of one that TensorFlow raised, one of `LOST`."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if "worker" in line or "Connection" in line), lines[0])
+    return OtherWorkerError(
+        f"Another worker was lost, so this one stops ({reason.strip()[:200]}). Start all of them "
+        "again: they go on from the last checkpoint."
+    )
 
 
 def spans_workers(strategy=None) -> bool:
@@ -72,13 +93,19 @@ def worker_values(strategy, values: list[float]) -> np.ndarray:
 
     Returns:
         Float32 [workers, len(values)].
+
+    Raises:
+        OtherWorkerError: If another worker is gone.
     """
     own = np.asarray(values, np.float32)
     if not spans_workers(strategy):
         return own[None]
     rows = np.zeros((worker_count(strategy), len(own)), np.float32)
     rows[worker_number(strategy)] = own
-    return _sum_function(strategy)(tf.constant(rows)).numpy()
+    try:
+        return _sum_function(strategy)(tf.constant(rows)).numpy()
+    except LOST as error:
+        raise lost(error) from error
 
 
 @functools.cache

@@ -377,3 +377,13 @@ def test_bad_arguments(make):
         model.compile(one, one)
     with pytest.raises(ValueError, match="takes none"):
         model.fit(np.zeros((8, 2), np.float32), np.zeros(8, np.int32), verbose=0)
+
+
+def test_a_replica_without_examples_is_refused(make, data, monkeypatch):
+    """The last batch of an epoch may be smaller than the number of replicas."""
+    from tf_febm.models import bidirectional
+
+    monkeypatch.setattr(bidirectional.distribution, "replicas", lambda: 2)
+    assert int(bidirectional._count(data[:3])) == 3
+    with pytest.raises(tf.errors.InvalidArgumentError, match="fewer examples than there are rep"):
+        bidirectional._count(data[:0])

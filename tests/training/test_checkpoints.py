@@ -252,6 +252,20 @@ class TestBest:
         assert kept.restore() == 6 and kept.facts(6)["metrics"]["loss"] == 1.0
         assert_state(model, best)
 
+    def test_setting_aside_may_be_broken_off_and_repeated(self, two, tmp_path, monkeypatch):
+        def end(*_):
+            raise KeyboardInterrupt
+
+        # Before anything is removed both are whole.
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoint_files, "remove", end)
+            checkpoint_files.set_aside(tmp_path, 2)
+        checkpoint_files.verify(tmp_path, 2)
+        checkpoint_files.verify(tmp_path / "abandoned", 2)
+        assert checkpoint_files.set_aside(tmp_path, 2) == tmp_path / "abandoned_2"
+        checkpoint_files.verify(tmp_path / "abandoned_2", 2)
+        assert checkpoint_files.steps_in(tmp_path) == [1]
+
     def test_its_name_is_checked(self, make, tmp_path):
         model = make()
         checkpoints = training.Checkpoints(tmp_path, model, best_metric="fid")
@@ -261,6 +275,69 @@ class TestBest:
             training.Checkpoints(tmp_path, model, mode="least")
         with pytest.raises(ValueError, match="max_to_keep"):
             training.Checkpoints(tmp_path, model, max_to_keep=0)
+
+
+class TestReturns:
+    """What a process leaves that ends between a return and the next checkpoint."""
+
+    def go_back(self, checkpoints, step):
+        checkpoints.restore(step)
+        checkpoints.notes = {"rate_scale": 0.5}
+        checkpoints.note_return(step)
+
+    def again(self, checkpoints):
+        return training.Checkpoints(checkpoints.folder, checkpoints._model)
+
+    def test_they_are_gone_on_from(self, two):
+        model, checkpoints, states, _ = two
+        self.go_back(checkpoints, 1)
+        seed = model.seed_generator.state.numpy()
+        advance(model)
+        after = self.again(checkpoints)
+        assert after.restore() == 1 and after.notes == {"rate_scale": 0.5}
+        assert after.restored_notes == {}
+        np.testing.assert_array_equal(model.seed_generator.state, seed)
+        assert_state(model, states[1])
+        # The one that was asked for is taken as it is.
+        assert after.restore(2) == 2 and after.notes == {}
+
+    def test_a_save_that_was_not_completed_counts(self, two):
+        """Ended after the checkpoint was in its place, before the note was removed."""
+        model, checkpoints, _, _ = two
+        self.go_back(checkpoints, 1)
+        note = checkpoints.folder / "returned.json"
+        kept = note.read_bytes()
+        advance(model, 2)
+        checkpoints.save()
+        assert not note.exists()
+        note.write_bytes(kept)
+        assert self.again(checkpoints).restore() == 3
+        # A return after that is one again.
+        self.go_back(checkpoints, 1)
+        assert self.again(checkpoints).restore() == 1
+
+    def test_rates_stay_reduced_if_the_checkpoint_is_damaged(self, two):
+        _, checkpoints, states, _ = two
+        self.go_back(checkpoints, 2)
+        os.truncate(checkpoints.folder / "step-2.data-00000-of-00001", 10)
+        after = self.again(checkpoints)
+        assert after.restore() == 1 and after.notes == {"rate_scale": 0.5}
+
+    @pytest.mark.parametrize("text", ["", "{}", '{"step": 1, "notes": [], "seed": 3}'])
+    def test_a_damaged_note_is_shown(self, two, text):
+        note = two[1].folder / "returned.json"
+        note.write_text(text)
+        with pytest.raises(OSError, match="returned.json is damaged.*Remove it"):
+            two[1].restore()
+
+
+def test_what_a_broken_save_left_goes_with_the_next(two, tmp_path):
+    model, checkpoints, *_ = two
+    for name in ("step-7.worker-1.npz", "step-8.data-00000-of-00001", "step-8.json"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "step-by-step.txt").write_text("not ours")
+    checkpoints.save()
+    assert [path.name for path in tmp_path.glob("step-[78b]*")] == ["step-by-step.txt"]
 
 
 class TestLock:

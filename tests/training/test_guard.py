@@ -245,6 +245,32 @@ def test_a_process_that_ends_after_it_went_back_is_continued_as_if_it_had_not(
     assert not (folder.checkpoints / "returned.json").exists()
 
 
+def test_from_the_beginning_it_does_not_go_back_to_what_came_later(runner, monkeypatch):
+    """Checkpoint 5 was given up for the beginning; the next process diverges before step 5."""
+    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+
+    def train_step(model, data):
+        taken.append(int(model.optimizer.iterations))
+        if taken[-1] == 7 or (taken[-1] == 2 and ended and taken.count(2) == 2):
+            poison(model)
+        return original(model, data)
+
+    def end(model, step):
+        if step == 0 and taken and not ended:
+            ended.append(step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
+    ended = []
+    with pytest.raises(KeyboardInterrupt):
+        runner("run", 10, end)
+    assert taken == [*range(10), *range(5, 10)]
+    _, _, lines = runner("run", 10, max_rollbacks=3)
+    assert "Step 5: " in lines[0] and "Going back to step 0" in lines[0] and "(3 of 3)" in lines[0]
+    assert "Training diverged at step 10" in lines[1]
+    assert taken[15:] == [*range(5), *range(10)]
+
+
 def test_rollbacks_are_counted_across_processes(runner):
     """Each process ends at once after it went back; the third may not go back again."""
     runner("run", 5)

@@ -287,6 +287,10 @@ class TestRunFolder:
         (folder.samples / "photo.txt").write_text("mine")
         (folder.samples / "step_0000005.png").write_text("old")
         folder.metrics.write_text("step")
+        # What the former run did when it diverged is none of the new one's business.
+        for name in ("returned.json", "abandoned/step-4.index", "abandoned_2/step-4.index"):
+            (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder.checkpoints / name).write_text("old")
         folder.prepare({"divergence": "kl"}, ("divergence",), overwrite=True)
         assert {p.name for p in folder.path.iterdir()} == {"notes.txt", "samples"}
         assert [p.name for p in folder.samples.iterdir()] == ["photo.txt"]

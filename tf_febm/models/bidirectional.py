@@ -171,7 +171,7 @@ class BidirectionalEBM(GeneratorModel):
 
         # 1. What the generator makes of random latent variables, and its entropy.
         latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
-        z = self.latents(tf.shape(data.samples)[0], latent_seed)
+        z = self.latents(_count(data.samples), latent_seed)
         self._update_statistics(z)
         generator_tape = tf.GradientTape(watch_accessed_variables=False)
         with generator_tape:
@@ -294,3 +294,16 @@ class BidirectionalEBM(GeneratorModel):
             return None
         optimizer = keras.saving.serialize_keras_object(self.generator_optimizer)
         return {**config, "generator_optimizer": optimizer}
+
+
+def _count(samples) -> tf.Tensor:
+    """Return the number of examples, which must not be 0 on a replica: none has a Jacobian."""
+    count = tf.shape(samples)[0]
+    if distribution.replicas() == 1:
+        return count
+    message = (
+        "A batch has fewer examples than there are replicas: drop it (drop_remainder=True), or "
+        "take batches that divide the data."
+    )
+    with tf.control_dependencies([tf.debugging.assert_positive(count, message)]):
+        return tf.identity(count)

@@ -6,6 +6,7 @@ comes last: without it the others count for nothing.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ __all__ = [
     "read_manifest",
     "read_return",
     "remove",
+    "remove_leftovers",
     "set_aside",
     "steps_in",
     "verify",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _INDEX = re.compile(r"step-(\d+)\.index")
+_OF_STEP = re.compile(r"step-(\d+)\.")
 _WORKING = ".saving"
 _ASIDE = "abandoned"
 _RETURN = "returned.json"
@@ -143,7 +146,7 @@ def write_return(folder: Path, facts: dict) -> None:
 
     Args:
         folder: Where the checkpoints are; made if it is not there.
-        facts: `step`, `notes` and `seed`, JSON values.
+        facts: `step`, `notes`, `seed`, and `returns`, how many there were; JSON values.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _RETURN, facts)
@@ -158,8 +161,8 @@ def read_return(folder: Path) -> dict | None:
     path = folder / _RETURN
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        step, notes, seed = int(facts["step"]), dict(facts["notes"]), facts["seed"]
-        first, second = map(int, seed)
+        step, notes, returns = int(facts["step"]), dict(facts["notes"]), int(facts["returns"])
+        first, second = map(int, facts["seed"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
@@ -167,7 +170,7 @@ def read_return(folder: Path) -> dict | None:
             f"{path} is damaged: it says to which step training went back. Remove it to go on from "
             "the newest checkpoint."
         ) from None
-    return {"step": step, "notes": notes, "seed": [first, second]}
+    return {"step": step, "notes": notes, "seed": [first, second], "returns": returns}
 
 
 def forget_return(folder: Path) -> None:
@@ -182,15 +185,31 @@ def remove(folder: Path, step: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove files of checkpoints that never had an index, as a save that was cut short left them.
+
+    Nobody may be saving meanwhile.
+    """
+    whole = {*steps_in(folder)}
+    for path in folder.glob("step-*.*"):
+        match = _OF_STEP.match(path.name)
+        if match and int(match.group(1)) not in whole:
+            path.unlink(missing_ok=True)
+
+
 def set_aside(folder: Path, step: int) -> Path:
     """Move a checkpoint to a folder for those that no run goes on from, and return that."""
-    aside = folder / _ASIDE
+    name = f"step-{step}.index"
+    # One of the same step, set aside before, stays.
+    names = itertools.chain([_ASIDE], (f"{_ASIDE}_{number}" for number in itertools.count(2)))
+    aside = next(folder / other for other in names if not (folder / other / name).exists())
     aside.mkdir(exist_ok=True)
-    remove(aside, step)
-    index = folder / f"step-{step}.index"
-    # The index last, as in `place`; until it has moved, the checkpoint is in its old place or none.
-    for path in [*(path for path in folder.glob(f"step-{step}.*") if path != index), index]:
-        os.replace(path, aside / path.name)
+    # A copy, the index last, before anything goes: whatever comes between, one of the two is whole.
+    for path in sorted(folder.glob(f"step-{step}.*"), key=lambda path: path.name == name):
+        shutil.copy2(path, aside / path.name)
+        _sync(aside / path.name)
+    _sync(aside)
+    remove(folder, step)
     return aside
 
 

@@ -78,6 +78,10 @@ class Checkpoints:
         self._shared = tf.train.Checkpoint(**shared)
         # JSON values that go into every checkpoint and come back with it.
         self.notes: dict = {}
+        # Those of the checkpoint that was restored last, which those of a return supersede.
+        self.restored_notes: dict = {}
+        # How often training went back; tells whether a checkpoint was saved after a return.
+        self._returns = 0
         # The step whose file holds the state of this very run.
         self._written: int | None = None
         self._damaged: set[int] = set()
@@ -139,9 +143,12 @@ class Checkpoints:
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "notes": self.notes,
             "replicas": self._strategy.num_replicas_in_sync,
+            "returns": self._returns,
         }
         try:
             self._write(step, facts)
+        except workers.OtherWorkerError:
+            raise
         except (tf.errors.OpError, OSError) as error:
             # TensorFlow frames a message with the names of its operations.
             reason = _FRAME.sub("", str(error).splitlines()[0])
@@ -166,9 +173,11 @@ class Checkpoints:
         Raises:
             OSError: If it cannot be written.
         """
+        earlier = (self.facts(other).get("returns", 0) for other in self.steps)
+        self._returns = 1 + max([self._returns, *earlier])
         if workers.is_chief(self._strategy):
             seed = [int(part) for part in self._model.seed_generator.state.numpy()]
-            facts = {"step": step, "notes": self.notes, "seed": seed}
+            facts = {"step": step, "notes": self.notes, "seed": seed, "returns": self._returns}
             checkpoint_files.write_return(self.folder, facts)
 
     def abandon(self) -> None:
@@ -176,7 +185,7 @@ class Checkpoints:
 
         What is there of later steps stays until the next one is saved.
         """
-        self._written, self.notes = None, {}
+        self._written, self.notes, self.restored_notes = None, {}, {}
 
     def _write(self, step: int, facts: dict) -> None:
         """Write the files: the first worker all that is the same everywhere, each its own."""
@@ -212,6 +221,7 @@ class Checkpoints:
         kept = {*self.steps[-self._max_to_keep :], self.best}
         for other in {*self.steps} - kept:
             checkpoint_files.remove(self.folder, other)
+        checkpoint_files.remove_leftovers(self.folder)
 
     def path_of(self, step: int) -> str:
         """Return the path prefix of a checkpoint.
@@ -252,15 +262,18 @@ class Checkpoints:
             return self._restore_newest(before)
         # The beginning of training is in no checkpoint: it is where the model is.
         restored = self._restore_newest(returned["step"] + 1) if returned["step"] else 0
-        if restored == returned["step"]:
-            self.notes = returned["notes"]
-            self._model.seed_generator.state.assign(returned["seed"])
+        self.notes, self._returns = returned["notes"], returned["returns"]
+        self._model.seed_generator.state.assign(returned["seed"])
         return restored
 
     def _return(self) -> dict | None:
         """Return what was written down of the last return to a checkpoint, if nothing followed."""
         found = workers.together(self._strategy, lambda: checkpoint_files.read_return(self.folder))
-        if workers.from_first(self._strategy, int(found is not None)):
+        # A checkpoint of after it is there if the process ended while saving was being completed.
+        late = found is not None and any(
+            self.facts(step).get("returns", 0) >= found["returns"] for step in self.steps
+        )
+        if workers.from_first(self._strategy, int(found is not None and not late)):
             return found
         return None
 
@@ -297,7 +310,9 @@ class Checkpoints:
             )
         workers.together(self._strategy, lambda: self._assign(path, step))
         self._written = step
-        self.notes = self.facts(step).get("notes", {})
+        facts = self.facts(step)
+        self.notes = self.restored_notes = facts.get("notes", {})
+        self._returns = facts.get("returns", 0)
 
     def _examine(self, step: int) -> DamagedError | None:
         """Return what is damaged of a checkpoint, or None if it may be read into the model."""

@@ -99,24 +99,30 @@ class DivergenceGuard(keras.callbacks.Callback):
         self.went_back = False
 
     def on_train_begin(self, logs=None):
-        """Take up the learning rates of an earlier part; keep what there is no checkpoint of."""
+        """Keep what there is no checkpoint of; take up the learning rates of an earlier part."""
+        # At step 0 also if there are checkpoints, which are then of what was given up.
+        first = not int(self.model.optimizer.iterations.numpy())
+        if self._initial is None and (first or not self._checkpoints.steps):
+            state = self.model.state_variables()
+            self._initial = {name: [v.numpy() for v in group] for name, group in state.items()}
         if self._usual is None:
             self._usual = {}
             if self._reference is not None and len(self._reference) >= FEWEST_CHAINS:
                 self._usual = health.chain_figures(self._reference, self.model.bounds)
-            self._take_up(self._checkpoints.notes)
-        if self._initial is None and not self._checkpoints.steps:
-            state = self.model.state_variables()
-            self._initial = {name: [v.numpy() for v in group] for name, group in state.items()}
+            self._take_up(self._checkpoints.notes, self._checkpoints.restored_notes)
 
-    def _take_up(self, notes: dict) -> None:
-        """Go on where an earlier process ended."""
+    def _take_up(self, notes: dict, restored_notes: dict) -> None:
+        """Go on where an earlier process ended.
+
+        Args:
+            notes: As of its end.
+            restored_notes: Of the checkpoint, whose learning rates the model has.
+        """
         self._rollbacks = list(notes.get("rollbacks", []))
         self._usual_gap = notes.get("usual_gap")
         self._ended, self._skip = notes.get("ended", -1), notes.get("skip", 0)
         scale = notes.get("rate_scale", 1.0)
-        # Of a process that ended right after it went back, rates are those of the checkpoint still.
-        scale_rates(self.model, scale, held=notes.pop("rate_held", scale))
+        scale_rates(self.model, scale, held=restored_notes.get("rate_scale", 1.0))
 
     def on_epoch_begin(self, epoch, logs=None):
         """Begin anew."""
@@ -128,9 +134,9 @@ class DivergenceGuard(keras.callbacks.Callback):
         Raises:
             DivergedError: After the last attempt.
         """
-        if len(self._checkpoints.steps) >= _ENOUGH:
-            self._initial = None
         step = int(self.model.optimizer.iterations.numpy())
+        if len(self._usable(step)) >= _ENOUGH:
+            self._initial = None
         figures = {name: float(value) for name, value in (logs or {}).items()}
         figures |= self._chain_figures()
         past = self._attempts[-1]
@@ -168,28 +174,34 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def _chain_figures(self) -> dict:
         """Return the figures of the chains, of each the worst of all replicas."""
-        buffer = self.model.buffer
-        if buffer is None or int(buffer.size) < FEWEST_CHAINS:
+        buffer, strategy = self.model.buffer, self.model.distribute_strategy
+        if buffer is None:
+            return {}
+        # A question to all: buffers of one run need not be equally full.
+        fewest = min(int(written) for *_, written in buffer.parts())
+        if workers.any_worker(strategy, fewest < FEWEST_CHAINS):
             return {}
         found = [
             health.chain_figures(buffer.newest(health.CHAINS, i), self.model.bounds)
             for i in range(len(buffer.parts()))
         ]
         here = health.worst(found)
-        rows = workers.worker_values(self.model.distribute_strategy, [*here.values()])
+        rows = workers.worker_values(strategy, [*here.values()])
         return health.worst([dict(zip(here, map(float, row), strict=True)) for row in rows])
 
     def _go_back(self, step: int, trouble: health.Trouble) -> None:
         scale = self._checkpoints.notes.get("rate_scale", 1.0) * self.rate_factor
         self._skip = self._skip + 1 if step <= self._ended else 0
         self._ended = max(step, self._ended)
-        steps = self._checkpoints.steps
-        held, index = 1.0, len(steps) - 1 - self._skip
-        if index < 0 and self._initial is not None:
+        steps = self._usable(step)
+        index = len(steps) - 1 - self._skip
+        if self._initial is not None and index < 0:
             restored = self._restore_initial()
-        else:
+        elif steps:
             restored = self._checkpoints.restore(before=steps[max(index, 0)] + 1)
-            held = self._checkpoints.notes.get("rate_scale", 1.0)
+        else:
+            self._give_up(step, trouble)
+        held = self._checkpoints.restored_notes.get("rate_scale", 1.0)
         self._rollbacks.append(
             {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
         )
@@ -205,9 +217,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         }
         if self._usual_gap is not None:
             notes["usual_gap"] = self._usual_gap
-        self._checkpoints.notes = {**notes, "rate_held": held}
-        self._checkpoints.note_return(restored)
         self._checkpoints.notes = notes
+        self._checkpoints.note_return(restored)
         scale_rates(self.model, scale, held)
         self._attempts.append(deque(maxlen=_REMEMBERED))
         self._report(
@@ -215,6 +226,10 @@ class DivergenceGuard(keras.callbacks.Callback):
             f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."
         )
         self.went_back = True
+
+    def _usable(self, step: int) -> list[int]:
+        """Return the checkpoints up to a step: later ones are of what was given up before."""
+        return [saved for saved in self._checkpoints.steps if saved <= step]
 
     def _restore_initial(self) -> int:
         for name, group in self.model.state_variables().items():

@@ -122,7 +122,7 @@ def train(
                         x, labels, sample_interval, writer, folder.samples, at_epoch_ends=True
                     )
                 )
-        while not stop.requested and _step(model) < total_steps:
+        while _step(model) < total_steps and not stop.agree(model.distribute_strategy):
             if not _fit(model, stream, callbacks, total_steps, log_interval, stop, guard):
                 checkpoints.save()
                 raise ValueError(
@@ -156,18 +156,30 @@ def _fit(model, stream, callbacks, total_steps, log_interval, stop, guard) -> bo
     """
     for steps_per_epoch, epochs in steps_in_epochs(_step(model), total_steps, log_interval):
         due = _step(model) + steps_per_epoch * epochs
-        model.fit(
-            stream(_step(model)),
-            steps_per_epoch=steps_per_epoch,
-            epochs=epochs,
-            callbacks=callbacks,
-            verbose=0,
-        )
-        if stop.requested or (guard is not None and guard.went_back):
+        with _explaining_lost_workers(model.distribute_strategy):
+            model.fit(
+                stream(_step(model)),
+                steps_per_epoch=steps_per_epoch,
+                epochs=epochs,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        if stop.ending or (guard is not None and guard.went_back):
             return True
         if _step(model) < due:
             return False
     return True
+
+
+@contextlib.contextmanager
+def _explaining_lost_workers(strategy):
+    """Turn what TensorFlow raises when a worker is gone into an error that says so."""
+    try:
+        yield
+    except workers.LOST as error:
+        if not workers.spans_workers(strategy):
+            raise
+        raise workers.lost(error) from error
 
 
 def _step(model) -> int:

@@ -23,6 +23,8 @@ _FILES = (
     "samples/final.*",
     "checkpoints/step-*",
     "checkpoints/checkpoint",
+    "checkpoints/returned.json",
+    "checkpoints/abandoned*/step-*",
     "checkpoints/.saving/*",
     "diagnosis.json",
     "diagnosis.png",
@@ -151,10 +153,11 @@ class RunFolder:
         for pattern in _FILES:
             for file in self.path.glob(pattern):
                 file.unlink()
-        for name in _FOLDERS:
+        aside = sorted(self.path.glob("checkpoints/abandoned*"))
+        for folder in (*aside, *(self.path / name for name in _FOLDERS)):
             # A folder that holds anything else stays.
             with contextlib.suppress(OSError):
-                (self.path / name).rmdir()
+                folder.rmdir()
 
     def write_options(self, flags: dict, versions: dict) -> None:
         """Store the resolved options and the versions beside the run."""

@@ -12,6 +12,10 @@ class GracefulStop(keras.callbacks.Callback):
 
     A signal handler may call `request`; the state then is whole, and a checkpoint can be saved.
     Of several workers all end together when one was asked to, at most `ASK_EVERY` steps later.
+
+    Attributes:
+        requested: Whether `request` was called, here. It may change at any moment.
+        ending: Whether training ends, which is known to all workers at the same step.
     """
 
     # Steps after which workers ask one another: each question costs a message to all.
@@ -19,11 +23,22 @@ class GracefulStop(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.requested = False
+        self.requested = self.ending = False
 
     def request(self) -> None:
         """Ask training to end."""
         self.requested = True
+
+    def agree(self, strategy) -> bool:
+        """Return whether training ends; all workers have to ask at the same step.
+
+        Args:
+            strategy: As `distribution.make_strategy` returned it.
+        """
+        # Never assigned from what was read before: a request may come in between.
+        if workers.any_worker(strategy, self.requested):
+            self.ending = True
+        return self.ending
 
     def on_train_batch_end(self, batch, logs=None):
         """Pass the request on."""
@@ -37,6 +52,5 @@ class GracefulStop(keras.callbacks.Callback):
         self._pass_on(self.model.distribute_strategy)
 
     def _pass_on(self, strategy) -> None:
-        self.requested = workers.any_worker(strategy, self.requested)
-        if self.requested:
+        if self.agree(strategy):
             self.model.stop_training = True
