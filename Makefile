@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-bench
 
 .PHONY: train test study study-mixture study-methods study-plane study-anomalies study-bounds \
-	study-stacked bench storm resume workers long divergences lint types docs notebooks format \
+	study-stacked bench storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -60,6 +60,10 @@ storm: $(READY)
 # 200 steps in one go against 100, a SIGKILL and the rest, for every method: equal bit for bit.
 resume: $(READY)
 	$(BIN)/python benchmarks/resume.py $(ARGS)
+
+# One step on 1, 2 and 4 logical CPUs: every method with every network family.
+replicas: $(READY)
+	$(BIN)/python benchmarks/replicas.py $(ARGS)
 
 # Two and three processes that train together; one gets a SIGKILL, and all are started again.
 workers: $(READY)

@@ -14,8 +14,8 @@ METHODS = (
     "febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence", "bidirectional",
 )  # fmt: skip
 # Objectives and networks have nothing to do with each other here: each network with one objective
-# of two players, the one of one and the one with a generator. `replica_steps.py` takes any other
-# pair.
+# of two players, the one of one and the one with a generator. `benchmarks/replicas.py` compares all
+# pairs.
 PAIRS = [
     *((method, "mlp") for method in METHODS),
     *((method, kind) for kind in ("conv", "resnet32") for method in (METHODS[0], *METHODS[-2:])),
@@ -76,7 +76,7 @@ def results(project, tmp_path_factory):
         path = folder / f"{replicas}.npz"
         names = OF_FOUR if replicas == 4 else CASES
         cases = json.dumps([{"name": name, **CASES[name]} for name in names])
-        script = project / "tests" / "replica_steps.py"
+        script = project / "benchmarks" / "replica_steps.py"
         command = [sys.executable, str(script), str(replicas), cases, str(path), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=project)
         assert done.returncode == 0, done.stderr[-3000:]

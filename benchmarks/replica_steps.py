@@ -1,7 +1,7 @@
 """The same steps on some number of logical CPUs, in a process of its own; weights go to a file.
 
 Logical devices can be set only before TensorFlow starts, and one process can run strategies of one
-size only, so tests run this as a program:
+size only, so tests and `replicas.py` run this as a program:
 
     replica_steps.py <replicas> <JSON cases> <file.npz> <folder of checkpoints>
 
@@ -42,30 +42,36 @@ class GivenSamples:
         self.samples = samples
 
     def __call__(self, energy_fn, initial_state, seed, **options):
+        """Return them, whatever the chain."""
         return tf.ensure_shape(part_of(self.samples), initial_state.shape)
 
 
 def network(kind, name, num_classes=None):
+    """Return a small network of a family; "+attention" may follow the name of a residual one."""
     if kind == "mlp":
         return tf_febm.networks.mlp(SHAPE, (16,), "swish", num_classes=num_classes, name=name)
+    if kind == "fourier_mlp":
+        return tf_febm.networks.fourier_mlp(SHAPE, (16,), num_classes=num_classes, name=name)
     if kind == "conv":
         return tf_febm.networks.conv(SHAPE, 4, 8, num_classes=num_classes, name=name)
-    build = tf_febm.networks.get("resnet32")
-    return build(num_filters=2, image_shape=SHAPE, num_classes=num_classes, name=name)
+    kind, _, attention = kind.partition("+")
+    build = tf_febm.networks.get(kind)
+    settings = {"use_attention": True} if attention else {}
+    return build(num_filters=4, image_shape=SHAPE, num_classes=num_classes, name=name, **settings)
 
 
 def generator(kind, latent_dim, batch_norm):
-    if kind == "mlp":
-        build, settings = tf_febm.networks.generator_mlp, {"hidden_units": (16,)}
-    else:
-        build, settings = tf_febm.networks.generator_dcgan, {"num_filters": 2}
+    """Return a small generator of a family."""
+    build = getattr(tf_febm.networks, f"generator_{kind}")
+    settings = {"hidden_units": (16,)} if kind in ("mlp", "coupling") else {"num_filters": 2}
     return build(
         latent_dim, SHAPE, output_activation="sigmoid", batch_norm=batch_norm, name="generator",
         **settings,
     )  # fmt: skip
 
 
-def make(method, kind, given, adam, conditional=False, batch_norm=False, **changes):
+def make(method, kind, given, adam, conditional=False, batch_norm=False, maker=None, **changes):
+    """Return a model whose negatives are given, and its optimizers."""
     keras.utils.set_random_seed(5)
     # A rate that moves parameters well above the rounding of float32, which is what is compared.
     rate = 1e-3 if adam else 1e-2
@@ -80,7 +86,8 @@ def make(method, kind, given, adam, conditional=False, batch_norm=False, **chang
     energy = network(kind, "energy", classes)
     if method == "bidirectional":
         latent_dim = settings.pop("latent_dim", 3)
-        made = generator("mlp" if kind == "mlp" else "dcgan", latent_dim, batch_norm)
+        maker = maker or ("mlp" if kind == "mlp" else "dcgan")
+        made = generator(maker, latent_dim, batch_norm)
         model = tf_febm.BidirectionalEBM(energy, made, latent_dim, **settings)
         z = np.random.default_rng(2).standard_normal((BATCH, latent_dim)).astype(np.float32)
         model.latents = lambda count, seed: part_of(z)
@@ -109,6 +116,7 @@ def the_strategy(replicas):
 
 
 def take_steps(replicas, method, kind, steps, adam, eager, clip, **settings):
+    """Return the weights before and after some steps, and the metrics."""
     rng = np.random.default_rng(1)
     x, samples = (rng.random((BATCH, *SHAPE), dtype=np.float32) for _ in range(2))
     labels, given_labels = (rng.integers(0, CLASSES, BATCH, np.int32) for _ in range(2))
@@ -184,6 +192,7 @@ def through_a_checkpoint(replicas, folder, method, **settings):
 
 
 def run_all(replicas, cases, path, folder):
+    """Write what all cases come to, on so many replicas, into a file."""
     arrays = {}
     for method, settings in (
         ("febm/js", {}),

@@ -1,0 +1,83 @@
+"""One SGD step on 1, 2 and 4 logical CPUs: every method with every network family.
+
+    python benchmarks/replicas.py
+
+Prints, for each pair, the largest difference of a weight after the step, relative to the largest
+entry of its array, and ends with an error if one is above 1e-5. The suite compares a choice of
+these pairs, the terms that are off by default, and ten steps of Adam.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+METHODS = ("febm/js", "febm/kl", "febm/alpha:-0.5", "dual/js", "contrastive_divergence")
+KINDS = (
+    "mlp", "fourier_mlp", "conv", "mnist_net", "resnet32", "resnet32+attention", "resnet32_large",
+    "resnet32_larger", "resnet32_wider", "resnet128",
+)  # fmt: skip
+GENERATORS = ("mlp", "dcgan", "resnet")
+TOLERANCE = 1e-5
+
+
+def cases() -> list[dict]:
+    """Return all pairs."""
+    found = [{"method": method, "kind": kind} for kind in KINDS for method in METHODS]
+    found += [{"method": "bidirectional", "kind": kind} for kind in KINDS]
+    found += [{"method": "bidirectional", "kind": "mlp", "maker": maker} for maker in GENERATORS]
+    coupling = {"method": "bidirectional", "kind": "mlp", "maker": "coupling", "latent_dim": 64}
+    names = ("method", "kind", "maker")
+    return [
+        {"name": " ".join(case[key] for key in names if key in case), **case}
+        for case in [*found, coupling]
+    ]
+
+
+def weights_after(replicas: int, chosen: list[dict], folder: str) -> dict[str, list]:
+    """Return case -> weights after a step."""
+    path = Path(folder) / f"{replicas}.npz"
+    script = Path(__file__).with_name("replica_steps.py")
+    command = [sys.executable, str(script), str(replicas), json.dumps(chosen), str(path), folder]
+    subprocess.run(command, check=True)
+    found: dict[str, list] = {}
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            name, group, _ = key.split("|")
+            if group == "after":
+                found.setdefault(name, []).append(arrays[key])
+    return found
+
+
+def main(counts: list[int]) -> int:
+    """Compare all of them; return the exit code."""
+    chosen = cases()
+    with tempfile.TemporaryDirectory() as folder:
+        # Two replicas first: they write the checkpoints that the others read.
+        found = {count: weights_after(count, chosen, folder) for count in (2, 1, *counts)}
+    largest = 0.0
+    for case in chosen:
+        one = found[1][case["name"]]
+        worst = {
+            count: max(
+                np.abs(a - b).max() / max(np.abs(a).max(), 1e-3)
+                for a, b in zip(one, found[count][case["name"]], strict=True)
+            )
+            for count in found
+            if count > 1
+        }
+        largest = max(largest, *worst.values())
+        figures = ", ".join(f"{count}: {value:.1e}" for count, value in sorted(worst.items()))
+        print(f"{case['name']:45s} {figures}", flush=True)
+    print(f"{len(chosen)} pairs, largest relative difference {largest:.1e}")
+    return int(largest > TOLERANCE)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicas", type=int, nargs="*", default=[4])
+    sys.exit(main(parser.parse_args().replicas))
