@@ -10,6 +10,7 @@ Two replicas write the checkpoints, and other numbers of them restore them.
 
 import functools
 import json
+import math
 import os
 import sys
 
@@ -51,7 +52,9 @@ def network(kind, name, num_classes=None):
     if kind == "mlp":
         return tf_febm.networks.mlp(SHAPE, (16,), "swish", num_classes=num_classes, name=name)
     if kind == "fourier_mlp":
-        return tf_febm.networks.fourier_mlp(SHAPE, (16,), num_classes=num_classes, name=name)
+        x = keras.Input(SHAPE)
+        features = tf_febm.networks.fourier_mlp(math.prod(SHAPE), (16,))
+        return keras.Model(x, features(keras.layers.Flatten()(x)), name=name)
     if kind == "conv":
         return tf_febm.networks.conv(SHAPE, 4, 8, num_classes=num_classes, name=name)
     kind, _, attention = kind.partition("+")
