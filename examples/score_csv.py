@@ -2,8 +2,9 @@
 
     python examples/score_csv.py saved_model/ vectors.csv > energies.csv
 
-Every column is a number, in the units that the model was trained in; a first line of names is
-skipped. Prints row and energy in the order of the file.
+Every column is a number, in the units that the model was trained in, separated by commas,
+semicolons or tabs; a first line of names, none of them a number, is skipped. Prints row and energy
+in the order of the file.
 """
 
 import argparse
@@ -16,19 +17,34 @@ import tensorflow as tf
 
 def read(path, width):
     """Return the rows of a file as float32 [n, width]."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row]
     try:
-        [float(value) for value in rows[0]]
-    except (ValueError, IndexError):
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            head = file.readline()
+            file.seek(0)
+            rows = csv.reader(file, delimiter=max(",;\t", key=head.count))
+            rows = [row for row in rows if any(field.strip() for field in row)]
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"error: {path} cannot be read: {error}.")
+    if rows and not any(is_number(field) for field in rows[0]):
         rows = rows[1:]
-    try:
-        x = np.array(rows, np.float32)
-    except ValueError as error:
-        sys.exit(f"error: {path} is no table of numbers: {error}.")
+    for number, row in enumerate(rows):
+        if len(row) != width or not all(map(is_number, row)):
+            sys.exit(
+                f"error: the model takes {width} numbers a row; row {number} of {path}: {row}."
+            )
+    x = np.array(rows, np.float32)
     if x.ndim != 2 or x.shape[1] != width or not np.isfinite(x).all():
         sys.exit(f"error: the model takes rows of {width} finite numbers; {path} has {x.shape}.")
     return x
+
+
+def is_number(field):
+    """Whether a field is a number."""
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def main():

@@ -1,9 +1,10 @@
-"""Score a folder of pictures with an exported model; needs TensorFlow and nothing else.
+"""Score a folder of pictures with an exported model; needs TensorFlow and Pillow.
 
     python examples/score_images.py runs/digits/saved_model path/to/pictures > energies.csv
 
-Prints file and energy, the least likely first. Pictures are cut to their central square and
-averaged down to the size of the model's images, as in training.
+Prints file and energy, the least likely first. As in training, pictures are turned as their
+orientation tag says, transparency is put on white, and the central square is averaged down to the
+size of the model's images. A file that cannot be read is named, and left out.
 """
 
 import argparse
@@ -11,14 +12,20 @@ import csv
 import sys
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageOps
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def read(path, height, width, channels):
     """Return a picture as float32 [height, width, channels] in [0, 1]."""
-    image = tf.io.decode_image(path.read_bytes(), channels, expand_animations=False)
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(white, picture).convert("L" if channels == 1 else "RGB")
+    image = np.asarray(picture).reshape(picture.height, picture.width, channels)
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = tf.image.crop_to_bounding_box(image, top, left, side, side)
@@ -44,9 +51,17 @@ def main():
         sys.exit(f"error: there are no pictures in {options.pictures}.")
     rows = []
     for start in range(0, len(files), options.batch_size):
-        batch = files[start : start + options.batch_size]
-        x = tf.stack([read(path, *inputs["x"].shape[1:]) for path in batch])
-        rows += zip(energy(x=x)["energy"].numpy(), batch, strict=True)
+        read_files, pixels = [], []
+        for path in files[start : start + options.batch_size]:
+            try:
+                pixels.append(read(path, *inputs["x"].shape[1:]))
+                read_files.append(path)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                print(f"warning: {path} cannot be read: {error}", file=sys.stderr)
+        if read_files:
+            rows += zip(energy(x=tf.stack(pixels))["energy"].numpy(), read_files, strict=True)
+    if not rows:
+        sys.exit("error: none of the pictures can be read.")
     table = csv.writer(sys.stdout)
     table.writerow(["file", "energy"])
     for value, path in sorted(rows, reverse=True):

@@ -116,6 +116,7 @@ GAUSSIANS_8 = {**PLANE, "epsilon": 1e-4, "proj_norm": 500.0}
 VECTORS = {
     **PLANE,
     "steps": 1000,
+    "sample_interval": 250,
     "batch_size": 64,
     "lr": 1e-3,
     "lr_final": 1e-4,

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import tf_febm
+from tf_febm.data import images, table
 
 
 @pytest.fixture
@@ -66,5 +67,58 @@ def test_a_table_of_vectors(client, tmp_path):
     found = [float(row["energy"]) for row in rows]
     np.testing.assert_allclose(found, model.energy(x), rtol=1e-5, atol=1e-5)
     np.savetxt(tmp_path / "narrow.csv", x[:, :2], delimiter=",")
-    with pytest.raises(SystemExit, match="rows of 3 finite numbers"):
+    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 of"):
         client("score_csv.py", tmp_path / "model", tmp_path / "narrow.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1,2,3\n4,5,6\n", None),
+        (b"\xef\xbb\xbf1,2,3\n4,5,6\n", None),
+        (b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n\r\n4,5,6\r\n", None),
+        (b"a;b;c\n1;2;3\n4;5;6\n", None),
+        (b"1\t2\t3\n4\t5\t6\n", None),
+        (b"1,,3\n1,2,3\n4,5,6\n", r"3 numbers a row; row 0 of .*\['1', '', '3'\]"),
+        (b"1,2,3\n4,nan,6\n", "3 finite numbers"),
+        (b"1,2,3\n4,5\n", "row 1 of"),
+        ("größe,b,c\n1,2,3\n".encode("latin-1"), "cannot be read"),
+        (b"", "3 finite numbers"),
+    ],
+)
+def test_tables_as_training_reads_them(project, tmp_path, content, message):
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    if message is None:
+        np.testing.assert_array_equal(read(path, 3), [[1, 2, 3], [4, 5, 6]])
+        np.testing.assert_array_equal(table.read_table(path)[0], [[1, 2, 3], [4, 5, 6]])
+    else:
+        with pytest.raises(SystemExit, match=message):
+            read(path, 3)
+
+
+def test_pictures_as_training_reads_them(project, client, tmp_path):
+    """A phone's orientation tag, transparency, grey, WebP; and one that is cut short."""
+    read = runpy.run_path(str(project / "examples" / "score_images.py"))["read"]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 6, 4), np.uint8)
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(pixels[..., :3]).save(folder / "turned.png", exif=tag)
+    Image.fromarray(pixels).save(folder / "transparent.png")
+    Image.fromarray(pixels[..., 0]).save(folder / "grey.png")
+    Image.fromarray(pixels[..., :3]).save(folder / "lossless.webp", lossless=True)
+    paths = images.find_images(folder)
+    assert len(paths) == 4
+    for channels in (1, 3):
+        expected = images.decode_images(paths, 3, grey=channels == 1).images
+        found = [read(path, 3, 3, channels) for path in paths]
+        # Training rounds to 8 bits; tenths of a level are the rounding of what is grey.
+        np.testing.assert_allclose(256 * np.stack(found) - 0.5, expected, atol=1.01)
+    model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp((3, 3, 3), (8,), "swish"))
+    tf_febm.export(model, tmp_path / "model")
+    (folder / "cut.png").write_bytes((folder / "turned.png").read_bytes()[:60])
+    rows = client("score_images.py", tmp_path / "model", folder)
+    assert {row["file"] for row in rows} == {path.name for path in paths}

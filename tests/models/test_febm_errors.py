@@ -46,6 +46,12 @@ class TestBadInput:
             make(networks=(lambda x: x, net))
         with pytest.raises(ValueError, match="two networks"):
             make(networks=(net, net))
+        trunk = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Dense(3, name="trunk")])
+        heads = [
+            keras.Sequential([trunk, keras.layers.Flatten(), keras.layers.Dense(1)]) for _ in "ab"
+        ]
+        with pytest.raises(ValueError, match="energy and variational must be networks of their ow"):
+            make(networks=heads)
         conditional = tf_febm.networks.mlp((4, 4, 1), num_classes=3)
         with pytest.raises(ValueError, match="3 and None classes"):
             make(networks=(conditional, net))

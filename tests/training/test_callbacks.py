@@ -44,6 +44,28 @@ def test_pictures_and_tensorboard(make, images, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["HMC", "MALA", "generator"])
+def test_chains_of_every_sampler(tmp_path, name):
+    """They tell different things, and a generator's samples come from no chain."""
+    if name == "generator":
+        model = tf_febm.BidirectionalEBM(
+            tf_febm.networks.mlp(2, (4,)), tf_febm.networks.generator_mlp(2, 2, (4,)), 2,
+            sampler=tf_febm.samplers.Langevin.from_epsilon(0.1, 3),
+        )  # fmt: skip
+    else:
+        sampler = getattr(tf_febm.samplers, name)(0.1, num_steps=3)
+        model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp(2, (4,)), sampler=sampler)
+    model.compile()
+    x = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
+    callback = training.ChainDiagnostics(1, tmp_path / "board", tmp_path, num_chains=4)
+    model.fit(x, batch_size=16, verbose=0, callbacks=[callback])
+    told = {"gradient_norm", "clipped_fraction" if name == "generator" else "acceptance"}
+    assert tags_of(tmp_path / "board") >= {
+        f"chain/{figure}" for figure in {"energy_first", "energy_last", *told}
+    }
+    assert (tmp_path / "chain_0000001.png").exists()
+
+
 def test_looking_does_not_change_the_run(make, images, tmp_path):
     seen, unseen = make(seed=5), make(seed=5)
     callbacks = [

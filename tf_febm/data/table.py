@@ -118,8 +118,8 @@ def varying_columns(vectors: np.ndarray, where: str, columns=None) -> np.ndarray
         named = ", ".join(_name(columns, k) for k in constant[:5])
         more = " …" if len(constant) > 5 else ""
         raise ValueError(
-            f"{where}: columns must vary; constant (in float32): {named}{more}. Remove them: they "
-            "tell nothing apart."
+            f"{where}: columns must vary; constant in float32: {named}{more}. Remove them, or if "
+            "they do vary beside a large number, subtract that."
         )
     return vectors
 

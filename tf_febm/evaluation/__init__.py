@@ -23,6 +23,7 @@ from tf_febm.evaluation.inception_score import InceptionScore, inception_score
 from tf_febm.evaluation.keras_inception import KerasInception
 from tf_febm.evaluation.kernel_distance import KernelDistance, kernel_distance, squared_mmd
 from tf_febm.evaluation.landscape import plane_picture
+from tf_febm.evaluation.marginals import marginals_picture
 from tf_febm.evaluation.modes import ModeCoverage, mode_coverage
 from tf_febm.evaluation.neighbours import (
     Neighbours,
@@ -88,6 +89,7 @@ __all__ = [
     "neighbours_grid",
     "ood_metrics",
     "pictures",
+    "marginals_picture",
     "plane_picture",
     "plane_quality",
     "precision_and_recall",

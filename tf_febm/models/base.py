@@ -79,7 +79,7 @@ class EnergyModel(Chains, Saving, keras.Model):
 
     @property
     def sampler(self):
-        """The sampler; a new one may be assigned."""
+        """The sampler; a new one of the same bounds may be assigned."""
         return self._sampler
 
     @sampler.setter
@@ -87,6 +87,13 @@ class EnergyModel(Chains, Saving, keras.Model):
         if not callable(sampler):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
+            )
+        buffer = getattr(self, "buffer", None)
+        bounds = getattr(sampler, "bounds", None)
+        if buffer is not None and buffer.built and bounds != buffer.bounds:
+            raise ValueError(
+                f"The replay buffer holds samples with bounds {buffer.bounds}; received a sampler "
+                f"with bounds {bounds}."
             )
         self._sampler = sampler
         # Whatever was compiled holds the sampler that was there before.
@@ -357,10 +364,21 @@ def gradient_norm(optimizer, gradients) -> tf.Tensor:
     return tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
 
 
-def check_network(name: str, network):
-    """Return a network, or raise a TypeError if it is no Keras layer."""
+def check_network(name: str, network, energy=None):
+    """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
+
+    Two optimizers would move what is shared, and a file of Keras would hold it twice.
+    """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(f"{name} must be a Keras model or layer; received {network!r}.")
+    if energy is not None:
+        known = {id(layer) for layer in energy._flatten_layers()}
+        for layer in network._flatten_layers():
+            if id(layer) in known and (layer.variables or not layer.built):
+                raise ValueError(
+                    f"energy and {name} must be networks of their own; they share the layer "
+                    f"{layer.name}."
+                )
     return network
 
 

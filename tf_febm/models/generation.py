@@ -76,7 +76,7 @@ class GeneratorModel(EnergyModel):
             )
         if generator is energy:
             raise ValueError("energy and generator must be two networks; received one twice.")
-        self.generator_network = check_network("generator", generator)
+        self.generator_network = check_network("generator", generator, energy)
         self.latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
         if entropy not in ("auto", *ENTROPIES):
             raise ValueError(

@@ -1,5 +1,6 @@
 """What a model stores, in checkpoints and in Keras' files, and how it comes back."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -100,13 +101,25 @@ class Saving:
         serialise = keras.saving.serialize_keras_object
         return {
             "energy": serialise(self.energy_network),
-            "sampler": serialise(self.sampler),
+            "sampler": self._sampler_config(),
             "buffer": None if self.buffer is None else serialise(self.buffer),
             "num_classes": self.num_classes,
             "average_decay": self.average_decay,
             "seed": self.seed,
             "name": self.name,
         }
+
+    def _sampler_config(self) -> dict:
+        """Return the sampler, serialised, if it is something that can be loaded again."""
+        sampler = self.sampler
+        if inspect.isfunction(sampler):
+            name = keras.saving.get_registered_name(sampler)
+            if keras.saving.get_registered_object(name) is not sampler:
+                raise TypeError(
+                    f"A model whose sampler is the function {sampler.__qualname__} cannot be "
+                    "saved: give it @keras.saving.register_keras_serializable()."
+                )
+        return keras.saving.serialize_keras_object(sampler)
 
     def get_compile_config(self) -> dict | None:
         """Return the optimizer, serialised, so that a loaded model trains on."""

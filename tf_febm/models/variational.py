@@ -65,7 +65,7 @@ class VariationalModel(EnergyModel):
         )
         if variational is energy:
             raise ValueError("energy and variational must be two networks; received one twice.")
-        self.variational_network = check_network("variational", variational)
+        self.variational_network = check_network("variational", variational, energy)
         if hasattr(variational, "input_shape") and classes_of(variational) != classes_of(energy):
             raise ValueError(
                 f"energy and variational must take the same inputs; received networks of "

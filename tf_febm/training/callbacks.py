@@ -17,22 +17,23 @@ __all__ = ["AveragedWeights", "ChainDiagnostics", "QualityMetrics", "Variational
 
 
 class ChainDiagnostics(Recorder):
-    """Write how chains behave that start from noise: energy, gradient norm and clipped share.
+    """Write how chains behave that start from noise: energy, gradient norm, what the sampler tells.
 
     Energies that still fall at the last step say that the chains are too short; a clipped share
-    near 1 says that the clipping, not the energy, sets the pace. A fixed seed is used.
+    near 1 says that the clipping, not the energy, sets the pace. A fixed seed is used. Also with a
+    generator, chains are those of the sampler, from noise.
 
     Args:
         every: Steps between two records.
         writer: A `tf.summary` writer, the folder for one, or None. The scalars are the means over
-            the chains: `chain/energy_first`, `chain/energy_last`, `chain/gradient_norm`,
-            `chain/clipped_fraction`.
+            the chains: `chain/energy_first`, `chain/energy_last`, and of what else the sampler
+            tells, such as `chain/gradient_norm`, `chain/clipped_fraction`, `chain/acceptance`.
         folder: Where `chain_<number>.png` goes, the mean energy along the chain; or None.
         num_chains: How many chains, at least 1.
         num_steps: Their steps; the sampler's own number if None.
         at_epoch_ends: Whether to wait for the end of the epoch.
 
-    The model's sampler must take return_diagnostics, as `Langevin` does.
+    The model's sampler must take return_diagnostics, as `Langevin`, `MALA` and `HMC` do.
     """
 
     def __init__(
@@ -53,17 +54,21 @@ class ChainDiagnostics(Recorder):
     def record(self, step, logs):
         """Run the chains and write what they did."""
         result = self.model.sample(
-            self.num_chains, seed=0, num_steps=self.num_steps, return_diagnostics=True
+            self.num_chains,
+            seed=0,
+            initial="noise",
+            num_steps=self.num_steps,
+            return_diagnostics=True,
         )
         energy = tf.reduce_mean(result.energy, axis=1).numpy()
         if self._writer is not None and len(energy):
+            values = {"energy_first": energy[0], "energy_last": energy[-1]}
+            for name in ("gradient_norm", "clipped_fraction", "acceptance", "step_size"):
+                value = getattr(result, name, None)
+                if value is not None:
+                    values[name] = tf.reduce_mean(value)
             with self._writer.as_default(step=step):
-                for name, value in (
-                    ("energy_first", energy[0]),
-                    ("energy_last", energy[-1]),
-                    ("gradient_norm", tf.reduce_mean(result.gradient_norm)),
-                    ("clipped_fraction", tf.reduce_mean(result.clipped_fraction)),
-                ):
+                for name, value in values.items():
                     tf.summary.scalar(f"chain/{name}", value)
         if self.folder is not None and np.isfinite(energy).any():
             series = {"mean energy": (np.arange(len(energy)), energy)}

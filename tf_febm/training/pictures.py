@@ -1,4 +1,4 @@
-"""How samples of a model are drawn: grids of images, or panels of points in the plane."""
+"""How samples of a model are drawn: grids of images, panels of points, histograms of vectors."""
 
 from collections.abc import Callable
 
@@ -19,17 +19,19 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
 
     Args:
         model: A built EnergyModel.
-        data: Examples of the data, [m, 2], which the picture of points in the plane shows too;
-            images need none.
+        data: Examples of the data, [m, d], which pictures of vectors show too; images need none.
 
     Returns:
         A function of float samples in the units of the data: images become a grid, points in the
-        plane a panel beside the model's log density and the data. None where samples can not be
-        shown: longer vectors, or no data.
+        plane a panel beside the model's log density and the data, other vectors a histogram of
+        each coordinate. None where samples can not be shown: images of other channels, or vectors
+        without data.
     """
     if is_picture(model.sample_shape):
         low, high = (0.0, 1.0) if model.bounds is None else model.bounds
         return lambda x: evaluation.image_grid(np.clip((x - low) / (high - low), 0.0, 1.0))
     if tuple(model.sample_shape) == (2,) and data is not None:
         return lambda x: evaluation.plane_picture(model.energy, x, data)
+    if len(model.sample_shape) == 1 and data is not None:
+        return lambda x: evaluation.marginals_picture(x, data)
     return None

@@ -200,9 +200,9 @@ def finish(
 
     `samples/final.npz` holds the array `samples`, float32, in [0, 1] for images and in the units of
     the data for vectors, and `labels` for a conditional model; `samples/evolution.png` shows chains
-    of images on their way from noise. `model.keras` holds the model with its best weights.
-    `summary.json` holds the number of steps, seconds, steps per second, the last metrics and the
-    quality figures.
+    on their way from noise, of vectors by their energy. `model.keras` holds the model with its best
+    weights. `summary.json` holds the number of steps, seconds, steps per second, the last metrics
+    and the quality figures.
 
     Args:
         model: The trained model.
@@ -223,9 +223,9 @@ def finish(
         if is_picture(samples.shape[1:]):
             # Scaled to [0, 1] already.
             evaluation.save_png(folder.samples / "final.png", evaluation.image_grid(samples[:GRID]))
-            _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
         elif (draw := picture_maker(model, None if probe is None else probe[0])) is not None:
             evaluation.save_png(folder.samples / "final.png", draw(samples))
+        _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
         _save_model(model, folder.model)
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
@@ -278,8 +278,22 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
 
 
 def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
-    """Write the picture of some chains from noise on, if the sampler records their way."""
+    """Write the picture of some chains from noise on, if the sampler records their way.
+
+    Images show themselves, vectors their energies.
+    """
     if "return_trajectory" not in inspect.signature(model.sampler).parameters or num_steps < 1:
+        return
+    if not is_picture(model.sample_shape):
+        frames = min(50, num_steps + 1)
+        evolution = applications.chain_evolution(model, 6, frames, seed=seed, num_steps=num_steps)
+        states = evolution.frames.reshape(-1, *model.sample_shape)
+        labels = None if evolution.labels is None else np.tile(evolution.labels, frames)
+        energy = np.asarray(model.energy(states, labels)).reshape(frames, -1)
+        if np.isfinite(energy).any():
+            lines = {f"chain {k + 1}": (evolution.steps, energy[:, k]) for k in range(6)}
+            chart = evaluation.line_chart(lines, "Energy of chains from noise", "Langevin step")
+            evaluation.save_png(path, chart)
         return
     evolution = applications.chain_evolution(
         model, 6, min(10, num_steps + 1), seed=seed, num_steps=num_steps
