@@ -20,7 +20,7 @@ NETWORKS = (
     "resnet128",
 )
 # As in tf_febm.networks.GENERATOR_NAMES.
-GENERATORS = ("mlp", "coupling", "dcgan", "resnet")
+GENERATORS = ("mlp", "coupling", "monotone", "dcgan", "resnet")
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 

@@ -78,6 +78,9 @@ def test_what_is_refused(resolve):
         building.build_model(resolve(*FAST, "--cclass"), source)
     with pytest.raises(ValueError, match="latent_dim must be at most 64"):
         building.build_model(resolve(*FAST, "--latent_dim=65"), source)
+    with pytest.raises(ValueError, match="--generator_batch_norm is not for"):
+        flags = ("--generator=monotone", "--generator_batch_norm")
+        building.make_generator(resolve(*FAST, *flags), (2,), None)
     with pytest.raises(ValueError, match="--generator=dcgan makes images"):
         building.make_generator(resolve(*FAST, "--generator=dcgan"), (2,), None)
 
@@ -88,6 +91,8 @@ def test_generators_of_vectors(resolve):
     generator = building.make_generator(resolve(*FAST), (2,), None)
     assert generator.output_shape == (None, 2)
     assert generator.layers[-1].activation.__name__ == "linear"
+    options = resolve(*FAST, "--generator=monotone", "--latent_dim=2")
+    assert building.make_generator(options, (2,), None).output_shape == (None, 2)
 
 
 @pytest.mark.slow
