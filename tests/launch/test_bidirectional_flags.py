@@ -50,6 +50,10 @@ def test_defaults_are_the_methods_own(resolve):
     options = resolve("--method=bidirectional")
     assert options["preset"] == "digits_bidirectional" and options["penalty"] == "latent"
     assert resolve("--method=bidirectional", "--dataset=svhn")["latent_dim"] == 128
+    # The bed of narrow modes has a preset of its own, the others share one.
+    narrow = resolve("--method=bidirectional", "--dataset=25gaussians")
+    assert (narrow["preset"], narrow["generator"]) == ("25gaussians_bidirectional", "monotone")
+    assert resolve("--method=bidirectional", "--dataset=moons")["preset"] == "plane_bidirectional"
     # Other methods keep their options, as runs of earlier versions wrote them.
     assert resolve()["preset"] == "digits" and resolve()["latent_dim"] is None
     # A preset of chains leaves the rest as the method's own.
