@@ -98,8 +98,8 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
     study_runs.write_table(rows, out / "study.csv")
     summary, lines = {}, []
     for bed in dict.fromkeys(row["bed"] for row in rows):
-        lines += [f"## {bed}", "", "| | " + " | ".join(FIGURES.values()) + " |"]
-        lines.append("|---" * (len(FIGURES) + 1) + "|")
+        lines += [f"## {bed}", "", "| | runs | " + " | ".join(FIGURES.values()) + " |"]
+        lines.append("|---" * (len(FIGURES) + 2) + "|")
         for method in methods:
             own = [row for row in rows if (row["bed"], row["method"]) == (bed, method)]
             found = {name: study_runs.describe([row[name] for row in own]) for name in FIGURES}
@@ -107,7 +107,10 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
                 name: {"mean": mean, "deviation": deviation}
                 for name, (mean, deviation, _) in found.items()
             }
-            lines.append(f"| {method} | " + " | ".join(text for *_, text in found.values()) + " |")
+            # Means are over the runs that did not fail.
+            finished = sum(row["kl"] is not None for row in own)
+            texts = [f"{finished} of {len(own)}", *(text for *_, text in found.values())]
+            lines.append(f"| {method} | " + " | ".join(texts) + " |")
         lines.append("")
     text = "\n".join(lines)
     console.say(text)

@@ -209,6 +209,9 @@ GAUSSIANS_25_BOUNDS = {
     "steps": 20_000,
     "penalty_weight": 0.001,
     "entropy_weight": 0.9,
+    # For chains that refine samples; see GAUSSIANS_25.
+    "epsilon": 2e-4,
+    "proj_norm": 300.0,
 }
 
 PRESETS = {
