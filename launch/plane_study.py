@@ -69,8 +69,10 @@ def run(values) -> int:
     out = logdir / "plane_study"
     write(rows, values.methods, out)
     for bed in values.beds:
-        pictures = {name: logdir / f"plane_{bed}_{name}_0/samples/final.png" for name in METHODS}
-        draw({name: path for name, path in pictures.items() if path.exists()}, out / f"{bed}.png")
+        pictures = {}
+        for name in values.methods:
+            pictures |= last_picture(name, logdir / f"plane_{bed}_{name}_0" / "samples")
+        draw(pictures, out / f"{bed}.png")
     console.say(f"Tables and pictures are in {out}.")
     return console.DONE
 
@@ -118,6 +120,15 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
     files.write_atomically(out / "study.md", lambda file: file.write(text.encode()))
 
 
+def last_picture(name: str, samples: Path) -> dict[str, Path]:
+    """Return heading -> the final picture of a run, or the last one before it failed, or nothing."""
+    heading = name.replace("_", " ")
+    if (samples / "final.png").exists():
+        return {heading: samples / "final.png"}
+    steps = sorted(samples.glob("step_*.png"))
+    return {f"{heading}, failed; step {int(path.stem[5:])}": path for path in steps[-1:]}
+
+
 def draw(pictures: dict[str, Path], path: Path) -> None:
     """Draw the pictures of runs below one another: the energy, samples, data."""
     if not pictures:
@@ -134,7 +145,7 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
         axis.axis("off")
     for axis, (name, picture) in zip(axes.flat, pictures.items(), strict=False):
         axis.imshow(plt.imread(picture))
-        axis.set_title(name.replace("_", " "), fontsize=11)
+        axis.set_title(name, fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

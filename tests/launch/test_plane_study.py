@@ -71,3 +71,21 @@ def test_an_unknown_method(project, tmp_path):
     assert result.returncode == 1
     assert "gan" in result.stderr and "febm_js" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_last_picture_of_a_run_that_failed(project, tmp_path):
+    code = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import plane_study; "
+        "print(plane_study.last_picture('no_penalty', pathlib.Path(sys.argv[2])))"
+    )
+
+    def found():
+        command = [sys.executable, "-c", code, str(project / "launch"), str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout.strip()
+
+    assert found() == "{}"
+    for step in (900, 1000):
+        (tmp_path / f"step_{step:07}.png").touch()
+    assert "'no penalty, failed; step 1000'" in found() and "step_0001000.png" in found()
+    (tmp_path / "final.png").touch()
+    assert "{'no penalty': " in found() and "final.png" in found()
