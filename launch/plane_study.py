@@ -121,7 +121,7 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
 
 
 def last_picture(name: str, samples: Path) -> dict[str, Path]:
-    """Return heading -> the final picture of a run, or the last one before it failed, or nothing."""
+    """Return heading -> the final picture of a run, else the last before it failed, if any."""
     heading = name.replace("_", " ")
     if (samples / "final.png").exists():
         return {heading: samples / "final.png"}
