@@ -25,6 +25,8 @@ RUNS = {
 # The energy begins as a Gaussian as wide as the data: with a shallower well L is far from both
 # bounds at first, and no weight is certified.
 WELL = "--confinement=1"
+# Not those of the preset, which is for the monotone generator and narrow modes.
+OTHER = ["--network=mlp", "--average_decay=0.99", "--generator_lr_ratio=1"]
 # Half a side of the grid, in standard deviations of the data.
 BOX = 8.0
 # What a difference of estimates by quadrature may be without meaning, in nats.
@@ -98,6 +100,7 @@ def follow(name: str, values) -> tuple:
         f"--dataset={values.dataset}",
         f"--seed={values.seed}",
         WELL,
+        *OTHER,
     ]
     own(["train.py", *common, f"--steps={values.steps}", *RUNS[name][1], *values.train])
     options = train_flags.resolve(own)

@@ -262,10 +262,16 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
 def make_generator(options: dict, shape, bounds):
     """Return the generator that the options describe, for data of a shape within bounds."""
     size = options["num_filters"]
-    if options["generator"] in ("mlp", "coupling"):
-        settings = {"hidden_units": (size, size)}
+    norm = {"batch_norm": options["generator_batch_norm"]}
+    if options["generator"] == "monotone":
+        if options["generator_batch_norm"]:
+            raise ValueError("--generator_batch_norm is not for --generator=monotone.")
+        # Of a size of its own: it has no hidden layers.
+        settings = {}
+    elif options["generator"] in ("mlp", "coupling"):
+        settings = {"hidden_units": (size, size), **norm}
     elif len(shape) == 3:
-        settings = {"num_filters": size}
+        settings = {"num_filters": size, **norm}
     else:
         raise ValueError(
             f"--generator={options['generator']} makes images; examples have shape {shape}: "
@@ -275,7 +281,6 @@ def make_generator(options: dict, shape, bounds):
         options["latent_dim"],
         shape,
         output_activation=None if bounds is None else "sigmoid",
-        batch_norm=options["generator_batch_norm"],
         name="generator",
         **settings,
     )

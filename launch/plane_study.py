@@ -69,8 +69,10 @@ def run(values) -> int:
     out = logdir / "plane_study"
     write(rows, values.methods, out)
     for bed in values.beds:
-        pictures = {name: logdir / f"plane_{bed}_{name}_0/samples/final.png" for name in METHODS}
-        draw({name: path for name, path in pictures.items() if path.exists()}, out / f"{bed}.png")
+        pictures = {}
+        for name in values.methods:
+            pictures |= last_picture(name, logdir / f"plane_{bed}_{name}_0" / "samples")
+        draw(pictures, out / f"{bed}.png")
     console.say(f"Tables and pictures are in {out}.")
     return console.DONE
 
@@ -98,8 +100,8 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
     study_runs.write_table(rows, out / "study.csv")
     summary, lines = {}, []
     for bed in dict.fromkeys(row["bed"] for row in rows):
-        lines += [f"## {bed}", "", "| | " + " | ".join(FIGURES.values()) + " |"]
-        lines.append("|---" * (len(FIGURES) + 1) + "|")
+        lines += [f"## {bed}", "", "| | runs | " + " | ".join(FIGURES.values()) + " |"]
+        lines.append("|---" * (len(FIGURES) + 2) + "|")
         for method in methods:
             own = [row for row in rows if (row["bed"], row["method"]) == (bed, method)]
             found = {name: study_runs.describe([row[name] for row in own]) for name in FIGURES}
@@ -107,12 +109,24 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
                 name: {"mean": mean, "deviation": deviation}
                 for name, (mean, deviation, _) in found.items()
             }
-            lines.append(f"| {method} | " + " | ".join(text for *_, text in found.values()) + " |")
+            # Means are over the runs that did not fail.
+            finished = sum(row["kl"] is not None for row in own)
+            texts = [f"{finished} of {len(own)}", *(text for *_, text in found.values())]
+            lines.append(f"| {method} | " + " | ".join(texts) + " |")
         lines.append("")
     text = "\n".join(lines)
     console.say(text)
     files.write_json(out / "study.json", summary)
     files.write_atomically(out / "study.md", lambda file: file.write(text.encode()))
+
+
+def last_picture(name: str, samples: Path) -> dict[str, Path]:
+    """Return heading -> the final picture of a run, else the last before it failed, if any."""
+    heading = name.replace("_", " ")
+    if (samples / "final.png").exists():
+        return {heading: samples / "final.png"}
+    steps = sorted(samples.glob("step_*.png"))
+    return {f"{heading}, failed; step {int(path.stem[5:])}": path for path in steps[-1:]}
 
 
 def draw(pictures: dict[str, Path], path: Path) -> None:
@@ -131,7 +145,7 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
         axis.axis("off")
     for axis, (name, picture) in zip(axes.flat, pictures.items(), strict=False):
         axis.imshow(plt.imread(picture))
-        axis.set_title(name.replace("_", " "), fontsize=11)
+        axis.set_title(name, fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -20,7 +20,7 @@ NETWORKS = (
     "resnet128",
 )
 # As in tf_febm.networks.GENERATOR_NAMES.
-GENERATORS = ("mlp", "coupling", "dcgan", "resnet")
+GENERATORS = ("mlp", "coupling", "monotone", "dcgan", "resnet")
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 
@@ -190,7 +190,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     number("entropy_weight", None, "Weight of the entropy in the generator's loss.", 0.0)
     whole("entropy_iterations", None, "LOBPCG iterations for the smallest singular value.", 0)
-    choice("generator", None, GENERATORS, "Architecture of the generator.")
+    choice(
+        "generator",
+        None,
+        GENERATORS,
+        "Architecture of the generator; coupling and monotone are one to one.",
+    )
     switch("generator_batch_norm", None, "Batch normalisation in the generator.")
     number("generator_lr_ratio", None, "Learning rate of the generator over --lr.", 0.0)
     # Reports.

@@ -50,6 +50,10 @@ def test_defaults_are_the_methods_own(resolve):
     options = resolve("--method=bidirectional")
     assert options["preset"] == "digits_bidirectional" and options["penalty"] == "latent"
     assert resolve("--method=bidirectional", "--dataset=svhn")["latent_dim"] == 128
+    # The bed of narrow modes has a preset of its own, the others share one.
+    narrow = resolve("--method=bidirectional", "--dataset=25gaussians")
+    assert (narrow["preset"], narrow["generator"]) == ("25gaussians_bidirectional", "monotone")
+    assert resolve("--method=bidirectional", "--dataset=moons")["preset"] == "plane_bidirectional"
     # Other methods keep their options, as runs of earlier versions wrote them.
     assert resolve()["preset"] == "digits" and resolve()["latent_dim"] is None
     # A preset of chains leaves the rest as the method's own.
@@ -78,6 +82,9 @@ def test_what_is_refused(resolve):
         building.build_model(resolve(*FAST, "--cclass"), source)
     with pytest.raises(ValueError, match="latent_dim must be at most 64"):
         building.build_model(resolve(*FAST, "--latent_dim=65"), source)
+    with pytest.raises(ValueError, match="--generator_batch_norm is not for"):
+        flags = ("--generator=monotone", "--generator_batch_norm")
+        building.make_generator(resolve(*FAST, *flags), (2,), None)
     with pytest.raises(ValueError, match="--generator=dcgan makes images"):
         building.make_generator(resolve(*FAST, "--generator=dcgan"), (2,), None)
 
@@ -88,6 +95,8 @@ def test_generators_of_vectors(resolve):
     generator = building.make_generator(resolve(*FAST), (2,), None)
     assert generator.output_shape == (None, 2)
     assert generator.layers[-1].activation.__name__ == "linear"
+    options = resolve(*FAST, "--generator=monotone", "--latent_dim=2")
+    assert building.make_generator(options, (2,), None).output_shape == (None, 2)
 
 
 @pytest.mark.slow

@@ -33,12 +33,31 @@ def test_a_short_study(project, tmp_path):
         assert float(row["held_out_gap"]) == pytest.approx(gap)
     summary = json.loads((out / "study.json").read_text())
     assert summary["8gaussians"]["febm_js"]["kl"]["mean"] == float(rows[0]["kl"])
-    assert "| febm_js |" in (out / "study.md").read_text()
+    assert "| febm_js | 1 of 1 |" in (out / "study.md").read_text()
     with Image.open(out / "8gaussians.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 24)) > 50
 
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0 and "steps/s" not in again.stdout
+
+
+COUNTED = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import plane_study
+good = {"kl": 2.0, "held_out_gap": 1.0, "modes_covered": 8, "share_near_modes": 0.5, "seconds": 3.0}
+found = [good, plane_study.figures(None), {**good, "kl": 4.0}]
+rows = [{"bed": "moons", "method": "no_entropy", "seed": i, **f} for i, f in enumerate(found)]
+plane_study.write(rows, ["no_entropy"], pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_failed_runs_are_counted_and_not_averaged(project, tmp_path):
+    # In a process of its own: the launchers of studies have flags of the same names.
+    command = [sys.executable, "-c", COUNTED, str(project / "launch"), str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "| no_entropy | 2 of 3 | 3 ± 1.4 | 1 ± 0 |" in (tmp_path / "study.md").read_text()
 
 
 def test_an_unknown_method(project, tmp_path):
@@ -52,3 +71,21 @@ def test_an_unknown_method(project, tmp_path):
     assert result.returncode == 1
     assert "gan" in result.stderr and "febm_js" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_last_picture_of_a_run_that_failed(project, tmp_path):
+    code = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import plane_study; "
+        "print(plane_study.last_picture('no_penalty', pathlib.Path(sys.argv[2])))"
+    )
+
+    def found():
+        command = [sys.executable, "-c", code, str(project / "launch"), str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout.strip()
+
+    assert found() == "{}"
+    for step in (900, 1000):
+        (tmp_path / f"step_{step:07}.png").touch()
+    assert "'no penalty, failed; step 1000'" in found() and "step_0001000.png" in found()
+    (tmp_path / "final.png").touch()
+    assert "{'no penalty': " in found() and "final.png" in found()

@@ -10,6 +10,7 @@ from tf_febm import entropy, networks
 FACTORIES = {
     "mlp": lambda **k: networks.generator_mlp(4, (3, 2, 1), (8, 8), **k),
     "coupling": lambda **k: networks.generator_coupling(4, (2, 2, 1), (8, 8), **k),
+    "monotone": lambda **k: networks.generator_monotone(4, (2, 2, 1), 2, 3, **k),
     "dcgan": lambda **k: networks.generator_dcgan(4, (8, 8, 1), 3, **k),
     "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
 }
@@ -20,12 +21,15 @@ def test_every_registered_generator_is_tested():
     assert networks.get_generator("mlp") is networks.generator_mlp
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("name", FACTORIES)
-def test_one_example_is_made_of_one_z(name, batch_norm):
+@pytest.mark.parametrize(
+    "name, options",
+    [(name, {}) for name in FACTORIES]
+    + [(name, {"batch_norm": True}) for name in FACTORIES if name != "monotone"],
+)
+def test_one_example_is_made_of_one_z(name, options):
     """In inference mode rows do not mix, and J is that of differences; so is ‖J v‖'s gradient."""
     keras.utils.set_random_seed(1)
-    generator = FACTORIES[name](batch_norm=batch_norm)
+    generator = FACTORIES[name](**options)
     z = tf.random.stateless_normal([3, 4], (0, 1))
     # Statistics that are not those of a fresh layer.
     generator(5.0 * z + 1.0, training=True)
@@ -101,7 +105,10 @@ def test_bad_arguments():
         (lambda: networks.generator_resnet(2, (8, 8, 1), 0), "num_filters"),
         (lambda: networks.generator_coupling(3, 2), "latent_dim=3 for shape"),
         (lambda: networks.generator_coupling(1, 1), "latent_dim"),
-        (lambda: networks.get_generator("vae"), "mlp, coupling, dcgan, resnet; received 'vae'"),
+        (lambda: networks.generator_monotone(3, 2), "latent_dim=3 for shape"),
+        (lambda: networks.generator_monotone(2, 2, 0), "num_layers"),
+        (lambda: networks.generator_monotone(2, 2, 1, 0), "num_steps"),
+        (lambda: networks.get_generator("vae"), "monotone, dcgan, resnet; received 'vae'"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -15,6 +15,7 @@ from tf_febm.networks.generators import (
 from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
+from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
 from tf_febm.networks.preparation import PreparedLayer, prepared
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
 from tf_febm.networks.registry import NAMES, get
@@ -35,6 +36,7 @@ __all__ = [
     "Conv2D",
     "LabelScale",
     "LabelShift",
+    "MonotoneSum",
     "PreparedLayer",
     "QuadraticEnergy",
     "QuadraticWell",
@@ -42,12 +44,14 @@ __all__ = [
     "SpectralConv2D",
     "SpectralDense",
     "Standardise",
+    "TriangularProduct",
     "confined",
     "conv",
     "fourier_mlp",
     "generator_coupling",
     "generator_dcgan",
     "generator_mlp",
+    "generator_monotone",
     "generator_resnet",
     "get",
     "get_generator",

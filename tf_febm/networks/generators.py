@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from tf_febm import arguments
+from tf_febm.networks.monotone import generator_monotone
 
 __all__ = [
     "GENERATOR_NAMES",
@@ -211,6 +212,7 @@ def generator_resnet(
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "mlp": generator_mlp,
     "coupling": generator_coupling,
+    "monotone": generator_monotone,
     "dcgan": generator_dcgan,
     "resnet": generator_resnet,
 }
@@ -221,8 +223,9 @@ GENERATOR_NAMES: tuple[str, ...] = tuple(_BUILDERS)
 def get_generator(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds a generator.
 
-    All take latent_dim and output_shape, and the keywords `activation`, `output_activation`,
-    `batch_norm` and `name`; `mlp` and `coupling` take `hidden_units`, the others `num_filters`.
+    All take latent_dim and output_shape, and the keywords `output_activation` and `name`; all but
+    `monotone` take `activation` and `batch_norm`; `mlp` and `coupling` take `hidden_units`, `dcgan`
+    and `resnet` `num_filters`.
 
     Args:
         name: One of `GENERATOR_NAMES`.

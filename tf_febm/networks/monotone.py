@@ -1,0 +1,146 @@
+"""A generator of monotone functions of single coordinates and linear maps between them."""
+
+import math
+
+import keras
+from keras import ops
+
+from tf_febm import arguments
+
+__all__ = ["MonotoneSum", "TriangularProduct", "generator_monotone"]
+
+# Where the steps of a layer begin: anywhere in the bulk of N(0, 1), low, and as wide as their
+# spacing, so that the whole is close to the identity and no two steps are alike.
+_REACH = 2.0
+_HEIGHT = -3.0
+_STEEPNESS = 1.0
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class MonotoneSum(keras.layers.Layer):
+    """Apply to each coordinate a strictly increasing function of its own, onto all numbers.
+
+        y = e^a·x + b + Σ_k softplus(h_k)·tanh(e^(s_k)·(x − c_k))
+
+    Every step k lifts y by 2·softplus(h_k) around c_k. Weights, for each coordinate: a, b [d], and
+    h, s, c [d, num_steps].
+
+    Args:
+        num_steps: Steps of each coordinate, at least 1.
+        seed: Of the centres c, an int, or None for a random one.
+    """
+
+    def __init__(self, num_steps: int = 16, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_steps = arguments.whole_number("num_steps", num_steps, 1)
+        self.seed = seed
+
+    def build(self, input_shape):
+        """Create the weights for inputs [n, d]."""
+        d = input_shape[-1]
+        constant = keras.initializers.Constant
+        uniform = keras.initializers.RandomUniform(-_REACH, _REACH, seed=self.seed)
+        steps = (d, self.num_steps)
+        self.log_slope = self.add_weight(shape=(d,), initializer="zeros", name="log_slope")
+        self.shift = self.add_weight(shape=(d,), initializer="zeros", name="shift")
+        self.heights = self.add_weight(shape=steps, initializer=constant(_HEIGHT), name="heights")
+        self.log_steepness = self.add_weight(
+            shape=steps, initializer=constant(_STEEPNESS), name="log_steepness"
+        )
+        self.centres = self.add_weight(shape=steps, initializer=uniform, name="centres")
+
+    def call(self, x):
+        """Return y, [n, d], of x, [n, d]."""
+        angles = ops.exp(self.log_steepness) * (ops.expand_dims(x, -1) - self.centres)
+        steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
+        return ops.exp(self.log_slope) * x + self.shift + steps
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of x."""
+        return input_shape
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class TriangularProduct(keras.layers.Layer):
+    """Multiply by a matrix that always has an inverse: y = x·L·U, the identity at first.
+
+    L is lower triangular with ones on its diagonal, U upper triangular with the diagonal e^s, so
+    log det LU = Σ s. Weights: `matrix`, [d, d], the parts of L and U off the diagonal, and
+    `log_diagonal` s, [d].
+
+    Source: Kingma, Dhariwal 2018 (Glow), without their permutation.
+    """
+
+    def build(self, input_shape):
+        """Create the weights for inputs [n, d]."""
+        d = input_shape[-1]
+        self.matrix = self.add_weight(shape=(d, d), initializer="zeros", name="matrix")
+        self.log_diagonal = self.add_weight(shape=(d,), initializer="zeros", name="log_diagonal")
+
+    def call(self, x):
+        """Return y, [n, d], of x, [n, d]."""
+        lower = ops.tril(self.matrix, -1) + ops.eye(x.shape[-1], dtype=x.dtype)
+        upper = ops.triu(self.matrix, 1) + ops.diag(ops.exp(self.log_diagonal))
+        return ops.matmul(ops.matmul(x, lower), upper)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of x."""
+        return input_shape
+
+
+def generator_monotone(
+    latent_dim: int,
+    output_shape: int | tuple[int, ...],
+    num_layers: int = 4,
+    num_steps: int = 16,
+    output_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Return monotone functions of single coordinates with linear maps between them.
+
+    Like couplings the map is one to one and onto, whatever its weights, so that the entropy of p_g
+    from its Jacobian is exact and `BidirectionalEBM` has its bounds. A staircase of one coordinate
+    gathers N(0, 1) at points far apart, which perceptrons learn slowly: fitted for 6,000 steps to
+    the known energy of the 25 Gaussians of `data.load`, four layers had 21 modes and 99 % of the
+    samples within 4 standard deviations, perceptrons of three layers of 128 units six modes and
+    53 %. No axis is favoured: with the Gaussians turned by 30 and by 45 degrees four layers had all
+    25 modes. More layers are not better by themselves: eight had 15, turned by 30 degrees.
+
+    Args:
+        latent_dim: d, the length of z.
+        output_shape: d, or a shape of d entries.
+        num_layers: Number of pairs of `MonotoneSum` and `TriangularProduct`, at least 1.
+        num_steps: Steps of each coordinate in each layer.
+        output_activation: None for data without bounds; a strictly increasing one, such as
+            "sigmoid", keeps the map one to one, and onto its range.
+        name: The Keras name.
+
+    Returns:
+        A model from [n, d] to [n, *output_shape].
+
+    Raises:
+        ValueError: If the data have another number of entries than z, or an argument is out of its
+            range.
+
+    Source: Meng, Song, Song, Ermon 2020 (Gaussianization flows), in the direction that generates;
+    the steps are those of Huang et al. 2018 with tanh in the place of a logit of sigmoids.
+    """
+    output_shape = arguments.shape("output_shape", output_shape)
+    latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
+    if math.prod(output_shape) != latent_dim:
+        raise ValueError(
+            "A monotone generator has as many latent variables as entries of an example; received "
+            f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
+        )
+    z = x = keras.Input((latent_dim,), name="z")
+    for _ in range(arguments.whole_number("num_layers", num_layers, 1)):
+        x = TriangularProduct()(MonotoneSum(num_steps)(x))
+    if output_activation is not None:
+        x = keras.layers.Activation(output_activation)(x)
+    if len(output_shape) > 1:
+        x = keras.layers.Reshape(output_shape)(x)
+    return keras.Model(z, x, name=name)
