@@ -60,6 +60,9 @@ def network(kind, name, num_classes=None):
     kind, _, attention = kind.partition("+")
     build = tf_febm.networks.get(kind)
     settings = {"use_attention": True} if attention else {}
+    if kind == "resnet32_large":
+        # It has dropout, of which each replica draws its own.
+        settings["dropout"] = 0.0
     return build(num_filters=4, image_shape=SHAPE, num_classes=num_classes, name=name, **settings)
 
 

@@ -76,6 +76,8 @@ OBJECTS = {
     "SpectralDense": lambda: [networks.SpectralDense(3, use_bias=False, bounded=True)],
     "Conv2D": lambda: [networks.Conv2D(3, 5, strides=2, padding="same", use_bias=False)],
     "FourierFeatures": lambda: [networks.FourierFeatures(4, 2.5, seed=3)],
+    "MonotoneSum": lambda: [networks.MonotoneSum(3, seed=2)],
+    "TriangularProduct": lambda: [networks.TriangularProduct()],
     "QuadraticWell": lambda: [networks.QuadraticWell(0.25)],
     "Standardise": lambda: [networks.Standardise([1.0, 2.0, 3.0], [0.5, 3.0, 1.0])],
     "BidirectionalEBM": lambda: [

@@ -92,7 +92,11 @@ class TestTable:
         # all go back to about the 64 of the first batch: four standard errors of that mean.
         assert np.abs(z.mean(0)).max() < 4 * 1.5 / math.sqrt(64)
         assert (z.std(0) > 0.4).all() and (z.std(0) < 2.5).all()
-        assert not (tmp_path / "run" / "samples" / "final.png").exists()
+        # A histogram of each column over time, and the energies of chains from noise.
+        pictures = {path.name for path in (tmp_path / "run" / "samples").glob("*.png")}
+        assert pictures >= {"step_0000002.png", "step_0000004.png", "final.png", "evolution.png"}
+        report = (tmp_path / "run" / "report.html").read_text()
+        assert "<h2>Samples" in report and "<h2>Chains from noise" in report
         model = keras.models.load_model(tmp_path / "run" / "model.keras")
         energy = model.energy(x.astype(np.float32)).numpy()
         far = model.energy((x + 1000.0 * x.std(0)).astype(np.float32)).numpy()

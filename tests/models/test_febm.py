@@ -283,6 +283,22 @@ class TestSurface:
         np.testing.assert_array_equal(model.sample(3, seed=1), other.sample(3, seed=1))
         assert np.abs(model.sample(3, seed=1) - before).max() > 0
 
+    def test_a_sampler_of_other_bounds_does_not_fit_the_buffer(self, make, images):
+        """What is stored has their dtype, and could not be loaded again."""
+        model = make(buffer=tf_febm.ReplayBuffer(32))
+        model.fit(images[:16], batch_size=16, verbose=0)
+        with pytest.raises(ValueError, match=r"holds samples with bounds \(0.0, 1.0\); .* None"):
+            model.sampler = tf_febm.samplers.MALA(0.1, num_steps=2)
+        assert isinstance(model.sampler, tf_febm.samplers.Langevin)
+
+    def test_a_function_as_sampler_must_be_registered_to_be_saved(self, make, tmp_path):
+        def still(energy_fn, initial_state, seed, **options):
+            return initial_state
+
+        model = make(sampler=still)
+        with pytest.raises(TypeError, match="sampler is the function .*still cannot be saved"):
+            model.save(tmp_path / "m.keras")
+
     @pytest.mark.parametrize("method", ["evaluate", "train_on_batch", "predict"])
     def test_unbuilt_networks_need_no_fit_first(self, make, images, method):
         networks = [

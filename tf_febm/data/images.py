@@ -191,13 +191,10 @@ def _to_eight_bits(image, grey):
     if image.mode in _DEEP_MODES:
         raise ValueError(f"mode {image.mode} has more than 8 bits a channel; 8 bits are accepted")
     image = ImageOps.exif_transpose(image)
-    if grey:
-        return image.convert("L")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB")
 
 
 def _for_all(work, count, chunk=64):

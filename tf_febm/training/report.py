@@ -99,7 +99,7 @@ def write_report(folder: RunFolder) -> Path:
         _loading(folder, options),
         _pictures("Samples at the end", [folder.samples / "final.png"]),
         _pictures("Samples over time", _some(folder.samples.glob("step_*.png"))),
-        _pictures("Chains from noise to samples", [folder.samples / "evolution.png"]),
+        _pictures("Chains from noise", [folder.samples / "evolution.png"]),
         _pictures("Energies of data and of samples", _some(folder.samples.glob("energies_*.png"))),
         _curves(rows),
         _table("Options", options),

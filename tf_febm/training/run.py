@@ -282,7 +282,9 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
 
     Images show themselves, vectors their energies.
     """
-    if "return_trajectory" not in inspect.signature(model.sampler).parameters or num_steps < 1:
+    # A sampler in other units passes on what the one inside it takes.
+    inside = getattr(model.sampler, "sampler", model.sampler)
+    if "return_trajectory" not in inspect.signature(inside).parameters or num_steps < 1:
         return
     if not is_picture(model.sample_shape):
         frames = min(50, num_steps + 1)
