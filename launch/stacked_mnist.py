@@ -20,7 +20,7 @@ from absl import app, flags
 PACE, WARM = 40, 20
 
 flags.DEFINE_string("data_dir", None, "Local folder or file of MNIST.")
-flags.DEFINE_float("minutes", 60.0, "Time for training.", 0.1)
+flags.DEFINE_float("minutes", 60.0, "Time for training.", 0.01)
 flags.DEFINE_integer("num_samples", 26_000, "Samples whose modes are counted.", 2)
 flags.DEFINE_string("logdir", "runs", "Folder of all runs.")
 flags.DEFINE_string("exp", "stacked_mnist", "Name of the run.")

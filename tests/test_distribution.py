@@ -18,7 +18,7 @@ METHODS = (
 # pairs.
 PAIRS = [
     *((method, "mlp") for method in METHODS),
-    *((method, kind) for kind in ("conv", "resnet32") for method in (METHODS[0], *METHODS[-2:])),
+    *((method, "resnet32") for method in (METHODS[0], *METHODS[-2:])),
 ]
 # Each has its own sums over the batch: terms that are off by default, and what bounds are made of.
 OPTIONS = {

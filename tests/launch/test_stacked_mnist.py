@@ -29,7 +29,7 @@ def archive(tmp_path):
 def test_a_short_run(project, tmp_path, archive):
     script = str(project / "launch" / "stacked_mnist.py")
     command = [
-        sys.executable, script, f"--data_dir={archive}", "--minutes=0.1", "--num_samples=50",
+        sys.executable, script, f"--data_dir={archive}", "--minutes=0.02", "--num_samples=50",
         f"--logdir={tmp_path}", *FAST, "--train=--log_interval=20",
     ]  # fmt: skip
     first = subprocess.run(command, capture_output=True, text=True, timeout=300)

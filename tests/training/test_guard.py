@@ -328,13 +328,25 @@ def test_before_the_only_checkpoint_comes_the_beginning(runner, monkeypatch):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.25e-3)
 
 
+class StuckAt:
+    """Chains that end at one value, wherever they start."""
+
+    bounds = (0.0, 1.0)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, energy_fn, initial_state, seed):
+        return 0.0 * initial_state + self.value
+
+
 @pytest.mark.parametrize("value", [0.3, 1.0])
 def test_collapsed_chains_are_noticed(runner, value):
     def disturb(model, step):
         if step == 5:
             stored = model.buffer.samples
             stored.assign(np.full(stored.shape, round(255 * value), np.uint8))
-            model.sampler = lambda energy, x, seed: 0.0 * x + value
+            model.sampler = StuckAt(value)
 
     runner("run", 5)
     _, _, lines = runner("run", 10, disturb, max_rollbacks=0)
