@@ -285,8 +285,31 @@ class EnergyModel(Chains, Saving, keras.Model):
             return optimizer
         return keras.optimizers.LossScaleOptimizer(optimizer)
 
-    def fit(self, x=None, *args, **kwargs):
-        """Train; everything as in `keras.Model.fit`, with x or (x, labels) as data."""
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train; everything as in `keras.Model.fit`.
+
+        The data are x, or (x, labels) for a conditional model. With weights, `sample_weight` or
+        `class_weight` or the last of (x, labels, weights), the density that is learned is that of
+        the weighted data: an example of weight 2 counts as two.
+        """
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:
@@ -298,24 +321,68 @@ class EnergyModel(Chains, Saving, keras.Model):
                 self.build((None, *shape))
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
-            kwargs.setdefault("shuffle", False)
-        self._check_class_weight(kwargs.get("class_weight"))
+            shuffle = False
+        if isinstance(validation_data, (tuple, list)):
+            validation = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
+            validation_data = inputs.with_weights_kept(*validation)
+        self._check_class_weight(class_weight)
         self._notice_changes()
-        callbacks = kwargs.pop("callbacks", None)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), _NoticeChanges()]
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
-            return super().fit(x, *args, callbacks=callbacks, **kwargs)
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
 
-    def evaluate(self, *args, return_dict: bool = False, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
         """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`.
 
         Returns:
             The values in the order of `metrics_names`, or name -> value.
         """
         self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
-            return self._in_order(super().evaluate(*args, return_dict=True, **kwargs), return_dict)
+            logs = super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=True,
+                # What `fit` hands on of its own.
+                **kwargs,
+            )
+        return self._in_order(logs, return_dict)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Take one step; everything as in `keras.Model.train_on_batch`.
@@ -326,6 +393,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         """
         self._check_class_weight(class_weight)
         self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
             logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
         return self._in_order(logs, return_dict)
@@ -337,6 +405,7 @@ class EnergyModel(Chains, Saving, keras.Model):
             The values in the order of `metrics_names`, or name -> value.
         """
         self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
             logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
         return self._in_order(logs, return_dict)

@@ -17,6 +17,7 @@ __all__ = [
     "one_hot",
     "sample_shape_of",
     "split_labels",
+    "with_weights_kept",
 ]
 
 # Frames the message of an assertion inside a compiled step, so that it can be shown without the
@@ -63,6 +64,8 @@ def split_labels(data, conditional: bool):
             f"The data yields dicts with the keys {keys}: let it yield x, or (x, labels), as in "
             "dataset.map(lambda d: d['image'])."
         )
+    if labels is not None and getattr(labels, "shape", (1,))[-1:] == (0,):
+        labels = None
     if conditional and labels is None:
         raise ValueError("A conditional model needs labels: let the data yield (x, labels).")
     if not conditional and labels is not None:
@@ -72,6 +75,16 @@ def split_labels(data, conditional: bool):
         )
     labels = None if labels is None else tf.convert_to_tensor(labels)
     return x, labels, None if weights is None else _checked_weights(weights, x)
+
+
+def with_weights_kept(x, y, weights) -> tuple:
+    """Return (x, y, weights) of arrays such that Keras passes the weights on.
+
+    It drops them where there is no y. Labels of no width stand for none: `split_labels` knows them.
+    """
+    if y is None and weights is not None:
+        y = np.zeros((len(x), 0), np.float32)
+    return x, y, weights
 
 
 def _checked_weights(weights, x) -> tf.Tensor:
