@@ -169,7 +169,8 @@ def take_gradients_as_given(optimizer) -> None:
         optimizer: A Keras optimizer.
 
     Raises:
-        ValueError: If it was made outside of the strategy's scope.
+        ValueError: If it was made outside of the strategy's scope, or accumulates gradients over
+            steps, which TensorFlow does not do there.
     """
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync == 1:
@@ -181,6 +182,12 @@ def take_gradients_as_given(optimizer) -> None:
         if part._distribution_strategy is not strategy:
             raise ValueError(
                 "Make the optimizers inside strategy.scope(), where the model is made."
+            )
+        if part.gradient_accumulation_steps:
+            raise ValueError(
+                "gradient_accumulation_steps needs a single replica; received "
+                f"{part.gradient_accumulation_steps} with {strategy.num_replicas_in_sync} replicas:"
+                " take batches that much larger."
             )
         # Keras offers no public way; tests compare with one replica, and would notice a change.
         part._all_reduce_sum_gradients = _as_given

@@ -78,10 +78,16 @@ def split_labels(data, conditional: bool):
 
 
 def with_weights_kept(x, y, weights) -> tuple:
-    """Return (x, y, weights) of arrays such that Keras passes the weights on.
+    """Return (x, y, weights) such that Keras passes the weights on.
 
-    It drops them where there is no y. Labels of no width stand for none: `split_labels` knows them.
+    It drops them where arrays have no y, and several replicas cannot take a dataset of None. Labels
+    of no width stand for none: `split_labels` knows them.
     """
+    spec = getattr(x, "element_spec", None)
+    if isinstance(x, tf.data.Dataset) and isinstance(spec, tuple) and len(spec) == 3:
+        if spec[1] is None:
+            x = x.map(lambda x, _, weights: (x, tf.zeros([tf.shape(x)[0], 0]), weights))
+        return x, y, weights
     if y is None and weights is not None:
         y = np.zeros((len(x), 0), np.float32)
     return x, y, weights
