@@ -103,7 +103,8 @@ def test_use_ema_ends_in_the_averages_of_every_network(method):
         for step in seen[1:]:
             average = 0.5 * average + 0.5 * step[i]
         np.testing.assert_allclose(weight, average, atol=1e-6)
-        assert np.abs(weight - seen[-1][i]).max() > 1e-7
+        # Bar the last bias, a constant of the energy, which some objectives do not move.
+        assert weight.size == 1 or np.abs(weight - seen[-1][i]).max() > 1e-7
 
 
 def test_use_ema_leaves_frozen_layers_alone():

@@ -461,6 +461,10 @@ class EnergyModel(Chains, Saving, keras.Model):
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
         x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
+        if labels is not None:
+            # Behind the assertions about them.
+            with tf.control_dependencies([x]):
+                labels = tf.identity(labels)
         return Batch(x, labels, weights)
 
     def _update_metrics(self, **values) -> dict:

@@ -43,7 +43,7 @@ def take_step(tape, loss, network, optimizer) -> GradientNorm:
     with tape:
         scaled = optimizer.scale_loss(loss)
     gradients = distribution.total(tape.gradient(scaled, variables))
-    norm = tf.linalg.global_norm(gradients) / scale
+    norm = tf.cast(tf.linalg.global_norm(gradients), tf.float32) / scale
     optimizer.apply(gradients, variables)
     counted = tf.constant(1.0)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
