@@ -44,17 +44,22 @@ def test_every_registered_name_is_here():
     assert set(networks.GENERATOR_NAMES) == set(GENERATORS)
 
 
+def norms(x):
+    return np.linalg.norm(x.reshape(len(x), -1), axis=1)
+
+
 @pytest.mark.parametrize(("name", "conditional"), CASES)
 def test_energies_and_scores(name, conditional, set_policy):
     """Inside a `prepared` block as outside of it: as far from the truth as rounding puts them.
 
     A network rounds some dozens of times one after the other. Scores are those of a loss scaled by
-    2¹⁰, and measured by their norm: where rounding crosses the kink of a leaky_relu they jump.
+    2¹⁰; of their errors the median over examples counts, for where rounding crosses the kink of a
+    leaky_relu the score of that example jumps.
     """
     keras.utils.set_random_seed(0)
     set_policy("float64")
     exact = stirred(build(name, conditional))
-    inputs = inputs_of(name, 4, conditional)
+    inputs = inputs_of(name, 6, conditional)
     truth = energies_and_scores(exact, inputs)
     for policy, rounding in ROUNDING.items():
         set_policy(policy)
@@ -69,9 +74,8 @@ def test_energies_and_scores(name, conditional, set_policy):
             assert energies.dtype == expected and scores.dtype == "float32", policy
             error = np.abs(energies - truth[0]).max() / np.abs(truth[0]).max()
             assert error <= 30 * rounding, policy
-            error = np.linalg.norm(scores - truth[1]) / np.linalg.norm(truth[1])
-            assert error <= 60 * max(rounding, 2.0**-24), policy
-            errors.append(error)
+            errors.append(np.median(norms(scores - truth[1]) / norms(truth[1])))
+            assert errors[-1] <= 30 * max(rounding, 2.0**-24), policy
         # Neither way is the worse one.
         assert errors[1] <= 2 * errors[0] + 4 * max(rounding, 2.0**-24), policy
 
@@ -168,7 +172,7 @@ def test_standardising_raw_units(inner, policy, set_policy):
     assert found.dtype == np.float32
     assert np.abs(found - truth).max() <= 10 * rounding * np.abs(truth).max()
     # Distinct inputs have distinct energies; where the perceptron is flat some may meet.
-    assert len(np.unique(found)) > 0.95 * len(np.unique(x))
+    assert len(np.unique(found)) > 0.9 * len(np.unique(x))
 
 
 @pytest.mark.parametrize("policy", [None, *MIXED])
@@ -271,7 +275,7 @@ def test_sums_over_positions_do_not_overflow(set_policy):
     set_policy("mixed_float16")
     keras.utils.set_random_seed(0)
     network = networks.resnet32(2, image_shape=(64, 64, 1))
-    x = np.full((1, 64, 64, 1), 4e3, np.float32)
+    x = np.full((1, 64, 64, 1), 8e3, np.float32)
     assert np.isfinite(network(x)).all()
     last = keras.Model(network.input, network.get_layer("final_output").output)
     assert np.max(last(x).numpy().astype(np.float64).sum(axis=(1, 2))) > 65504.0
