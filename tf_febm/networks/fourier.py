@@ -14,7 +14,7 @@ __all__ = ["FourierFeatures", "fourier_mlp"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class FourierFeatures(FullPrecision):
+class FourierFeatures(FullPrecision, keras.layers.Layer):
     """Append sin(xB) and cos(xB) to x, with fixed random frequencies B ~ N(0, frequency²).
 
     Phases are computed in float32 under a mixed policy too.

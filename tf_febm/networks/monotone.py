@@ -18,7 +18,7 @@ _STEEPNESS = 1.0
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class MonotoneSum(FullPrecision):
+class MonotoneSum(FullPrecision, keras.layers.Layer):
     """Apply to each coordinate a strictly increasing function of its own, onto all numbers.
 
         y = e^a·x + b + Σ_k softplus(h_k)·tanh(e^(s_k)·(x − c_k))
@@ -66,7 +66,7 @@ class MonotoneSum(FullPrecision):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class TriangularProduct(FullPrecision):
+class TriangularProduct(FullPrecision, keras.layers.Layer):
     """Multiply by a matrix that always has an inverse: y = x·L·U, the identity at first.
 
     L is lower triangular with ones on its diagonal, U upper triangular with the diagonal e^s, so

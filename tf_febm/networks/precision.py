@@ -30,14 +30,14 @@ def output_dtype(policy=None) -> str:
     return dtype
 
 
-class FullPrecision(keras.layers.Layer):
-    """Base of the layers that a mixed policy leaves as they are.
+class FullPrecision:
+    """Mixin, before `keras.layers.Layer`, of the layers that a mixed policy leaves as they are.
 
     They compute in the dtype of their weights, for they cost next to nothing and what they compute
     is a coordinate, a phase or a term of the energy, whose digits no later layer brings back.
 
     Args:
-        **kwargs: Those of `keras.layers.Layer`.
+        **kwargs: Those of the layer.
 
     Raises:
         ValueError: If the layer's policy, its own or the global one, has weights of 16 bits.

@@ -13,7 +13,7 @@ __all__ = ["QuadraticEnergy", "quadratic"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticEnergy(FullPrecision):
+class QuadraticEnergy(FullPrecision, keras.layers.Layer):
     """Compute ½ Σᵢ ((xᵢ − μᵢ)/σᵢ)², the unnormalised energy of a diagonal Gaussian.
 
     Weights: `mean` μ [d] and `log_scale` log σ [d], so that σ stays positive. The normalising

@@ -13,7 +13,7 @@ __all__ = ["QuadraticWell", "Standardise", "confined", "standardised"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Standardise(FullPrecision):
+class Standardise(FullPrecision, keras.layers.Layer):
     """Compute z = (x − mean)/scale, coordinate by coordinate.
 
     The subtraction is made in float32, or in float64 if x is, under a mixed policy too: where
@@ -52,7 +52,7 @@ class Standardise(FullPrecision):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticWell(FullPrecision):
+class QuadraticWell(FullPrecision, keras.layers.Layer):
     """Compute ½ strength ‖x‖², the energy of a Gaussian with variance 1/strength.
 
     Computed in float32 under a mixed policy too.
