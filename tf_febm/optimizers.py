@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 __all__ = ["ClippedAdam", "FusedAdam", "default"]
 
@@ -13,8 +12,9 @@ class FusedAdam(keras.optimizers.Adam):
 
     `keras.optimizers.Adam` composes the same update from some fifteen operations per variable,
     which take longer than the numbers where a network is small; the same holds for
-    `global_clipnorm`. Arguments, slots and results are Keras' own, up to rounding. With `amsgrad`,
-    for sparse gradients, and for variables that are spread over devices it does what Keras does.
+    `global_clipnorm`. Arguments, slots and results are Keras' own, up to rounding. With `amsgrad`
+    and for variables that are spread over devices it does what Keras does. A sparse gradient is
+    made dense first: Keras squares the parts of a row that occurs twice one by one, and v is wrong.
     """
 
     def _clip_gradients(self, grads):
@@ -34,7 +34,13 @@ class FusedAdam(keras.optimizers.Adam):
     _powers = None
 
     def _powers_now(self):
-        """Return β₁ᵗ and β₂ᵗ of the step t that is being taken."""
+        """Return β₁ᵗ and β₂ᵗ of the update t that is being taken, float32.
+
+        `iterations` counts updates, not batches, where Keras accumulates gradients over several
+        batches, and stands still at a step that a loss scale skips.
+        """
+        if self._powers is not None:
+            return self._powers
         step = tf.cast(self.iterations + 1, tf.float32)
         return tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
 
@@ -44,12 +50,12 @@ class FusedAdam(keras.optimizers.Adam):
         state = [variable, self._momentums[index], self._velocities[index]]
         state = [v.value if isinstance(v, keras.Variable) else v for v in state]
         spread = any(isinstance(v, tf.distribute.DistributedValues) for v in state)
-        sparse = isinstance(gradient, tf.IndexedSlices)
-        if self.amsgrad or spread or sparse:
+        gradient = tf.convert_to_tensor(gradient)
+        if self.amsgrad or spread:
             super().update_step(gradient, variable, learning_rate)
             return
         dtype = state[0].dtype
-        powers = self._powers_now() if self._powers is None else self._powers
+        powers = self._powers_now()
 
         def scalar(value):
             return tf.cast(value, dtype)
@@ -72,9 +78,14 @@ class FusedAdam(keras.optimizers.Adam):
 class ClippedAdam(FusedAdam):
     """Adam that bounds each gradient entry by what it has seen there before.
 
-    Before an update each entry of the gradient is clipped to ±(3·√(v/(1 − β₂)) + 0.1), where v is
-    Adam's running second moment before the update, not corrected for its start at zero. A spike
-    much above the history of that very weight is thus cut; the first update is bounded by 0.1.
+    In update t = 1, 2, … each entry g of the gradient is first clipped to
+
+        |g| ≤ 3·√(v/(1 − β₂ᵗ)) + 0.1
+
+    where v is Adam's second moment before the update. Apart from its start, v/(1 − β₂ᵗ) is the mean
+    square of the earlier gradients of that very weight, the later ones weighing more: a spike of
+    more than three times their root mean square is cut. v begins at zero, so that the first update
+    is bounded by 0.1, and the bound of the second is too small by a factor of about √2.
 
     Takes the arguments of `keras.optimizers.Adam`.
 
@@ -83,11 +94,12 @@ class ClippedAdam(FusedAdam):
 
     def update_step(self, gradient, variable, learning_rate):
         """Clip, then update one variable."""
-        velocity = self._velocities[self._get_variable_index(variable)]
-        spread = ops.sqrt(ops.divide(velocity, 1.0 - self.beta_2))
-        limit = ops.cast(3.0 * spread + 0.1, gradient.dtype)
-        clipped = ops.minimum(ops.maximum(gradient, -limit), limit)
-        super().update_step(clipped, variable, learning_rate)
+        velocity = tf.convert_to_tensor(self._velocities[self._get_variable_index(variable)])
+        # In float32, for 16 bits cannot tell β₂ᵗ from one.
+        unseen = tf.cast(1.0 - self._powers_now()[1], velocity.dtype)
+        gradient = tf.cast(tf.convert_to_tensor(gradient), velocity.dtype)
+        limit = 3.0 * tf.sqrt(velocity / unseen) + 0.1
+        super().update_step(tf.clip_by_value(gradient, -limit, limit), variable, learning_rate)
 
 
 def default() -> ClippedAdam:

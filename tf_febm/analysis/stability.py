@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies, objectives
+from tf_febm.analysis.eigenvalue_bounds import eigenvalue_bounds
 from tf_febm.models import FEBM, inputs
 
 __all__ = ["Stability", "stability"]
@@ -36,6 +37,12 @@ class Stability(NamedTuple):
         second_derivative: f''(1) > 0, which divides out of the blocks.
         bound_real: Upper bound of every real eigenvalue, and of the real part of any other.
         bound_complex: Upper bound of the real part of every eigenvalue that is not real.
+        bound_real_paper: Theorem 5's bound of every real eigenvalue: 0, which says nothing, unless
+            the energy has one weight; NaN if K_EE has a negative eigenvalue.
+        bound_complex_paper: Theorem 5's bound of the real part of any other; NaN likewise.
+        bound_real_paper_nonzero: Theorem 5's with the smallest eigenvalues that are not zero; not
+            a bound, see `eigenvalue_bounds`.
+        bound_complex_paper_nonzero: Likewise.
         energy_block_is_positive_definite: Whether K_EE is, beyond rounding.
         variational_block_is_positive_definite: Whether K_HH is, beyond rounding.
         is_stable: Whether every eigenvalue has a negative real part, beyond rounding.
@@ -52,6 +59,10 @@ class Stability(NamedTuple):
     second_derivative: float
     bound_real: float
     bound_complex: float
+    bound_real_paper: float
+    bound_complex_paper: float
+    bound_real_paper_nonzero: float
+    bound_complex_paper_nonzero: float
     energy_block_is_positive_definite: bool
     variational_block_is_positive_definite: bool
     is_stable: bool
@@ -68,25 +79,23 @@ def stability(
         J = f''(1) [[−K_EE, K_EH], [−K_EHᵀ, −K_HH]]
         K_EE = E[∇E ∇Eᵀ] − 2 E[∇E] E[∇E]ᵀ,   K_EH = E[∇E] E[∇H]ᵀ,   K_HH = E[∇H ∇Hᵀ]
 
-    with gradients for the weights. The block form is that of Theorem 4. The entries are derived
-    here, since the paper's definitions were not at hand, and agree with finite differences of the
-    exact dynamics. Uncentred moments throughout, or covariances throughout, do not.
+    with gradients for the weights: Theorem 4. That these are the right moments, neither uncentred
+    nor centred ones throughout, the tests find by finite differences of the exact dynamics.
 
-    The bounds of Theorem 5, in the form that the proof below gives (the paper's may differ), with
-    λ₁ the smallest eigenvalue of a block:
+    With λ₁ the smallest eigenvalue of a block,
 
         bound_real    = −f''(1) min(λ₁(K_EE), λ₁(K_HH))
         bound_complex = −f''(1) (λ₁(K_EE) + λ₁(K_HH)) / 2
 
-    Proof. Let (a, b) be a unit eigenvector of J for λ. In λ = (a, b)* J (a, b) the two cross terms
-    are minus the conjugates of one another, so Re λ = −f''(1) (a* K_EE a + b* K_HH b), at most
-    −f''(1) (λ₁(K_EE) |a|² + λ₁(K_HH) |b|²): the first bound. With S = diag(I, −I), S J is
-    symmetric, so (a, b)* S J (a, b) = λ (|a|² − |b|²) is real. If λ is not, then |a|² = |b|² = ½:
-    the second.
+    are bounds of all eigenvalues and of those that are not real. Theorem 5 prints the second and,
+    for real eigenvalues, another in the place of the first. What `analysis.eigenvalue_bounds` says
+    of all of them and proves, in short: the printed one for real eigenvalues holds for positive
+    semi-definite K_EE, but is 0 for every energy of two weights or more, as K_EH has rank one; read
+    with the smallest eigenvalues that are not zero, neither is a bound.
 
-    The bounds hold whatever the signs, but prove stability only if both blocks are positive
-    definite; K_EE, a covariance less E[∇E] E[∇E]ᵀ, need not be. Not even then is anything said of
-    training with unequal rates, regularisers, large steps or samples from short chains.
+    Ours hold whatever the signs, but prove stability only if both blocks are positive definite;
+    K_EE, a covariance less E[∇E] E[∇E]ᵀ, need not be. Not even then is anything said of training
+    with unequal rates, regularisers, large steps or samples from short chains.
 
     Two networks that each end in a bias, as most of the package's do, are never stable in this
     sense: the flow conserves the sum of the two biases, so that J has an eigenvalue 0 with fewer
@@ -147,8 +156,7 @@ def stability(
     eigenvalues = eigenvalues[np.lexsort((eigenvalues.imag, -eigenvalues.real))]
 
     precision = max(_precision(network) for network in model.networks)
-    smallest_e, sign_e = _smallest_eigenvalue(energy_block, precision)
-    smallest_h, sign_h = _smallest_eigenvalue(second_h, precision)
+    bounds = eigenvalue_bounds(energy_block, cross_block, second_h, slope, precision)
     return Stability(
         jacobian=jacobian,
         eigenvalues=eigenvalues,
@@ -156,10 +164,9 @@ def stability(
         cross_block=cross_block,
         variational_block=second_h,
         second_derivative=slope,
-        bound_real=-slope * min(smallest_e, smallest_h),
-        bound_complex=-slope * (smallest_e + smallest_h) / 2.0,
-        energy_block_is_positive_definite=sign_e,
-        variational_block_is_positive_definite=sign_h,
+        **{f"bound_{name}": float(value) for name, value in bounds._asdict().items()},
+        energy_block_is_positive_definite=_is_positive_definite(energy_block, precision),
+        variational_block_is_positive_definite=_is_positive_definite(second_h, precision),
         is_stable=bool(eigenvalues[0].real < -precision * np.abs(eigenvalues).max()),
         energy_residual=float(np.linalg.norm(gradient_e)),
         variational_residual=float(np.linalg.norm(gradient_h)),
@@ -279,7 +286,7 @@ def _precision(network) -> float:
     return max(_ROUNDING[dtype] for dtype in dtypes)
 
 
-def _smallest_eigenvalue(block: np.ndarray, precision: float) -> tuple[float, bool]:
-    """Return the smallest eigenvalue of a symmetric matrix, and whether it is positive for sure."""
+def _is_positive_definite(block: np.ndarray, precision: float) -> bool:
+    """Return whether a symmetric matrix is positive definite, beyond rounding."""
     values = np.linalg.eigvalsh(block)
-    return float(values[0]), bool(values[0] > precision * np.abs(values).max())
+    return bool(values[0] > precision * np.abs(values).max())

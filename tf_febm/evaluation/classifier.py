@@ -182,13 +182,16 @@ def _build(image_shape, num_classes, filters, seed_sequence):
     stages = max(1, int(np.ceil(np.log2(max(image_shape[:2]) / 4))))
     seeds = (int(seed) for seed in seed_sequence.generate_state(stages + 6) >> 1)
 
+    # Whatever the global settings: features of all runs stay comparable.
+    plain = {"dtype": "float32", "data_format": "channels_last"}
+
     def weighted(layer, units, *args, **kwargs):
-        # float32 whatever the global policy: features of a mixed-precision run stay comparable.
         initializer = keras.initializers.HeNormal(seed=next(seeds))
         return layer(units, *args, kernel_initializer=initializer, dtype="float32", **kwargs)
 
     def convolution(units):
-        return weighted(keras.layers.Conv2D, units, 3, padding="same", activation="swish")
+        settings = {"padding": "same", "activation": "swish", "data_format": "channels_last"}
+        return weighted(keras.layers.Conv2D, units, 3, **settings)
 
     def dropout():
         return keras.layers.Dropout(0.5, seed=next(seeds), dtype="float32")
@@ -197,9 +200,9 @@ def _build(image_shape, num_classes, filters, seed_sequence):
     x = convolution(filters)(inputs)
     x = convolution(filters)(x)
     for _ in range(stages):
-        x = keras.layers.MaxPooling2D(padding="same", dtype="float32")(x)
+        x = keras.layers.MaxPooling2D(padding="same", **plain)(x)
         x = convolution(2 * filters)(x)
-    x = dropout()(keras.layers.Flatten(dtype="float32")(x))
+    x = dropout()(keras.layers.Flatten(**plain)(x))
     features = weighted(keras.layers.Dense, FEATURE_UNITS, activation="swish")(x)
     logits = weighted(keras.layers.Dense, num_classes)(dropout()(features))
     return keras.Model(inputs, [features, logits]), keras.Model(inputs, logits)

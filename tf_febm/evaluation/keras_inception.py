@@ -52,7 +52,7 @@ class KerasInception(PhotographNetwork):
             OSError: if there is no such file.
             ValueError: if the file does not hold the weights, or the batch size is below 1.
         """
-        with _float32():
+        with _plain_settings():
             base = _build(weights)
             pooled = base.get_layer("avg_pool").output
             model = keras.Model(base.input, [pooled, base.output])
@@ -93,11 +93,17 @@ def _build(weights):
 
 
 @contextlib.contextmanager
-def _float32():
-    """Build in float32 whatever the global policy: features of a mixed run stay comparable."""
-    policy = keras.config.dtype_policy()
+def _plain_settings():
+    """Build in float32 and channels last whatever the global settings: features stay comparable."""
+    policy, data_format = keras.config.dtype_policy(), keras.config.image_data_format()
+    floatx = keras.config.floatx()
     keras.config.set_dtype_policy("float32")
+    keras.config.set_image_data_format("channels_last")
+    # The dtype of the input.
+    keras.config.set_floatx("float32")
     try:
         yield
     finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_image_data_format(data_format)
         keras.config.set_dtype_policy(policy)

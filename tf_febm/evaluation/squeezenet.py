@@ -80,20 +80,21 @@ class SqueezeNet(PhotographNetwork):
             Functional Keras model from float32 [n, height, width, 3], BGR less the means, to
             float32 features [n, 512].
         """
+        # Whatever the global settings: features of all runs stay comparable.
+        plain = {"dtype": "float32", "data_format": "channels_last"}
 
         def convolution(x, filters, size, name, **kwargs):
-            # float32 whatever the global policy: features of a mixed run stay comparable.
             return keras.layers.Conv2D(
-                filters, size, activation="relu", name=name, dtype="float32", **kwargs
+                filters, size, activation="relu", name=name, **plain, **kwargs
             )(x)
 
         inputs = keras.Input((None, None, 3), dtype="float32")
         x = convolution(inputs, 64, 3, "conv1", strides=2)
         for number, (squeeze, expand) in enumerate(FIRES, start=2):
             if number in POOLS_BEFORE:
-                x = keras.layers.MaxPooling2D(3, strides=2, dtype="float32")(x)
+                x = keras.layers.MaxPooling2D(3, strides=2, **plain)(x)
             x = convolution(x, squeeze, 1, f"fire{number}_squeeze1x1")
             narrow = convolution(x, expand, 1, f"fire{number}_expand1x1")
             wide = convolution(x, expand, 3, f"fire{number}_expand3x3", padding="same")
             x = keras.layers.Concatenate(dtype="float32")([narrow, wide])
-        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(dtype="float32")(x))
+        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(**plain)(x))

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments
+from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.spectral import SpectralConv2D
 
 __all__ = ["SelfAttention"]
@@ -17,7 +18,8 @@ class SelfAttention(keras.layers.Layer):
 
     The three matrices are spectrally normalised 1×1 convolutions; the softmax runs over positions
     and its scores are not scaled. The scalar gamma starts at zero, where the layer is the identity.
-    Memory grows with the square of the number of positions.
+    Memory grows with the square of the number of positions. Under a mixed policy too the scores are
+    in float32: the softmax turns an error of theirs into a factor, and in float16 they overflow.
 
     Args:
         units: Length of q and k at a position.
@@ -34,7 +36,8 @@ class SelfAttention(keras.layers.Layer):
         policy = self.dtype_policy
         self.query = SpectralConv2D(self.units, 1, use_bias=True, dtype=policy, name="query")
         self.key = SpectralConv2D(self.units, 1, use_bias=True, dtype=policy, name="key")
-        self.dropout = keras.layers.Dropout(dropout)
+        # As the layer's policy has it, whatever the global one is.
+        self.dropout = keras.layers.Dropout(dropout, dtype=output_dtype(policy))
 
     def build(self, input_shape):
         """Create the weights for images [n, height, width, channels]."""
@@ -45,10 +48,13 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, x, training=False):
         """Return images of the shape of x."""
-        query, key = (self._at_positions(layer(x)) for layer in (self.query, self.key))
+        query, key = (
+            tf.cast(self._at_positions(layer(x)), self.variable_dtype)
+            for layer in (self.query, self.key)
+        )
         value = self._at_positions(tf.nn.leaky_relu(self.value(x)))
         scores = self.dropout(tf.matmul(query, key, transpose_b=True), training=training)
-        mean = tf.matmul(tf.nn.softmax(scores), value)
+        mean = tf.matmul(tf.cast(tf.nn.softmax(scores), value.dtype), value)
         return x + tf.convert_to_tensor(self.gamma) * tf.reshape(mean, tf.shape(x))
 
     def compute_output_shape(self, input_shape):

@@ -42,20 +42,22 @@ def conv(
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
     activation = faster(activation)
-    images = keras.Input(image_shape, name="x")
+    dtype = output_dtype()
+    images = keras.Input(image_shape, dtype=dtype, name="x")
     x = Conv2D(filters, 3, padding="same", activation=activation)(images)
     size = min(image_shape[:2])
     while size > 4:
         filters, size = 2 * filters, (size + 1) // 2
         x = Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
     x = Conv2D(filters, 3, padding="same", activation=activation)(x)
-    features = layers.Dense(dense_units, activation=activation)(layers.Flatten()(x))
-    dtype = output_dtype()
+    x = layers.Flatten(data_format="channels_last")(x)
+    features = layers.Dense(dense_units, activation=activation)(x)
     energy = layers.Dense(1, dtype=dtype)(features)
     if num_classes is None:
         return keras.Model(images, energy, name=name)
-    label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
-    by_label = layers.Dense(dense_units, use_bias=False)(label)
+    num_classes = arguments.whole_number("num_classes", num_classes, 1)
+    label = keras.Input((num_classes,), dtype=dtype, name="label")
+    by_label = layers.Dense(dense_units, use_bias=False, dtype=dtype)(label)
     energy = layers.Add(dtype=dtype)(
         [energy, layers.Dot(axes=1, dtype=dtype)([features, by_label])]
     )

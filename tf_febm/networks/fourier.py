@@ -7,14 +7,17 @@ import numpy as np
 from keras import ops
 
 from tf_febm import arguments
-from tf_febm.networks.activations import faster
+from tf_febm.networks.mlp import perceptron
+from tf_febm.networks.precision import FullPrecision, output_dtype
 
 __all__ = ["FourierFeatures", "fourier_mlp"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class FourierFeatures(keras.layers.Layer):
+class FourierFeatures(FullPrecision, keras.layers.Layer):
     """Append sin(xB) and cos(xB) to x, with fixed random frequencies B ~ N(0, frequency²).
+
+    Phases are computed in float32 under a mixed policy too.
 
     Args:
         num_features: Number of frequencies, at least 1.
@@ -88,12 +91,12 @@ def fourier_mlp(
     """
     shape = arguments.shape("input_shape", input_shape, 1)
     hidden_units = arguments.shape("hidden_units", hidden_units)
-    inputs = x = keras.Input(shape, name="x")
+    dtype = output_dtype()
+    inputs = x = keras.Input(shape, dtype=dtype, name="x")
     x = FourierFeatures(num_features, frequency, name="features")(x)
     if num_classes is not None:
-        label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
+        num_classes = arguments.whole_number("num_classes", num_classes, 1)
+        label = keras.Input((num_classes,), dtype=dtype, name="label")
         inputs = (inputs, label)
-        x = keras.layers.Concatenate()([x, label])
-    for units in hidden_units:
-        x = keras.layers.Dense(units, activation=faster(activation))(x)
-    return keras.Model(inputs, keras.layers.Dense(1)(x), name=name)
+        x = keras.layers.Concatenate(dtype=dtype)([x, label])
+    return keras.Model(inputs, perceptron(x, hidden_units, activation), name=name)

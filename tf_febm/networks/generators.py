@@ -1,4 +1,8 @@
-"""Generator networks: Keras models from latent variables z ~ N(0, I_d) to data."""
+"""Generator networks: Keras models from latent variables z ~ N(0, I_d) to data.
+
+Under a mixed policy z, the first layer and the last one are in float32, so that neither z nor data
+are rounded to 16 bits; what lies between computes in 16 bits.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,6 +11,7 @@ import keras
 
 from tf_febm import arguments
 from tf_febm.networks.monotone import generator_monotone
+from tf_febm.networks.precision import output_dtype
 
 __all__ = [
     "GENERATOR_NAMES",
@@ -16,6 +21,9 @@ __all__ = [
     "generator_resnet",
     "get_generator",
 ]
+
+# Whatever Keras' global setting is.
+_LAST = "channels_last"
 
 
 def generator_mlp(
@@ -48,14 +56,13 @@ def generator_mlp(
         A model from [n, latent_dim] to [n, *output_shape].
     """
     output_shape = arguments.shape("output_shape", output_shape)
-    z = x = keras.Input((arguments.whole_number("latent_dim", latent_dim, 1),), name="z")
-    for units in arguments.shape("hidden_units", hidden_units):
-        x = _activated(
-            keras.layers.Dense(units, use_bias=not batch_norm)(x), activation, batch_norm
-        )
-    x = keras.layers.Dense(math.prod(output_shape), activation=output_activation)(x)
+    latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
+    dtype = output_dtype()
+    z = keras.Input((latent_dim,), dtype=dtype, name="z")
+    x = _hidden(z, arguments.shape("hidden_units", hidden_units), activation, batch_norm)
+    x = keras.layers.Dense(math.prod(output_shape), activation=output_activation, dtype=dtype)(x)
     if len(output_shape) > 1:
-        x = keras.layers.Reshape(output_shape)(x)
+        x = keras.layers.Reshape(output_shape, dtype=dtype)(x)
     return keras.Model(z, x, name=name)
 
 
@@ -108,21 +115,20 @@ def generator_coupling(
     hidden_units = arguments.shape("hidden_units", hidden_units)
     layers, ops = keras.layers, keras.ops
     # Near the identity: a product of many couplings would begin anywhere otherwise.
-    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01)}
-    z = x = keras.Input((latent_dim,), name="z")
+    dtype = output_dtype()
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01), "dtype": dtype}
+    z = x = keras.Input((latent_dim,), dtype=dtype, name="z")
     for k in range(arguments.whole_number("num_layers", num_layers, 1)):
         count = latent_dim // 2 if k % 2 == 0 else latent_dim - latent_dim // 2
         kept, moved = x[:, :count], x[:, count:]
-        h = kept
-        for units in hidden_units:
-            h = _activated(layers.Dense(units, use_bias=not batch_norm)(h), activation, batch_norm)
+        h = _hidden(kept, hidden_units, activation, batch_norm)
         log_scale = 2.0 * layers.Dense(latent_dim - count, activation="tanh", **small)(h)
         moved = moved * ops.exp(log_scale) + layers.Dense(latent_dim - count, **small)(h)
         x = ops.concatenate([moved, kept], axis=1)
     if output_activation is not None:
-        x = layers.Activation(output_activation)(x)
+        x = layers.Activation(output_activation, dtype=dtype)(x)
     if len(output_shape) > 1:
-        x = layers.Reshape(output_shape)(x)
+        x = layers.Reshape(output_shape, dtype=dtype)(x)
     return keras.Model(z, x, name=name)
 
 
@@ -158,12 +164,10 @@ def generator_dcgan(
     z, x, doublings = _smallest_image(latent_dim, output_shape, filters)
     for k in reversed(range(doublings)):
         x = keras.layers.Conv2DTranspose(
-            filters * 2**k, 4, strides=2, padding="same", use_bias=not batch_norm
+            filters * 2**k, 4, 2, "same", data_format=_LAST, use_bias=not batch_norm
         )(x)
         x = _activated(x, activation, batch_norm)
-    channels = output_shape[-1]
-    x = keras.layers.Conv2D(channels, 3, padding="same", activation=output_activation)(x)
-    return keras.Model(z, x, name=name)
+    return keras.Model(z, _image(x, output_shape[-1], output_activation), name=name)
 
 
 def generator_resnet(
@@ -198,15 +202,20 @@ def generator_resnet(
     layers = keras.layers
     width = 4 * arguments.whole_number("num_filters", num_filters, 1)
     z, x, doublings = _smallest_image(latent_dim, output_shape, width, grow=False)
+
+    def convolution(size, **settings):
+        return layers.Conv2D(width, size, padding="same", data_format=_LAST, **settings)
+
+    def doubled(x):
+        return layers.UpSampling2D(data_format=_LAST)(x)
+
     for _ in range(doublings):
-        h = layers.UpSampling2D()(_activated(x, activation, batch_norm))
-        h = layers.Conv2D(width, 3, padding="same", use_bias=not batch_norm)(h)
-        h = layers.Conv2D(width, 3, padding="same")(_activated(h, activation, batch_norm))
-        x = layers.Add()([h, layers.Conv2D(width, 1)(layers.UpSampling2D()(x))])
+        h = doubled(_activated(x, activation, batch_norm))
+        h = convolution(3, use_bias=not batch_norm)(h)
+        h = convolution(3)(_activated(h, activation, batch_norm))
+        x = layers.Add()([h, convolution(1)(doubled(x))])
     x = _activated(x, activation, batch_norm)
-    channels = output_shape[-1]
-    x = layers.Conv2D(channels, 3, padding="same", activation=output_activation)(x)
-    return keras.Model(z, x, name=name)
+    return keras.Model(z, _image(x, output_shape[-1], output_activation), name=name)
 
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
@@ -246,9 +255,26 @@ def _smallest_image(latent_dim, output_shape, filters: int, grow: bool = True):
     while min(height, width) > 7 and height % 2 == width % 2 == 0:
         height, width, doublings = height // 2, width // 2, doublings + 1
     channels = filters * 2**doublings if grow else filters
-    z = keras.Input((arguments.whole_number("latent_dim", latent_dim, 1),), name="z")
-    x = keras.layers.Dense(height * width * channels)(z)
+    latent_dim, dtype = arguments.whole_number("latent_dim", latent_dim, 1), output_dtype()
+    z = keras.Input((latent_dim,), dtype=dtype, name="z")
+    x = keras.layers.Dense(height * width * channels, dtype=dtype)(z)
     return z, keras.layers.Reshape((height, width, channels))(x), doublings
+
+
+def _image(x, channels: int, output_activation: str | None):
+    """Return the image that the last convolution makes of feature maps."""
+    return keras.layers.Conv2D(
+        channels, 3, 1, "same", _LAST, activation=output_activation, dtype=output_dtype()
+    )(x)
+
+
+def _hidden(x, hidden_units, activation: str, batch_norm: bool):
+    """Return the output of the hidden layers of a perceptron."""
+    for i, units in enumerate(hidden_units):
+        dtype = None if i else output_dtype()
+        x = keras.layers.Dense(units, use_bias=not batch_norm, dtype=dtype)(x)
+        x = _activated(x, activation, batch_norm)
+    return x
 
 
 def _activated(x, activation: str, batch_norm: bool):

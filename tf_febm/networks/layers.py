@@ -9,17 +9,39 @@ from tf_febm.networks.preparation import PreparedLayer
 
 __all__ = ["Conv2D"]
 
+_LAST = "channels_last"
+
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class Conv2D(PreparedLayer, keras.layers.Conv2D):
     """Convolve images as `keras.layers.Conv2D` does, with faster gradients in Langevin chains.
 
-    Arguments, weights and values are those of `keras.layers.Conv2D`, which it may replace in any
-    network. Inside a `networks.prepared` block, where the models of this library run their chains,
-    the gradient for the input is a forward convolution with a kernel that is made ready once per
-    chain. Anywhere else, and with dilation, groups, unequal strides or channels first, it is
-    Keras' own layer.
+    Weights and values are those of `keras.layers.Conv2D`, which it may replace in any network of
+    channels-last images. Inside a `networks.prepared` block, where the models of this library run
+    their chains, the gradient for the input is a forward convolution with a kernel that is made
+    ready once per chain. Anywhere else, and with dilation, groups, unequal strides or channels
+    first, it is Keras' own layer.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Sides of the kernel.
+        strides: Strides in both directions.
+        padding: "valid" or "same".
+        data_format: "channels_last", whatever `keras.config.image_data_format()` says, or
+            "channels_first".
+        **kwargs: The other arguments of `keras.layers.Conv2D`.
     """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = 1,
+        padding: str = "valid",
+        data_format: str | None = _LAST,
+        **kwargs,
+    ):
+        super().__init__(filters, kernel_size, strides, padding, data_format or _LAST, **kwargs)
 
     def build(self, input_shape):
         """Create the weights for images [n, height, width, channels]."""
@@ -32,7 +54,7 @@ class Conv2D(PreparedLayer, keras.layers.Conv2D):
     def prepare_for_chain(self) -> convolution.Weights | None:
         """Return the kernel and what its gradient for the input needs, if the layer has that."""
         ordinary = (
-            self.data_format == "channels_last"
+            self.data_format == _LAST
             and set(self.dilation_rate) == {1}
             and self.groups == 1
             and len(set(self.strides)) == 1

@@ -36,13 +36,38 @@ def mlp(
     """
     input_shape = arguments.shape("input_shape", input_shape)
     hidden_units = arguments.shape("hidden_units", hidden_units)
-    inputs = x = keras.Input(input_shape, name="x")
+    dtype = output_dtype()
+    inputs = x = keras.Input(input_shape, dtype=dtype, name="x")
     if len(input_shape) > 1:
-        x = keras.layers.Reshape((math.prod(input_shape),))(x)
+        x = keras.layers.Reshape((math.prod(input_shape),), dtype=dtype)(x)
     if num_classes is not None:
-        label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
+        num_classes = arguments.whole_number("num_classes", num_classes, 1)
+        label = keras.Input((num_classes,), dtype=dtype, name="label")
         inputs = (inputs, label)
-        x = keras.layers.Concatenate()([x, label])
-    for units in hidden_units:
-        x = keras.layers.Dense(units, activation=faster(activation))(x)
-    return keras.Model(inputs, keras.layers.Dense(1, dtype=output_dtype())(x), name=name)
+        x = keras.layers.Concatenate(dtype=dtype)([x, label])
+    return keras.Model(inputs, perceptron(x, hidden_units, activation), name=name)
+
+
+def perceptron(x, hidden_units: Sequence[int], activation):
+    """Apply hidden layers and one linear output to a symbolic vector.
+
+    Under a mixed policy the first product takes x in float32, all 24 bits of it, and the last one
+    is float32; what lies between computes in 16 bits.
+
+    Args:
+        x: Keras tensor [n, d].
+        hidden_units: Width of each hidden layer.
+        activation: A Keras activation.
+
+    Returns:
+        A Keras tensor [n, 1].
+    """
+    dtype, activation = output_dtype(), faster(activation)
+    is_mixed = keras.config.dtype_policy().compute_dtype != dtype
+    for i, units in enumerate(hidden_units):
+        if i == 0 and is_mixed:
+            x = keras.layers.Dense(units, dtype=dtype)(x)
+            x = keras.layers.Activation(activation)(x)
+        else:
+            x = keras.layers.Dense(units, activation=activation)(x)
+    return keras.layers.Dense(1, dtype=dtype)(x)

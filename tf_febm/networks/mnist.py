@@ -43,10 +43,11 @@ def mnist_net(
     height, width, _ = image_shape = arguments.shape("image_shape", image_shape, 3)
     layers, ops = keras.layers, keras.ops
     activation = faster(activation)
-    inputs = x = keras.Input(image_shape, name="x")
+    dtype = output_dtype()
+    inputs = x = keras.Input(image_shape, dtype=dtype, name="x")
     if num_classes is not None:
         num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        label = keras.Input((num_classes,), name="label")
+        label = keras.Input((num_classes,), dtype=dtype, name="label")
         inputs = (x, label)
         channels = layers.Reshape((height, width, num_classes))(
             layers.RepeatVector(height * width)(label / 10.0)
@@ -60,6 +61,7 @@ def mnist_net(
     )
     for convolution in convolutions:
         x = layers.Activation(activation, name=f"{convolution.name}_output")(convolution(x))
-    x = SpectralDense(2 * num_filters, name="fc_dense")(layers.Flatten()(x))
+    x = layers.Flatten(data_format="channels_last")(x)
+    x = SpectralDense(2 * num_filters, name="fc_dense")(x)
     x = layers.Activation(activation, name="fc_dense_output")(x)
-    return keras.Model(inputs, layers.Dense(1, dtype=output_dtype(), name="fc5")(x), name=name)
+    return keras.Model(inputs, layers.Dense(1, dtype=dtype, name="fc5")(x), name=name)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_febm import arguments
+from tf_febm.networks.precision import FullPrecision, output_dtype
 
 __all__ = ["MonotoneSum", "TriangularProduct", "generator_monotone"]
 
@@ -17,7 +18,7 @@ _STEEPNESS = 1.0
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class MonotoneSum(keras.layers.Layer):
+class MonotoneSum(FullPrecision, keras.layers.Layer):
     """Apply to each coordinate a strictly increasing function of its own, onto all numbers.
 
         y = e^a·x + b + Σ_k softplus(h_k)·tanh(e^(s_k)·(x − c_k))
@@ -65,7 +66,7 @@ class MonotoneSum(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class TriangularProduct(keras.layers.Layer):
+class TriangularProduct(FullPrecision, keras.layers.Layer):
     """Multiply by a matrix that always has an inverse: y = x·L·U, the identity at first.
 
     L is lower triangular with ones on its diagonal, U upper triangular with the diagonal e^s, so
@@ -136,11 +137,12 @@ def generator_monotone(
             "A monotone generator has as many latent variables as entries of an example; received "
             f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
         )
-    z = x = keras.Input((latent_dim,), name="z")
+    dtype = output_dtype()
+    z = x = keras.Input((latent_dim,), dtype=dtype, name="z")
     for _ in range(arguments.whole_number("num_layers", num_layers, 1)):
         x = TriangularProduct()(MonotoneSum(num_steps)(x))
     if output_activation is not None:
-        x = keras.layers.Activation(output_activation)(x)
+        x = keras.layers.Activation(output_activation, dtype=dtype)(x)
     if len(output_shape) > 1:
-        x = keras.layers.Reshape(output_shape)(x)
+        x = keras.layers.Reshape(output_shape, dtype=dtype)(x)
     return keras.Model(z, x, name=name)

@@ -3,19 +3,22 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from tf_febm import arguments
+from tf_febm.networks.precision import FullPrecision, output_dtype
 
 __all__ = ["QuadraticEnergy", "quadratic"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticEnergy(keras.layers.Layer):
+class QuadraticEnergy(FullPrecision, keras.layers.Layer):
     """Compute ½ Σᵢ ((xᵢ − μᵢ)/σᵢ)², the unnormalised energy of a diagonal Gaussian.
 
     Weights: `mean` μ [d] and `log_scale` log σ [d], so that σ stays positive. The normalising
-    constant, Σ log σᵢ + (d/2) log 2π, is left out on purpose.
+    constant, Σ log σᵢ + (d/2) log 2π, is left out on purpose. A mixed policy leaves
+    all of it in float32.
 
     Args:
         mean: Initial μ, a number.
@@ -30,7 +33,11 @@ class QuadraticEnergy(keras.layers.Layer):
     def build(self, input_shape):
         """Create μ and log σ for inputs [n, d]."""
         size = (input_shape[-1],)
-        constant = keras.initializers.Constant
+
+        # Keras' own constant is rounded to float32 on its way to a weight in float64.
+        def constant(value):
+            return lambda shape, dtype: ops.cast(ops.array(np.full(shape, value)), dtype)
+
         self.mean = self.add_weight(
             shape=size, initializer=constant(self.initial_mean), name="mean"
         )
@@ -70,5 +77,5 @@ def quadratic(dimension: int, mean: float = 0.0, scale: float = 1.0) -> keras.Mo
         QuadraticEnergy.
     """
     (dimension,) = arguments.shape("dimension", dimension, 1)
-    inputs = keras.Input((dimension,), name="x")
+    inputs = keras.Input((dimension,), dtype=output_dtype(), name="x")
     return keras.Model(inputs, QuadraticEnergy(mean, scale, name="gaussian")(inputs))

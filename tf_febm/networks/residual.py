@@ -56,5 +56,5 @@ def residual_block(
         x = SpectralConv2D(filters, name=f"{name}_res_adaptive")(x)
     x = layers.Add(name=f"{name}_sum")([h, x])
     if downsample:
-        x = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
+        x = layers.AveragePooling2D(2, data_format="channels_last", name=f"{name}_pool")(x)
     return layers.Activation(faster(activation), name=f"{name}_output")(x)

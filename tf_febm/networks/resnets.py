@@ -312,10 +312,12 @@ def _resnet(
             f"image_shape must have at least {smallest} pixels a side; received {image_shape}."
         )
     layers = keras.layers
-    inputs = images = keras.Input(image_shape, name="x")
+    dtype = output_dtype()
+    inputs = images = keras.Input(image_shape, dtype=dtype, name="x")
     label = None
     if num_classes is not None:
-        label = keras.Input((arguments.whole_number("num_classes", num_classes, 1),), name="label")
+        num_classes = arguments.whole_number("num_classes", num_classes, 1)
+        label = keras.Input((num_classes,), dtype=dtype, name="label")
         inputs = (images, label)
 
     x = SpectralConv2D(plan.stem_filters or num_filters, name="c1_pre")(images)
@@ -336,7 +338,6 @@ def _resnet(
             dropout=dropout,
         )
     x = layers.Activation(faster(final), name="final_output")(x)
-    features = keras.ops.sum(x, axis=(1, 2))
-    return keras.Model(
-        inputs, layers.Dense(1, dtype=output_dtype(), name="fc5")(features), name=name
-    )
+    # A sum over all positions overflows in float16 and loses what it is the sum of in bfloat16.
+    features = keras.ops.sum(keras.ops.cast(x, dtype), axis=(1, 2))
+    return keras.Model(inputs, layers.Dense(1, dtype=dtype, name="fc5")(features), name=name)

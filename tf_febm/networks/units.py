@@ -1,17 +1,23 @@
 """Networks over vectors in units of their own: standardised inside, raw outside."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
 from tf_febm import arguments
+from tf_febm.networks.precision import FullPrecision, output_dtype
 
 __all__ = ["QuadraticWell", "Standardise", "confined", "standardised"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Standardise(keras.layers.Layer):
+class Standardise(FullPrecision, keras.layers.Layer):
     """Compute z = (x − mean)/scale, coordinate by coordinate.
+
+    The subtraction is made in float32, or in float64 if x is, under a mixed policy too: where
+    |mean| exceeds the scale by far, rounding x first would leave nothing of z.
 
     The numbers are constants of the layer: they are part of its configuration, so a saved model
     holds them, and training does not change them.
@@ -27,11 +33,14 @@ class Standardise(keras.layers.Layer):
     def __init__(self, mean, scale, **kwargs):
         super().__init__(**kwargs)
         self.mean, self.scale = checked_units(mean, scale)
+        # Keras would cast x before `call` sees it.
+        self.autocast = False
 
     def call(self, x):
-        """Return z, [n, d], of x, [n, d]."""
-        mean, scale = (ops.cast(ops.array(v), x.dtype) for v in (self.mean, self.scale))
-        return (x - mean) / scale
+        """Return z, [n, d], of x, [n, d], in the dtype of the layer."""
+        dtype = keras.backend.result_type(x.dtype, self.compute_dtype)
+        mean, scale = (ops.cast(ops.array(v), dtype) for v in (self.mean, self.scale))
+        return ops.cast((ops.cast(x, dtype) - mean) / scale, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of x."""
@@ -43,8 +52,10 @@ class Standardise(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticWell(keras.layers.Layer):
+class QuadraticWell(FullPrecision, keras.layers.Layer):
     """Compute ½ strength ‖x‖², the energy of a Gaussian with variance 1/strength.
+
+    Computed in float32 under a mixed policy too.
 
     Args:
         strength: At least 0.
@@ -56,6 +67,7 @@ class QuadraticWell(keras.layers.Layer):
 
     def call(self, x):
         """Return the energies, [n, 1], of x, [n, …]."""
+        x = ops.cast(x, self.compute_dtype)
         axes = tuple(range(1, len(x.shape)))
         return 0.5 * self.strength * ops.expand_dims(ops.sum(ops.square(x), axis=axes), -1)
 
@@ -76,10 +88,9 @@ def confined(network: keras.Model, strength: float) -> keras.Model:
         strength: At least 0; small against 1/variance of the data, which it pulls inwards until the
             network has learned to make up for it.
     """
-    inputs = [keras.Input(shape[1:], name=name) for shape, name in _inputs_of(network)]
-    output = keras.layers.Add()(
-        [network(_as_given(inputs)), QuadraticWell(strength, name="well")(inputs[0])]
-    )
+    inputs, dtype = _inputs_of(network)
+    well = QuadraticWell(strength, name="well", dtype=dtype)(inputs[0])
+    output = keras.layers.Add(dtype=dtype)([_energies(network, inputs, dtype), well])
     return keras.Model(_as_given(inputs), output, name=f"confined_{network.name}")
 
 
@@ -99,14 +110,14 @@ def standardised(network: keras.Model, mean, scale) -> keras.Model:
         ValueError: If mean and scale do not fit each other or the network.
     """
     mean, scale = checked_units(mean, scale)
-    inputs = [keras.Input(shape[1:], name=name) for shape, name in _inputs_of(network)]
+    inputs, dtype = _inputs_of(network)
     if inputs[0].shape[1:] != mean.shape:
         raise ValueError(
             f"The network takes x of shape {tuple(inputs[0].shape[1:])}; received a mean of shape "
             f"{mean.shape}."
         )
-    z = Standardise(mean, scale, name="standardise")(inputs[0])
-    output = network(_as_given([z, *inputs[1:]]))
+    z = Standardise(mean, scale, name="standardise", dtype=dtype)(inputs[0])
+    output = _energies(network, [z, *inputs[1:]], dtype)
     return keras.Model(_as_given(inputs), output, name=f"standardised_{network.name}")
 
 
@@ -127,11 +138,31 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inputs_of(network):
-    shape = getattr(network, "input_shape", None)
-    if not shape:
+    """Return inputs like those of a network, and the dtype in which it is wrapped.
+
+    That is the widest of its own and of `output_dtype`.
+    """
+    if not getattr(network, "input_shape", None):
         raise ValueError(f"A functional Keras model is needed; received {network!r}.")
-    shapes = shape if isinstance(shape[0], (tuple, list)) else [shape]
-    return list(zip(shapes, ("x", "label"), strict=False))
+    floating = [t.dtype for t in (*network.inputs, *network.outputs) if "float" in t.dtype]
+    dtype = keras.backend.result_type(output_dtype(), *floating)
+    pairs = zip(network.inputs, ("x", "label"), strict=False)
+    return [
+        keras.Input(t.shape[1:], dtype=dtype if "float" in t.dtype else t.dtype, name=name)
+        for t, name in pairs
+    ], dtype
+
+
+def _energies(network, inputs, dtype: str):
+    """Return the symbolic energies of a network, in a dtype of at least 32 bits."""
+    energies = network(_as_given(inputs))
+    if energies.dtype in ("float16", "bfloat16"):
+        warnings.warn(
+            f"The energies of {network.name} are {energies.dtype}, which no wrapper can mend; "
+            "give its last layer dtype='float32'.",
+            stacklevel=3,
+        )
+    return energies if energies.dtype == dtype else ops.cast(energies, dtype)
 
 
 def _as_given(inputs):

@@ -1,0 +1,90 @@
+"""Every constructor of a network or generator, small, for tests of what holds for all of them."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import networks
+
+CLASSES = 3
+
+
+def _image(kind, *, side=8, filters=4, **settings):
+    def build(**labels):
+        shape = (side, side, 1)
+        return networks.get(kind)(num_filters=filters, image_shape=shape, **settings, **labels)
+
+    return build, (side, side, 1)
+
+
+# Name: a function that takes num_classes, if the network knows labels, and the shape of x.
+NETWORKS = {
+    "conv": (lambda **k: networks.conv((8, 8, 1), 4, 6, **k), (8, 8, 1)),
+    "fourier_mlp": (lambda **k: networks.fourier_mlp(2, (16, 8), num_features=5, **k), (2,)),
+    "mlp": (lambda **k: networks.mlp(2, (16, 8), "swish", **k), (2,)),
+    "mlp of images": (lambda **k: networks.mlp((4, 4, 1), (8,), "swish", **k), (4, 4, 1)),
+    "mnist_net": _image("mnist_net"),
+    "resnet32": _image("resnet32"),
+    "resnet32 with attention": _image("resnet32", use_attention=True),
+    "resnet32_large": _image("resnet32_large", use_attention=True),
+    "resnet32_larger": _image("resnet32_larger", filters=2),
+    "resnet32_wider": _image("resnet32_wider", use_attention=True),
+    "resnet128": _image("resnet128", side=32, filters=2),
+    "quadratic": (lambda: networks.quadratic(2, 0.3, 1.7), (2,)),
+    "confined": (lambda **k: networks.confined(networks.mlp(2, (16,), **k), 0.3), (2,)),
+    "confined images": (
+        lambda **k: networks.confined(networks.conv((8, 8, 1), 4, 6, **k), 0.3),
+        (8, 8, 1),
+    ),
+    "standardised": (
+        lambda **k: networks.standardised(networks.mlp(2, (16,), **k), [0.5, -0.2], [0.9, 1.1]),
+        (2,),
+    ),
+    "both": (
+        lambda: networks.standardised(
+            networks.confined(networks.quadratic(2), 0.3), [0.5, -0.2], [0.9, 1.1]
+        ),
+        (2,),
+    ),
+}
+CONDITIONAL = [name for name in NETWORKS if name not in ("quadratic", "both")]
+GENERATORS = {
+    "mlp": lambda **k: networks.generator_mlp(4, (3, 2, 1), (8, 8), **k),
+    "coupling": lambda **k: networks.generator_coupling(4, (2, 2, 1), (8, 8), **k),
+    "monotone": lambda **k: networks.generator_monotone(4, (2, 2, 1), 2, 3, **k),
+    "dcgan": lambda **k: networks.generator_dcgan(4, (8, 8, 1), 3, **k),
+    "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
+}
+
+
+def inputs_of(name, count, conditional=False, seed=0):
+    """Return x, or (x, one_hot), float32."""
+    shape = NETWORKS[name][1]
+    rng = np.random.default_rng(seed)
+    x = rng.random((count, *shape)) if len(shape) > 1 else rng.normal(size=(count, *shape))
+    x = tf.constant(x, tf.float32)
+    return (x, tf.one_hot(np.arange(count) % CLASSES, CLASSES)) if conditional else x
+
+
+def build(name, conditional=False):
+    """Return a network under the present settings."""
+    return NETWORKS[name][0](**({"num_classes": CLASSES} if conditional else {}))
+
+
+def stirred(network, seed=1, scale=0.3):
+    """Give weights that no initialiser gives: gains, biases and labels that all matter."""
+    rng = np.random.default_rng(seed)
+    network.set_weights([w + scale * rng.normal(size=w.shape) for w in network.get_weights()])
+    return network
+
+
+def energies_and_scores(network, inputs):
+    """Return energies and their gradient for x, as NumPy arrays.
+
+    The gradient goes back multiplied by 2¹⁰, as a scaled loss would have it in float16.
+    """
+    x, *labels = inputs if isinstance(inputs, tuple) else (inputs,)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        energies = network((x, *labels) if labels else x)
+        scaled = energies * 2.0**10
+    return energies.numpy(), tape.gradient(scaled, x).numpy() / 2.0**10
