@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tf_febm.data.image_data import check_labels, read_only
+from tf_febm.data.image_data import check_labels, check_names, read_only
 
 __all__ = ["VectorData"]
 
@@ -24,6 +24,7 @@ class VectorData:
         num_classes: Number of classes, given exactly when `labels` are.
         source: One line that says where the vectors came from, for the record of a run.
         columns: Names of the d coordinates, or None.
+        class_names: See `ImageData`.
 
     Raises:
         TypeError: A field is not of the type above.
@@ -36,6 +37,7 @@ class VectorData:
     num_classes: int | None = None
     source: str = ""
     columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
     # Langevin chains of vectors are not confined to a box; see `ImageData.bounds`.
     bounds = None
@@ -53,6 +55,7 @@ class VectorData:
         checked = check_labels(self.labels, self.num_classes, len(self.vectors))
         object.__setattr__(self, "labels", checked[0])
         object.__setattr__(self, "num_classes", checked[1])
+        object.__setattr__(self, "class_names", check_names(self.class_names, checked[1]))
 
     @property
     def sample_shape(self) -> tuple[int]:
