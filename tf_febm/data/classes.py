@@ -103,6 +103,30 @@ def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray],
     return labels, tuple(str(value) for value in known)
 
 
+def check_names(names, num_classes) -> tuple[str, ...] | None:
+    """Return the names of classes, or None where there are no classes.
+
+    Raises:
+        TypeError: They are no sequence of strings.
+        ValueError: There are not as many as classes, or one occurs twice.
+    """
+    if names is None:
+        return None if num_classes is None else tuple(map(str, range(num_classes)))
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be a sequence of strings; received {names!r}.")
+    names = tuple(names)
+    if num_classes is None:
+        raise ValueError(
+            f"class_names are for what has classes, with num_classes; received {len(names)} names."
+        )
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise ValueError(
+            f"class_names must be {num_classes} different names, one a class; received "
+            f"{len(names)}, {len(set(names))} of them different."
+        )
+    return names
+
+
 def warn_of_empty(labels: np.ndarray, names: Sequence[str], source: str) -> None:
     """Warn of classes that no example has: a conditional model learns nothing of them."""
     empty = np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0)

@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from tf_febm.data.classes import check_names
+
 __all__ = ["ImageData", "warn_of_scale"]
 
 # More channels than this is almost always an array in channels-first order.
@@ -161,28 +163,6 @@ def check_labels(labels, num_classes, count):
             f"labels must be in [0, {num_classes}); received values from {low} to {high}."
         )
     return read_only(labels), int(num_classes)
-
-
-def check_names(names, num_classes) -> tuple[str, ...] | None:
-    """Return the names of classes, or None where there are no classes.
-
-    Raises:
-        TypeError: They are no sequence of strings.
-        ValueError: There are not as many as classes, or one occurs twice.
-    """
-    if names is None:
-        return None if num_classes is None else tuple(map(str, range(num_classes)))
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"class_names must be a sequence of strings; received {names!r}.")
-    names = tuple(names)
-    if num_classes is None:
-        raise ValueError(f"class_names need classes; received {len(names)} names and no classes.")
-    if len(names) != num_classes or len(set(names)) != num_classes:
-        raise ValueError(
-            f"class_names must be {num_classes} different names, one a class; received "
-            f"{len(names)}, {len(set(names))} of them different."
-        )
-    return names
 
 
 def read_only(array):

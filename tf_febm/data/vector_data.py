@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tf_febm.data.image_data import check_labels, check_names, read_only
+from tf_febm.data.classes import check_names
+from tf_febm.data.image_data import check_labels, read_only
 
 __all__ = ["VectorData"]
 

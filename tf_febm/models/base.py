@@ -1,12 +1,14 @@
 """What every energy-based model shares: building, training and evaluation."""
 
 import contextlib
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, energies, optimizers, workers
 from tf_febm import networks as network_library
+from tf_febm.data.classes import check_names
 from tf_febm.models import inputs
 from tf_febm.models.averaging import WeightAverage, check_decay
 from tf_febm.models.chains import Batch, Chains
@@ -30,6 +32,8 @@ class EnergyModel(Chains, Saving, keras.Model):
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
+        class_names: What the data call the classes 0, 1, …, a sequence of num_classes strings, or
+            None. It is saved with the model and exported, and changes nothing else.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
             see `averaged_weights`.
         seed: Seed of all random numbers of the model, an int, or None for a random one.
@@ -46,6 +50,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         sampler=None,
         buffer: ReplayBuffer | None = None,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -63,6 +68,9 @@ class EnergyModel(Chains, Saving, keras.Model):
         self.num_classes = classes_of(energy)
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
+        if class_names is not None:
+            class_names = check_names(class_names, self.num_classes)
+        self.class_names = class_names
         self.average_decay = None if average_decay is None else check_decay(average_decay)
         self.average: WeightAverage | None = None
         self.sample_shape = None
