@@ -12,8 +12,8 @@ COARSEST = 1 / 64
 LARGEST = 1e15
 # Fewer rows than these say nothing about a deviation.
 FEWEST_ROWS = 10
-# Rows from which the quartiles are taken; more would cost time and change nothing.
-_QUARTILE_ROWS = 10_000
+# Rows, evenly spread, from which deviations are taken; more would cost time and memory.
+_ROWS = 10_000
 
 
 def check_float32_resolution(values, where: str = "x", columns=None) -> None:
@@ -23,6 +23,7 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
     1/64 of its standard deviation, or of the deviation that its quartiles tell, which a few stray
     values do not change: seconds since 1970 over a few minutes, say, of which a handful of values
     would be left. Columns with one value throughout have no deviation, and are not judged here.
+    Of more than 10,000 rows, so many that are evenly spread tell the deviation.
 
     Args:
         values: Real numbers [n, …] in any type, before they are cast; n ≥ 10, or nothing is judged
@@ -37,11 +38,12 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
     values = np.asarray(values)
     if values.ndim < 2 or not values.size or values.dtype.kind not in "fiub":
         return
-    flat = values.reshape(len(values), -1).astype(np.float64, copy=False)
-    if not np.isfinite(flat).all():
+    flat = values.reshape(len(values), -1)
+    low, high = (end.astype(np.float64) for end in (flat.min(axis=0), flat.max(axis=0)))
+    largest = np.maximum(high, -low)
+    if not np.isfinite(largest).all():
         # That is for others to say.
         return
-    largest = np.abs(flat).max(axis=0)
     too_large = np.flatnonzero(largest > LARGEST)
     if len(too_large):
         k = too_large[0]
@@ -52,6 +54,7 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
         )
     if len(flat) < FEWEST_ROWS:
         return
+    flat = flat[:: -(-len(flat) // _ROWS)].astype(np.float64)
     # Of differences from the first row: sums of large numbers would be rounded themselves.
     deviation = (flat - flat[0]).std(axis=0)
     too_small = np.flatnonzero((deviation > 0.0) & (deviation < 1.0 / LARGEST))
@@ -62,10 +65,13 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
             f"float32 cannot hold the squares of inverse deviations below {1.0 / LARGEST:g}. "
             "Divide it by its standard deviation."
         )
-    quartiles = np.quantile(flat[:: -(-len(flat) // _QUARTILE_ROWS)], (0.25, 0.75), axis=0)
+    quartiles = np.quantile(flat, (0.25, 0.75), axis=0)
     # That of a normal law with these quartiles.
     inner = (quartiles[1] - quartiles[0]) / 1.349
-    for spread, at in ((deviation, largest), (inner, np.abs(quartiles).max(axis=0))):
+    for spread, at in (
+        (deviation, np.abs(flat).max(axis=0)),
+        (inner, np.abs(quartiles).max(axis=0)),
+    ):
         spacing = np.spacing(at.astype(np.float32)).astype(np.float64)
         coarse = np.flatnonzero((spread > 0.0) & (spacing > COARSEST * spread))
         if len(coarse):

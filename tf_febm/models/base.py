@@ -203,6 +203,7 @@ class EnergyModel(Chains, Saving, keras.Model):
 
     def fit(self, x=None, *args, **kwargs):
         """Train; everything as in `keras.Model.fit`, with x or (x, labels) as data."""
+        inputs.require_arrays(x, self.bounds)
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:
@@ -212,6 +213,8 @@ class EnergyModel(Chains, Saving, keras.Model):
                 )
             with self.distribute_strategy.scope():
                 self.build((None, *shape))
+        held_out = kwargs.get("validation_data")
+        inputs.require_arrays(held_out, self.bounds, "validation_data", self.sample_shape)
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
@@ -257,6 +260,8 @@ class EnergyModel(Chains, Saving, keras.Model):
         if not self.built:
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
+        if x.dtype == tf.float64 and self.bounds is None:
+            x = inputs.assert_float32_resolution(x)
         return Batch(inputs.assert_valid_values(x, self.bounds, labels, self.num_classes), labels)
 
     def _update_metrics(self, **values) -> dict:
