@@ -129,10 +129,11 @@ def check_names(names, num_classes) -> tuple[str, ...] | None:
 
 def warn_of_empty(labels: np.ndarray, names: Sequence[str], source: str) -> None:
     """Warn of classes that no example has: a conditional model learns nothing of them."""
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0)
-    if len(empty):
+    counts = np.bincount(labels, minlength=len(names))
+    empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
+    if empty:
         warnings.warn(
-            f"{source}: no examples of {listed([names[k] for k in empty])} among its {len(names)} "
+            f"{source}: no examples of {listed(empty)} among its {len(names)} "
             "classes; a conditional model would draw them all the same.",
             stacklevel=3,
         )

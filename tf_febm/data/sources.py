@@ -173,7 +173,7 @@ def load(
     if isinstance(found, VectorSplit):
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
-        data = VectorData(name, *found)
+        data: ImageData | VectorData = VectorData(name, *found)
     else:
         images = found.images if size is None else resize_array(found.images, size)
         data = ImageData(name, images, *found[1:])

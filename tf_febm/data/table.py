@@ -141,16 +141,18 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
 def _may_be_header(first: list[str], rest: list[list[str]]) -> bool:
     """Whether a first line that has numbers in it may still hold names.
 
-    That is so where some fields are no numbers, but all are on the next line, and where all are
-    numbers that look like those of columns, years or wavelengths.
+    That is so where some fields are names, or the first is empty as above an index, and all are
+    numbers on the next line; and where all are numbers that look like those of columns, years or
+    wavelengths.
     """
     if not rest or len(rest[0]) != len(first):
         return False
-    if any(_number(field) is None for field in first):
-        return any(field.strip() for field in first) and all(
-            _number(field) is not None for field in rest[0]
-        )
-    return _is_numeric_header(first, rest)
+    others = [field.strip() for field in first if _number(field) is None]
+    if not others:
+        return _is_numeric_header(first, rest)
+    names = others[1:] if not first[0].strip() else others
+    missing = any(name.lower() in _MISSING for name in names)
+    return not missing and all(_number(field) is not None for field in rest[0])
 
 
 def _is_numeric_header(first: list[str], rest: list[list[str]]) -> bool:
