@@ -209,6 +209,21 @@ def test_npz_splits_that_disagree(tmp_path):
     assert data.load("npz", file, "test").image_shape == (28, 28, 1)
 
 
+@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "dev"])
+def test_npz_held_out_under_its_other_names(tmp_path, name):
+    arrays = {
+        "x_train": PIXELS,
+        "y_train": LABELS,
+        f"x_{name}": PIXELS[:4],
+        f"y_{name}": LABELS[:4],
+    }
+    file = write_npz(tmp_path / "a.npz", **arrays)
+    assert len(data.load("npz", file)) == 20
+    test = data.load("npz", file, "test")
+    np.testing.assert_array_equal(test.images[..., 0], PIXELS[:4])
+    np.testing.assert_array_equal(test.labels, LABELS[:4])
+
+
 def test_class_indices():
     labels, names = data.class_indices([30, 10, 30, 20])
     assert labels.tolist() == [2, 0, 2, 1] and names == ("10", "20", "30")

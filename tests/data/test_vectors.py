@@ -28,6 +28,12 @@ class TestVectorData:
             ({"vectors": X[0]}, ValueError, r"received float32 \[3\]"),
             ({"vectors": X[:0]}, ValueError, r"received float32 \[0, 3\]"),
             ({"vectors": X * np.nan}, ValueError, "vectors must be finite"),
+            # Near 1e9 float32 has steps of 64.
+            (
+                {"vectors": 1e9 + np.float32(64) * np.rint(X)},
+                ValueError,
+                "column 1 varies by .* 1e",
+            ),
             ({"columns": ("a",)}, ValueError, "columns must name the 3 coordinates"),
             ({"labels": np.zeros(40, np.int32)}, ValueError, "given together"),
             (

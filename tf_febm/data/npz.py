@@ -20,10 +20,12 @@ from tf_febm.data.table import checked_vectors, varying_columns
 
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")
+# What people call the examples that are held out; the first that is there is the test split.
+TEST_KEYS = ("x_test", "x_val", "x_valid", "x_validation", "x_dev")
 LAYOUTS = (
     f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
-    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test, "
-    "y_test)"
+    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test or "
+    "x_val, with y_test or y_val)"
 )
 _ACCEPTED = (
     "accepted: uint8, or floating point in [0, 1], of shape [n, height, width] or "
@@ -130,14 +132,15 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
     """Read a split from an archive, or return None where there is none.
 
     An array of rank 2 holds vectors, any other one images. They stand under the first of
-    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. If there is an `x_test` it
-    is the test split, with labels `y_test`; otherwise one example in ten is held out. The classes
-    are the ids that occur in either split, numbered in sorted order.
+    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. The first of
+    `TEST_KEYS` that is there is the test split, with labels `y_test` and the like; otherwise one
+    example in ten is held out. The classes are the ids that occur in either split, numbered in
+    sorted order.
 
     Args:
         path: The file, or a folder with exactly one .npz.
         split: "train" or "test".
-        held_out: count → mask of the held-out examples, for archives of images without `x_test`.
+        held_out: count → mask of the held-out examples, for archives of images without one.
 
     Raises:
         ValueError: The archive or one of its arrays cannot be used; one line naming it.
@@ -153,8 +156,9 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
                 f"received {sorted(archive.keys)}."
             )
         keys = {"train": (key, archive.first_key(LABEL_KEYS))}
-        if "x_test" in archive.keys:
-            keys["test"] = ("x_test", archive.first_key(("y_test",)))
+        test_key = archive.first_key(TEST_KEYS)
+        if test_key is not None:
+            keys["test"] = (test_key, archive.first_key((test_key.replace("x_", "y_"),)))
         _check_widths(archive, keys)
         own_key, own_label_key = keys.get(split, keys["train"])
         raw = archive.array(own_key)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tf_febm.data.classes import check_names
 from tf_febm.data.image_data import check_labels, read_only
+from tf_febm.data.resolution import check_float32_resolution
 
 __all__ = ["VectorData"]
 
@@ -29,7 +30,8 @@ class VectorData:
 
     Raises:
         TypeError: A field is not of the type above.
-        ValueError: A field has the wrong shape, dtype or range; the message says what was received.
+        ValueError: A field has the wrong shape, dtype or range, or a column is too fine or too
+            large for float32 (`check_float32_resolution`); the message says what was received.
     """
 
     name: str
@@ -53,6 +55,7 @@ class VectorData:
                 f"columns must name the {self.vectors.shape[1]} coordinates; received "
                 f"{len(self.columns)} names."
             )
+        check_float32_resolution(self.vectors, self.source or "vectors", self.columns)
         checked = check_labels(self.labels, self.num_classes, len(self.vectors))
         object.__setattr__(self, "labels", checked[0])
         object.__setattr__(self, "num_classes", checked[1])
