@@ -86,6 +86,9 @@ def run(values) -> int:
     if model.conditional:
         labels = held_out.labels[: values.num_images]
     results = {"run": str(folder.path), "step": step, "num_images": len(images)}
+    if model.conditional:
+        named = [held_out.class_names[k] for k in labels]
+        results["classes"] = {name: named.count(name) for name in held_out.class_names}
     with model.best_weights():
         results["denoising"] = denoise(model, images, labels, values, out)
         results["inpainting"] = inpaint(model, images, labels, values, out)

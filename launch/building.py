@@ -37,7 +37,10 @@ def check(options: dict) -> None:
 def load_data(options: dict):
     """Return the training and the held-out split."""
     where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
+    if options["dataset"] == "csv":
+        where |= vectors.answers(options)
     train, test = (data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
+    check_splits(train, test, options["cclass"])
     if isinstance(train, data.VectorData):
         vectors.check(options)
         return train, test
@@ -52,6 +55,35 @@ def load_data(options: dict):
             f"{options['random_crop']}."
         )
     return train, test
+
+
+def check_splits(train, test, conditional: bool) -> None:
+    """Raise a ValueError where the splits do not fit together, before anything is trained."""
+    if train.sample_shape != test.sample_shape:
+        raise ValueError(
+            f"The splits have examples of different shapes: {train.sample_shape} from "
+            f"{train.source}, and {test.sample_shape} from {test.source}."
+        )
+    if not conditional:
+        return
+    for split in (train, test):
+        if split.labels is None:
+            raise ValueError(f"--cclass needs labels; {split.source} has none.")
+    if train.class_names != test.class_names:
+        raise ValueError(f"The splits have different classes: {train.source}, and {test.source}.")
+
+
+def check_classes(earlier: dict, names: list[str] | None, source: str) -> None:
+    """Raise a ValueError if a run was trained on other classes than the data have now.
+
+    Args:
+        earlier: The options of the run; those of earlier versions do not name the classes.
+        names: What the data call the classes, or None where the model has none.
+        source: Where the data are.
+    """
+    known = earlier.get("class_names")
+    if known is not None and known != names:
+        raise ValueError(f"The run has the classes {known}; {source} has {names}.")
 
 
 def make_stream(options: dict, train_data, step: int, shard=(0, 1)):
@@ -157,6 +189,9 @@ def build_model(options: dict, train_data):
     if options["cclass"] and options["method"] == "bidirectional":
         raise ValueError("--cclass is not for --method=bidirectional: its generator has no labels.")
     num_classes = train_data.num_classes if options["cclass"] else None
+    names = list(train_data.class_names) if options["cclass"] else None
+    check_classes(options, names, train_data.source)
+    options["class_names"] = names
 
     def network(name):
         settings = {"num_classes": num_classes, "name": name}
@@ -201,6 +236,7 @@ def build_model(options: dict, train_data):
         "sampler": sampler,
         "buffer": tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
         "l2_coeff": options["l2_coeff"],
+        "class_names": names,
         "average_decay": options["average_decay"] or None,
         "seed": options["seed"],
     }

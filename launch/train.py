@@ -125,6 +125,9 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         if chief:
             with console.advising(OTHER_FOLDER):
                 folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+                if folder.options.is_file():
+                    earlier, names = folder.read_options(), options["class_names"]
+                    building.check_classes(earlier, names, train_data.source)
 
     workers.together(strategy, prepare)
     step = checkpoints.restore(resume_step)
@@ -204,7 +207,10 @@ def describe(options: dict, train_data, model, folder) -> str:
     parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
     divergence = getattr(model, "divergence", None)
     method = options["method"] + (f" ({divergence.name})" if divergence else "")
-    chosen = "  ".join(f"{k}={v}" for k, v in sorted(options.items()) if v is not None)
+    # There may be a thousand classes.
+    chosen = "  ".join(
+        f"{k}={v}" for k, v in sorted(options.items()) if v is not None and k != "class_names"
+    )
     # A generator makes what chains make elsewhere.
     drawn = "samples" if options["method"] == "bidirectional" else "chains"
     return (

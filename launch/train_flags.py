@@ -96,6 +96,18 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")
+    choice(
+        "table_header",
+        "auto",
+        ("auto", "yes", "no"),
+        "Whether the first line of a csv holds names; auto asks where that is not clear.",
+    )
+    choice(
+        "table_index",
+        "auto",
+        ("auto", "drop", "keep"),
+        "Whether the first column of a csv only numbers its rows; auto asks where it seems so.",
+    )
     switch("cclass", False, "Train a conditional model on the labels of the data.")
     choice(
         "preset", "auto", ["auto", *PRESETS], "Settings to start from; auto is the data set's own."

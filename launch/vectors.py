@@ -20,6 +20,19 @@ WIDENING = 2.0
 NETWORKS = ("mlp", "fourier_mlp")
 
 
+# What the flags about tables say to `tf_febm.data.load`.
+_ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
+
+
+def answers(options: dict) -> dict:
+    """Return the arguments of `tf_febm.data.load` about names and index of a table."""
+    # Runs of earlier versions have no such options.
+    return {
+        "header": _ANSWERS[options.get("table_header", "auto")],
+        "index_column": _ANSWERS[options.get("table_index", "auto")],
+    }
+
+
 def check(options: dict) -> None:
     """Raise a ValueError that names a flag which is for images."""
     for name in ("random_flip", "random_crop", "use_attention"):

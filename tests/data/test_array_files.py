@@ -147,14 +147,88 @@ def test_npz_takes_the_first_key_it_knows(tmp_path):
 
 
 def test_npz_with_test_images(tmp_path):
-    # Class 9 occurs in the test split only; both splits must still agree on ten classes.
+    # Class 9 occurs in the test split only; both splits must still agree on the six classes.
     file = write_npz(
         tmp_path / "any.npz", x=PIXELS, y=LABELS % 5, x_test=PIXELS[:4], y_test=[[1], [2], [3], [9]]
     )
-    train, test = data.load("npz", file), data.load("npz", tmp_path, "test")
+    with pytest.warns(UserWarning, match="no examples of '9' among its 6 classes"):
+        train = data.load("npz", file)
+    test = data.load("npz", tmp_path, "test")
     assert (len(train), len(test)) == (20, 4)
-    assert train.num_classes == test.num_classes == 10
-    np.testing.assert_array_equal(test.labels, [1, 2, 3, 9])
+    assert train.num_classes == test.num_classes == 6
+    assert train.class_names == test.class_names == ("0", "1", "2", "3", "4", "9")
+    np.testing.assert_array_equal(test.labels, [1, 2, 3, 5])
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        ([1, 2, 3], ("1", "2", "3")),
+        ([0, 7, 1_000_000], ("0", "7", "1000000")),
+        # Sorted as numbers, not as their digits.
+        (np.array([2, 10, 100], np.uint8), ("2", "10", "100")),
+        (np.array([5, 2**40, 2**63 + 1], np.uint64), ("5", f"{2**40}", f"{2**63 + 1}")),
+        (["cat", "dog", "eel"], ("cat", "dog", "eel")),
+        (np.array(["cat", "dog", "größe"], np.str_), ("cat", "dog", "größe")),
+        (np.array(["a", "b", "c"]).astype(np.bytes_), ("a", "b", "c")),
+        ([False, True, True], ("False", "True")),
+    ],
+)
+@pytest.mark.parametrize("vectors", [False, True])
+def test_npz_ids_of_classes_are_numbered(tmp_path, ids, names, vectors):
+    """Whatever the ids are, there are as many classes as ids that occur, in their order."""
+    ids = np.asarray(ids)
+    order = np.random.default_rng(0).permutation(np.arange(20) % 3)
+    x = RNG.normal(size=(20, 2)) if vectors else PIXELS
+    file = write_npz(tmp_path / "any.npz", x=x, y=ids[order].reshape(20, 1))
+    train, test = data.load("npz", file), data.load("npz", file, "test")
+    assert train.class_names == test.class_names == names
+    assert train.num_classes == test.num_classes == len(names)
+    labels = np.empty(20, object)
+    held_out = np.arange(20) % 10 == 9
+    labels[~held_out], labels[held_out] = train.labels, test.labels
+    texts = [i.decode() if isinstance(i, bytes) else str(i) for i in ids[order].tolist()]
+    assert [names[k] for k in labels] == texts
+
+
+def test_npz_splits_that_disagree(tmp_path):
+    file = write_npz(tmp_path / "a.npz", x=PIXELS, y=LABELS, x_test=PIXELS[:3], y_test=["1"] * 3)
+    fails(ValueError, "labels of all splits must be of one kind; received uint8 and", "npz", file)
+    for x, x_test in (
+        (PIXELS, PIXELS[:, :, :20]),
+        (RNG.normal(size=(20, 3)), RNG.normal(size=(5, 2))),
+        (RNG.normal(size=(20, 3)), PIXELS),
+    ):
+        file = write_npz(tmp_path / "b.npz", x=x, x_test=x_test)
+        for split in ("train", "test"):
+            line = fails(
+                ValueError, "examples of all splits must have one shape", "npz", file, split
+            )
+            assert f"x {list(x.shape)}, x_test {list(x_test.shape)}" in line
+    file = write_npz(tmp_path / "c.npz", x=PIXELS, x_test=PIXELS[:3, ..., None])
+    assert data.load("npz", file, "test").image_shape == (28, 28, 1)
+
+
+@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "dev"])
+def test_npz_held_out_under_its_other_names(tmp_path, name):
+    arrays = {
+        "x_train": PIXELS,
+        "y_train": LABELS,
+        f"x_{name}": PIXELS[:4],
+        f"y_{name}": LABELS[:4],
+    }
+    file = write_npz(tmp_path / "a.npz", **arrays)
+    assert len(data.load("npz", file)) == 20
+    test = data.load("npz", file, "test")
+    np.testing.assert_array_equal(test.images[..., 0], PIXELS[:4])
+    np.testing.assert_array_equal(test.labels, LABELS[:4])
+
+
+def test_class_indices():
+    labels, names = data.class_indices([30, 10, 30, 20])
+    assert labels.tolist() == [2, 0, 2, 1] and names == ("10", "20", "30")
+    with pytest.raises(ValueError, match="labels: labels must be integers .*received float64"):
+        data.class_indices([0.5, 1.0])
 
 
 def test_npz_test_images_without_labels(tmp_path):

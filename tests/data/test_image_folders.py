@@ -1,6 +1,7 @@
 """Folders of image files: `folder` and `celeba`."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -250,9 +251,10 @@ def test_corrupt_png_is_named(tmp_path):
     assert str(file) in fails(ValueError, "not a readable image", "folder", tmp_path)
 
 
-def test_more_than_8_bits_are_refused(tmp_path):
-    Image.fromarray(np.full((4, 4), 4000, np.uint16)).save(tmp_path / "deep.png")
-    fails(ValueError, r"deep.png: .*more than 8 bits", "folder", tmp_path)
+def test_more_than_8_bits_are_rounded_to_8(tmp_path):
+    # 257 levels of 16 bits are one of 8; every mode and depth is in test_pictures.py.
+    Image.fromarray(np.full((4, 4), 257 * 90 + 129, np.uint16)).save(tmp_path / "deep.png")
+    assert (data.load("folder", tmp_path).images == 91).all()
 
 
 def test_folder_with_nothing_in_it(tmp_path):
@@ -355,3 +357,124 @@ def test_celeba_from_an_archive(tmp_path, as_folder):
 def test_celeba_with_nothing_in_it(tmp_path):
     line = fails(FileNotFoundError, "nothing usable", "celeba", tmp_path)
     assert "img_align_celeba/" in line
+
+
+# Splits
+
+
+def split_folder(root, splits, classes=("cat", "dog"), count=3):
+    """Images that tell their split and class: 100·(place of the split) + 10·(class) + number."""
+    for s, name in enumerate(splits):
+        for c, folder in enumerate(classes):
+            for k in range(count):
+                save(root / name / folder / f"{k}.png", flat(100 * s + 10 * c + k))
+    return root
+
+
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("test", ["test", "TESTING", "val", "Valid", "validation", "dev"])
+def test_folders_of_splits_are_no_classes(tmp_path, train, test):
+    split_folder(tmp_path, (train, test))
+    both = [data.load("folder", tmp_path, split, image_size=1) for split in ("train", "test")]
+    for s, loaded in enumerate(both):
+        assert values(loaded) == [100 * s + v for v in (0, 1, 2, 10, 11, 12)]
+        assert loaded.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert loaded.class_names == ("cat", "dog") and loaded.num_classes == 2
+
+
+def test_three_splits_without_classes(tmp_path):
+    split_folder(tmp_path, ("train", "test", "val"), ("",))
+    train, test = (data.load("folder", tmp_path, s, image_size=1) for s in ("train", "test"))
+    assert values(train) == [0, 1, 2] and values(test) == [100, 101, 102]
+    assert train.labels is None and test.labels is None
+    assert "val/ not read" in train.source
+
+
+def test_a_training_folder_alone_holds_every_tenth_out(tmp_path):
+    split_folder(tmp_path, ("train",), count=10)
+    train, test = (data.load("folder", tmp_path, s, image_size=1) for s in ("train", "test"))
+    assert values(test) == [9, 19] and test.labels.tolist() == [0, 1]
+    assert len(train) == 18 and train.class_names == ("cat", "dog")
+
+
+def test_classes_are_numbered_alike_in_both_splits(tmp_path):
+    split_folder(tmp_path, ("train",), ("bee", "dog"))
+    split_folder(tmp_path, ("nothing", "val"), ("ant", "dog"))
+    for folder in (tmp_path / "nothing").rglob("*.png"):
+        folder.unlink()
+    with pytest.warns(UserWarning, match="no examples of 'ant' among its 3 classes"):
+        train = data.load("folder", tmp_path, image_size=1)
+    test = data.load("folder", tmp_path, "test", image_size=1)
+    assert train.class_names == test.class_names == ("ant", "bee", "dog")
+    assert set(train.labels) == {1, 2} and set(test.labels) == {0, 2}
+
+
+def test_a_test_split_without_labels(tmp_path):
+    split_folder(tmp_path, ("train",))
+    split_folder(tmp_path, ("", "test"), ("",))
+    for file in tmp_path.glob("*.png"):
+        file.unlink()
+    assert data.load("folder", tmp_path, image_size=1).num_classes == 2
+    assert data.load("folder", tmp_path, "test", image_size=1).labels is None
+
+
+def test_splits_below_a_folder_and_below_classes(tmp_path):
+    split_folder(tmp_path / "a" / "around", ("train", "test"))
+    for s, split in enumerate(("train", "test")):
+        loaded = data.load("folder", tmp_path / "a", split, image_size=1)
+        assert values(loaded) == [100 * s + v for v in (0, 1, 2, 10, 11, 12)]
+        assert loaded.class_names == ("cat", "dog")
+    split_folder(tmp_path / "b", ("cat", "dog"), ("Train", "Val"))
+    for s, split in enumerate(("train", "test")):
+        loaded = data.load("folder", tmp_path / "b", split, image_size=1)
+        assert values(loaded) == [10 * s + v for v in (0, 1, 2, 100, 101, 102)]
+        assert loaded.class_names == ("cat", "dog") and loaded.labels.tolist() == [0] * 3 + [1] * 3
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    split_folder(tmp_path, ("boat", "train"), ("",))
+    assert data.load("folder", tmp_path, image_size=1).class_names == ("boat", "train")
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("train", "test", "extra"), "folders of splits, train, test, beside 'extra'"),
+        (("test", "val"), "folders of splits, test, val, beside no training one"),
+        (("train", "Train", "test"), "several folders for training, Train, train"),
+    ],
+)
+def test_splits_that_are_not_clear(tmp_path, folders, message):
+    split_folder(tmp_path, folders)
+    assert str(tmp_path) in fails(ValueError, message, "folder", tmp_path)
+
+
+def test_folders_without_images_are_named(tmp_path):
+    split_folder(tmp_path, ("train", "test"))
+    (tmp_path / "train" / "eel").mkdir()
+    with pytest.warns(UserWarning, match="no images that can be read in 'eel'"):
+        data.load("folder", tmp_path, image_size=1)
+
+
+# Scale
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        (0, "the images are all black: there is nothing in them to learn"),
+        (255, "are all white"),
+        (1, "no values but 0 and 1.*multiply by 255"),
+        (16, "values from 0 to 16 of 255.*multiply by 255/16"),
+        (17, None),
+    ],
+)
+def test_images_of_another_scale_are_warned_of(tmp_path, recwarn, level, message):
+    for k in range(12):
+        save(tmp_path / f"{k}.png", flat(level if level in (0, 255) else level * (k % 2)))
+    data.load("folder", tmp_path)
+    data.load("folder", tmp_path, "test")
+    found = [str(w.message) for w in recwarn]
+    assert len(found) == (message is not None)
+    if message:
+        assert re.search(message, found[0]) and str(tmp_path) in found[0] and "\n" not in found[0]

@@ -28,6 +28,12 @@ class TestVectorData:
             ({"vectors": X[0]}, ValueError, r"received float32 \[3\]"),
             ({"vectors": X[:0]}, ValueError, r"received float32 \[0, 3\]"),
             ({"vectors": X * np.nan}, ValueError, "vectors must be finite"),
+            # Near 1e9 float32 has steps of 64.
+            (
+                {"vectors": 1e9 + np.float32(64) * np.rint(X)},
+                ValueError,
+                "column 1 varies by .* 1e",
+            ),
             ({"columns": ("a",)}, ValueError, "columns must name the 3 coordinates"),
             ({"labels": np.zeros(40, np.int32)}, ValueError, "given together"),
             (
@@ -138,6 +144,107 @@ class TestTables:
         text = "\n".join(f"{i},{10**9 + i % 3}" for i in range(20))
         with pytest.raises(ValueError, match=r"constant in float32: column 2"):
             data.load("csv", table(tmp_path, text))
+
+
+def lines(first, rows):
+    return "\n".join([first, *(",".join(map(repr, row)) for row in rows)])
+
+
+FLOATS = np.random.default_rng(1).normal(size=(20, 4)).round(3).tolist()
+WHOLE = np.random.default_rng(1).integers(0, 9, (20, 4)).tolist()
+
+
+class TestQuestions:
+    """What may be column names, or an index, is asked about; an answer decides."""
+
+    @pytest.mark.parametrize(
+        ("first", "rows"),
+        [
+            ("0,1,2,3", FLOATS),
+            ("1,2,3,4", FLOATS),
+            # Pixels: whole numbers below them too.
+            ("0,1,2,3", WHOLE),
+            ("2019,2020,2021,2022", FLOATS),
+            ("1700,1650,1600,1550", FLOATS),
+            # Wavelengths beside absorbances.
+            ("400.5,401.0,401.5,402.0", FLOATS),
+            # Names and numbers mixed, over rows of numbers.
+            ("year,2020,2021,2022", FLOATS),
+            (",0,1,2", FLOATS),
+        ],
+    )
+    def test_numbers_that_may_be_names(self, tmp_path, first, rows):
+        path = table(tmp_path, lines(first, rows))
+        with pytest.raises(ValueError, match="may be column names or a row of numbers") as caught:
+            data.load("csv", path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        assert "--table_header" in str(caught.value)
+        named = data.load("csv", path, header=True)
+        assert len(named) == 18 and named.columns[1:] == tuple(first.split(",")[1:])
+        if first[0].isdigit():
+            taken = data.load("csv", path, header=False)
+            assert len(taken) == 19 and taken.columns[0] == "column 1"
+            np.testing.assert_allclose(taken.vectors[0], [float(v) for v in first.split(",")])
+        else:
+            with pytest.raises(ValueError, match="line 1, column 1, holds"):
+                data.load("csv", path, header=False)
+
+    @pytest.mark.parametrize(
+        ("first", "rows"),
+        [
+            ("0.5,1.5,2.5,3.5", FLOATS[:9]),
+            ("3,1,2,0", FLOATS),
+            ("1,2", [[2.5, 3.5]]),
+            ("1,2,4,5", WHOLE),
+            ("0.1,0.2,0.3,0.4", FLOATS),
+            ("5", [[0.5], [1.5], [2.5], [3.5]]),
+        ],
+    )
+    def test_rows_that_are_rows(self, tmp_path, first, rows):
+        path = table(tmp_path, lines(first, rows))
+        np.testing.assert_allclose(
+            data.load("csv", path).vectors[0], [float(v) for v in first.split(",")]
+        )
+
+    @pytest.mark.parametrize("name", ["", '""', "Unnamed: 0", "index", "ID", "row_id"])
+    @pytest.mark.parametrize("start", ["0", "1", "scattered"])
+    def test_an_index_is_asked_about(self, tmp_path, name, start):
+        index = {"0": range(20), "1": range(1, 21), "scattered": [(7 * i) % 97 for i in range(20)]}
+        rows = [[i, *row] for i, row in zip(index[start], FLOATS, strict=True)]
+        path = table(tmp_path, lines(f"{name},a,b,c,d", rows))
+        for split in ("train", "test"):
+            with pytest.raises(
+                ValueError, match="first column, named .*--table_index=drop or keep"
+            ):
+                data.load("csv", path, split)
+        without = data.load("csv", path, index_column=True)
+        assert without.columns == ("a", "b", "c", "d")
+        expected = np.array(FLOATS)[np.arange(20) % 10 != 9]
+        np.testing.assert_allclose(without.vectors, expected, rtol=1e-6)
+        assert data.load("csv", path, index_column=False).sample_shape == (5,)
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("width", range(20)),
+            ("", [i // 2 for i in range(20)]),
+            ("id", [i / 2 for i in range(20)]),
+        ],
+    )
+    def test_columns_that_are_data(self, tmp_path, name, values):
+        rows = [[v, *row] for v, row in zip(values, FLOATS, strict=True)]
+        path = table(tmp_path, lines(f"{name},a,b,c,d", rows))
+        assert data.load("csv", path).sample_shape == (5,)
+
+    def test_a_table_without_names_that_counts_its_rows_is_warned_of(self, tmp_path):
+        with pytest.warns(UserWarning, match="first column counts the rows.*index_column=True"):
+            data.load("csv", table(tmp_path, ROWS))
+
+    def test_only_for_tables(self, tmp_path):
+        with pytest.raises(ValueError, match=r"header is for tables \(csv\), not for digits"):
+            data.load("digits", header=True)
+        with pytest.raises(ValueError, match="no column beside the index"):
+            data.load("csv", table(tmp_path, "1\n2\n3"), index_column=True)
 
 
 class TestArchives:

@@ -172,6 +172,29 @@ class TestPicture:
             assert max(nearest) <= 2
             assert all(min(abs(r - y) + abs(c - x) for r, c in dark) <= 1 for y, x in places)
 
+    @pytest.mark.parametrize("scales", [(1.0, 1.0), (0.01, 5000.0), (5000.0, 0.01)])
+    def test_each_axis_has_its_own_range(self, scales):
+        """In any units the picture is the same: columns of 0.01 and of 5,000 are both seen."""
+        size, scales = 64, np.array(scales)
+        shape = np.array([[0.0, 0.0], [1.0, 1.0], [0.25, 1.0]])
+        data = 7.0 * scales + scales * shape
+        picture = evaluation.plane_picture(
+            lambda x: 9.0 * tf.reduce_sum(tf.square((x - data[2]) / scales), axis=1),
+            data[2:],
+            data,
+            size=size,
+        )
+        panels = [picture[24 : 24 + size, 8 + k * 72 : 8 + k * 72 + size] for k in range(3)]
+        # Panels reach from −0.2 to 1.2 in the units of the shape; rows count from above.
+        places = [(size * (1.2 - y) / 1.4, size * (x + 0.2) / 1.4) for x, y in shape]
+        for panel, expected in ((panels[1], places[2:]), (panels[2], places)):
+            dark = np.argwhere(panel.sum(-1) < 3 * 200) + 0.5
+            for r, c in expected:
+                assert min(abs(dark - (r, c)).sum(1)) <= 2
+            assert max(min(abs(r - y) + abs(c - x) for y, x in expected) for r, c in dark) <= 2.5
+        brightest = np.unravel_index(panels[0].sum(-1).argmax(), (size, size))
+        assert np.abs(np.array(brightest) + 0.5 - places[2]).max() <= 1.5
+
     def test_infinite_energies_and_broken_samples_are_drawn_around(self):
         picture = evaluation.plane_picture(
             lambda x: tf.where(x[:, 0] > 0, 0.0, np.inf), [[np.nan, 0.0]], [[0.0, 1.0], [1.0, 0.0]]

@@ -1,7 +1,9 @@
 """The clients that score files with an exported model, as a user starts them."""
 
 import csv
+import inspect
 import io
+import itertools
 import runpy
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 import tf_febm
+from tf_febm import data
 from tf_febm.data import images, table
 
 
@@ -96,6 +99,82 @@ def test_tables_as_training_reads_them(project, tmp_path, content, message):
     else:
         with pytest.raises(SystemExit, match=message):
             read(path, 3)
+
+
+@pytest.mark.parametrize("function", ["_may_be_header", "_is_numeric_header", "_number"])
+def test_the_client_judges_tables_as_training_does(project, function):
+    """The client runs without the library, so it has copies; they must not drift."""
+    source = inspect.getsource(getattr(table, function))
+    assert source in (project / "examples" / "score_csv.py").read_text(encoding="utf-8")
+
+
+def test_questions_about_a_table(project, tmp_path):
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    x = np.random.default_rng(0).normal(size=(20, 3)).round(3)
+    path = tmp_path / "x.csv"
+    np.savetxt(path, x, delimiter=",", header="2019,2020,2021", comments="", fmt="%.3f")
+    with pytest.raises(SystemExit, match="may be column names or a row .*--header=yes or"):
+        read(path, 3)
+    np.testing.assert_allclose(read(path, 3, header=True), x, rtol=1e-6)
+    np.testing.assert_allclose(read(path, 3, header=False)[0], [2019, 2020, 2021])
+    indexed = np.column_stack([np.arange(20), x])
+    np.savetxt(path, indexed, delimiter=",", header=",a,b,c", comments="", fmt="%.3f")
+    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 .*--drop_index leaves out"):
+        read(path, 3)
+    np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
+
+
+def test_columns_that_float32_cannot_hold(project, tmp_path):
+    """The client and the library refuse the same columns."""
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.csv"
+    for offset, deviation in itertools.product((0.0, 1.0, 1e6, 1.6e9), (1e-6, 1e-2, 1.0, 1e3)):
+        for stray in (False, True):
+            column = rng.normal(offset, deviation, 100)
+            column[0] = 0.0 if stray else column[0]
+            np.savetxt(path, column, fmt="%.17g")
+            # By hand: the steps of float32 near the offset, over the deviation.
+            ratio = 2.0 ** (np.floor(np.log2(np.abs(column[50]))) - 23) / deviation
+            if 1 / 100 < ratio < 1 / 40:
+                continue
+            if ratio > 1 / 64:
+                with pytest.raises(SystemExit, match="column 1 of .* varies by .* apart"):
+                    read(path, 1)
+                with pytest.raises(ValueError, match="subtract that"):
+                    data.check_float32_resolution(column[:, None])
+            else:
+                np.testing.assert_allclose(read(path, 1)[:, 0], column, rtol=1e-7)
+                data.check_float32_resolution(column[:, None])
+
+
+def test_classes_by_the_names_of_the_training_data(client, tmp_path):
+    keras.utils.set_random_seed(0)
+    names = ["7", "cat", "10"]
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pixels = rng.integers(0, 256, (4, 4, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",", fmt="%.9g")
+    for shape, script, what, examples in (
+        ((4, 4, 3), "score_images.py", folder, (pixels[None] + np.float32(0.5)) / 256),
+        ((3,), "score_csv.py", tmp_path / "x.csv", x),
+    ):
+        network = tf_febm.networks.mlp(shape, (8,), "swish", num_classes=3)
+        sampler = tf_febm.samplers.Langevin(num_steps=1)
+        model = tf_febm.ContrastiveDivergence(network, sampler=sampler, class_names=names)
+        tf_febm.export(model, tmp_path / script)
+        for k, name in enumerate(names):
+            rows = client(script, tmp_path / script, what, f"--label={name}")
+            expected = model.energy(examples, np.full(len(examples), k))
+            found = [float(row["energy"]) for row in rows]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        with pytest.raises(SystemExit, match="--label must be one of 7, cat, 10; received '1'"):
+            client(script, tmp_path / script, what, "--label=1")
+        with pytest.raises(SystemExit, match="the model is conditional: give --label"):
+            client(script, tmp_path / script, what)
 
 
 def test_pictures_as_training_reads_them(project, client, tmp_path):

@@ -14,6 +14,7 @@ class Split(NamedTuple):
     labels: np.ndarray | None
     num_classes: int | None
     source: str
+    class_names: tuple[str, ...] | None = None
 
 
 class VectorSplit(NamedTuple):
@@ -24,6 +25,7 @@ class VectorSplit(NamedTuple):
     num_classes: int | None
     source: str
     columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def reason(error: BaseException) -> str:
@@ -95,13 +97,15 @@ def rows_of_split(held_out: np.ndarray, split: str, where: str) -> np.ndarray:
     return np.flatnonzero(held_out == (split == "test"))
 
 
-def checked_labels(values, count: int, num_classes: int | None, where: str) -> np.ndarray:
-    """Return labels as int32 `[count]`, or say what is wrong with them.
+def checked_labels(values, count: int, num_classes: int, where: str) -> np.ndarray:
+    """Return labels of a data set with classes of its own as int32, or say what is wrong with them.
+
+    Ids of other data are numbered by `classes.numbered`.
 
     Args:
         values: integers, `[count]` or `[count, 1]`.
         count: Number of images.
-        num_classes: Labels must be below it; None when the labels themselves define it.
+        num_classes: Labels must be below it.
         where: The file and key, for the error message.
 
     Raises:
@@ -118,8 +122,9 @@ def checked_labels(values, count: int, num_classes: int | None, where: str) -> n
             f"{where}: labels must be integers of shape [{count}], one per image; "
             f"received {values.dtype} {list(values.shape)}."
         )
-    limit = np.iinfo(np.int32).max if num_classes is None else num_classes
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= limit:
-        raise ValueError(f"{where}: labels must be in [0, {limit}); received {low} to {high}.")
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"{where}: labels must be in [0, {num_classes}); received {low} to {high}."
+        )
     return values.astype(np.int32)

@@ -1,13 +1,18 @@
 """ImageData: one split of one data set, checked once and read-only from then on."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 
-__all__ = ["ImageData"]
+from tf_febm.data.classes import check_names
+
+__all__ = ["ImageData", "warn_of_scale"]
 
 # More channels than this is almost always an array in channels-first order.
 MAX_CHANNELS = 4
+# No picture that is meant as one has no level above this: 4 bits of 8, or 12 bits of 16.
+DARKEST = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +29,8 @@ class ImageData:
         labels: int32 `[n]` with values in `[0, num_classes)`, or None.
         num_classes: Number of classes, given exactly when `labels` are.
         source: One line that says where the images came from, for the record of a run.
+        class_names: What the classes are called where the images came from, their ids written out;
+            "0", "1", … if None and there are classes.
 
     Raises:
         TypeError: A field is not of the type above.
@@ -35,6 +42,7 @@ class ImageData:
     labels: np.ndarray | None = None
     num_classes: int | None = None
     source: str = ""
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
         for field in ("name", "source"):
@@ -48,6 +56,7 @@ class ImageData:
         labels, num_classes = check_labels(self.labels, self.num_classes, len(self.images))
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "num_classes", num_classes)
+        object.__setattr__(self, "class_names", check_names(self.class_names, num_classes))
 
     # What `stream` yields lies in it, and so do the chains of a model of it.
     bounds = (0.0, 1.0)
@@ -97,6 +106,30 @@ def _check_images(images):
         raise ValueError(
             f"images must have 1 to {MAX_CHANNELS} channels, on the last axis; {received}."
         )
+
+
+def warn_of_scale(images, source: str) -> None:
+    """Warn of uint8 images, [n, …], whose values suggest another scale than 0 … 255, in one line.
+
+    Levels are read as v/255 of white whatever they are: what was meant as bright is black.
+    """
+    low, high = int(images.min()), int(images.max())
+    if low == high:
+        what = "black" if high == 0 else "white" if low == 255 else f"of one level, {low}"
+        meaning = f"are all {what}: there is nothing in them to learn"
+    elif high == 1:
+        meaning = (
+            "have no values but 0 and 1, which are black and nearly black: if 1 is meant as white, "
+            "multiply by 255"
+        )
+    elif high <= DARKEST:
+        meaning = (
+            f"have values from {low} to {high} of 255, which is nearly black: if {high} is meant "
+            f"as white, multiply by 255/{high}; of 16-bit files that hold 12 bits, by 16"
+        )
+    else:
+        return
+    warnings.warn(f"{source}: the images {meaning}.", stacklevel=3)
 
 
 def check_labels(labels, num_classes, count):

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tf_febm.data.files import entries, reason
+from tf_febm.data.pictures import picture_levels
 
 # Formats that Pillow reads everywhere, so that a folder means the same on every machine.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_GREY_MODES = ("1", "L")
-# Pillow would turn more than 8 bits a channel into 8 by cutting, not by scaling.
-_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+# Of whatever depth.
+_GREY_MODES = ("1", "L", "I", "F")
 # A few damaged files among many are no reason not to train; more than this share of them is.
 MAX_SKIPPED_SHARE = 0.01
 _FILES_NAMED = 3
@@ -72,7 +72,7 @@ def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarr
     An image smaller than `size` is enlarged by the same rule.
 
     Args:
-        pixels: uint8 `[height, width, channels]`.
+        pixels: Levels from 0 to 255, `[height, width, channels]`, of any real type.
         size: Height and width of the result.
         share: Side of the square, as a share of the shorter side of the image; 1 is the largest.
 
@@ -84,7 +84,7 @@ def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarr
     top, left = (height - side) // 2, (width - side) // 2
     square = pixels[top : top + side, left : left + side]
     if side == size:
-        return square
+        return np.rint(square).astype(np.uint8, copy=False)
     rows = _sums_along_rows(square.astype(np.float64), size)
     sums = _sums_along_rows(rows.transpose(1, 0, 2), size).transpose(1, 0, 2)
     return np.rint(sums * (size / side) ** 2).astype(np.uint8)
@@ -118,9 +118,10 @@ def _sums_along_rows(values, size):
 def decode_images(paths: list[Path], size: int, grey: bool = False, share: float = 1.0) -> Decoded:
     """Decode image files with a thread pool, each through `centre_square`.
 
-    The orientation tag of photographs is obeyed; an animation gives its first frame; transparent
-    pixels are composited on white. Files that cannot be decoded are skipped, counted and named in a
-    warning as long as they are at most 1 % of all.
+    What the pixels of a file mean, of any depth, `pictures.picture_levels` says: the orientation
+    tag of photographs is obeyed, an animation gives its first frame, transparent pixels are put on
+    white. Levels are rounded to 8 bits once, after averaging. Files that cannot be decoded are
+    skipped, counted and named in a warning as long as they are at most 1 % of all.
 
     Args:
         paths: The files.
@@ -133,8 +134,8 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
 
     Raises:
         PermissionError: A file may not be read.
-        ValueError: More than 1 % of the files are not images, are damaged, or have more than 8 bits
-            a channel; the message counts them and names the first.
+        ValueError: More than 1 % of the files are not images, are damaged, or cannot be read
+            exactly; the message counts them and names the first.
     """
     images = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
     failures = {}
@@ -142,11 +143,11 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
     def decode(row):
         try:
             with _opened(paths[row]) as image:
-                pixels = np.asarray(_to_eight_bits(image, grey))
+                pixels = picture_levels(image, 1 if grey else 3)
         except ValueError as error:
             failures[row] = str(error)
         else:
-            images[row] = centre_square(pixels.reshape(*pixels.shape[:2], -1), size, share)
+            images[row] = centre_square(pixels, size, share)
 
     _for_all(decode, len(paths))
     if not failures:
@@ -169,7 +170,7 @@ def are_all_grey(paths: list[Path]) -> bool:
     """
     for path in paths:
         with contextlib.suppress(ValueError), _opened(path) as image:
-            if image.mode not in _GREY_MODES:
+            if image.mode.partition(";")[0] not in _GREY_MODES:
                 return False
     return True
 
@@ -185,16 +186,6 @@ def _opened(path):
     except Exception as error:
         # Damaged files raise OSError, SyntaxError, EOFError, struct.error and others from Pillow.
         raise ValueError(f"{path}: not a readable image ({reason(error)}).") from error
-
-
-def _to_eight_bits(image, grey):
-    if image.mode in _DEEP_MODES:
-        raise ValueError(f"mode {image.mode} has more than 8 bits a channel; 8 bits are accepted")
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if grey else "RGB")
 
 
 def _for_all(work, count, chunk=64):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_febm.data.classes import checked_ids, numbered
 from tf_febm.data.files import (
     Split,
     VectorSplit,
@@ -14,14 +15,17 @@ from tf_febm.data.files import (
     rows_of_split,
 )
 from tf_febm.data.image_data import MAX_CHANNELS
+from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table import checked_vectors, varying_columns
 
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")
+# What people call the examples that are held out; the first that is there is the test split.
+TEST_KEYS = ("x_test", "x_val", "x_valid", "x_validation", "x_dev")
 LAYOUTS = (
     f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
-    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test, "
-    "y_test)"
+    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test or "
+    "x_val, with y_test or y_val)"
 )
 _ACCEPTED = (
     "accepted: uint8, or floating point in [0, 1], of shape [n, height, width] or "
@@ -44,6 +48,8 @@ class Archive:
         if isinstance(self._file, np.ndarray):
             raise ValueError(f"{path}: expected an .npz archive; received a single array (.npy).")
         self.keys = tuple(self._file.files)
+        # Reading decompresses, and several questions are asked about each array.
+        self._arrays: dict[str, np.ndarray] = {}
 
     def __enter__(self):
         return self
@@ -67,6 +73,8 @@ class Archive:
         """
         if key not in self.keys:
             raise ValueError(f"{self.path}: no key {key!r}; received {sorted(self.keys)}.")
+        if key in self._arrays:
+            return self._arrays[key]
         try:
             array = self._file[key]
         except Exception as error:
@@ -76,6 +84,7 @@ class Archive:
             raise ValueError(
                 f"{self.where(key)}: expected an array; received {type(array).__name__}."
             )
+        self._arrays[key] = array
         return array
 
     def images(self, key: str) -> np.ndarray:
@@ -102,11 +111,13 @@ class Archive:
             array = np.rint(array.astype(np.float32, copy=False) * 255).astype(np.uint8)
         return array if array.ndim == 4 else array[..., np.newaxis]
 
-    def labels(self, key: str, count: int | None, num_classes: int | None = None) -> np.ndarray:
+    def labels(self, key: str, count: int, num_classes: int) -> np.ndarray:
         """Return the labels under a key as int32; see `files.checked_labels`."""
-        values = self.array(key)
-        count = len(np.atleast_1d(values)) if count is None else count
-        return checked_labels(values, count, num_classes, self.where(key))
+        return checked_labels(self.array(key), count, num_classes, self.where(key))
+
+    def ids(self, key: str, count: int | None = None) -> np.ndarray:
+        """Return the ids of classes under a key; see `classes.checked_ids`."""
+        return checked_ids(self.array(key), count, self.where(key))
 
 
 def locate(path: Path) -> Path | None:
@@ -121,14 +132,15 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
     """Read a split from an archive, or return None where there is none.
 
     An array of rank 2 holds vectors, any other one images. They stand under the first of
-    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. If there is an `x_test` it
-    is the test split, with labels `y_test`; otherwise one example in ten is held out. The number of
-    classes is one more than the largest label of both.
+    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. The first of
+    `TEST_KEYS` that is there is the test split, with labels `y_test` and the like; otherwise one
+    example in ten is held out. The classes are the ids that occur in either split, numbered in
+    sorted order.
 
     Args:
         path: The file, or a folder with exactly one .npz.
         split: "train" or "test".
-        held_out: count → mask of the held-out images, for archives without `x_test`.
+        held_out: count → mask of the held-out examples, for archives of images without one.
 
     Raises:
         ValueError: The archive or one of its arrays cannot be used; one line naming it.
@@ -143,55 +155,53 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
                 f"{file}: no images; expected one of the keys {list(IMAGE_KEYS)}; "
                 f"received {sorted(archive.keys)}."
             )
-        label_key = archive.first_key(LABEL_KEYS)
-        if archive.array(key).ndim == 2:
-            return _read_vectors(archive, split, key, label_key)
-        if "x_test" in archive.keys:
-            return _read_with_test_images(archive, split, key, label_key)
-        images = archive.images(key)
-        rows = rows_of_split(held_out(len(images)), split, str(file))
-        labels, num_classes = None, None
-        if label_key is not None:
-            labels = archive.labels(label_key, len(images))
-            num_classes = int(labels.max()) + 1
-            labels = labels[rows]
-        source = f"{file}, key {key}, {split}: {len(rows)} of {len(images)} images"
-        return Split(images[rows], labels, num_classes, source)
+        keys = {"train": (key, archive.first_key(LABEL_KEYS))}
+        test_key = archive.first_key(TEST_KEYS)
+        if test_key is not None:
+            keys["test"] = (test_key, archive.first_key((test_key.replace("x_", "y_"),)))
+        _check_widths(archive, keys)
+        own_key, own_label_key = keys.get(split, keys["train"])
+        raw = archive.array(own_key)
+        are_vectors = raw.ndim == 2
+        if are_vectors:
+            found, held_out = checked_vectors(raw, archive.where(own_key)), every_tenth
+        else:
+            found = archive.images(own_key)
+        labels, names = _read_labels(archive, keys, own_label_key, len(found))
+        rows = np.arange(len(found))
+        if "test" not in keys:
+            rows = rows_of_split(held_out(len(found)), split, str(file))
+        if are_vectors:
+            if split == "train":
+                # Held-out rows may happen to agree.
+                varying_columns(found[rows], archive.where(key))
+            check_float32_resolution(raw, archive.where(own_key))
+        what = "vectors" if are_vectors else "images"
+        source = f"{file}, key {own_key}, {split}: {len(rows)} of {len(found)} {what}"
+        num_classes = None if labels is None else len(names)
+        labels = None if labels is None else labels[rows]
+        kind = VectorSplit if are_vectors else Split
+        return kind(found[rows], labels, num_classes, source, class_names=names)
 
 
-def _read_vectors(archive, split, key, label_key):
-    where = archive.where(key)
-    given = "x_test" in archive.keys
-    keys = {"train": (key, label_key), "test": (key, label_key)}
-    if given:
-        keys["test"] = ("x_test", archive.first_key(("y_test",)))
-    own_key, own_label_key = keys[split]
-    vectors = checked_vectors(archive.array(own_key), archive.where(own_key))
-    labels = None if own_label_key is None else archive.labels(own_label_key, len(vectors))
-    count = len(vectors)
-    if not given:
-        rows = rows_of_split(every_tenth(count), split, str(archive.path))
-        vectors, labels = vectors[rows], None if labels is None else labels[rows]
-    if split == "train":
-        vectors = varying_columns(vectors, where)
-    num_classes = None
-    if labels is not None:
-        label_keys = {pair[1] for pair in keys.values() if pair[1]}
-        num_classes = 1 + max(int(archive.labels(k, None).max()) for k in label_keys)
-    source = f"{archive.path}, key {own_key}, {split}: {len(vectors)} of {count} vectors"
-    return VectorSplit(vectors, labels, num_classes, source)
+def _read_labels(archive, keys, own_key, count):
+    """Return the numbers of the classes of one split, and the names of the classes of all."""
+    if own_key is None:
+        return None, None
+    # First: what is wrong with them matters more than what is wrong with others.
+    archive.ids(own_key, count)
+    label_keys = [label_key for _, label_key in keys.values() if label_key is not None]
+    labels, names = numbered([archive.ids(k) for k in label_keys], str(archive.path))
+    return labels[label_keys.index(own_key)], names
 
 
-def _read_with_test_images(archive, split, key, label_key):
-    keys = {"train": (key, label_key), "test": ("x_test", archive.first_key(("y_test",)))}
-    image_key, own_label_key = keys[split]
-    images = archive.images(image_key)
-    labels = None if own_label_key is None else archive.labels(own_label_key, len(images))
-    num_classes = None
-    if labels is not None:
-        # A class may be missing from one split; both must agree on the number of classes.
-        num_classes = 1 + max(
-            int(archive.labels(other, None).max()) for _, other in keys.values() if other
+def _check_widths(archive, keys):
+    """Raise an error if the examples of the splits have different shapes."""
+    shapes = {key: list(archive.array(key).shape) for key, _ in keys.values()}
+    # Grey images may have an axis of one channel or none.
+    widths = {tuple(s[1:-1] if len(s) == 4 and s[3] == 1 else s[1:]) for s in shapes.values()}
+    if len(widths) > 1:
+        received = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise ValueError(
+            f"{archive.path}: examples of all splits must have one shape; received {received}."
         )
-    source = f"{archive.path}, key {image_key}: {len(images)} images"
-    return Split(images, labels, num_classes, source)

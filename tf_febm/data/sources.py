@@ -22,8 +22,9 @@ from tf_febm.data import (
     testbeds,
     tfds_source,
 )
+from tf_febm.data.classes import warn_of_empty
 from tf_febm.data.files import Split, VectorSplit, existing
-from tf_febm.data.image_data import ImageData
+from tf_febm.data.image_data import ImageData, warn_of_scale
 from tf_febm.data.images import resize_array
 from tf_febm.data.tfds_source import Remote
 from tf_febm.data.vector_data import VectorData
@@ -43,6 +44,7 @@ class _Source(NamedTuple):
         bundled: Split to `Split` or `VectorSplit`, for data that need no files.
         remote: What TensorFlow Datasets knows it as, if it does.
         default_size: Height and width that image files of any size are brought to.
+        is_table: Whether `from_files` takes `header` and `index_column`.
     """
 
     layouts: str
@@ -50,6 +52,7 @@ class _Source(NamedTuple):
     bundled: Callable[[str], Split | VectorSplit] | None = None
     remote: Remote | None = None
     default_size: int | None = None
+    is_table: bool = False
 
 
 _SOURCES: dict[str, _Source] = {
@@ -88,7 +91,7 @@ _SOURCES: dict[str, _Source] = {
     ),
     "folder": _Source(image_folder.LAYOUTS, image_folder.read, default_size=32),
     "npz": _Source(npz.LAYOUTS, npz.read),
-    "csv": _Source(table.LAYOUTS, table.read),
+    "csv": _Source(table.LAYOUTS, table.read, is_table=True),
     **{
         name: _Source("none, it is drawn from its density", bundled=partial(testbeds.read, name))
         for name in testbeds.names()
@@ -106,6 +109,9 @@ def load(
     data_dir: str | os.PathLike | None = None,
     split: str = "train",
     image_size: int | None = None,
+    *,
+    header: bool | None = None,
+    index_column: bool | None = None,
 ) -> ImageData | VectorData:
     """Read one split of a data set into memory.
 
@@ -117,7 +123,7 @@ def load(
     | cifar10, cifar100 | pickled or binary batches | TFDS | the official one |
     | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
-    | folder | image files at any depth | – | every tenth file |
+    | folder | image files at any depth | – | `test/` or `val/` in it, else every tenth file |
     | npz | .npz of images, or of vectors [n, d] | – | `x_test`, else every tenth example |
     | csv | .csv of numbers, one vector a line | – | every tenth row |
     | `testbeds.names()` | – | 50,000 points of a known density | 10,000 others |
@@ -132,9 +138,16 @@ def load(
         image_size: Cut each image to its largest centred square (celeba: to the face) and average
             that to image_size × image_size. None keeps the size, except that celeba and folder,
             whose files may have any size, then take 32.
+        header: Whether the first line of a table (csv) holds names; see `table.read_table`.
+        index_column: Whether the first column of a table only numbers its rows, and is left out.
 
     Returns:
-        The split, all of it in memory: images as 8-bit integers, vectors as float32.
+        The split, all of it in memory: images as 8-bit integers, vectors as float32. Classes are
+        numbered from 0; `class_names` holds the ids or names that the data have for them.
+
+    Warns:
+        UserWarning: For the training split, of classes without examples, and of images whose values
+            suggest another scale than 0 … 255.
 
     Raises:
         ValueError: An argument is not accepted, or a file is damaged; the message names it.
@@ -149,24 +162,35 @@ def load(
     source = _SOURCES[name]
     size = source.default_size if image_size is None else _checked_size(image_size)
     # A command-line flag that was not given is often the empty string.
+    about_tables = {"header": header, "index_column": index_column}
+    given = [name for name, value in about_tables.items() if value is not None]
+    if given and not source.is_table:
+        raise ValueError(f"{given[0]} is for tables (csv), not for {name}.")
     if data_dir is None or data_dir == "":
         found = _without_files(name, source, split, size)
     else:
-        found = _from_files(name, source, data_dir, split, size)
+        found = _from_files(name, source, data_dir, split, size, about_tables)
     if isinstance(found, VectorSplit):
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
-        return VectorData(name, *found)
-    images = found.images if size is None else resize_array(found.images, size)
-    return ImageData(name, images, found.labels, found.num_classes, found.source)
+        data: ImageData | VectorData = VectorData(name, *found)
+    else:
+        images = found.images if size is None else resize_array(found.images, size)
+        data = ImageData(name, images, *found[1:])
+    if split == "train":
+        if data.labels is not None:
+            warn_of_empty(data.labels, data.class_names, data.source)
+        if isinstance(data, ImageData):
+            warn_of_scale(data.images, data.source)
+    return data
 
 
-def _from_files(name, source, data_dir, split, size):
+def _from_files(name, source, data_dir, split, size, about_tables):
     if source.from_files is None:
         raise ValueError(f"{name} takes no data_dir ({source.layouts}); received {data_dir!r}.")
     path = existing(data_dir)
     arguments = (path, split) if source.default_size is None else (path, split, size)
-    found = source.from_files(*arguments)
+    found = source.from_files(*arguments, **(about_tables if source.is_table else {}))
     if found is None:
         raise FileNotFoundError(
             f"{name}: nothing usable for split={split!r} in {path}; accepted: {source.layouts}."

@@ -2,11 +2,14 @@
 
 import csv
 import math
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tf_febm.data.files import VectorSplit, entries, every_tenth, reason, rows_of_split
+from tf_febm.data.resolution import check_float32_resolution
 
 LAYOUTS = (
     "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
@@ -14,9 +17,16 @@ LAYOUTS = (
 )
 SUFFIXES = (".csv", ".tsv")
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+# Names under which programs write the number of a row; pandas leaves it out, or reads "Unnamed: 0".
+_INDEX_NAMES = re.compile(r"(unnamed: ?0|index|id|row|row_?(id|number|names)|)", re.IGNORECASE)
+# What the first column is called where it has no name.
+UNNAMED = "column 1"
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
-def read(path: Path, split: str) -> VectorSplit | None:
+def read(
+    path: Path, split: str, header: bool | None = None, index_column: bool | None = None
+) -> VectorSplit | None:
     """Read a split of a table, or return None where there is none.
 
     The first line holds column names if no field of it is a number. Lines that are empty are
@@ -25,6 +35,8 @@ def read(path: Path, split: str) -> VectorSplit | None:
     Args:
         path: The file, or a folder with exactly one .csv or .tsv.
         split: "train" or "test".
+        header: See `read_table`.
+        index_column: See `read_table`.
 
     Raises:
         PermissionError: The file may not be read.
@@ -33,36 +45,79 @@ def read(path: Path, split: str) -> VectorSplit | None:
     file = _locate(path)
     if file is None:
         return None
-    values, columns = read_table(file)
+    values, columns = read_table(file, header, index_column)
+    if split == "train" and index_column is None and columns[0] == UNNAMED and _counts_rows(values):
+        warnings.warn(
+            f"{file}: the first column counts the rows, and is trained on as data; "
+            "index_column=True (--table_index=drop) leaves it out.",
+            stacklevel=2,
+        )
     vectors = checked_vectors(values, str(file), columns)
     rows = rows_of_split(every_tenth(len(vectors)), split, str(file))
     vectors = vectors[rows]
     if split == "train":
         # Held-out rows may happen to agree.
         vectors = varying_columns(vectors, str(file), columns)
+    check_float32_resolution(values, str(file), columns)
     source = f"{file}, {split}: {len(rows)} of {len(values)} rows, {vectors.shape[1]} columns"
     return VectorSplit(vectors, None, None, source, columns)
 
 
-def read_table(file: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_table(
+    file: Path, header: bool | None = None, index_column: bool | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the numbers of a table, float64 [n, d], and the names of its columns.
 
     Columns without names are called column 1, column 2 and so on.
 
+    Args:
+        file: The table.
+        header: Whether the first line holds names. If None, it does where no field of it is a
+            number; a line of numbers that look like names is asked about.
+        index_column: Whether the first column only numbers the rows, and is left out. If None, a
+            column that looks like it is asked about.
+
     Raises:
         PermissionError: The file may not be read.
-        ValueError: It is empty, ragged, or holds something else than numbers; one line.
+        ValueError: It is empty, ragged, or holds something else than numbers, or a question above
+            is open; one line.
     """
     rows = _rows(file)
     if not rows:
         raise ValueError(f"{file}: the table is empty.")
     (_, first), width = rows[0], len(rows[0][1])
     columns = tuple(f"column {i + 1}" for i in range(width))
-    if all(_number(field) is None for field in first) and any(field.strip() for field in first):
-        columns = tuple(field.strip() or name for field, name in zip(first, columns, strict=True))
+    names = None
+    if header is None:
+        header = all(_number(field) is None for field in first) and any(f.strip() for f in first)
+        if not header and _may_be_header(first, [fields for _, fields in rows[1:]]):
+            raise ValueError(
+                f"{file}: the first line, {_excerpt(first)}, may be column names or a row of "
+                "numbers; say which: header=True or header=False (--table_header=yes or no)."
+            )
+    if header:
+        names = [field.strip() for field in first]
+        columns = tuple(given or name for given, name in zip(names, columns, strict=True))
         rows = rows[1:]
     if not rows:
         raise ValueError(f"{file}: the table has column names and no rows.")
+    values = _numbers(file, rows, columns)
+    if index_column is None and names is not None and _is_index(names[0], values):
+        raise ValueError(
+            f"{file}: the first column, named {names[0]!r}, has a whole number of its own for each "
+            f"row, {values[0, 0]:.0f}, {values[1, 0]:.0f}, …; say whether it belongs to the data: "
+            "index_column=True leaves it out, False takes it (--table_index=drop or keep)."
+        )
+    if index_column:
+        if width == 1:
+            raise ValueError(f"{file}: the table has no column beside the index.")
+        return values[:, 1:], columns[1:]
+    return values, columns
+
+
+def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarray:
+    """Return (line number, fields) as float64 [n, d], or say which field is no finite number."""
+    width = len(columns)
     values = np.empty((len(rows), width))
     for i, (line, fields) in enumerate(rows):
         if len(fields) != width:
@@ -80,7 +135,77 @@ def read_table(file: Path) -> tuple[np.ndarray, tuple[str, ...]]:
                     f"holds {what}. Remove such rows or columns, or fill them in."
                 )
             values[i, k] = number
-    return values, columns
+    return values
+
+
+def _may_be_header(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether a first line that has numbers in it may still hold names.
+
+    That is so where some fields are names, or the first is empty as above an index, and all are
+    numbers on the next line; and where all are numbers that look like those of columns, years or
+    wavelengths.
+    """
+    if not rest or len(rest[0]) != len(first):
+        return False
+    others = [field.strip() for field in first if _number(field) is None]
+    if not others:
+        return _is_numeric_header(first, rest)
+    names = others[1:] if not first[0].strip() else others
+    missing = any(name.lower() in _MISSING for name in names)
+    return not missing and all(_number(field) is not None for field in rest[0])
+
+
+def _is_numeric_header(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether numbers look like names of columns.
+
+    They do if they rise or fall throughout, and one of these holds: no other line has whole numbers
+    alone; they count from 0 or 1, over four columns or more; each is far outside of its column,
+    over four columns or more.
+    """
+    numbers = np.array(first, np.float64)
+    steps = np.diff(numbers)
+    if not len(steps) or not ((steps > 0).all() or (steps < 0).all()):
+        return False
+    whole = all(map(_is_whole, first))
+    if whole and len(rest) > 2 and not any(all(map(_is_whole, fields)) for fields in rest):
+        return True
+    if len(first) < 4:
+        return False
+    if whole and (steps == 1).all() and numbers[0] in (0.0, 1.0):
+        return True
+    if len(rest) < 10 or any(len(fields) != len(first) for fields in rest):
+        return False
+    others = np.array([[_number(field) or 0.0 for field in fields] for fields in rest])
+    low, high = others.min(axis=0), others.max(axis=0)
+    return bool((np.maximum(low - numbers, numbers - high) > high - low).all())
+
+
+def _is_index(name: str, values: np.ndarray) -> bool:
+    """Whether a first column without a name, or named as an index, tells all rows apart."""
+    if not _INDEX_NAMES.fullmatch(name) or len(values) < 2 or values.shape[1] < 2:
+        return False
+    column = values[:, 0]
+    return bool((column == np.rint(column)).all()) and len(np.unique(column)) == len(column)
+
+
+def _counts_rows(values: np.ndarray) -> bool:
+    """Whether a first column is 0, 1, 2 … or 1, 2, 3 …, with others beside it."""
+    column = values[:, 0]
+    return (
+        values.shape[1] > 1
+        and len(column) >= 10
+        and column[0] in (0.0, 1.0)
+        and bool((np.diff(column) == 1.0).all())
+    )
+
+
+def _is_whole(field: str) -> bool:
+    return _WHOLE.fullmatch(field.strip()) is not None
+
+
+def _excerpt(fields: list[str]) -> str:
+    shown = ", ".join(field.strip()[:20] for field in fields[:4])
+    return f"{shown}, …" if len(fields) > 4 else shown
 
 
 def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:

@@ -5,7 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
+from tf_febm.data.classes import check_names
 from tf_febm.data.image_data import check_labels, read_only
+from tf_febm.data.resolution import check_float32_resolution
 
 __all__ = ["VectorData"]
 
@@ -24,10 +26,12 @@ class VectorData:
         num_classes: Number of classes, given exactly when `labels` are.
         source: One line that says where the vectors came from, for the record of a run.
         columns: Names of the d coordinates, or None.
+        class_names: See `ImageData`.
 
     Raises:
         TypeError: A field is not of the type above.
-        ValueError: A field has the wrong shape, dtype or range; the message says what was received.
+        ValueError: A field has the wrong shape, dtype or range, or a column is too fine or too
+            large for float32 (`check_float32_resolution`); the message says what was received.
     """
 
     name: str
@@ -36,6 +40,7 @@ class VectorData:
     num_classes: int | None = None
     source: str = ""
     columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
     # Langevin chains of vectors are not confined to a box; see `ImageData.bounds`.
     bounds = None
@@ -50,9 +55,11 @@ class VectorData:
                 f"columns must name the {self.vectors.shape[1]} coordinates; received "
                 f"{len(self.columns)} names."
             )
+        check_float32_resolution(self.vectors, self.source or "vectors", self.columns)
         checked = check_labels(self.labels, self.num_classes, len(self.vectors))
         object.__setattr__(self, "labels", checked[0])
         object.__setattr__(self, "num_classes", checked[1])
+        object.__setattr__(self, "class_names", check_names(self.class_names, checked[1]))
 
     @property
     def sample_shape(self) -> tuple[int]:

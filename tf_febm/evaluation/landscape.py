@@ -21,17 +21,18 @@ _COLOURS = np.array(
 
 
 def plane_picture(energy_fn: Callable, samples, data, box=None, size: int = 320) -> np.ndarray:
-    """Draw three panels over the same square: log density, samples and data.
+    """Draw three panels over the same part of the plane: log density, samples and data.
 
-    The first panel shows −E, from its largest value (yellow) to 12 below (dark): what lies lower
-    has less than 10⁻⁵ of the density of the likeliest point. The other two show points; darker is
-    more of them.
+    Panels are square whatever the units of the two axes are. The first one shows −E, from its
+    largest value (yellow) to 12 below (dark): what lies lower has less than 10⁻⁵ of the density of
+    the likeliest point. The other two show points; darker is more of them.
 
     Args:
         energy_fn: x, float32 [n, 2] -> E(x), [n] or [n, 1], such as `model.energy`.
-        samples: Real array [n, 2]; points outside of the square, or not finite, are left out.
+        samples: Real array [n, 2]; points outside of the panel, or not finite, are left out.
         data: Real array [m, 2].
-        box: (low, high) of both axes; that of the data and a fifth of its width around it if None.
+        box: (low, high), the same for both axes. If None, each axis has a range of its own: that
+            of the data and a fifth of it on either side.
         size: Width of a panel in pixels, at least 32.
 
     Returns:
@@ -42,7 +43,9 @@ def plane_picture(energy_fn: Callable, samples, data, box=None, size: int = 320)
     """
     size = arguments.whole_number("size", size, 32)
     samples, data = _points("samples", samples), _points("data", data)
-    low, high = _square_of(data) if box is None else arguments.interval("box", box)
+    low, high = (
+        _range_of(data) if box is None else np.tile(arguments.interval("box", box), (2, 1)).T
+    )
     panels = (
         ("log density of the model", _energy_panel(energy_fn, low, high, size)),
         (f"{len(samples)} samples", _points_panel(samples, low, high, size)),
@@ -61,7 +64,8 @@ def plane_picture(energy_fn: Callable, samples, data, box=None, size: int = 320)
 
 
 def _energy_panel(energy_fn, low, high, size):
-    x, y = np.meshgrid(_centres(low, high, size), _centres(low, high, size)[::-1])
+    x, y = np.meshgrid(*(_centres(*ends, size) for ends in zip(low, high, strict=True)))
+    y = y[::-1]
     points = tf.constant(np.stack([x.ravel(), y.ravel()], axis=1), tf.float32)
     energy = energies.per_example(energy_fn(points), points).numpy().astype(np.float64)
     energy = np.where(np.isfinite(energy), energy, np.inf)
@@ -72,9 +76,9 @@ def _energy_panel(energy_fn, low, high, size):
 
 
 def _points_panel(points, low, high, size):
-    edges = np.linspace(low, high, size + 1)
+    across, up = np.linspace(low, high, size + 1).T
     points = points[np.isfinite(points).all(axis=1)]
-    counts = np.histogram2d(points[:, 1], points[:, 0], bins=(edges, edges))[0][::-1]
+    counts = np.histogram2d(points[:, 1], points[:, 0], bins=(up, across))[0][::-1]
     # A cross of pixels for a point, which alone would hardly be seen; overlaps darken.
     padded = np.pad(counts, 1)
     spread = sum(
@@ -90,9 +94,10 @@ def _centres(low, high, size):
     return low + (high - low) * (np.arange(size) + 0.5) / size
 
 
-def _square_of(data):
-    low, high = data.min(), data.max()
-    margin = 0.2 * (high - low) if high > low else 1.0
+def _range_of(data):
+    """Return the lower and the upper ends of both axes, [2] each."""
+    low, high = data.min(axis=0), data.max(axis=0)
+    margin = np.where(high > low, 0.2 * (high - low), 1.0)
     return low - margin, high + margin
 
 

@@ -1,6 +1,7 @@
 """What every energy-based model shares: building, training and evaluation."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, distribution, energies, optimizers, workers
 from tf_febm import networks as network_library
+from tf_febm.data.classes import check_names
 from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import (
     WeightAverage,
@@ -40,6 +42,8 @@ class EnergyModel(Chains, Saving, keras.Model):
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
+        class_names: What the data call the classes 0, 1, …, a sequence of num_classes strings, or
+            None. It is saved with the model and exported, and changes nothing else.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
             see `averaged_weights`.
         seed: Seed of all random numbers of the model, an int, or None for a random one.
@@ -57,6 +61,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         sampler=None,
         buffer: ReplayBuffer | None = None,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -70,6 +75,9 @@ class EnergyModel(Chains, Saving, keras.Model):
         self.num_classes = classes_of(energy)
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
+        if class_names is not None:
+            class_names = check_names(class_names, self.num_classes)
+        self.class_names = class_names
         self.sampler = Langevin() if sampler is None else sampler
         self.buffer = buffer
         self.average: WeightAverage | None = None
@@ -310,6 +318,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         `class_weight` or the last of (x, labels, weights), the density that is learned is that of
         the weighted data: an example of weight 2 counts as two.
         """
+        inputs.require_arrays(x, self.bounds)
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:
@@ -319,6 +328,7 @@ class EnergyModel(Chains, Saving, keras.Model):
                 )
             with self.distribute_strategy.scope():
                 self.build((None, *shape))
+        inputs.require_arrays(validation_data, self.bounds, "validation_data", self.sample_shape)
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
             shuffle = False
@@ -367,6 +377,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         Returns:
             The values in the order of `metrics_names`, or name -> value.
         """
+        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         self._notice_changes()
         x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
@@ -460,6 +471,8 @@ class EnergyModel(Chains, Saving, keras.Model):
         if not self.built:
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
+        if x.dtype == tf.float64 and self.bounds is None:
+            x = inputs.assert_float32_resolution(x)
         x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
         if labels is not None:
             # Behind the assertions about them.

@@ -1,5 +1,7 @@
 """Contrastive divergence: the maximum likelihood gradient, with short or persistent chains."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -38,6 +40,7 @@ class ContrastiveDivergence(EnergyModel):
             at the batch (and with its labels), or "noise".
         l2_coeff: Weight, at least 0, of mean E² over both batches.
         num_classes: See EnergyModel.
+        class_names: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.
@@ -67,6 +70,7 @@ class ContrastiveDivergence(EnergyModel):
         initial: str = "data",
         l2_coeff: float = 1.0,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -76,6 +80,7 @@ class ContrastiveDivergence(EnergyModel):
             sampler=sampler,
             buffer=buffer,
             num_classes=num_classes,
+            class_names=class_names,
             average_decay=average_decay,
             seed=seed,
             name=name,

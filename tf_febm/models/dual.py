@@ -39,6 +39,7 @@ class DualFEBM(VariationalModel):
         log_ratio_clip: See FEBM.
         warmup_steps: See FEBM.
         num_classes: See EnergyModel.
+        class_names: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.

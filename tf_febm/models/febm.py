@@ -54,6 +54,7 @@ class FEBM(VariationalModel):
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
         num_classes: See EnergyModel.
+        class_names: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.

@@ -335,7 +335,7 @@ class GeneratorModel(EnergyModel):
         """Return the constructor's arguments, serialised."""
         config = super().get_config()
         # A generator has no labels, and no chains that a buffer could keep.
-        del config["buffer"], config["num_classes"]
+        del config["buffer"], config["num_classes"], config["class_names"]
         return {
             **config,
             "generator": keras.saving.serialize_keras_object(self.generator_network),

@@ -2,19 +2,24 @@
 
 import contextlib
 import re
+import warnings
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_febm import distribution
+from tf_febm.data.resolution import COARSEST, FEWEST_ROWS, check_float32_resolution
 
 __all__ = [
+    "assert_float32_resolution",
     "assert_valid_values",
     "assertions_in_one_line",
     "check_samples",
     "class_numbers",
     "one_hot",
+    "require_arrays",
     "sample_shape_of",
     "split_labels",
     "with_weights_kept",
@@ -187,6 +192,26 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         return tf.identity(x)
 
 
+def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
+    """Return x, [n, …], as float32, behind an assertion that its columns can be told apart there.
+
+    For use inside a compiled step, on batches of float64 that come from a `tf.data.Dataset`; see
+    `tf_febm.data.check_float32_resolution`. Batches of fewer than ten examples are not judged.
+    """
+    deviation = tf.math.reduce_std(x - x[:1], axis=0)
+    spacing = tf.reduce_max(tf.abs(x), axis=0) * np.finfo(np.float32).eps
+    fine = (deviation == 0.0) | (spacing <= COARSEST * deviation)
+    message = (
+        "x has columns that vary by little beside a large number, where float32 cannot tell their "
+        "values apart - subtract that, in float64, before it becomes float32"
+    )
+    few = tf.shape(x)[0] < FEWEST_ROWS
+    check = tf.debugging.Assert(few | tf.reduce_all(fine), [_FRAME.format(message)])
+    # Run eagerly, an assertion has raised already and is None.
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.cast(x, tf.float32)
+
+
 def sample_shape_of(data) -> tuple[int, ...] | None:
     """Return the shape of one example of anything that `fit` takes, or None if it cannot be told.
 
@@ -206,3 +231,68 @@ def sample_shape_of(data) -> tuple[int, ...] | None:
         return None
     sizes = tuple(tf.TensorShape(shape)[1:].as_list())
     return None if None in sizes else sizes
+
+
+# Of a range of the data as wide as 256, what is never above this is nearly black.
+_DARKEST = 17 / 256
+
+
+def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> None:
+    """Raise an error for what no step could be taken on, before the first one.
+
+    Dictionaries are refused, by their keys, and NumPy arrays whose columns float32 cannot tell
+    apart, see `tf_febm.data.check_float32_resolution`; arrays that fill the lowest part of the
+    bounds alone are warned of.
+
+    Args:
+        data: Anything that `fit` takes as x or as validation_data, or None.
+        bounds: (low, high) of the data, or None.
+        what: What it is called in messages.
+        sample_shape: Shape of one example to expect, or None.
+
+    Raises:
+        TypeError: If examples are dictionaries.
+        ValueError: If float32 cannot hold a column, or examples have another shape.
+    """
+    spec = getattr(data, "element_spec", None)
+    if spec is None and isinstance(data, keras.utils.PyDataset):
+        spec = data[0]
+    yielded = spec is not None
+    first = data if spec is None else spec
+    if isinstance(first, (tuple, list)) and len(first):
+        first = first[0]
+    if isinstance(first, Mapping):
+        keys = list(first)
+        named = ", ".join(map(repr, keys))
+        image = next((key for key in ("image", "x", "features") if key in first), keys[0])
+        label = next((key for key in ("label", "labels", "y") if key in first), "label")
+        cure = (
+            f"let it yield x alone, data.map(lambda e: tf.cast(e[{image!r}], tf.float32) / 255) "
+            f"for 8-bit images, or pairs (x, e[{label!r}]) for a conditional model"
+            if yielded
+            else f"give the array itself, as x[{image!r}], and labels as y"
+        )
+        raise TypeError(
+            f"{what} must be arrays; received dictionaries with the keys {named}: {cure}."
+        )
+    shape = None if data is None or sample_shape is None else sample_shape_of(data)
+    if shape is not None and shape != tuple(sample_shape):
+        raise ValueError(
+            f"{what} must have examples of shape {tuple(sample_shape)}; received {shape}."
+        )
+    if not yielded and (hasattr(first, "to_numpy") or isinstance(first, tf.Tensor)):
+        first = np.asarray(first)
+    if yielded or not isinstance(first, np.ndarray) or not first.size:
+        return
+    if bounds is None:
+        check_float32_resolution(first, what)
+    elif first.dtype.kind == "f":
+        low, high = bounds
+        top = (float(first.max()) - low) / (high - low)
+        # Written so that NaN, which is for others to say, is not warned of.
+        if top < _DARKEST:
+            warnings.warn(
+                f"{what} has no value above {first.max():.4g}, in bounds of {low:g} to {high:g}: "
+                "are these images that were divided by 255 twice, or 0 … 16?",
+                stacklevel=3,
+            )

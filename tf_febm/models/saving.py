@@ -26,6 +26,7 @@ class Saving:
     average_decay: float | None
     num_classes: int | None
     sample_shape: Any
+    class_names: Any
     seed: int | None
     name: Any
     jit_compile: Any
@@ -105,6 +106,7 @@ class Saving:
             "sampler": self._sampler_config(),
             "buffer": None if self.buffer is None else serialise(self.buffer),
             "num_classes": self.num_classes,
+            "class_names": None if self.class_names is None else list(self.class_names),
             "average_decay": self.average_decay,
             "seed": self.seed,
             "name": self.name,

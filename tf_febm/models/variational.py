@@ -1,5 +1,7 @@
 """What f-EBM and its dual form share: two networks that play for an f-divergence."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -52,6 +54,7 @@ class VariationalModel(EnergyModel):
         log_ratio_clip: float | None = None,
         warmup_steps: int = 10,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -61,6 +64,7 @@ class VariationalModel(EnergyModel):
             sampler=sampler,
             buffer=buffer,
             num_classes=num_classes,
+            class_names=class_names,
             average_decay=average_decay,
             seed=seed,
             name=name,

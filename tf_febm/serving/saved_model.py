@@ -1,4 +1,4 @@
-"""The SavedModel: five endpoints, each with one clear error for what it cannot take."""
+"""The SavedModel: its endpoints, each with one clear error for what it cannot take."""
 
 import tensorflow as tf
 
@@ -52,6 +52,9 @@ def _signatures(endpoints: Endpoints, model) -> dict:
     signatures["sample"] = _traced(sample, [count, seed], "sample")
     if model.conditional:
         signatures["sample_labels"] = _traced(sample_labels, [labels, seed], "sample_labels")
+    if model.class_names is not None:
+        names = tf.constant(model.class_names)
+        signatures["class_names"] = _traced(lambda: {"class_names": names}, [], "class_names")
     signatures["serving_default"] = signatures["energy"]
     return signatures
 

@@ -1,0 +1,117 @@
+"""What data sets may hold, from the flags on: ids of classes, splits, questions about tables."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+TINY = [
+    "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
+    "--sample_interval=4", "--save_interval=4", "--num_samples=12", "--final_steps=2",
+]  # fmt: skip
+RNG = np.random.default_rng(0)
+IDS = np.array([1, 3, 1_000_000])
+PIXELS = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
+
+
+@pytest.fixture
+def launch(tmp_path, capfd):
+    """Run train.py in this process; return its exit code and standard error."""
+    import train
+    import train_flags
+
+    def run(*arguments):
+        values = flags.FlagValues()
+        train_flags.define(values)
+        values(["train.py", f"--logdir={tmp_path}", "--exp=run", *TINY, *map(str, arguments)])
+        code = train.console.guarded(
+            lambda: train.run(train_flags.resolve(values), values), debug=False
+        )
+        return code, capfd.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def refused(launch):
+    """Run train.py; return the one line that it ends with."""
+
+    def run(*arguments):
+        code, errors = launch(*arguments)
+        assert code == 1 and "Traceback" not in errors
+        (line,) = (line for line in errors.splitlines() if line.startswith("error: "))
+        return line
+
+    return run
+
+
+@pytest.mark.slow
+def test_ids_of_classes_go_with_the_run(launch, refused, call, tmp_path):
+    path = tmp_path / "images.npz"
+    np.savez(path, x=PIXELS, y=IDS[np.arange(40) % 3])
+    arguments = ("--dataset=npz", f"--data_dir={path}", "--cclass", "--network=mlp")
+    code, errors = launch(*arguments)
+    assert code == 0, errors
+    names = ["1", "3", "1000000"]
+    folder = tmp_path / "run"
+    assert json.loads((folder / "options.json").read_text())["flags"]["class_names"] == names
+    model = keras.models.load_model(folder / "model.keras")
+    assert model.num_classes == 3 and model.class_names == tuple(names)
+    with np.load(folder / "samples" / "final.npz") as arrays:
+        assert set(arrays["labels"]) <= {0, 1, 2}
+    code, _, errors = call("apply", f"--run={folder}", "--steps=2")
+    assert code == 0, errors
+    found = json.loads((folder / "applications" / "applications.json").read_text())
+    # Rows 9, 19, 29 and 39 are held out: of the classes 0, 1, 2 and 0.
+    assert found["classes"] == {"1": 2, "3": 1, "1000000": 1}
+    # Other classes under the same numbers are not trained on.
+    np.savez(path, x=PIXELS, y=(IDS + 1)[np.arange(40) % 3])
+    message = refused(*arguments, "--steps=6")
+    assert re.search(r"run has the classes \['1', '3', '1000000'\]; .* has \['2', '4'", message)
+    assert "has the classes ['1', '3', '1000000']" in refused(*arguments, "--steps=6")
+
+
+class TestBeforeTraining:
+    def test_splits_of_different_shapes(self, refused, tmp_path):
+        path = tmp_path / "v.npz"
+        np.savez(path, x_train=RNG.normal(size=(40, 3)), x_test=RNG.normal(size=(9, 2)))
+        line = refused("--dataset=npz", f"--data_dir={path}", "--preset=vectors")
+        assert "must have one shape; received x_train [40, 3], x_test [9, 2]" in line
+        assert not (tmp_path / "run").exists()
+
+    def test_a_test_split_without_labels(self, refused, tmp_path):
+        path = tmp_path / "v.npz"
+        np.savez(path, x=PIXELS, y=np.arange(40) % 3, x_test=PIXELS[:5])
+        line = refused("--dataset=npz", f"--data_dir={path}", "--cclass", "--network=mlp")
+        assert "--cclass needs labels; " in line and "x_test" in line
+
+    def test_columns_that_float32_cannot_hold(self, refused, tmp_path):
+        path = tmp_path / "t.csv"
+        x = np.stack([1.6e9 + RNG.uniform(-100, 100, 269), RNG.normal(size=269)], axis=1)
+        np.savetxt(path, x, delimiter=",", header="time,b", comments="", fmt="%.17g")
+        line = refused("--dataset=csv", f"--data_dir={path}")
+        assert "time varies by" in line and "subtract that" in line
+        x[:, 0] = 1e20 * x[:, 1]
+        np.savetxt(path, x, delimiter=",", header="time,b", comments="", fmt="%.17g")
+        assert "time has values up to" in refused("--dataset=csv", f"--data_dir={path}")
+        assert not (tmp_path / "run").exists()
+
+    def test_questions_about_tables(self, launch, refused, tmp_path):
+        path = tmp_path / "t.csv"
+        rows = [f"{i},{a},{b}" for i, (a, b) in enumerate(RNG.normal(size=(40, 2)))]
+        path.write_text("\n".join([",0,1", *rows]))
+        arguments = ("--dataset=csv", f"--data_dir={path}")
+        assert "--table_header=yes or no" in refused(*arguments)
+        assert "--table_index=drop or keep" in refused(*arguments, "--table_header=yes")
+        import building
+        import train_flags
+
+        for answer, width in (("drop", 2), ("keep", 3)):
+            values = flags.FlagValues()
+            train_flags.define(values)
+            values(["", *arguments, "--table_header=yes", f"--table_index={answer}"])
+            train, _ = building.load_data(train_flags.resolve(values))
+            assert train.sample_shape == (width,) and len(train) == 36

@@ -1,0 +1,145 @@
+"""Classes: from the ids that people use, whatever they are, to 0 … n − 1, and what they are called.
+
+A conditional network has weights, and a model draws samples, for every number below the number of
+classes. So ids are numbered in sorted order, and none that nobody uses gets a number.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_febm.data.files import reason
+
+__all__ = ["class_indices", "numbered"]
+
+_ACCEPTED = "whole numbers ≥ 0, booleans or strings"
+# Names in a message; the rest is counted.
+_SHOWN = 5
+
+
+def class_indices(ids, where: str = "labels") -> tuple[np.ndarray, tuple[str, ...]]:
+    """Number classes from 0 in the sorted order of their ids.
+
+    Args:
+        ids: Whole numbers ≥ 0 of any size, booleans or strings, [n] or [n, 1].
+        where: What they are called in an error message.
+
+    Returns:
+        The numbers, int32 [n], and the names of the classes: `names[k]` is the id of class k,
+        written out. `tf_febm` models take them as `class_names`.
+
+    Raises:
+        ValueError: The ids are of another kind or shape, or there are none; one line.
+    """
+    (labels,), names = numbered([checked_ids(ids, None, where)], where)
+    return labels, names
+
+
+def checked_ids(values, count: int | None, where: str) -> np.ndarray:
+    """Return the ids of examples, [count], as integers or strings.
+
+    Args:
+        values: Whole numbers ≥ 0, booleans or strings, [count] or [count, 1].
+        count: How many there must be; any number if None.
+        where: The file and key, for the error message.
+
+    Raises:
+        ValueError: Wrong dtype, shape or range; one line.
+    """
+    try:
+        values = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{where}: labels must be a flat list ({reason(error)}).") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    kind = values.dtype.kind
+    if kind == "S":
+        values, kind = np.char.decode(values, "utf-8", "replace"), "U"
+    good = (kind in "iubU") and values.ndim == 1 and len(values)
+    if not good or (count is not None and len(values) != count):
+        expected = "" if count is None else f" of shape [{count}], one per example"
+        hint = ""
+        if kind == "f":
+            hint = "; if they are classes, round them to integers"
+        elif values.ndim == 2 and kind in "iub" and count in (None, len(values)):
+            hint = "; of one-hot rows take the argmax"
+        # "Integers" first: what nearly all files hold.
+        raise ValueError(
+            f"{where}: labels must be integers{expected} (or booleans or strings); received "
+            f"{values.dtype} {list(values.shape)}{hint}."
+        )
+    if kind in "iu" and int(values.min()) < 0:
+        raise ValueError(
+            f"{where}: labels must be {_ACCEPTED}; received {values.min()} to {values.max()}. "
+            "Leave out examples without a class; other negative ids may be given as strings."
+        )
+    return values
+
+
+def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Number the ids of several splits alike, from 0 in their sorted order.
+
+    Args:
+        parts: Ids of each, as `checked_ids` returns them.
+        where: The file, for the error message.
+
+    Returns:
+        int32 numbers for each part, and the names of all classes.
+
+    Raises:
+        ValueError: Some parts have strings and some have numbers.
+    """
+    if len({part.dtype.kind == "U" for part in parts}) > 1:
+        kinds = " and ".join(dict.fromkeys(str(part.dtype) for part in parts))
+        raise ValueError(f"{where}: labels of all splits must be of one kind; received {kinds}.")
+    # Of Python's objects: numpy has no common type for int64 and uint64.
+    known = sorted({value for part in parts for value in np.unique(part).tolist()})
+    rows = {value: row for row, value in enumerate(known)}
+    labels = []
+    for part in parts:
+        own, places = np.unique(part, return_inverse=True)
+        labels.append(np.array([rows[v] for v in own.tolist()], np.int32)[places.reshape(-1)])
+    return labels, tuple(str(value) for value in known)
+
+
+def check_names(names, num_classes) -> tuple[str, ...] | None:
+    """Return the names of classes, or None where there are no classes.
+
+    Raises:
+        TypeError: They are no sequence of strings.
+        ValueError: There are not as many as classes, or one occurs twice.
+    """
+    if names is None:
+        return None if num_classes is None else tuple(map(str, range(num_classes)))
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be a sequence of strings; received {names!r}.")
+    names = tuple(names)
+    if num_classes is None:
+        raise ValueError(
+            f"class_names are for what has classes, with num_classes; received {len(names)} names."
+        )
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise ValueError(
+            f"class_names must be {num_classes} different names, one a class; received "
+            f"{len(names)}, {len(set(names))} of them different."
+        )
+    return names
+
+
+def warn_of_empty(labels: np.ndarray, names: Sequence[str], source: str) -> None:
+    """Warn of classes that no example has: a conditional model learns nothing of them."""
+    counts = np.bincount(labels, minlength=len(names))
+    empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
+    if empty:
+        warnings.warn(
+            f"{source}: no examples of {listed(empty)} among its {len(names)} "
+            "classes; a conditional model would draw them all the same.",
+            stacklevel=3,
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name the first few in a message, and count the rest."""
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,121 @@
+"""What the pixels of a picture file mean: mode, depth, transparency and orientation, in one place.
+
+It depends on nothing else of this library: `examples/score_images.py`, which must run without it,
+has what stands between the two marks word for word, and a test keeps the two equal.
+"""
+
+import numpy as np
+
+# --- the same in tf_febm/data/pictures.py and examples/score_images.py ---------------------------
+
+# What Pillow reads everywhere. A file is known by its first bytes, whatever its name.
+PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
+
+
+def picture_levels(image, channels):
+    """Return a picture of `PIL.Image.open` as levels, 0 (black) to 255 (white).
+
+    White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].
+    Transparency is put on white, the orientation tag is obeyed, and grey is
+    0.299 R + 0.587 G + 0.114 B. An animation, or a file of several pages, gives the first picture.
+
+    Args:
+        image: As it was opened, from one of `PICTURE_FORMATS`; nothing loaded yet.
+        channels: 1 for grey, 3 for colour.
+
+    Returns:
+        [height, width, channels]: uint8 if that is exact, else float64 that is not rounded.
+
+    Raises:
+        ValueError: The pixels cannot be read exactly.
+    """
+    if image.format not in PICTURE_FORMATS:
+        raise ValueError(f"{image.format} is not among {', '.join(PICTURE_FORMATS)}")
+    alpha = None
+    if image.format == "PNG" and (_bits(image) > 8 or "transparency" in image.info):
+        pixels, alpha, white = _png_pixels(image)
+    elif _bits(image) > 8:
+        pixels, white = _tiff_pixels(image)
+    else:
+        image.load()
+        transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+        if transparent or "transparency" in image.info:
+            pixels = np.asarray(image.convert("RGBA"))
+            pixels, alpha = pixels[..., :3], pixels[..., 3:] / 255
+        else:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+        white = 255
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if channels == 1 and pixels.shape[2] == 3:
+        # Whole numbers up to here, so that grey remains what it was.
+        pixels = pixels.astype(np.int64) @ [[299], [587], [114]] / 1000
+    if white != 255:
+        pixels = pixels * (255 / white)
+    if alpha is not None and alpha.min() < 1:
+        pixels = 255 - alpha * (255.0 - pixels)
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], channels))
+    return _turned(pixels, image.getexif().get(0x0112, 1))
+
+
+def _bits(image):
+    """Return the bits of a channel in the file: Pillow turns 16 of a colour into 8 unasked."""
+    if image.format == "PNG":
+        place = image.fp.tell()
+        image.fp.seek(24)
+        bits = image.fp.read(1)[0]
+        image.fp.seek(place)
+        return bits
+    return max(image.tag_v2.get(258, (1,))) if image.format == "TIFF" else 8
+
+
+def _png_pixels(image):
+    """Return colours, opacity in [0, 1] and white of a PNG of any depth."""
+    import tensorflow as tf
+
+    place = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(place)
+    try:
+        # Exact for fewer bits too: those of 8 times 257.
+        pixels = tf.io.decode_png(content, channels=4, dtype=tf.uint16).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise ValueError("the file is damaged or cut short") from None
+    return pixels[..., :3], pixels[..., 3:] / 65535, 65535
+
+
+def _tiff_pixels(image):
+    """Return the values and the white of a TIFF of more than 8 bits: grey, no transparency."""
+    bits, inverted = _bits(image), image.tag_v2.get(262, 0) == 0
+    if image.mode.startswith("I;16"):
+        image.load()
+        white = 2**bits - 1
+        pixels = np.asarray(image).astype(np.int64)
+        return white - pixels if inverted else pixels, white
+    if image.mode == "F" and not inverted:
+        image.load()
+        pixels = np.asarray(image).astype(np.float64)
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError(
+                f"floating-point numbers from {pixels.min():g} to {pixels.max():g}: "
+                "they must lie in [0, 1], from black to white"
+            )
+        return pixels, 1
+    kind = (
+        "signed or 32-bit whole numbers, which have no agreed white"
+        if image.mode == "I"
+        else (f"{image.mode} of {bits} bits a channel, which would be cut to 8")
+    )
+    raise ValueError(f"a TIFF of {kind}: save it as PNG, or as grey of 16 bits")
+
+
+def _turned(pixels, orientation):
+    """Return pixels as an orientation tag, 1 to 8, says that they are to be seen."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    right = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::down, ::right]
+
+
+# --- the end of what is the same -----------------------------------------------------------------
