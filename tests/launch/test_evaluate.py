@@ -57,6 +57,8 @@ class TestResults:
         }
         assert {name: found[name]["reference"] for name in references} == references
         assert found["held_out"]["images"] == "test"
+        report = (run_folder / "report.html").read_text()
+        assert "<tr><th>reference</th><td>test</td></tr>" in report
         assert 0 <= found["samples"]["prd_f8"] < found["held_out"]["prd_f8"] <= 1
         assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
         assert found["samples"]["published_names"] == {}
