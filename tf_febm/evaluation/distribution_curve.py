@@ -157,9 +157,12 @@ def distribution_scores(
             # Fewer distinct rows than clusters leave clusters empty, which changes no curve.
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = kmeans.fit(both).labels_
-        shares = (np.bincount(part, minlength=num_clusters) for part in np.split(labels, [rows]))
-        curves.append(prd_curve(*shares, num_angles))
-    curve = PrecisionRecallCurve(*np.mean(curves, axis=0))
+        of_real, of_samples = (
+            np.bincount(part, minlength=num_clusters) for part in np.split(labels, [rows])
+        )
+        curves.append(prd_curve(of_real, of_samples, num_angles))
+    precision, recall = np.mean(curves, axis=0)
+    curve = PrecisionRecallCurve(precision, recall)
     return DistributionScores(
         curve.f_score(8.0), curve.f_score(1 / 8), rows, num_clusters, num_runs, curve
     )
