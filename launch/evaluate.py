@@ -108,6 +108,8 @@ def run(values) -> int:
     rounds = original_evaluation.rounds_of(values)
     if values.curve and values.ensemble > 1:
         raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
+    # Before the seconds that TensorFlow takes, where that can be.
+    place = original_evaluation.folder_of(values, console.say)
     console.import_quietly()
     import building
     import sampling
@@ -115,15 +117,17 @@ def run(values) -> int:
 
     from tf_febm import evaluation, files, training
 
-    folder = training.RunFolder(original_evaluation.folder_of(values, console.say))
+    folder = training.RunFolder(place)
     options, model, train_data, held_out, checkpoints, step = building.restore(
         folder, values.data_dir, values.resume_iter
     )
     for warning in original_evaluation.check(values, options):
         console.say(f"warning: {warning}")
-    model.sampler = sampling.with_settings(
+    sampler = sampling.with_settings(
         model.sampler, values.step_lr, values.noise_scale, values.proj_norm
     )
+    if sampler is not model.sampler:
+        model.sampler = sampler
     out = Path(values.out) if values.out else folder.evaluation
     cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
     # First: a missing file of weights shall leave nothing behind.

@@ -1,7 +1,9 @@
 """Command lines of the original's evaluation program, for evaluate.py: flags, and the run named."""
 
+import itertools
 from pathlib import Path
 
+import console
 import original_flags
 from absl import flags
 from original_flags import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
@@ -59,7 +61,7 @@ def folder_of(values, report) -> Path:
     named = Path(values.logdir) / values.exp
     for logdir in logdirs:
         exact = Path(logdir) / values.exp
-        for folder in (exact, *_without_divergence(exact)):
+        for folder in itertools.chain([exact], _without_divergence(exact)):
             if (folder / "options.json").is_file():
                 if folder != named:
                     report(f"{named} is not there; taking {folder}.")
@@ -72,13 +74,14 @@ def folder_of(values, report) -> Path:
 
 def _without_divergence(path: Path):
     """Yield the folders of runs whose name, with their divergence added, is the one asked for."""
-    from tf_febm import divergences, training
-
     parts = path.name.split("_")
     for count in range(len(parts) - 1, 0, -1):
         folder = path.with_name("_".join(parts[:count]))
         if not (folder / "options.json").is_file():
             continue
+        console.import_quietly()
+        from tf_febm import divergences, training
+
         try:
             asked = divergences.get("_".join(parts[count:])).name
         except ValueError:
