@@ -20,6 +20,8 @@ NETWORKS = (
 GENERATORS = ("mlp", "coupling", "monotone", "dcgan", "resnet")
 # As in tf_febm.samplers, in the letters of the command line.
 SAMPLERS = ("langevin", "mala", "hmc")
+# As in tf_febm.samplers.ReplayBuffer.
+STORAGES = ("auto", "uint8", "uint8_published", "float32")
 # The networks of the code of Geng et al. 2021; see bounds_networks.
 PUBLISHED_BOUNDS = "published_bounds"
 # Standard deviation of the noise that --noise_scale counts in.
@@ -54,6 +56,7 @@ FIXED = (
     "replay_batch",
     "buffer_size",
     "pcd",
+    "buffer_storage",
     "average_decay",
     "generator",
     "generator_batch_norm",
@@ -69,6 +72,8 @@ EARLIER = {
     "burn_in": None,
     "target_acceptance": None,
     "pcd": False,
+    "match_labels": True,
+    "buffer_storage": "auto",
     "leave_one_out": True,
     "warmup_steps": 10,
     "clip_gradients": True,
@@ -100,6 +105,8 @@ METHODS_OF = {
     "warmup_steps": _TWO_PLAYERS,
     "suffix_exp": _TWO_PLAYERS,
     "pcd": _CHAINS,
+    "match_labels": _CHAINS,
+    "buffer_storage": _CHAINS,
 }
 
 # Options that mean something to some samplers alone.
@@ -152,6 +159,7 @@ def resolve(values: flags.FlagValues) -> dict:
     if values.augment:
         for name, value in (("random_flip", True), ("random_crop", 4)):
             options[name] = value if values[name].value is None else values[name].value
+    _check_buffer(options)
     if values.pcd:
         # The chains of a step have a past, in whatever is kept of it.
         options["replay_batch"] = True
@@ -170,6 +178,21 @@ def _check_methods(values) -> None:
             raise ValueError(
                 f"--{name} is for --method={' or '.join(methods)}, not {values.method}."
             )
+
+
+def _check_buffer(options: dict) -> None:
+    """Raise a ValueError that names an option of the buffer which has no effect."""
+    kept = options["replay_batch"] or options["pcd"]
+    if not options["match_labels"] and not (options["cclass"] and kept):
+        raise ValueError(
+            "--nomatch_labels is for chains with labels and a past: give --cclass, and "
+            "--replay_batch or --pcd, or leave it out."
+        )
+    if options["buffer_storage"] != "auto" and (options["pcd"] or not options["replay_batch"]):
+        raise ValueError(
+            f"--buffer_storage={options['buffer_storage']} is for the replay buffer: leave it out, "
+            "or --pcd and --noreplay_batch."
+        )
 
 
 def _chains(values, options: dict) -> dict:

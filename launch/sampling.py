@@ -4,7 +4,6 @@ import run_options
 import tensorflow as tf
 import vectors
 
-import tf_febm
 from tf_febm import data, samplers
 
 
@@ -47,11 +46,16 @@ def _hmc(options: dict, common: dict):
 
 def make_buffer(options: dict):
     """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
+    labels = {"match_labels": options["match_labels"]}
     if options["pcd"]:
         # Each replica has chains of its own, as many as it has examples.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return samplers.PersistentChains(options["batch_size"] // replicas)
-    return tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None
+        return samplers.PersistentChains(options["batch_size"] // replicas, **labels)
+    if not options["replay_batch"]:
+        return None
+    return samplers.ReplayBuffer(
+        options["buffer_size"], storage=options["buffer_storage"], **labels
+    )
 
 
 def with_settings(sampler, step_lr=None, noise_scale=None, proj_norm=None):

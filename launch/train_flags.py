@@ -13,6 +13,7 @@ from run_options import (
     NETWORKS,
     PUBLISHED_BOUNDS,
     SAMPLERS,
+    STORAGES,
     resolve,
 )
 
@@ -133,6 +134,18 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     number("noise_scale", None, "Noise of a Langevin step, in units of 0.005.")
     switch("replay_batch", True, "Start chains in a replay buffer.")
     whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
+    switch(
+        "match_labels",
+        True,
+        "Start chains of a conditional model in samples of their own label, where the original "
+        "takes any.",
+    )
+    choice(
+        "buffer_storage",
+        "auto",
+        STORAGES,
+        "How the buffer keeps samples; uint8_published is the original's coding, which drifts.",
+    )
     switch("pcd", False, "As many chains as --batch_size, each of which goes on where it ended.")
     number(
         "epsilon",

@@ -121,6 +121,55 @@ def test_what_excludes_each_other(line, message):
         resolve(*line.split())
 
 
+class TestWhatTheBufferIsTold:
+    @pytest.fixture
+    def told(self, monkeypatch):
+        """Return what the buffer's constructor is given."""
+        import sampling
+
+        def run(*arguments):
+            found = {}
+            for name in ("ReplayBuffer", "PersistentChains"):
+                monkeypatch.setattr(
+                    sampling.samplers, name, lambda size, _n=name, **kw: found.update(kw, kind=_n)
+                )
+            sampling.make_buffer(resolve(*arguments))
+            return found
+
+        return run
+
+    def test_defaults(self, told):
+        expected = {"match_labels": True, "storage": "auto", "kind": "ReplayBuffer"}
+        assert told("--cclass") == expected
+        assert told("--pcd") == {"match_labels": True, "kind": "PersistentChains"}
+
+    def test_as_published(self, told):
+        found = told("--cclass", "--nomatch_labels", "--buffer_storage=uint8_published")
+        assert (found["match_labels"], found["storage"]) == (False, "uint8_published")
+        assert told("--cclass", "--nomatch_labels", "--pcd")["match_labels"] is False
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("--nomatch_labels", "--nomatch_labels is for chains with labels and a past"),
+            ("--nomatch_labels --cclass --noreplay_batch", "--nomatch_labels is for chains"),
+            ("--buffer_storage=uint8 --pcd", "--buffer_storage=uint8 is for the replay buffer"),
+            ("--buffer_storage=float32 --noreplay_batch", "is for the replay buffer: leave it out"),
+            ("--buffer_storage=uint8 --method=bidirectional", "--buffer_storage is for --method="),
+        ],
+    )
+    def test_what_would_have_no_effect_is_refused(self, line, message):
+        with pytest.raises(ValueError, match=message):
+            resolve(*line.split())
+
+    def test_the_model_has_it(self):
+        import building
+
+        line = ["--cclass", "--nomatch_labels", "--buffer_storage=uint8_published"]
+        model = building.build_model(resolve(*FAST, *line), data.load("digits"))
+        assert model.buffer.match_labels is False and model.buffer.storage == "uint8_published"
+
+
 @pytest.mark.parametrize("line", ["--sampler=hmc --proj_norm=0", "--nopcd --method=bidirectional"])
 def test_what_says_nothing_is_accepted(line):
     resolve(*line.split())
