@@ -102,11 +102,13 @@ def fit(train, options: dict):
     """Train the energy as train.py would."""
     import building
     import keras
+    import run_options
 
     keras.utils.set_random_seed(options["seed"])
     fixed = {"cclass": False, "use_attention": False, "replay_batch": True, "log_ratio_clip": None}
     fixed |= {"proj_norm_type": "li", "random_flip": False, "random_crop": 0}
-    options = {**options, **fixed}
+    # The rest is what train.py does unless told otherwise.
+    options = run_options.completed({**options, **fixed})
     model = building.build_model(options, train)
     stream = building.make_stream(options, train, 0)
     model.fit(stream, steps_per_epoch=options["steps"], epochs=1, verbose=0)

@@ -3,9 +3,12 @@
 import math
 import re
 
+import bounds_networks
 import console
 import keras
 import numpy as np
+import run_options
+import sampling
 import vectors
 
 import tf_febm
@@ -27,7 +30,7 @@ def check(options: dict) -> None:
         raise ValueError(
             f"--generator_lr_ratio must be positive; received {options['generator_lr_ratio']}."
         )
-    for name in ("beta_1", "average_decay"):
+    for name in ("beta_1", "beta_2", "average_decay"):
         if not 0.0 <= options[name] < 1.0:
             raise ValueError(f"--{name} must lie in [0, 1); received {options[name]}.")
     if options["exp"] in ("", ".", "..") or not re.fullmatch(r"[^/\\\x00-\x1f]+", options["exp"]):
@@ -164,24 +167,6 @@ def stacked_quality(samples, train_data, held_out) -> dict:
     }
 
 
-def make_sampler(options: dict, train_data):
-    """Return the Langevin dynamics of the flags, in the bounds or the units of the data."""
-    clip_name = {"li": "grad_clip", "l2": "grad_clip_norm"}[options["proj_norm_type"]]
-    settings = {"grad_clip": None, clip_name: options["proj_norm"] or None}
-    settings |= {"num_steps": options["num_steps"], "bounds": train_data.bounds}
-    if options["epsilon"]:
-        sampler = tf_febm.samplers.Langevin.from_epsilon(options["epsilon"], **settings)
-    else:
-        sampler = tf_febm.samplers.Langevin(
-            step_size=options["step_lr"], noise_scale=0.005 * options["noise_scale"], **settings
-        )
-    if isinstance(train_data, data.VectorData):
-        return tf_febm.samplers.Standardised(
-            sampler, train_data.mean, train_data.scale, vectors.SPREAD
-        )
-    return sampler
-
-
 def build_model(options: dict, train_data):
     """Return the compiled model that the options describe."""
     if options["cclass"] and train_data.labels is None:
@@ -195,6 +180,14 @@ def build_model(options: dict, train_data):
 
     def network(name):
         settings = {"num_classes": num_classes, "name": name}
+        if options["network"] == run_options.PUBLISHED_BOUNDS:
+            if options["cclass"] or options["use_attention"]:
+                raise ValueError(
+                    f"--network={options['network']} has neither labels nor attention: leave out "
+                    "--cclass and --use_attention."
+                )
+            shape = train_data.sample_shape
+            return bounds_networks.energy(shape, options["num_filters"], name)
         if isinstance(train_data, data.VectorData):
             return vectors.network(options, train_data, **settings)
         size, shape = options["num_filters"], train_data.image_shape
@@ -207,13 +200,19 @@ def build_model(options: dict, train_data):
         build = tf_febm.networks.get(options["network"])
         return build(num_filters=size, image_shape=shape, **settings)
 
-    def optimizer(ratio=1.0, beta_2=0.999, updates=1):
+    def optimizer(ratio=1.0, updates=1):
         # A schedule even where the rate is constant: a checkpoint then fits any rate.
         steps, alpha = options["steps"] * updates, options["lr_final"] / options["lr"]
         rate = keras.optimizers.schedules.CosineDecay(ratio * options["lr"], steps, alpha=alpha)
-        return tf_febm.optimizers.ClippedAdam(rate, beta_1=options["beta_1"], beta_2=beta_2)
+        kinds = tf_febm.optimizers
+        return (kinds.ClippedAdam if options["clip_gradients"] else kinds.FusedAdam)(
+            rate,
+            beta_1=options["beta_1"],
+            beta_2=options["beta_2"],
+            epsilon=options["adam_epsilon"],
+        )
 
-    sampler = make_sampler(options, train_data)
+    sampler = sampling.make_sampler(options, train_data)
     if options["method"] == "bidirectional":
         model = tf_febm.BidirectionalEBM(
             network("energy"),
@@ -230,11 +229,11 @@ def build_model(options: dict, train_data):
             average_decay=options["average_decay"] or None,
             seed=options["seed"],
         )
-        model.compile(optimizer(beta_2=0.9), optimizer(options["generator_lr_ratio"], beta_2=0.9))
+        model.compile(optimizer(), optimizer(options["generator_lr_ratio"]))
         return model
     settings = {
         "sampler": sampler,
-        "buffer": tf_febm.ReplayBuffer(options["buffer_size"]) if options["replay_batch"] else None,
+        "buffer": sampling.make_buffer(options),
         "l2_coeff": options["l2_coeff"],
         "class_names": names,
         "average_decay": options["average_decay"] or None,
@@ -255,6 +254,8 @@ def build_model(options: dict, train_data):
         log_ratio_clip=options["log_ratio_clip"],
         variational_steps=updates,
         variational_l2_coeff=options["variational_l2_coeff"],
+        leave_one_out=options["leave_one_out"],
+        warmup_steps=options["warmup_steps"],
         **settings,
     )
     model.compile(optimizer(), optimizer(options["variational_lr_ratio"], updates=updates))
@@ -273,7 +274,7 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
         OSError: If there is no run, no checkpoint, or its data is gone.
         ValueError: If the options do not fit this version.
     """
-    options = folder.read_options()
+    options = run_options.completed(folder.read_options())
     if data_dir is not None:
         options["data_dir"] = data_dir
     try:
@@ -283,7 +284,9 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
                 f"{folder.path} is a run on vectors: its figures stand in {folder.summary.name}."
             )
         model = build_model(options, train_data)
-        options = {name: options[name] for name in ("num_samples", "final_steps", "seed")}
+        # What whoever restores a run asks for.
+        for name in ("num_samples", "final_steps", "seed"):
+            options[name]
     except KeyError as error:
         raise ValueError(
             f"{folder.options} lacks the option {error}: another version wrote it."
@@ -299,6 +302,8 @@ def make_generator(options: dict, shape, bounds):
     """Return the generator that the options describe, for data of a shape within bounds."""
     size = options["num_filters"]
     norm = {"batch_norm": options["generator_batch_norm"]}
+    if options["generator"] == run_options.PUBLISHED_BOUNDS:
+        return bounds_networks.generator(options["latent_dim"], shape, size, **norm)
     if options["generator"] == "monotone":
         if options["generator_batch_norm"]:
             raise ValueError("--generator_batch_norm is not for --generator=monotone.")

@@ -1,65 +1,131 @@
-"""Flags of the original code that have no counterpart here, so that its command lines still work.
+"""The flags of the original programs, so that their command lines work here.
 
-A flag whose value changes nothing is accepted with a warning that says why. A value that asked for
-something else than what is trained here is refused: a run must not silently differ from its line.
+Each is in exactly one table: it means the same; it stands for something that has another name here;
+or it has no counterpart. Of the last kind a value that changes nothing is accepted with a warning
+that says why. A value that asked for something else than what is done here is refused: a run must
+not silently differ from its line.
 """
 
 from typing import NamedTuple
 
 from absl import flags
 
-__all__ = ["check", "define"]
+__all__ = ["check", "define", "define_table", "warnings_of"]
 
 
 class Original(NamedTuple):
-    """A flag of the original: its default there, whether other values are refused, and why."""
+    """A flag of the original: its default there, whether other values are refused, and why.
+
+    `refused` may also name a switch of the original that the value goes with: without that it has
+    no effect there either.
+    """
 
     default: object
-    refused: bool
+    refused: bool | str
     reason: str
 
 
+# --- train_febm.py, with the modules that it imports --------------------------------------------
+
+SAME = (
+    *("dataset", "batch_size", "logdir", "exp", "log_interval", "save_interval", "resume_iter"),
+    *("lr", "divergence", "l2_coeff", "cclass", "proj_norm", "proj_norm_type", "num_steps"),
+    *("step_lr", "replay_batch", "noise_scale", "pcd", "num_filters", "use_attention"),
+)
+MAPPED = {
+    "large_model": "--network=resnet32_large",
+    "larger_model": "--network=resnet32_larger",
+    "wider_model": "--network=resnet32_wider",
+    "hmc": "--sampler=hmc",
+    "augment": "--random_flip --random_crop=4",
+}
+
 _TWO_PLAYERS = "the objective is that of --method and --divergence"
 _NO_DSPRITES = "there is no dSprites here"
+_NOT_CUT_OUT = "images are not cut out; leave it out"
+_NORMALISED = "the networks are as their --network= says"
+# Of data.py and models.py, which both programs import.
+_OF_DATA = {
+    "single": Original(False, True, "there is no training on a single image; leave it out"),
+    "cutout": Original(False, "augment", _NOT_CUT_OUT),
+    "cutout_inside": Original(False, False, _NOT_CUT_OUT),
+    "cutout_prob": Original(1.0, False, _NOT_CUT_OUT),
+    "cutout_mask_size": Original(16, False, _NOT_CUT_OUT),
+    "imagenet_path": Original("/data/Imagenet32", False, "say --dataset=folder --data_dir=…"),
+    "imagenet_datadir": Original("/root/imagenet_big", False, "say --dataset=folder --data_dir=…"),
+    "dsprites_path": Original("", False, _NO_DSPRITES),
+    **{
+        name: Original(False, False, _NO_DSPRITES)
+        for name in ("dshape_only", "dpos_only", "dsize_only", "drot_only", "dsprites_restrict")
+    },
+}
+_OF_NETWORKS = {
+    "swish_act": Original(
+        True, True, "mnist_net uses swish; in Keras, networks.mnist_net(activation='leaky_relu')"
+    ),
+    "spec_norm": Original(True, True, "the resnets are always normalised; say --network=conv"),
+    "spec_iter": Original(1, True, "one power iteration a step, the default there; leave it out"),
+    "spec_norm_val": Original(1.0, True, "kernels are normalised to 1; leave it out"),
+    "downsample": Original(False, True, "convolutions have strides; leave it out"),
+}
 ORIGINAL = {
     "zero_kl": Original(False, False, "the gradient of the chains is never taken"),
     "ml_coeff": Original(1.0, False, _TWO_PLAYERS),
     "objective": Original("cd", False, _TWO_PLAYERS),
-    "model_cclass": Original(False, False, "labels of the buffer are used as they are"),
-    "temperature": Original(1, True, "the noise of the chains is set by --noise_scale"),
-    "datasource": Original("random", True, "chains start in the buffer or from noise"),
+    "model_cclass": Original(False, False, "labels are those of the data, as they are"),
+    "temperature": Original(1, "hmc", "energies are not scaled for --hmc; leave it out"),
+    "proposal_debug": Original(
+        False, False, "the acceptance of mala and hmc is in the logs as chain/acceptance"
+    ),
+    "datasource": Original(
+        "random", True, "chains start in the buffer or from noise; leave it out"
+    ),
     "data_workers": Original(4, False, "tf.data chooses its threads"),
     "num_gpus": Original(1, False, "say --strategy=mirrored; --batch_size is that of all"),
     "epoch_num": Original(10000, False, "the length of a run is --steps"),
     "test_interval": Original(100, False, "pictures appear every --sample_interval steps"),
     "train": Original(True, True, "launch/evaluate.py measures a finished run"),
-    "single": Original(False, True, "there is no training on a single image"),
-    "hmc": Original(False, True, "chains are Langevin dynamics; in Keras, samplers.HMC"),
-    "pcd": Original(False, True, "say --replay_batch, or in Keras samplers.PersistentChains"),
-    "mixup": Original(False, True, "images are not mixed"),
-    "augment": Original(False, True, "say --random_flip and --random_crop=4"),
-    "rescale": Original(1.0, True, "images lie in [0, 1]"),
-    "spec_norm": Original(True, True, "the resnets are always normalised; --network=conv is not"),
-    "swish_act": Original(True, True, "mnist_net uses swish; in Keras: activation='leaky_relu'"),
-    "cutout": Original(False, True, "images are not cut out"),
-    "cutout_inside": Original(False, False, "images are not cut out"),
-    "cutout_prob": Original(1.0, False, "images are not cut out"),
-    "cutout_mask_size": Original(16, False, "images are not cut out"),
-    "imagenet_path": Original("/data/Imagenet32", False, "say --dataset=folder --data_dir=…"),
-    "imagenet_datadir": Original("/root/imagenet_big", False, "say --dataset=folder --data_dir=…"),
-    "spec_iter": Original(1, True, "one power iteration a step, as is the default there"),
-    "spec_norm_val": Original(1.0, True, "kernels are normalised to 1"),
-    "spec_eval": Original(False, True, "the normalisation is part of the network"),
-    "downsample": Original(False, True, "images are used as they are"),
-    "dsprites_path": Original("", False, _NO_DSPRITES),
+    "mixup": Original(False, True, "images are not mixed; leave it out"),
+    "rescale": Original(1.0, True, "images lie in [0, 1]; leave it out"),
+    "spec_eval": Original(False, True, "the normalisation is part of the network; leave it out"),
     **{
         name: Original(False, False, _NO_DSPRITES)
-        for name in (
-            *("cond_shape", "cond_size", "cond_pos", "cond_rot"),
-            *("dshape_only", "dpos_only", "dsize_only", "drot_only", "dsprites_restrict"),
-        )
+        for name in ("cond_shape", "cond_size", "cond_pos", "cond_rot")
     },
+    **_OF_DATA,
+    **_OF_NETWORKS,
 }
+
+# --- test_inception_febm.py, likewise -------------------------------------------------------------
+
+EVALUATION_SAME = (
+    *("logdir", "exp", "step_lr", "noise_scale", "num_steps", "proj_norm", "batch_size"),
+    *("resume_iter", "ensemble", "nomix", "im_number"),
+)
+EVALUATION_MAPPED = {"repeat_scale": "--rounds, twice the number"}
+# What is an option of the run here: it may be said again, and must then be what the run has.
+EVALUATION_OF_THE_RUN = {
+    "dataset": "dataset",
+    "cclass": "cclass",
+    "use_attention": "use_attention",
+    **dict.fromkeys(("large_model", "larger_model", "wider_model"), "network"),
+}
+_UNUSED = "the original does not use it either"
+EVALUATION_ORIGINAL = {
+    "bn": Original(False, False, _UNUSED),
+    "use_bias": Original(True, False, _UNUSED),
+    "idx": Original(0, False, _UNUSED),
+    "scaled": Original(True, False, _UNUSED),
+    "gamma_sr": Original(1.0, False, _UNUSED),
+    "datasource": Original("random", False, "chains of an evaluation start from noise"),
+    "spec_eval": Original(False, False, "no normalisation moves while nothing is trained"),
+    **_OF_DATA,
+    # Nothing is augmented here.
+    "cutout": Original(False, False, _NOT_CUT_OUT),
+    "single": Original(False, True, "all images are the reference; leave it out"),
+    **_OF_NETWORKS,
+}
+
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -68,27 +134,57 @@ _DEFINE = {
 }
 
 
-def define(values: flags.FlagValues) -> None:
-    """Register them all, hidden behind one line of help each."""
-    for name, flag in ORIGINAL.items():
+def define_table(table: dict[str, Original], values: flags.FlagValues) -> None:
+    """Register the flags of a table, each with one line of help."""
+    for name, flag in table.items():
         help_text = f"Of the original code: {flag.reason}."
         _DEFINE[type(flag.default)](name, flag.default, help_text, flag_values=values)
 
 
-def check(values: flags.FlagValues) -> list[str]:
-    """Return a warning for each that was given.
+def warnings_of(table: dict[str, Original], values: flags.FlagValues) -> list[str]:
+    """Return a warning for each flag of a table that was given.
 
     Raises:
         ValueError: If one asks for what is not done here.
     """
     warnings = []
-    for name, flag in ORIGINAL.items():
+    for name, flag in table.items():
         if not values[name].present:
             continue
-        if flag.refused and values[name].value != flag.default:
+        given = flag.refused if isinstance(flag.refused, bool) else values[flag.refused].value
+        if given and values[name].value != flag.default:
             raise ValueError(
                 f"--{name}={values[name].value} of the original code is not supported: "
                 f"{flag.reason}."
             )
         warnings.append(f"--{name} has no effect: {flag.reason}.")
+    return warnings
+
+
+def define(values: flags.FlagValues) -> None:
+    """Register the training program's flags that have no counterpart."""
+    define_table(ORIGINAL, values)
+
+
+def check(values: flags.FlagValues) -> list[str]:
+    """Return a warning for each flag of training that was given and differs from the original's.
+
+    Raises:
+        ValueError: If one asks for what is not done here.
+    """
+    warnings = warnings_of(ORIGINAL, values)
+    if values.augment:
+        warnings.append(
+            "--augment: shifted images go on as their mirror image, where the original's have "
+            "black borders."
+        )
+    if values.hmc:
+        own = [f"--{n}" for n in ("proj_norm", "noise_scale") if values[n].present]
+        if own:
+            warnings.append(f"{' and '.join(own)} mean nothing to --hmc.")
+        if values["step_lr"].present:
+            warnings.append(
+                "--step_lr is the step of --hmc, which the original fixes at 15; without it the "
+                "step follows from the noise of the preset."
+            )
     return warnings

@@ -14,15 +14,15 @@ def seconds_of_training(metrics) -> dict[int, float]:
 
 
 def measure(
-    checkpoints, draw, real, unseen, network, cache_dir, report, seconds: dict[int, float]
+    checkpoints, draw, sets, network, cache_dir, report, seconds: dict[int, float]
 ) -> list[dict]:
     """Return a row for each checkpoint: step, time, Fréchet distance of its samples to real images.
 
     Args:
         checkpoints: `training.Checkpoints`; its model is left at the last of them.
         draw: () -> samples of the model as it is, [n, height, width, channels].
-        real: Images to compare with.
-        unseen: Held-out images, as many as samples: their distance is what there is to reach.
+        sets: `evaluate.References`: images to compare with, and those whose distance from real
+            images is what there is to reach.
         network: `evaluation.FeatureNetwork`.
         cache_dir: Folder for the features of real images.
         report: Takes a line per checkpoint.
@@ -30,17 +30,20 @@ def measure(
     """
     from tf_febm import evaluation
 
-    reference = evaluation.feature_statistics(real, network, cache_dir).features
+    def features_of(images):
+        return evaluation.feature_statistics(images, network, cache_dir).features
 
-    def distance(images):
+    def distance(images, reference):
         return evaluation.frechet_distance(network.features(images), reference)
 
-    reachable = distance(unseen)
+    reachable = distance(sets.scale_images, features_of(sets.against_images))
+    reference = features_of(sets.images)
     rows = []
     for step in checkpoints.steps:
         checkpoints.restore(step)
-        row = {"step": step, "seconds": seconds.get(step)}
-        rows.append(row | {"frechet_distance": distance(draw()), "held_out": reachable})
+        row = {"step": step, "seconds": seconds.get(step), "reference": sets.name}
+        found = distance(draw(), reference)
+        rows.append(row | {"frechet_distance": found, "held_out": reachable})
         report(f"step {step}: Frechet distance {rows[-1]['frechet_distance']:.2f}")
     return rows
 
@@ -66,11 +69,11 @@ def write(out, rows: list[dict], feature_network: str) -> None:
     timed = all(row["seconds"] for row in rows)
     along = [row["seconds"] / 60 if timed else row["step"] for row in rows]
     axis.plot(along, [row["frechet_distance"] for row in rows], "o-", color="#0072B2", lw=2)
-    axis.axhline(rows[0]["held_out"], ls="--", color="#D55E00", label="held-out images")
+    axis.axhline(rows[0]["held_out"], ls="--", color="#D55E00", label="other real images")
     axis.set_ylim(bottom=0)
     last = rows[-1]["step"]
     axis.set_xlabel(f"minutes of training ({last:,} steps)" if timed else "training step")
-    axis.set_ylabel("Fréchet distance")
+    axis.set_ylabel(f"Fréchet distance from {rows[-1]['reference']}")
     axis.set_title(f"in the features of {feature_network}", fontsize=10)
     axis.legend(frameon=False)
     figure.tight_layout()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import console
 import original_flags
+import run_options
 import train_flags
 from absl import app, flags
 
@@ -123,8 +124,13 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         if resume_step is not None:
             checkpoints.path_of(resume_step)
         if chief:
+            earlier = {}
             with console.advising(OTHER_FOLDER):
-                folder.prepare(options, train_flags.FIXED, overwrite=values.overwrite)
+                # Damaged or foreign folders are for `prepare` to refuse.
+                with contextlib.suppress(OSError):
+                    earlier = folder.read_options()
+                fixed = run_options.fixed(options, earlier)
+                folder.prepare(options, fixed, overwrite=values.overwrite)
                 if folder.options.is_file():
                     earlier, names = folder.read_options(), options["class_names"]
                     building.check_classes(earlier, names, train_data.source)

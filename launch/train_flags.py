@@ -1,70 +1,23 @@
-"""The flags of train.py and what they resolve to. Names are those of the original code."""
+"""The flags of train.py; run_options says what they resolve to. Names are the original code's."""
 
 from functools import partial
 
 import original_flags
 from absl import flags
-from presets import FILTERS_OF, PRESETS, preset_for
-
-METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
-# As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
-NETWORKS = (
-    "conv",
-    "fourier_mlp",
-    "mlp",
-    "mnist_net",
-    "resnet32",
-    "resnet32_large",
-    "resnet32_larger",
-    "resnet32_wider",
-    "resnet128",
-)
-# As in tf_febm.networks.GENERATOR_NAMES.
-GENERATORS = ("mlp", "coupling", "monotone", "dcgan", "resnet")
-# Switches of the original code for what is --network here.
-MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
-
-# Flags that say how to start, and are no options of the run itself.
-HOW_TO_START = ("resume_iter", "overwrite", "dry_run", "debug")
-
-# Options that a continued run must share with its beginning; others, such as --steps, may change.
-FIXED = (
-    "method",
-    "divergence",
-    "dataset",
-    "data_dir",
-    "image_size",
-    "cclass",
-    "seed",
-    "batch_size",
-    "network",
-    "num_filters",
-    "use_attention",
-    "confinement",
-    "frequency",
-    "replay_batch",
-    "buffer_size",
-    "average_decay",
-    "generator",
-    "generator_batch_norm",
-    "latent_dim",
-    "penalty",
-    "entropy",
+from presets import PRESETS
+from run_options import (
+    FIXED,
+    GENERATORS,
+    METHODS,
+    MODEL_SWITCHES,
+    NETWORKS,
+    PUBLISHED_BOUNDS,
+    SAMPLERS,
+    STORAGES,
+    resolve,
 )
 
-# Options that mean something to --method=bidirectional alone, and are unset for the others.
-BIDIRECTIONAL = (
-    "latent_dim",
-    "penalty",
-    "penalty_weight",
-    "penalty_threshold",
-    "entropy",
-    "entropy_weight",
-    "entropy_iterations",
-    "generator",
-    "generator_batch_norm",
-    "generator_lr_ratio",
-)
+__all__ = ["FIXED", "GENERATORS", "METHODS", "NETWORKS", "define", "resolve"]
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -115,6 +68,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     # Where it goes.
     text("logdir", "runs", "Folder of all runs.")
     text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
+    switch("suffix_exp", False, "Add _<divergence> to --exp, as the original code does.")
     whole("resume_iter", -1, "Checkpoint to continue from; -1 is the newest.")
     switch("overwrite", False, "Remove an earlier run of this name.")
     switch("dry_run", False, "Print the plan and stop.")
@@ -145,34 +99,76 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     number("variational_lr_ratio", None, "Learning rate of the variational network over --lr.", 0.0)
     number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
+    number("beta_2", None, "Decay of Adam's second moment; 0.999, or 0.9 of bounds.", 0.0, 1.0)
+    number("adam_epsilon", None, "What Adam adds to the root of its second moment.", 0.0)
+    switch("clip_gradients", None, "Bound each gradient by earlier ones; optimizers.ClippedAdam.")
     whole("variational_steps", None, "Steps of the variational network for one of the energy.", 1)
     number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
     number("variational_l2_coeff", None, "That of the variational network, if another one.", 0.0)
+    switch("leave_one_out", True, "Unbiased covariance in the gradient of the energy.")
+    whole("warmup_steps", 10, "First steps, in which the l2 terms alone are trained.", 0)
     switch("shift_invariant", None, "No gradient of f-EBM along a constant added to the energy.")
     number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
-    switch("random_flip", False, "Mirror each image left to right with probability 1/2.")
-    whole("random_crop", 0, "Shift each image by up to so many pixels.", lower_bound=0)
+    switch("random_flip", None, "Mirror each image left to right with probability 1/2.")
+    whole("random_crop", None, "Shift each image by up to so many pixels.", lower_bound=0)
+    switch("augment", False, "The same as --random_flip --random_crop=4.")
     number("average_decay", None, "Decay of the weight average; 0 keeps none.", 0.0, 1.0)
     number("log_ratio_clip", None, "Clip exponents, as the original does with 5.")
     switch("guard", True, "Go back to the last good checkpoint when training diverges.")
     whole("max_rollbacks", 3, "How often to go back before giving up.", lower_bound=0)
-    # Langevin chains.
-    whole("num_steps", None, "Langevin steps per training step.", lower_bound=0)
-    number("step_lr", None, "Step size of Langevin dynamics.")
+    # Chains.
+    choice(
+        "sampler",
+        "langevin",
+        SAMPLERS,
+        "Langevin dynamics as published; or, exact in the limit of long chains, the same with a "
+        "Metropolis test (mala) or Hamiltonian Monte Carlo (hmc).",
+    )
+    switch("hmc", False, "The same as --sampler=hmc.")
+    whole("num_steps", None, "Steps of the sampler per training step.", lower_bound=0)
+    number(
+        "step_lr",
+        None,
+        "Factor of the gradient of a step of langevin or mala; length of a leapfrog step of hmc. "
+        "If unset, the last two move by as much noise as the preset's Langevin dynamics.",
+    )
+    whole("leapfrog_steps", None, "Gradients of a step of --sampler=hmc; 10 if unset.", 1)
+    whole(
+        "burn_in",
+        None,
+        "First steps of mala or hmc in which the step size adapts, in each run of the chains; 0 if "
+        "unset.",
+        0,
+    )
+    number("target_acceptance", None, "What it adapts to; 0.574 for mala, 0.651 for hmc.", 0.0, 1.0)
     number("proj_norm", None, "Bound on the gradient of a Langevin step; 0 is none.")
     choice("proj_norm_type", "li", ["li", "l2"], "Bound each coordinate or the norm.")
     number("noise_scale", None, "Noise of a Langevin step, in units of 0.005.")
     switch("replay_batch", True, "Start chains in a replay buffer.")
     whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
+    switch(
+        "match_labels",
+        True,
+        "Start chains of a conditional model in samples of their own label, where the original "
+        "takes any.",
+    )
+    choice(
+        "buffer_storage",
+        "auto",
+        STORAGES,
+        "How the buffer keeps samples; uint8_published is the original's coding, which drifts.",
+    )
+    switch("pcd", False, "As many chains as --batch_size, each of which goes on where it ended.")
     number(
         "epsilon",
         None,
-        "Step of the paper's Eq. 5, which then replaces --step_lr and --noise_scale; 0 is off. For "
-        "vectors, in units of their standard deviation.",
+        "Step of the paper's Eq. 5, in the place of --step_lr and --noise_scale; 0 is off. For "
+        "mala the step size is half of it, for hmc its square root. For vectors, in units of their "
+        "standard deviation.",
         0.0,
     )
     # Networks.
-    choice("network", None, NETWORKS, "Architecture of both networks.")
+    choice("network", None, (*NETWORKS, PUBLISHED_BOUNDS), "Architecture of both networks.")
     for name, network in MODEL_SWITCHES.items():
         switch(name, False, f"The same as --network={network}.")
     switch("use_attention", False, "Self-attention in the resnets.")
@@ -205,7 +201,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     choice(
         "generator",
         None,
-        GENERATORS,
+        (*GENERATORS, PUBLISHED_BOUNDS),
         "Architecture of the generator; coupling and monotone are one to one.",
     )
     switch("generator_batch_norm", None, "Batch normalisation in the generator.")
@@ -220,42 +216,3 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
     whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
     original_flags.define(values)
-
-
-def resolve(values: flags.FlagValues) -> dict:
-    """Return all options of a run as one plain dictionary: flags, else preset.
-
-    Args:
-        values: The parsed flags.
-
-    Raises:
-        ValueError: If flags contradict each other.
-    """
-    preset, settings = preset_for(values.preset, values.dataset, values.method)
-    names = [
-        flag.name
-        for module, own in values.flags_by_module_dict().items()
-        if module.endswith("train_flags")
-        for flag in own
-        if flag.name not in (*HOW_TO_START, *MODEL_SWITCHES)
-    ]
-    options = {
-        name: settings.get(name) if values[name].value is None else values[name].value
-        for name in sorted(names)
-    }
-    options["preset"] = preset
-    if values.method != "bidirectional":
-        for name in BIDIRECTIONAL:
-            if values[name].value is not None:
-                raise ValueError(f"--{name} is for --method=bidirectional, not {values.method}.")
-            options[name] = None
-    for name, network in MODEL_SWITCHES.items():
-        if values[name].value:
-            if values.network not in (None, network):
-                raise ValueError(f"--{name} and --network={values.network} exclude each other.")
-            options["network"] = network
-    if values.num_filters is None and options["network"] != settings["network"]:
-        options["num_filters"] = FILTERS_OF.get(options["network"], options["num_filters"])
-    if values.lr is not None and values.lr_final is None:
-        options["lr_final"] = values.lr
-    return options

@@ -17,7 +17,7 @@ SPREAD = 1.5
 WIDENING = 2.0
 
 # The networks that take vectors.
-NETWORKS = ("mlp", "fourier_mlp")
+NETWORKS = ("mlp", "fourier_mlp", "published_bounds")
 
 
 # What the flags about tables say to `tf_febm.data.load`.

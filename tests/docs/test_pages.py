@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 
+import evaluate
 import original_flags
 import pytest
 import train_flags
@@ -40,18 +41,91 @@ def test_flags_that_do_nothing_and_flags_that_are_refused(migrating):
         ("Flags that are accepted and do nothing", False),
         ("Flags that are refused, unless at their default", True),
     ):
-        expected = {name for name, flag in ORIGINAL.items() if flag.refused == refused}
+        expected = {name for name, flag in ORIGINAL.items() if bool(flag.refused) == refused}
         assert names_in(section(migrating, title)) == expected
 
 
-def test_flags_that_mean_the_same_exist(migrating):
-    values = flags.FlagValues()
-    train_flags.define(values)
+def test_flags_that_mean_the_same_and_flags_of_another_name(migrating):
     text = section(migrating, "Flags that mean the same")
-    named = set(re.findall(r"`(\w+)`", text.split("|", 1)[0])) | names_in(text)
-    assert len(named) > 15
-    for name in named:
-        assert name in values and name not in original_flags.ORIGINAL, name
+    assert set(re.findall(r"`(\w+)`", text)) - {"metrics"} == set(original_flags.SAME)
+    text = section(migrating, "Flags that have another name")
+    assert names_in(text) == set(original_flags.MAPPED)
+    for name in (*original_flags.SAME, *original_flags.MAPPED):
+        assert name in parsed(train_flags) and name not in ORIGINAL, name
+
+
+def test_flags_of_the_evaluation(migrating):
+    text = section(migrating, "Evaluation").split("Defaults that differ:")[0]
+    tables = (
+        original_flags.EVALUATION_SAME,
+        original_flags.EVALUATION_MAPPED,
+        original_flags.EVALUATION_OF_THE_RUN,
+        original_flags.EVALUATION_ORIGINAL,
+    )
+    assert names_in(text) == {name for table in tables for name in table}
+    refused = next(line for line in text.splitlines() if "refused, unless at their default" in line)
+    expected = {n for n, flag in original_flags.EVALUATION_ORIGINAL.items() if flag.refused}
+    assert names_in(refused) == expected
+
+
+def parsed(program, *arguments):
+    """Return the flags of a program, as a line gives them."""
+    values = flags.FlagValues()
+    program.define(values)
+    values(["program", *arguments])
+    return values
+
+
+def published(text):
+    """Return the flags in the last column of tables of defaults, a list for each row."""
+    rows = (line.strip("|").split("|") for line in text.splitlines() if line.startswith("|"))
+    rows = [cells for cells in rows if len(cells) == 4 and "---" not in cells[0]]
+    found = [re.findall(r"--[^ `]+", cells[3]) for cells in rows[1:]]
+    assert found and all(found), rows
+    return found
+
+
+@pytest.mark.parametrize(
+    ("title", "line"),
+    [
+        ("Defaults that differ", ["--exp=a", "--dataset=svhn"]),
+        ("Bidirectional bounds", ["--exp=a", "--dataset=svhn", "--method=bidirectional"]),
+    ],
+)
+def test_published_settings_of_training_change_what_is_trained(migrating, title, line):
+    usual = train_flags.resolve(parsed(train_flags, *line))
+    rows = published(section(migrating, title))
+    for row in rows:
+        assert train_flags.resolve(parsed(train_flags, *line, *row)) != usual, row
+    # One run can have them all, but for the buffer, which must be there to have settings.
+    every = [flag for row in rows for flag in row if flag != "--noreplay_batch"]
+    train_flags.resolve(parsed(train_flags, *line, *every))
+
+
+def test_the_preset_of_the_published_bounds_is_what_its_table_says(migrating):
+    line = ["--exp=a", "--dataset=cifar10", "--method=bidirectional"]
+    rows = published(section(migrating, "Bidirectional bounds"))
+    usual = train_flags.resolve(parsed(train_flags, *line))
+    by_hand = train_flags.resolve(parsed(train_flags, *line, *(f for row in rows for f in row)))
+    preset = train_flags.resolve(parsed(train_flags, *line, "--preset=bounds_paper"))
+    changed = {name for name in preset if preset[name] != usual[name]} - {"preset"}
+    assert changed == {name for name in preset if by_hand[name] != usual[name]}
+    assert {name: by_hand[name] for name in changed} == {name: preset[name] for name in changed}
+
+
+def test_published_settings_of_the_evaluation_change_what_is_done(migrating):
+    usual = parsed(evaluate)
+    for row in published(section(migrating, "Evaluation").split("Defaults that differ:")[1]):
+        for flag in row:
+            name = re.match(r"--(no(?=averaged))?(\w+)", flag)[2]
+            assert parsed(evaluate, flag)[name].value != usual[name].value, flag
+
+
+def test_published_command_lines_on_the_page_parse(migrating):
+    block = re.search(r"```bash\n(.*?)```", migrating, re.DOTALL)[1].replace("\\\n", " ")
+    train, evaluation = (line.split()[2:] for line in block.splitlines())
+    assert train_flags.resolve(parsed(train_flags, *train))["cclass"]
+    assert parsed(evaluate, *evaluation).num_samples == 50_000
 
 
 def resolve(name):

@@ -47,8 +47,9 @@ def test_figures_are_those_of_their_parts(sets, tmp_path):
     network = Projection(classes=3)
     for _ in range(2):  # computed, then with the statistics from the cache
         figures = evaluation.evaluate_samples(
-            samples, real, network, cache_dir=tmp_path, num_splits=5, num_subsets=7, seed=3
-        )
+            samples, real, network, cache_dir=tmp_path, num_splits=5, num_subsets=7, seed=3,
+            prd_clusters=6, prd_runs=2, reference="train",
+        )  # fmt: skip
         a, probabilities = network.features_and_probabilities(samples)
         b = network.features(real)
         assert figures.frechet_distance == pytest.approx(reference_distance(a, b), rel=1e-6)
@@ -59,6 +60,11 @@ def test_figures_are_those_of_their_parts(sets, tmp_path):
         assert (figures.class_score, figures.class_score_std) == (score.mean, score.std)
         assert (figures.precision, figures.recall) == evaluation.precision_and_recall(b, a, 3)
         assert (figures.density, figures.coverage) == evaluation.density_and_coverage(b, a, 5)
+        scores = evaluation.distribution_scores(b, a, num_clusters=6, num_runs=2, seed=3)
+        assert figures.prd_f8 == pytest.approx(scores.f8, abs=1e-6)
+        assert figures.prd_f1_8 == pytest.approx(scores.f1_8, abs=1e-6)
+    assert (figures.prd_clusters, figures.prd_runs, figures.prd_rows) == (6, 2, 50)
+    assert figures.reference == "train"
     assert (figures.num_samples, figures.num_real) == (50, 80)
     assert (figures.class_score_splits, figures.kernel_subsets) == (5, 7)
     assert figures.kernel_subset_size == 50
@@ -70,6 +76,7 @@ def test_only_the_published_network_makes_a_fid(sets):
     assert plain["published_names"] == {}
     assert plain["feature_network"] == "projection-4"
     assert "FID" not in json.dumps(plain) and "nception" not in json.dumps(plain)
+    assert plain["reference"] is None
     assert plain["class_score"] is None and plain["class_score_splits"] is None
     published = evaluation.evaluate_samples(*sets, Projection(classes=2, published=True))
     assert published.published_names == {
@@ -97,6 +104,7 @@ def test_digits_are_nearer_to_digits_than_noise(digits, classifier):
     )
     assert good.frechet_distance < bad.frechet_distance / 20
     assert good.kernel_distance < bad.kernel_distance / 20
+    assert good.prd_f8 > 0.9 and good.prd_f1_8 > 0.9 and bad.prd_f8 < 0.5 and bad.prd_f1_8 < 0.5
     assert good.precision > 0.8 and good.recall > 0.8 and good.coverage > 0.5
     # Noise looks much the same to the classifier everywhere, and like few of the digits.
     assert bad.coverage < 0.1 and bad.class_score < 5 < good.class_score

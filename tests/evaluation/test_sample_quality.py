@@ -37,6 +37,7 @@ def test_real_data(digits, classifier, quality_of):
     assert quality.held_out_accuracy >= 0.97
     assert (quality.num_samples, quality.num_train, quality.num_held_out) == (1000, 1437, 360)
     assert quality.feature_network == classifier.feature_network
+    assert quality.reference == "test"
 
 
 def test_figures_follow_their_definitions(digits, classifier, quality_of):

@@ -46,7 +46,20 @@ class TestResults:
         assert found["sampling"] == {
             "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1, "nomix": 10,
             "pool_size": 1000, "restart_share": 0.01, "label_share": 0.1, "averaged": True,
+            "batch_size": 512,
         }  # fmt: skip
+        # What each figure was measured against stands beside it.
+        references = {
+            "samples": "train",
+            "held_out": "train",
+            "nearest": "train",
+            "quality": "test",
+        }
+        assert {name: found[name]["reference"] for name in references} == references
+        assert found["held_out"]["images"] == "test"
+        report = (run_folder / "report.html").read_text()
+        assert "<tr><th>reference</th><td>test</td></tr>" in report
+        assert 0 <= found["samples"]["prd_f8"] < found["held_out"]["prd_f8"] <= 1
         assert found["samples"]["feature_network"].startswith("classifier:digits-8x8x1")
         assert found["samples"]["published_names"] == {}
         assert found["samples"]["num_real"] == 1437
@@ -97,6 +110,7 @@ class TestResults:
         out = run_folder / "evaluation"
         rows = list(csv.DictReader((out / "curve.csv").open()))
         assert [row["step"] for row in rows] == ["3", "6"]
+        assert {row["reference"] for row in rows} == {"train"}
         assert 0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"])
         assert Image.open(out / "curve.png").size[0] > 400
         # The last point is the run itself, measured the same way.
@@ -118,6 +132,61 @@ class TestResults:
             assert "round 12 of 12" in output
             grids.append(np.asarray(Image.open(out / "samples.png")))
         assert (grids[0] != grids[1]).any() and (grids[0] != grids[2]).any()
+
+
+@pytest.mark.slow
+class TestReference:
+    """Train 1,437 images, test 360; `evaluate.References` says what is compared with what."""
+
+    @pytest.fixture
+    def measured(self, evaluate, run_folder, tmp_path):
+        def run(reference):
+            out = tmp_path / reference
+            flags = [f"--run={run_folder}", f"--out={out}", "--num_samples=12"]
+            code, output, errors = evaluate(*flags, f"--reference={reference}")
+            assert code == 0, errors
+            found = json.loads((out / "evaluation.json").read_text())
+            assert f"images ({reference}) …" in output and f'"reference": "{reference}"' in output
+            assert found["samples"]["reference"] == reference
+            # Copies are looked for where the model has been.
+            assert found["nearest"]["reference"] == "train" and found["nearest"]["num_real"] == 1437
+            return found
+
+        return run
+
+    @pytest.mark.parametrize(
+        ("reference", "count", "scale"),
+        [
+            ("train", 1437, {"images": "test", "reference": "train", "num_real": 1437}),
+            ("test", 360, {"images": "train", "reference": "test", "num_real": 360}),
+            # The test images are among all: against those their distance would say nothing.
+            ("all", 1797, {"images": "test", "reference": "train", "num_real": 1437}),
+        ],
+    )
+    def test_images_and_scale(self, measured, reference, count, scale):
+        found = measured(reference)
+        assert found["samples"]["num_real"] == count
+        assert scale.items() <= found["held_out"].items()
+
+    def test_the_images_are_those_of_the_splits(self, run_folder):
+        import evaluate
+        from absl import flags
+
+        from tf_febm import data
+
+        train, test = (data.load("digits", split=split) for split in ("train", "test"))
+        values = flags.FlagValues()
+        evaluate.define(values)
+        values(["evaluate.py", "--reference=all"])
+        sets = evaluate.references(values, train, test, 30)
+        np.testing.assert_array_equal(sets.images, np.concatenate([train.images, test.images]))
+        np.testing.assert_array_equal(sets.against_images, train.images)
+        assert len(sets.scale_images) == 30
+        values(["evaluate.py", "--reference=test", "--num_real=50"])
+        sets = evaluate.references(values, train, test, 30)
+        assert len(sets.images) == 50 and sets.scale_name == "train"
+        known = {image.tobytes() for image in test.images}
+        assert all(image.tobytes() in known for image in sets.images)
 
 
 class TestBadInput:
@@ -169,7 +238,7 @@ class TestBadInput:
         assert "is no frozen TensorFlow graph" in refuse(run, f"--inception={text}")
         assert not (run_folder / "evaluation").exists()
 
-    def test_data_without_a_network(self, refuse, run_folder, tmp_path):
+    def test_data_without_a_network(self, refuse, evaluate, run_folder, tmp_path):
         images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
         np.savez(tmp_path / "images.npz", x=images)
         path = run_folder / "options.json"
@@ -177,8 +246,18 @@ class TestBadInput:
         options["flags"]["dataset"] = "npz"
         path.write_text(json.dumps(options))
         run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
-        assert "--features=auto has no network for npz: give --inception=" in refuse(*run)
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")
+        assert "--curve needs features" in refuse(*run, "--curve")
+        assert not (run_folder / "evaluation").exists()
+        # Pictures and distances in pixels need none.
+        code, output, errors = evaluate(*run, "--num_samples=12")
+        assert code == 0, errors
+        assert "--features=auto has no network for npz: give --inception=" in output
+        found = json.loads((run_folder / "evaluation" / "evaluation.json").read_text())
+        assert "samples" not in found and found["nearest"].keys() == {
+            "reference", "num_real", "pixels"
+        }  # fmt: skip
+        assert (run_folder / "evaluation" / "samples.png").exists()
 
     def test_places_that_cannot_be_written(self, refuse, run_folder, tmp_path):
         (tmp_path / "file").write_text("in the way")

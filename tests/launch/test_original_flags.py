@@ -1,39 +1,101 @@
-"""Command lines of the original code: accepted, warned about, or refused."""
+"""Command lines of the original code: what each of its flags becomes, and both published lines."""
 
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import original_flags
 import pytest
+import train_flags
 from absl import flags
+from PIL import Image
 
 from tf_febm import networks
 
+# As its modules define them, read from the public code. Both programs import data.py, models.py and
+# utils.py, the first hmc.py as well.
+SHARED = {
+    *("dsprites_path", "imagenet_datadir", "imagenet_path", "dshape_only", "dpos_only"),
+    *("dsize_only", "drot_only", "dsprites_restrict"),
+    *("cutout", "cutout_inside", "cutout_prob", "cutout_mask_size"),
+    *("swish_act", "spec_iter", "spec_norm_val", "downsample", "spec_eval"),
+}
+TRAINING = SHARED | {
+    *("datasource", "dataset", "batch_size", "single", "data_workers", "logdir", "exp"),
+    *("log_interval", "save_interval", "test_interval", "resume_iter", "train", "epoch_num", "lr"),
+    *("num_gpus", "divergence", "ml_coeff", "l2_coeff", "cclass", "model_cclass", "temperature"),
+    *("objective", "zero_kl", "proj_norm", "proj_norm_type", "num_steps", "step_lr"),
+    *("replay_batch", "hmc", "noise_scale", "pcd", "num_filters", "spec_norm", "use_attention"),
+    *("large_model", "larger_model", "wider_model", "mixup", "augment", "rescale"),
+    *("cond_shape", "cond_size", "cond_pos", "cond_rot", "proposal_debug"),
+}
+EVALUATION = SHARED | {
+    *("logdir", "exp", "cclass", "bn", "spec_norm", "use_bias", "use_attention", "step_lr"),
+    *("num_steps", "proj_norm", "batch_size", "resume_iter", "ensemble", "im_number"),
+    *("repeat_scale", "noise_scale", "idx", "nomix", "scaled", "large_model", "larger_model"),
+    *("wider_model", "single", "datasource", "dataset", "gamma_sr"),
+}
+TABLES = {
+    "train": (original_flags.SAME, original_flags.MAPPED, original_flags.ORIGINAL),
+    "evaluate": (
+        original_flags.EVALUATION_SAME,
+        original_flags.EVALUATION_MAPPED,
+        original_flags.EVALUATION_OF_THE_RUN,
+        original_flags.EVALUATION_ORIGINAL,
+    ),
+}
+# As the public code's README has them.
+TRAINING_LINE = (
+    "--exp=cifar10_cond_febm_new --dataset=cifar10 --divergence=jensen_shannon --num_steps=60 "
+    "--batch_size=128 --step_lr=10.0 --proj_norm=0.01 --zero_kl --replay_batch --cclass"
+)
+EVALUATION_LINE = (
+    "--logdir=cachedir --exp=cifar10_cond_febm_new_jensen_shannon --batch_size=512 "
+    "--resume_iter=45900 --cclass --im_number=50000 --step_lr=10.0 --num_steps=5 "
+    "--repeat_scale=180 --nomix=140 --ensemble=1"
+)
 
-@pytest.fixture
-def launch_modules(project, monkeypatch):
-    monkeypatch.syspath_prepend(str(project / "launch"))
-    import original_flags
-    import train_flags
 
-    return original_flags, train_flags
-
-
-@pytest.fixture
-def parse(launch_modules):
+def parsed(program, line):
     """Return the flags of a command line."""
+    values = flags.FlagValues()
+    if program == "train":
+        train_flags.define(values)
+    else:
+        import evaluate
 
-    def parsed(line):
-        values = flags.FlagValues()
-        launch_modules[1].define(values)
-        values(["train.py", *line.split()])
-        return values
-
-    return parsed
+        evaluate.define(values)
+    values([f"{program}.py", *line.split()])
+    return values
 
 
-def test_the_published_line(launch_modules, parse):
-    original_flags, train_flags = launch_modules
-    values = parse(
-        "--exp=cifar10_cond --dataset=cifar10 --divergence=jensen_shannon --num_steps=60 "
-        "--batch_size=128 --step_lr=10.0 --proj_norm=0.01 --zero_kl --replay_batch --cclass"
-    )
+def parse(line):
+    return parsed("train", line)
+
+
+def resolve(line):
+    return train_flags.resolve(parse(line))
+
+
+@pytest.mark.parametrize(
+    ("program", "own", "count"), [("train", TRAINING, 62), ("evaluate", EVALUATION, 43)]
+)
+def test_every_flag_is_in_exactly_one_table_and_parses(program, own, count):
+    assert len(own) == count
+    listed = [name for table in TABLES[program] for name in table]
+    assert sorted(listed) == sorted(own)
+    values = parsed(program, "")
+    assert not own - set(values)
+    for table in TABLES[program]:
+        for name in table:
+            assert values[name].help, name
+
+
+def test_the_published_training_line():
+    values = parse(TRAINING_LINE)
     (warning,) = original_flags.check(values)
     assert "--zero_kl has no effect" in warning
     options = train_flags.resolve(values)
@@ -42,34 +104,230 @@ def test_the_published_line(launch_modules, parse):
     assert options["cclass"] and options["replay_batch"] and options["dataset"] == "cifar10"
 
 
-def test_flags_that_are_not_given_say_nothing(launch_modules, parse):
-    assert launch_modules[0].check(parse("--seed=1")) == []
+@pytest.mark.slow
+class TestPublishedLinesFromEndToEnd:
+    """Both, with numbers at the end that make them small; the last one of a flag counts."""
+
+    SMALL = [
+        "--steps=2", "--num_steps=1", "--batch_size=4", "--num_filters=4", "--num_samples=10",
+        "--final_steps=1", "--save_interval=1", "--log_interval=1", "--network=mlp",
+    ]  # fmt: skip
+
+    @pytest.fixture(scope="class")
+    def folder(self, project, tmp_path_factory):
+        """Train as published, in a folder of its own, on noise in the form of CIFAR-10."""
+        folder = tmp_path_factory.mktemp("published")
+        generator = np.random.default_rng(0)
+        self._write_cifar(folder / "cifar-10-batches-py", generator)
+        script = str(project / "launch" / "train.py")
+        line = [*TRAINING_LINE.split(), f"--data_dir={folder / 'cifar-10-batches-py'}", *self.SMALL]
+        result = subprocess.run(
+            [sys.executable, script, *line], capture_output=True, text=True, cwd=folder, timeout=300
+        )
+        assert result.returncode == 0, result.stderr
+        return folder
+
+    @staticmethod
+    def _write_cifar(folder, generator):
+        folder.mkdir()
+        for name, count in (("data_batch_1", 60), ("test_batch", 40)):
+            batch = {
+                b"data": generator.integers(0, 256, (count, 3072), dtype=np.uint8),
+                b"labels": [int(i % 10) for i in range(count)],
+            }
+            (folder / name).write_bytes(pickle.dumps(batch))
+
+    def evaluate(self, project, folder, *arguments):
+        script = str(project / "launch" / "evaluate.py")
+        small = [
+            "--resume_iter=2", "--im_number=12", "--pool_size=12", "--num_steps=1",
+            "--repeat_scale=3", "--nomix=2",
+        ]  # fmt: skip
+        return subprocess.run(
+            [sys.executable, script, *EVALUATION_LINE.split(), *small, *arguments],
+            capture_output=True, text=True, cwd=folder, timeout=300,
+        )  # fmt: skip
+
+    def test_the_line_finds_the_run_that_its_training_line_made(self, project, folder):
+        result = self.evaluate(project, folder)
+        assert result.returncode == 0, result.stderr
+        assert "taking runs/cifar10_cond_febm_new." in result.stdout
+        assert "round 6 of 6" in result.stdout
+        out = folder / "runs" / "cifar10_cond_febm_new" / "evaluation"
+        found = json.loads((out / "evaluation.json").read_text())
+        assert found["step"] == 2
+        expected = {"num_samples": 12, "rounds": 6, "nomix": 2, "num_steps": 1, "batch_size": 12}
+        assert expected.items() <= found["sampling"].items()
+        assert Image.open(out / "samples.png").size[0] > 32
+
+    def test_the_run_may_lie_where_the_line_says(self, project, folder):
+        """As with --logdir=cachedir --suffix_exp, and as the original itself leaves it."""
+        run = folder / "runs" / "cifar10_cond_febm_new"
+        for name in ("cifar10_cond_febm_new_jensen_shannon", "cifar10_cond_febm_new"):
+            place = folder / "cachedir" / name
+            shutil.copytree(run, place)
+            result = self.evaluate(project, folder)
+            assert result.returncode == 0, result.stderr
+            assert ("taking" in result.stdout) == (name == "cifar10_cond_febm_new")
+            assert (place / "evaluation" / "evaluation.json").exists()
+            shutil.rmtree(folder / "cachedir")
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ("--nocclass", "--cclass=False is not what the run has, cclass=True"),
+            ("--dataset=imagenet", "--dataset=imagenet is not what the run has"),
+            ("--large_model", "--large_model=True is not what the run has, network=mlp"),
+            ("--exp=cifar10_cond_febm_new_kl", "There is no run in cachedir/cifar10_cond_febm_new"),
+            ("--run=runs/cifar10_cond_febm_new", "--run and --exp exclude each other"),
+            ("--rounds=5", "--repeat_scale=180 is --rounds=360; received --rounds=5"),
+            ("--nospec_norm", "--spec_norm=False of the original code is not supported"),
+            ("--resume_iter=45900", "no checkpoint of step 45900"),
+        ],
+    )
+    def test_what_the_run_is_not(self, folder, refused, monkeypatch, argument, message):
+        monkeypatch.chdir(folder)
+        line = [*EVALUATION_LINE.split(), "--resume_iter=2", argument]
+        assert message in refused("evaluate", *line)
+
+
+def test_the_published_evaluation_line_parses():
+    values = parsed("evaluate", EVALUATION_LINE)
+    assert (values.num_samples, values.final_steps, values.nomix) == (50_000, 5, 140)
+    import original_evaluation
+
+    # int(1000 / 500 · 180) rounds of a pool.
+    assert original_evaluation.rounds_of(values) == 360
+    assert (
+        original_evaluation.check(values, {"cclass": True, "network": "resnet32"} | OPTIONS) == []
+    )
+
+
+OPTIONS = {"dataset": "cifar10", "use_attention": False}
+
+
+def test_flags_of_evaluation_that_have_no_effect():
+    import original_evaluation
+
+    line = "--bn --idx=3 --noscaled --gamma_sr=2 --spec_eval --cutout --datasource=default"
+    options = {"cclass": False, "network": "resnet32", **OPTIONS}
+    warnings = original_evaluation.check(parsed("evaluate", line), options)
+    assert len(warnings) == 7 and all("has no effect" in warning for warning in warnings)
+    original_evaluation.check(parsed("evaluate", "--nolarge_model --dataset=cifar10"), options)
+
+
+class TestRunsByName:
+    @pytest.fixture
+    def make(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+        def run(path, divergence):
+            folder = tmp_path / path
+            folder.mkdir(parents=True)
+            flags_of = {"flags": {"divergence": divergence}}
+            (folder / "options.json").write_text(json.dumps(flags_of))
+
+        return run
+
+    def find(self, line):
+        import original_evaluation
+
+        said = []
+        found = original_evaluation.folder_of(parsed("evaluate", line), said.append)
+        return str(found), said
+
+    def test_ours_by_logdir_and_exp(self, make):
+        make("runs/a", "js")
+        assert self.find("--exp=a") == ("runs/a", [])
+        make("elsewhere/a", "js")
+        assert self.find("--exp=a --logdir=elsewhere") == ("elsewhere/a", [])
+
+    def test_a_divergence_in_the_name_must_be_the_runs(self, make):
+        make("runs/a", "js")
+        found, said = self.find("--exp=a_jensen_shannon --logdir=cachedir")
+        assert found == "runs/a" and len(said) == 1
+        for line in ("--exp=a_kl", "--exp=a_b", "--exp=b_js", "--exp=a_js --logdir=elsewhere"):
+            with pytest.raises(FileNotFoundError, match="There is no run in"):
+                self.find(line)
+
+    def test_what_the_line_names_comes_first(self, make):
+        make("cachedir/a_kl", "kl")
+        make("cachedir/a", "kl")
+        make("runs/a_kl", "kl")
+        assert self.find("--exp=a_kl --logdir=cachedir") == ("cachedir/a_kl", [])
+
+
+def test_flags_that_are_not_given_say_nothing():
+    assert original_flags.check(parse("--seed=1")) == []
 
 
 @pytest.mark.parametrize(
     "argument",
-    ["--hmc", "--pcd", "--rescale=2", "--nospec_norm", "--augment", "--cutout", "--noswish_act"],
+    [
+        *("--rescale=2", "--nospec_norm", "--cutout --augment", "--noswish_act", "--mixup"),
+        *(
+            "--temperature=2 --hmc",
+            "--single",
+            "--notrain",
+            "--datasource=default",
+            "--spec_iter=2",
+        ),
+    ],
 )
-def test_what_would_train_something_else_is_refused(launch_modules, parse, argument):
+def test_what_would_train_something_else_is_refused(argument):
     with pytest.raises(ValueError, match="of the original code is not supported"):
-        launch_modules[0].check(parse(argument))
+        original_flags.check(parse(argument))
 
 
 @pytest.mark.parametrize(
-    "argument", ["--nohmc", "--rescale=1", "--spec_norm", "--swish_act", "--dshape_only"]
+    "argument",
+    [
+        *("--rescale=1", "--spec_norm", "--swish_act", "--dshape_only", "--proposal_debug"),
+        # Without --augment, and without --hmc, these change nothing there either.
+        *("--cutout", "--temperature=3"),
+    ],
 )
-def test_the_default_spelled_out_is_accepted(launch_modules, parse, argument):
-    (warning,) = launch_modules[0].check(parse(argument))
+def test_what_changes_nothing_is_warned_about(argument):
+    (warning,) = original_flags.check(parse(argument))
     assert "has no effect" in warning
 
 
-@pytest.mark.parametrize("size", ["large", "larger", "wider"])
-def test_model_switches(launch_modules, parse, size):
-    options = launch_modules[1].resolve(parse(f"--{size}_model"))
-    assert options["network"] == f"resnet32_{size}"
-    assert not any(name.endswith("_model") for name in options)
-    with pytest.raises(ValueError, match="exclude each other"):
-        launch_modules[1].resolve(parse(f"--{size}_model --network=conv"))
+class TestShorthands:
+    @pytest.mark.parametrize("size", ["large", "larger", "wider"])
+    def test_model_switches(self, size):
+        options = resolve(f"--{size}_model")
+        assert options["network"] == f"resnet32_{size}"
+        assert not any(name.endswith("_model") for name in options)
+        with pytest.raises(ValueError, match="exclude each other"):
+            resolve(f"--{size}_model --network=conv")
+
+    def test_augment(self):
+        options = resolve("--augment")
+        assert (options["random_flip"], options["random_crop"]) == (True, 4)
+        assert "augment" not in options
+        assert "mirror image" in original_flags.check(parse("--augment"))[0]
+        options = resolve("--augment --norandom_flip --random_crop=2")
+        assert (options["random_flip"], options["random_crop"]) == (False, 2)
+        assert resolve("")["random_flip"] is False and resolve("")["random_crop"] == 0
+
+    def test_hmc_in_a_line_of_the_original(self):
+        line = TRAINING_LINE + " --hmc"
+        options = resolve(line)
+        assert options["sampler"] == "hmc" and options["step_lr"] == 10.0 and "hmc" not in options
+        warnings = original_flags.check(parse(line))
+        assert any("--proj_norm mean nothing to --hmc" in w for w in warnings)
+        assert any("the original fixes at 15" in w for w in warnings)
+        with pytest.raises(ValueError, match="--hmc and --sampler=mala exclude"):
+            resolve("--hmc --sampler=mala")
+
+    def test_names_with_the_divergence(self):
+        options = resolve("--exp=a --suffix_exp --divergence=jensen_shannon")
+        assert options["exp"] == "a_jensen_shannon" and "suffix_exp" not in options
+        assert resolve("--exp=a --suffix_exp --divergence=alpha:-1")["exp"] == "a_alpha_-1"
+        with pytest.raises(ValueError, match="--suffix_exp needs --exp"):
+            resolve("--suffix_exp")
+        with pytest.raises(ValueError, match="--suffix_exp is for --method=febm or dual"):
+            resolve("--suffix_exp --exp=a --method=contrastive_divergence")
 
 
 @pytest.mark.parametrize(
@@ -82,21 +340,23 @@ def test_model_switches(launch_modules, parse, size):
         ("--dataset=digits", 256),
     ],
 )
-def test_filters_of_a_network_that_is_not_the_presets(launch_modules, parse, line, filters):
-    assert launch_modules[1].resolve(parse(line))["num_filters"] == filters
+def test_filters_of_a_network_that_is_not_the_presets(line, filters):
+    assert resolve(line)["num_filters"] == filters
 
 
-def test_every_network_has_a_number_of_filters(launch_modules):
+def test_every_network_has_a_number_of_filters():
     import presets
+    import run_options
 
-    assert set(presets.FILTERS_OF) == set(launch_modules[1].NETWORKS)
-
-
-def test_the_networks_are_those_of_the_library(launch_modules):
-    assert set(launch_modules[1].NETWORKS) == set(networks.NAMES)
+    named = {*train_flags.NETWORKS, run_options.PUBLISHED_BOUNDS}
+    assert set(presets.FILTERS_OF) == named
 
 
-def test_presets_give_way_to_flags(launch_modules, parse):
-    options = launch_modules[1].resolve(parse("--preset=cifar10_paper --num_filters=32"))
+def test_the_networks_are_those_of_the_library():
+    assert set(train_flags.NETWORKS) == set(networks.NAMES)
+
+
+def test_presets_give_way_to_flags():
+    options = resolve("--preset=cifar10_paper --num_filters=32")
     assert options["network"] == "resnet32" and options["num_filters"] == 32
     assert options["num_steps"] == 60

@@ -9,6 +9,12 @@ from tf_febm.evaluation.annealing import (
 )
 from tf_febm.evaluation.charts import histogram_chart, line_chart
 from tf_febm.evaluation.classifier import Classifier, train_classifier
+from tf_febm.evaluation.distribution_curve import (
+    DistributionScores,
+    PrecisionRecallCurve,
+    distribution_scores,
+    prd_curve,
+)
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
 from tf_febm.evaluation.grid import (
@@ -50,6 +56,7 @@ __all__ = [
     "AnnealedPartition",
     "Classifier",
     "DensityCoverage",
+    "DistributionScores",
     "FeatureNetwork",
     "FeatureStatistics",
     "GridDivergence",
@@ -64,12 +71,14 @@ __all__ = [
     "OODMetrics",
     "PlaneQuality",
     "PrecisionRecall",
+    "PrecisionRecallCurve",
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
     "StackedModes",
     "annealed_log_partition",
     "density_and_coverage",
+    "distribution_scores",
     "divergence_on_grid",
     "evaluate_samples",
     "expected_of_uniform",
@@ -92,6 +101,7 @@ __all__ = [
     "marginals_picture",
     "plane_picture",
     "plane_quality",
+    "prd_curve",
     "precision_and_recall",
     "sample_quality",
     "save_png",

@@ -38,6 +38,7 @@ class SampleQuality:
         num_samples: int.
         num_train: int, images in the training split.
         num_held_out: int, images in the held-out split.
+        reference: str, what the samples are compared with: "test", the held-out split.
         feature_network: str that names the features. The distance is not the "FID", which belongs
             to another network.
     """
@@ -56,6 +57,7 @@ class SampleQuality:
     num_samples: int
     num_train: int
     num_held_out: int
+    reference: str
     feature_network: str
 
     def as_dict(self):
@@ -162,6 +164,7 @@ def sample_quality(samples, train, held_out, classifier):
         num_samples=len(samples),
         num_train=len(train_features),
         num_held_out=len(held_out_features),
+        reference="test",
         feature_network=classifier.feature_network,
     )
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm.evaluation.distribution_curve import distribution_scores
 from tf_febm.evaluation.feature_arrays import warn_if_few
 from tf_febm.evaluation.frechet import fit_gaussian, gaussian_distance, one_blas_thread
 from tf_febm.evaluation.inception_score import inception_score
@@ -40,8 +41,14 @@ class SampleFigures:
         density: float ≥ 0, see `density_and_coverage`; about 1 is best.
         coverage: float in [0, 1].
         density_coverage_k: int, neighbours.
+        prd_f8: float in [0, 1], see `distribution_scores`; weighs recall; higher is better.
+        prd_f1_8: float in [0, 1], likewise; weighs precision.
+        prd_clusters: int, bins of the two.
+        prd_runs: int, clusterings that were averaged.
+        prd_rows: int, rows of each set that were used.
         num_samples: int.
         num_real: int.
+        reference: str that says which real images these are, such as "train"; None if unsaid.
         feature_network: str, whose features. Belongs to every figure above.
         feature_network_fingerprint: str, a hash of its weights.
         published_names: dict from the names of figures to what the literature calls them, "FID",
@@ -63,8 +70,14 @@ class SampleFigures:
     density: float
     coverage: float
     density_coverage_k: int
+    prd_f8: float
+    prd_f1_8: float
+    prd_clusters: int
+    prd_runs: int
+    prd_rows: int
     num_samples: int
     num_real: int
+    reference: str | None
     feature_network: str
     feature_network_fingerprint: str
     published_names: dict[str, str]
@@ -84,13 +97,17 @@ def evaluate_samples(
     num_splits=10,
     precision_recall_k=3,
     density_coverage_k=5,
+    prd_clusters=20,
+    prd_runs=10,
     seed=0,
+    reference=None,
 ):
     """Measure samples against real images in the features of a network.
 
-    Fréchet and kernel distance, precision and recall, density and coverage, and, if the network
-    has classes, the class score. Each is explained, with its biases, where it is defined; the
-    same call with held-out images for samples tells what real images reach.
+    Fréchet and kernel distance, precision and recall, density and coverage, F scores of the
+    distributions, and, if the network has classes, the class score. Each is explained, with its
+    biases, where it is defined; the same call with held-out images for samples tells what real
+    images reach.
 
     Args:
         samples: array [n, height, width, channels], n > both k; uint8, or float in [0, 1].
@@ -102,7 +119,10 @@ def evaluate_samples(
         num_splits: splits of the class score; fewer if there are fewer samples.
         precision_recall_k: neighbours for precision and recall.
         density_coverage_k: neighbours for density and coverage.
-        seed: int ≥ 0, of the subsets. Equal arguments give equal results.
+        prd_clusters: bins of F_8 and F_1/8; fewer if both sets together have fewer rows.
+        prd_runs: clusterings that these average.
+        seed: int ≥ 0, of subsets and clusterings. Equal arguments give equal results.
+        reference: str, what the real images are; it is written beside the figures.
 
     Returns:
         `SampleFigures`.
@@ -122,14 +142,22 @@ def evaluate_samples(
             f"{np.shape(samples)} and {np.shape(real)}."
         )
     features, probabilities = network.features_and_probabilities(samples)
-    reference = feature_statistics(real, network, cache_dir)
-    for name, rows in (("samples", features), ("real", reference.features)):
+    statistics = feature_statistics(real, network, cache_dir)
+    for name, rows in (("samples", features), ("real", statistics.features)):
         warn_if_few(rows, name, stacklevel=2)
     with one_blas_thread():
-        frechet = gaussian_distance(fit_gaussian(features), reference.gaussian)
-    kernel = kernel_distance(features, reference.features, num_subsets=num_subsets, seed=seed)
-    fidelity = precision_and_recall(reference.features, features, precision_recall_k)
-    covering = density_and_coverage(reference.features, features, density_coverage_k)
+        frechet = gaussian_distance(fit_gaussian(features), statistics.gaussian)
+    kernel = kernel_distance(features, statistics.features, num_subsets=num_subsets, seed=seed)
+    fidelity = precision_and_recall(statistics.features, features, precision_recall_k)
+    covering = density_and_coverage(statistics.features, features, density_coverage_k)
+    rows = min(len(features), len(statistics.features))
+    scores = distribution_scores(
+        statistics.features,
+        features,
+        num_clusters=min(prd_clusters, 2 * rows),
+        num_runs=prd_runs,
+        seed=seed,
+    )
     score = (None, None, None)
     if probabilities is not None:
         score = inception_score(probabilities, min(num_splits, len(probabilities)))
@@ -148,8 +176,14 @@ def evaluate_samples(
         density=covering.density,
         coverage=covering.coverage,
         density_coverage_k=density_coverage_k,
+        prd_f8=scores.f8,
+        prd_f1_8=scores.f1_8,
+        prd_clusters=scores.num_clusters,
+        prd_runs=scores.num_runs,
+        prd_rows=scores.num_rows,
         num_samples=len(features),
-        num_real=len(reference.features),
+        num_real=len(statistics.features),
+        reference=reference,
         feature_network=network.feature_network,
         feature_network_fingerprint=network.fingerprint,
         published_names=dict(PUBLISHED_NAMES) if network.published else {},

@@ -1,0 +1,129 @@
+"""Command lines of the original's evaluation program, for evaluate.py: flags, and the run named."""
+
+import itertools
+from pathlib import Path
+
+import console
+import original_flags
+from absl import flags
+from original_flags import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
+from run_options import MODEL_SWITCHES
+
+__all__ = ["check", "define", "folder_of", "rounds_of"]
+
+# Where the original looks by default, and where train.py puts runs.
+ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
+
+
+def define(values: flags.FlagValues) -> None:
+    """Register the flags of the original that evaluate.py has no use for but in its lines."""
+    flags.DEFINE_string("logdir", OUR_LOGDIR, "Folder of all runs, with --exp.", flag_values=values)
+    flags.DEFINE_string(
+        "exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "repeat_scale", None, "Half of --rounds, as in the original.", 0, flag_values=values
+    )
+    # Options of the run that a line may say again.
+    flags.DEFINE_string("dataset", None, "The run's data set.", flag_values=values)
+    for name in EVALUATION_OF_THE_RUN:
+        if name != "dataset":
+            flags.DEFINE_bool(name, None, "As the run has it.", flag_values=values)
+    original_flags.define_table(EVALUATION_ORIGINAL, values)
+
+
+def folder_of(values, report) -> Path:
+    """Return the folder of the run that --run, or --logdir and --exp, name.
+
+    The original adds the divergence to --exp, and its runs are in cachedir unless --logdir says
+    otherwise; train.py does neither. So a line of the original may name <logdir>/<exp>_<divergence>
+    for a run that is in <logdir>/<exp>, or for one in runs/.
+
+    Args:
+        values: The flags.
+        report: Takes a line that says where a run was found that is not where the line says.
+
+    Raises:
+        ValueError: If nothing, or two things, name a run.
+        OSError: If there is no run.
+    """
+    if values.run:
+        if values.exp:
+            raise ValueError("--run and --exp exclude each other: both name the run.")
+        return Path(values.run)
+    if not values.exp:
+        raise ValueError(
+            "--run= must name the folder of a run, <logdir>/<exp>; or --logdir= and --exp=."
+        )
+    logdirs = [values.logdir]
+    if values.logdir == ORIGINAL_LOGDIR:
+        logdirs.append(OUR_LOGDIR)
+    named = Path(values.logdir) / values.exp
+    for logdir in logdirs:
+        exact = Path(logdir) / values.exp
+        for folder in itertools.chain([exact], _without_divergence(exact)):
+            if (folder / "options.json").is_file():
+                if folder != named:
+                    report(f"{named} is not there; taking {folder}.")
+                return folder
+    raise FileNotFoundError(
+        f"There is no run in {named}, nor under the name without a divergence: --logdir and --exp "
+        "are those of train.py."
+    )
+
+
+def _without_divergence(path: Path):
+    """Yield the folders of runs whose name, with their divergence added, is the one asked for."""
+    parts = path.name.split("_")
+    for count in range(len(parts) - 1, 0, -1):
+        folder = path.with_name("_".join(parts[:count]))
+        if not (folder / "options.json").is_file():
+            continue
+        console.import_quietly()
+        from tf_febm import divergences, training
+
+        try:
+            asked = divergences.get("_".join(parts[count:])).name
+        except ValueError:
+            continue
+        if training.RunFolder(folder).read_options().get("divergence") == asked:
+            yield folder
+
+
+def rounds_of(values) -> int:
+    """Return the rounds of a pool that --rounds or --repeat_scale ask for."""
+    if values.repeat_scale is None:
+        return values.rounds
+    rounds = 2 * values.repeat_scale
+    if values["rounds"].present and values.rounds != rounds:
+        raise ValueError(
+            f"--repeat_scale={values.repeat_scale} is --rounds={rounds}; received "
+            f"--rounds={values.rounds} as well."
+        )
+    return rounds
+
+
+def check(values, options: dict) -> list[str]:
+    """Return a warning for each flag of the original that has no effect.
+
+    Args:
+        values: The flags.
+        options: Those of the run.
+
+    Raises:
+        ValueError: If a flag asks for what is not done, or for another run than this one.
+    """
+    warnings = original_flags.warnings_of(EVALUATION_ORIGINAL, values)
+    for name, option in EVALUATION_OF_THE_RUN.items():
+        wanted, own = values[name].value, options[option]
+        if wanted is None:
+            continue
+        fits = wanted == own
+        if name in MODEL_SWITCHES:
+            fits = wanted == (own == MODEL_SWITCHES[name])
+        if not fits:
+            raise ValueError(
+                f"--{name}={wanted} is not what the run has, {option}={own}: leave it out, or name "
+                "another run."
+            )
+    return warnings

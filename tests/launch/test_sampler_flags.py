@@ -1,0 +1,272 @@
+"""--sampler and --pcd: what the flags become, what is refused, and runs that use each."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import train_flags
+from absl import flags
+
+from tf_febm import data, samplers, training
+
+FAST = [
+    "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
+    "--sample_interval=4", "--save_interval=2", "--num_samples=20", "--final_steps=2",
+]  # fmt: skip
+
+
+def resolve(*arguments):
+    values = flags.FlagValues()
+    train_flags.define(values)
+    values(["train.py", *arguments])
+    return train_flags.resolve(values)
+
+
+def sampler_of(*arguments, source=None):
+    import sampling
+
+    return sampling.make_sampler(resolve(*arguments), source or data.load("digits"))
+
+
+class TestWhatFlagsMean:
+    def test_langevin_is_the_default(self):
+        sampler = sampler_of("--step_lr=3", "--noise_scale=2", "--proj_norm=0.1")
+        assert isinstance(sampler, samplers.Langevin)
+        assert (sampler.step_size, sampler.noise_scale, sampler.grad_clip) == (3.0, 0.01, 0.1)
+
+    def test_mala(self):
+        sampler = sampler_of(
+            "--sampler=mala", "--step_lr=0.02", "--num_steps=7", "--burn_in=3",
+            "--target_acceptance=0.6",
+        )  # fmt: skip
+        assert isinstance(sampler, samplers.MALA)
+        expected = {
+            "step_size": 0.02, "num_steps": 7, "burn_in": 3, "target_acceptance": 0.6,
+            "bounds": (0.0, 1.0),
+        }  # fmt: skip
+        assert sampler.get_config() == expected
+
+    def test_hmc(self):
+        for line in (["--sampler=hmc"], ["--hmc"]):
+            sampler = sampler_of(*line, "--step_lr=0.02", "--leapfrog_steps=4")
+            assert isinstance(sampler, samplers.HMC)
+            assert (sampler.step_size, sampler.num_leapfrog_steps) == (0.02, 4)
+        defaults = samplers.HMC().get_config()
+        names = ("num_leapfrog_steps", "burn_in", "target_acceptance")
+        found = sampler_of("--sampler=hmc").get_config()
+        assert {n: found[n] for n in names} == {n: defaults[n] for n in names}
+        mala = sampler_of("--sampler=mala").get_config()
+        assert mala["target_acceptance"] == samplers.MALA().target_acceptance
+
+    def test_steps_by_default_have_the_noise_of_the_preset(self):
+        """Of the digits, 10 units of 0.005: mala adds √(2τ)ξ, a leapfrog step h·p."""
+        assert math.sqrt(2 * sampler_of("--sampler=mala").step_size) == pytest.approx(0.05)
+        assert sampler_of("--sampler=hmc").step_size == pytest.approx(0.05)
+
+    @pytest.mark.parametrize(("name", "step"), [("mala", 0.005), ("hmc", 0.1)])
+    def test_epsilon(self, name, step):
+        """ε = 0.01: τ = ε/2 and h = √ε are one and the same proposal."""
+        options = resolve(f"--sampler={name}", "--epsilon=0.01")
+        assert options["step_lr"] == pytest.approx(step) and options["epsilon"] == 0.0
+        plane = resolve(f"--sampler={name}", "--dataset=moons")
+        epsilon = resolve("--dataset=moons")["epsilon"]
+        assert plane["step_lr"] == pytest.approx(epsilon / 2 if name == "mala" else epsilon**0.5)
+
+    def test_vectors_have_their_units(self):
+        source = data.load("moons")
+        sampler = sampler_of("--sampler=hmc", "--dataset=moons", source=source)
+        assert isinstance(sampler, samplers.Standardised)
+        assert isinstance(sampler.sampler, samplers.HMC) and sampler.sampler.bounds is None
+        np.testing.assert_allclose(sampler.scale, source.scale)
+
+    def test_a_step_that_is_given_wins_over_the_presets_epsilon(self):
+        options = resolve("--dataset=moons", "--step_lr=0.1", "--noise_scale=20")
+        assert (options["epsilon"], options["step_lr"], options["noise_scale"]) == (0.0, 0.1, 20.0)
+        assert resolve("--dataset=moons")["epsilon"] > 0
+
+    def test_pcd(self):
+        import building
+
+        for line in (["--pcd"], ["--pcd", "--noreplay_batch"]):
+            model = building.build_model(resolve(*FAST, *line), data.load("digits"))
+            assert isinstance(model.buffer, samplers.PersistentChains)
+            assert model.buffer.capacity == 8 and model.buffer.restart_probability == 0.0
+        model = building.build_model(resolve(*FAST), data.load("digits"))
+        assert type(model.buffer) is samplers.ReplayBuffer
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "--sampler=mala --proj_norm=0.1",
+            "--proj_norm is for --sampler=langevin, not mala: leave",
+        ),
+        ("--sampler=hmc --noise_scale=2", "--noise_scale is for --sampler=langevin, not hmc"),
+        ("--burn_in=3", "--burn_in is for --sampler=mala or hmc, not langevin"),
+        ("--target_acceptance=0.5", "--target_acceptance is for --sampler=mala or hmc"),
+        ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps is for --sampler=hmc, not mala"),
+        ("--epsilon=0.1 --step_lr=0.1", "--epsilon and --step_lr exclude each other"),
+        ("--epsilon=0.1 --noise_scale=1", "--epsilon and --noise_scale exclude each other"),
+        ("--pcd --method=bidirectional", "--pcd is for --method=febm or dual or contrastive"),
+        ("--noleave_one_out --method=contrastive_divergence", "--leave_one_out is for --method"),
+        ("--warmup_steps=0 --method=bidirectional", "--warmup_steps is for --method=febm or dual"),
+    ],
+)
+def test_what_excludes_each_other(line, message):
+    with pytest.raises(ValueError, match=message):
+        resolve(*line.split())
+
+
+class TestWhatTheBufferIsTold:
+    @pytest.fixture
+    def told(self, monkeypatch):
+        """Return what the buffer's constructor is given."""
+        import sampling
+
+        def run(*arguments):
+            found = {}
+            for name in ("ReplayBuffer", "PersistentChains"):
+                monkeypatch.setattr(
+                    sampling.samplers, name, lambda size, _n=name, **kw: found.update(kw, kind=_n)
+                )
+            sampling.make_buffer(resolve(*arguments))
+            return found
+
+        return run
+
+    def test_defaults(self, told):
+        expected = {"match_labels": True, "storage": "auto", "kind": "ReplayBuffer"}
+        assert told("--cclass") == expected
+        assert told("--pcd") == {"match_labels": True, "kind": "PersistentChains"}
+
+    def test_as_published(self, told):
+        found = told("--cclass", "--nomatch_labels", "--buffer_storage=uint8_published")
+        assert (found["match_labels"], found["storage"]) == (False, "uint8_published")
+        assert told("--cclass", "--nomatch_labels", "--pcd")["match_labels"] is False
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("--nomatch_labels", "--nomatch_labels is for chains with labels and a past"),
+            ("--nomatch_labels --cclass --noreplay_batch", "--nomatch_labels is for chains"),
+            ("--buffer_storage=uint8 --pcd", "--buffer_storage=uint8 is for the replay buffer"),
+            ("--buffer_storage=float32 --noreplay_batch", "is for the replay buffer: leave it out"),
+            ("--buffer_storage=uint8 --method=bidirectional", "--buffer_storage is for --method="),
+        ],
+    )
+    def test_what_would_have_no_effect_is_refused(self, line, message):
+        with pytest.raises(ValueError, match=message):
+            resolve(*line.split())
+
+    def test_the_model_has_it(self):
+        import building
+
+        line = ["--cclass", "--nomatch_labels", "--buffer_storage=uint8_published"]
+        model = building.build_model(resolve(*FAST, *line), data.load("digits"))
+        assert model.buffer.match_labels is False and model.buffer.storage == "uint8_published"
+
+
+@pytest.mark.parametrize("line", ["--sampler=hmc --proj_norm=0", "--nopcd --method=bidirectional"])
+def test_what_says_nothing_is_accepted(line):
+    resolve(*line.split())
+
+
+def test_options_of_training_reach_the_model():
+    import building
+
+    options = resolve(
+        *FAST, "--noleave_one_out", "--warmup_steps=11", "--noclip_gradients", "--beta_2=0.99",
+        "--adam_epsilon=1e-8",
+    )  # fmt: skip
+    model = building.build_model(options, data.load("digits"))
+    assert model.leave_one_out is False and model.warmup_steps == 11
+    for optimizer in (model.optimizer, model.variational_optimizer):
+        assert type(optimizer).__name__ == "FusedAdam"
+        assert (optimizer.beta_2, optimizer.epsilon) == (0.99, 1e-8)
+    usual = building.build_model(resolve(*FAST), data.load("digits"))
+    assert type(usual.optimizer).__name__ == "ClippedAdam" and usual.leave_one_out
+    assert (usual.optimizer.beta_2, usual.optimizer.epsilon) == (0.999, 1e-7)
+
+
+class TestRunsOfEarlierVersions:
+    def test_what_their_options_lack_is_what_they_did(self):
+        import run_options
+
+        stored = {k: v for k, v in resolve().items() if k not in run_options.EARLIER}
+        assert run_options.completed(stored) == resolve()
+        bounds = resolve("--method=bidirectional")
+        stored = {k: v for k, v in bounds.items() if k not in run_options.EARLIER}
+        # What bounds leaves unset is the other methods' alone.
+        assert run_options.completed(stored)["beta_2"] == 0.9
+
+    def test_they_go_on(self):
+        import run_options
+
+        stored = {k: v for k, v in resolve().items() if k not in run_options.EARLIER}
+        assert "pcd" not in run_options.fixed(resolve(), stored)
+        assert "pcd" in run_options.fixed(resolve("--pcd"), stored)
+        assert "pcd" in run_options.fixed(resolve(), resolve())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--sampler=mala", "--burn_in=1"],
+        ["--sampler=hmc", "--leapfrog_steps=2", "--pcd"],
+        ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass"],
+    ],
+)
+def test_a_run_and_what_else_is_made_of_it(project, call, tmp_path, line):
+    script = str(project / "launch" / "train.py")
+    command = [sys.executable, script, *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "run"
+    kind = "mala" if "--sampler=mala" in line else "hmc"
+    options = json.loads((run / "options.json").read_text())["flags"]
+    assert options["sampler"] == kind and options["pcd"] == ("--pcd" in line)
+    longer = subprocess.run([*command, "--steps=6"], capture_output=True, text=True, timeout=300)
+    assert longer.returncode == 0 and "Continuing from step 4 of 6" in longer.stdout, longer.stderr
+
+    import building
+
+    _, model, *_ = building.restore(training.RunFolder(run))
+    assert type(model.sampler).__name__ == kind.upper()
+    # Of the chains' ends themselves, not of samples that are refined.
+    assert np.isfinite(model.sample(4, seed=0).numpy()).all()
+
+    steps = [] if "--pcd" in line else ["--step_lr=0.01"]
+    code, output, errors = call(
+        "evaluate", f"--run={run}", "--num_samples=12", "--rounds=4", "--nomix=1", "--pool_size=12",
+        *steps,
+    )  # fmt: skip
+    assert code == 0, errors
+    code, _, errors = call("evaluate", f"--run={run}", "--proj_norm=0.1")
+    assert code == 1 and "--proj_norm is for Langevin dynamics; the run's sampler is" in errors
+    code, output, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
+    assert code == 0, errors
+    found = json.loads((run / "applications" / "applications.json").read_text())
+    assert found["inpainting"]["known_pixels_equal"]
+    code, output, errors = call("export", f"--run={run}")
+    assert code == 0, errors
+
+
+def test_settings_for_an_evaluation():
+    import sampling
+
+    langevin = samplers.Langevin(grad_clip_norm=0.2, grad_clip=None, num_steps=3)
+    found = sampling.with_settings(langevin, 2.0, 0.007, 0.05)
+    assert (found.step_size, found.noise_scale, found.num_steps) == (2.0, 0.007, 3)
+    # The run's kind of bound.
+    assert (found.grad_clip, found.grad_clip_norm) == (None, 0.05)
+    assert sampling.with_settings(langevin, proj_norm=0.0).grad_clip_norm is None
+    assert sampling.with_settings(langevin) is langevin
+    hmc = samplers.HMC(num_leapfrog_steps=3)
+    assert sampling.with_settings(hmc, step_lr=0.3).get_config()["step_size"] == 0.3
+    with pytest.raises(ValueError, match="--noise_scale is for Langevin dynamics; .* HMC: leave"):
+        sampling.with_settings(hmc, noise_scale=0.1)
