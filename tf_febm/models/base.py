@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_febm import arguments, distribution, energies, optimizers, workers
 from tf_febm import networks as network_library
 from tf_febm.data.classes import check_names
-from tf_febm.models import inputs, updates
+from tf_febm.models import inputs, players, updates
 from tf_febm.models.averaging import (
     WeightAverage,
     averaged_variables,
@@ -337,6 +337,7 @@ class EnergyModel(Chains, Saving, keras.Model):
             validation_data = inputs.with_weights_kept(*validation)
         self._check_class_weight(class_weight)
         self._notice_changes()
+        callbacks = players.for_all(self, callbacks)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), _NoticeChanges()]
         x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
@@ -380,6 +381,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         self._notice_changes()
         x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
+        callbacks = players.for_all(self, callbacks)
         with inputs.assertions_in_one_line():
             logs = super().evaluate(
                 x,

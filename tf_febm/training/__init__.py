@@ -18,7 +18,7 @@ from tf_febm.training.recorders import (
 from tf_febm.training.report import write_report
 from tf_febm.training.run import draw_samples, finish, to_unit_scale, train
 from tf_febm.training.run_folder import RunFolder
-from tf_febm.training.schedule import steps_in_epochs
+from tf_febm.training.schedule import steps_in_epochs, steps_taken
 from tf_febm.training.stop import GracefulStop
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "draw_samples",
     "finish",
     "steps_in_epochs",
+    "steps_taken",
     "to_unit_scale",
     "train",
     "write_report",

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, evaluation
-from tf_febm.models.averaging import WeightAverage, check_decay
+from tf_febm.models import players, updates
+from tf_febm.models.averaging import WeightAverage, averaged_variables, check_decay
 from tf_febm.training.recorders import Recorder, write_picture
 
 __all__ = ["AveragedWeights", "ChainDiagnostics", "QualityMetrics", "VariationalRate"]
@@ -147,6 +148,12 @@ class QualityMetrics(Recorder):
 class AveragedWeights(keras.callbacks.Callback):
     """Keep a running average of the energy's weights during a fit, and use it at its end.
 
+    A generator, which makes a model's samples, is averaged as well, its moving statistics included.
+    The average takes the weights in whenever the network's optimizer has changed them: not while it
+    adds up gradients, nor where a loss scale skips a step. Weights of frozen layers are among them:
+    they may be trained later. After a `DivergenceGuard` went back the average begins anew at the
+    weights that it went back to.
+
     For models without `average_decay`; of one that has it, the model's own average is used.
 
     Args:
@@ -163,25 +170,40 @@ class AveragedWeights(keras.callbacks.Callback):
         if self.path is not None and self.path.suffix != ".keras":
             raise ValueError(f"path must end in .keras; received {path}.")
         self.swap_at_end = bool(swap_at_end)
-        self.average = None
+        self._averages: list[_UpdatedAverage] = []
         self._own = False
 
     def on_train_begin(self, logs=None):
-        """Start the average at the present weights, or go on with that of an earlier fit."""
+        """Start the average at the present weights, or go on with that of an earlier fit.
+
+        Raises:
+            ValueError: If the model takes several steps in one execution.
+        """
         self._own = self.model.average is None
         if not self._own:
-            self.average = self.model.average
-        elif self.average is None:
-            self.average = WeightAverage(self.model.energy_network.trainable_variables, self.decay)
-            self._update = tf.function(self.average.update)
+            return
+        if self.model.steps_per_execution > 1:
+            raise ValueError(
+                f"AveragedWeights sees the weights of one in {self.model.steps_per_execution} "
+                "steps: give the model average_decay, or compile it with steps_per_execution=1."
+            )
+        self._take_up()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Take up what is trained from now on."""
+        if self._own:
+            self._take_up()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Take the weights into the average."""
+        """Take the weights into the average, if they were changed."""
         if self._own:
-            self._update()
+            for average in self._averages:
+                average.update()
 
     def on_epoch_end(self, epoch, logs=None):
         """Save the averaged model."""
+        if self._own:
+            self._take_up()
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp.keras")
@@ -195,22 +217,92 @@ class AveragedWeights(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Put the average in the place of the weights."""
         if self.swap_at_end:
-            weights = self.model.energy_network.trainable_variables
-            for weight, average in zip(weights, self.average.averages, strict=True):
+            weights = [w for network in self.model.networks for w in network.weights]
+            with self.applied():
+                averaged = [weight.numpy() for weight in weights]
+            for weight, average in zip(weights, averaged, strict=True):
                 weight.assign(average)
 
+    @contextlib.contextmanager
     def applied(self):
         """Return a context in which the model has the averaged weights."""
-        return contextlib.nullcontext() if self.average is None else self.average.applied()
+        with contextlib.ExitStack() as stack:
+            if not self._own and self.model is not None:
+                stack.enter_context(self.model.averaged_weights())
+            for average in self._averages if self._own else ():
+                stack.enter_context(average.applied())
+            yield
+
+    def _take_up(self) -> None:
+        """Begin the averages that are missing; end those of other networks and of steps undone."""
+        # The networks that samples and energies come from.
+        generator = getattr(self.model, "generator_network", None)
+        groups = [
+            (optimizer, averaged_variables(network))
+            for network, optimizer in self.model._players()
+            if network is self.model.energy_network or network is generator
+        ]
+        known, self._averages = [a for a in self._averages if not a.went_back()], []
+        for optimizer, weights in groups:
+            found = [average for average in known if average.continues(optimizer, weights)]
+            self._averages += found or [_UpdatedAverage(optimizer, weights, self.decay)]
+
+
+class _UpdatedAverage:
+    """An average of weights that is brought up to date when an optimizer has changed them."""
+
+    def __init__(self, optimizer, weights: list, decay: float):
+        self._weights = weights
+        self._average = WeightAverage(weights, decay)
+        self._seen = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.applied = self._average.applied
+        self._watch(optimizer)
+
+    def _watch(self, optimizer) -> None:
+        self._optimizer = optimizer
+        self._seen.assign(self._changes())
+        self._compiled = tf.function(self._update, autograph=False)
+
+    def _changes(self):
+        # Where gradients are accumulated it counts changes of weights; a skipped step is none.
+        return tf.cast(tf.convert_to_tensor(self._optimizer.iterations), tf.int64)
+
+    def update(self) -> None:
+        """Take the weights in, if the optimizer has changed them since the last time."""
+        self._compiled()
+
+    def _update(self) -> None:
+        changes = self._changes()
+
+        def take():
+            self._average.update()
+            return self._seen.assign(changes)
+
+        tf.cond(changes > self._seen, take, self._seen.value)
+
+    def went_back(self) -> bool:
+        """Whether the optimizer is at an earlier step than it was."""
+        return int(self._changes()) < int(self._seen)
+
+    def continues(self, optimizer, weights: list) -> bool:
+        """Whether the weights are these; if so, go on with their optimizer, maybe another one."""
+        if {*map(id, weights)} != {*map(id, self._weights)}:
+            return False
+        if optimizer is not self._optimizer:
+            self._watch(optimizer)
+        return True
 
 
 class VariationalRate(keras.callbacks.Callback):
-    """Let the variational optimizer's learning rate follow that of the energy.
+    """Let the second optimizer's learning rate follow that of the energy, at a ratio of your own.
 
-    Keras' callbacks, `LearningRateScheduler` and `ReduceLROnPlateau` among them, know one optimizer
-    of a model. Put this one after them. At the beginning of every epoch it sets
+    At the beginning of every epoch, after all other callbacks, it sets
 
-        rate of the variational optimizer = ratio · rate of the energy's
+        rate of the second optimizer = ratio · rate of the energy's
+
+    The second optimizer is that of the variational network or of the generator. Its rate must be a
+    number; that of the energy's may come from a schedule, whose value at the step is taken. Without
+    this callback a fit keeps the ratio that it began with.
 
     Args:
         ratio: Positive.
@@ -220,9 +312,30 @@ class VariationalRate(keras.callbacks.Callback):
         super().__init__()
         self.ratio = arguments.number("ratio", ratio, above=True)
 
+    def on_train_begin(self, logs=None):
+        """Look for the second optimizer.
+
+        Raises:
+            ValueError: If the model has none, or its rate is no number.
+        """
+        others = players.optimizers_of(self.model)[1:]
+        if not others:
+            raise ValueError(
+                f"{type(self.model).__name__} has one optimizer: leave VariationalRate out."
+            )
+        (self._optimizer,) = others
+        if players.rate_variable(self._optimizer) is None:
+            rate = type(updates.stepping(self._optimizer)._learning_rate).__name__
+            raise ValueError(
+                f"VariationalRate sets the learning rate of the second optimizer, which follows a "
+                f"{rate}: give that optimizer a number, or leave VariationalRate out."
+            )
+
     def on_epoch_begin(self, epoch, logs=None):
         """Set the rate."""
-        optimizer = getattr(self.model, "variational_optimizer", None)
-        if optimizer is None:
-            raise ValueError(f"{type(self.model).__name__} has no variational optimizer.")
-        optimizer.learning_rate = self.ratio * float(self.model.optimizer.learning_rate)
+        self._optimizer.learning_rate = self.ratio * float(self.model.optimizer.learning_rate)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Set the rate again, once those that come later in the list have begun the epoch."""
+        if batch == 0:
+            self.on_epoch_begin(0)

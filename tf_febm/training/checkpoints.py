@@ -9,8 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, workers
+from tf_febm.models.averaging import averaged_variables
 from tf_febm.training import checkpoint_files, replica_state, stored_variables
 from tf_febm.training.checkpoint_files import DamagedError
+from tf_febm.training.logs import numbers
+from tf_febm.training.schedule import steps_taken
 
 __all__ = ["Checkpoints", "DivergedError"]
 
@@ -80,6 +83,8 @@ class Checkpoints:
         self.notes: dict = {}
         # Those of the checkpoint that was restored last, which those of a return supersede.
         self.restored_notes: dict = {}
+        # Batches that a loss scale skipped: what the data is ahead of the steps taken.
+        self.skipped = 0
         # How often training went back; tells whether a checkpoint was saved after a return.
         self._returns = 0
         # The step whose file holds the state of this very run.
@@ -113,27 +118,27 @@ class Checkpoints:
             return {}
 
     def save(self, metrics: dict | None = None) -> int:
-        """Save the present state under the optimizer's step, which is returned.
+        """Save the present state under the number of steps taken, which is returned.
 
         Checkpoints of later steps, left by a run that was abandoned for an earlier checkpoint, are
         removed; the best of all is moved to the folder `abandoned` instead, and reported.
 
         Args:
-            metrics: name -> number, of this step; kept in the manifest.
+            metrics: name -> number, of this step, kept in the manifest; what is no number is not.
 
         Raises:
             DivergedError: If a weight is not finite; nothing is then written.
             ValueError: If `best_metric` is not among the metrics.
             OSError: If the checkpoint cannot be written; those that were there remain.
         """
-        step = int(self._model.optimizer.iterations.numpy())
+        step = steps_taken(self._model)
         if step == self._written:
             return step
         for network in self._model.networks:
             for variable in network.trainable_variables:
                 if not bool(tf.reduce_all(tf.math.is_finite(variable))):
                     raise DivergedError(f"Training diverged at step {step}: {variable.path}.")
-        metrics = {name: float(value) for name, value in (metrics or {}).items()}
+        metrics = numbers(metrics)
         if self._best_metric is not None and metrics and self._best_metric not in metrics:
             raise ValueError(
                 f"best_metric must be one of {', '.join(sorted(metrics))}; received "
@@ -144,6 +149,7 @@ class Checkpoints:
             "notes": self.notes,
             "replicas": self._strategy.num_replicas_in_sync,
             "returns": self._returns,
+            "skipped": self.skipped,
         }
         try:
             self._write(step, facts)
@@ -313,6 +319,7 @@ class Checkpoints:
         facts = self.facts(step)
         self.notes = self.restored_notes = facts.get("notes", {})
         self._returns = facts.get("returns", 0)
+        self.skipped = facts.get("skipped", 0)
 
     def _examine(self, step: int) -> DamagedError | None:
         """Return what is damaged of a checkpoint, or None if it may be read into the model."""
@@ -376,7 +383,7 @@ class Checkpoints:
         places = {id(weight): names[id(weight.value)] for weight in network.weights}
         if averaged:
             names = {id(variable): f"average/{i}" for i, variable in enumerate(state["average"])}
-            pairs = zip(network.trainable_variables, average.averages, strict=True)
+            pairs = zip(averaged_variables(network), average.averages, strict=True)
             places |= {id(weight): names[id(mean)] for weight, mean in pairs}
         damage = self._examine(step)
         if damage is not None:

@@ -32,7 +32,7 @@ def unusual_since(attempt: Sequence[dict], trouble) -> int:
             return True
         if not math.isfinite(trouble.limit):
             return False
-        if trouble.quantity == "chain_spread":
+        if trouble.quantity in ("chain_spread", "loss_scale"):
             return value < 10.0 * trouble.limit
         if trouble.quantity == "chain_edge":
             return value >= trouble.limit

@@ -9,7 +9,9 @@ from tf_febm import arguments, workers
 from tf_febm.training import health
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.diagnosis import unusual_since, write_diagnosis
+from tf_febm.training.logs import own_numbers
 from tf_febm.training.rates import scale_rates
+from tf_febm.training.schedule import steps_taken
 
 __all__ = ["DivergenceGuard"]
 
@@ -37,7 +39,8 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     At the end of every Keras epoch it looks for
 
-        NaN or Inf          in any metric, weight, optimizer slot or average
+        NaN or Inf          in any metric of the model's own, weight, optimizer slot or average
+        steps not taken     the loss scale of float16 is beyond what gradients could need
         a runaway           |mean E(data) − mean E(model)| beyond 1000 and 100 times what it was in
                             the first three intervals of the run
         collapsed chains    the newest in the replay buffer are all alike, or at the bounds
@@ -46,7 +49,8 @@ class DivergenceGuard(keras.callbacks.Callback):
     same end without getting further), the random state gets a new seed, and all learning rates are
     multiplied by `rate_factor`. The state at the beginning of training is kept in memory until
     there are three checkpoints, and is what comes before the first of them. After `max_rollbacks`
-    of these it gives up with a diagnosis.
+    of these it gives up with a diagnosis. A callback that sets a rate whatever it was, at the next
+    epoch, undoes that factor: let a `LearningRateScheduler` multiply the present rate.
 
     It only ever reads from a training that is well, which therefore is the same with it or without.
     Put it before the callback that saves: a broken state is gone before that is called. Chains are
@@ -88,6 +92,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
+        self._initial_skipped = 0
         # The gaps of the first intervals, and their size once it is known.
         self._first_gaps: list[float] = []
         self._usual_gap: float | None = None
@@ -101,10 +106,11 @@ class DivergenceGuard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Keep what there is no checkpoint of; take up the learning rates of an earlier part."""
         # At step 0 also if there are checkpoints, which are then of what was given up.
-        first = not int(self.model.optimizer.iterations.numpy())
+        first = not steps_taken(self.model)
         if self._initial is None and (first or not self._checkpoints.steps):
             state = self.model.state_variables()
             self._initial = {name: [v.numpy() for v in group] for name, group in state.items()}
+            self._initial_skipped = self._checkpoints.skipped
         if self._usual is None:
             self._usual = {}
             if self._reference is not None and len(self._reference) >= FEWEST_CHAINS:
@@ -134,10 +140,11 @@ class DivergenceGuard(keras.callbacks.Callback):
         Raises:
             DivergedError: After the last attempt.
         """
-        step = int(self.model.optimizer.iterations.numpy())
+        step = steps_taken(self.model)
         if len(self._usable(step)) >= _ENOUGH:
             self._initial = None
-        figures = {name: float(value) for name, value in (logs or {}).items()}
+        # Not what other callbacks put there: a figure not measured yet is NaN, and no trouble.
+        figures = own_numbers(self.model, logs) | health.scale_figures(self.model)
         figures |= self._chain_figures()
         past = self._attempts[-1]
         trouble = health.examine(figures, past, self._usual_figures(), self.limits)
@@ -236,7 +243,8 @@ class DivergenceGuard(keras.callbacks.Callback):
             for variable, value in zip(group, self._initial[name], strict=True):
                 variable.assign(value)
         self._checkpoints.abandon()
-        return int(self.model.optimizer.iterations.numpy())
+        self._checkpoints.skipped = self._initial_skipped
+        return steps_taken(self.model)
 
     def _give_up(self, step: int, trouble: health.Trouble) -> None:
         since = unusual_since(self._attempts[-1], trouble)

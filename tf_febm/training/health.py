@@ -2,13 +2,24 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Limits", "Trouble", "chain_figures", "examine", "nonfinite_variable", "worst"]
+from tf_febm.models import players
+
+__all__ = [
+    "Limits",
+    "Trouble",
+    "chain_figures",
+    "examine",
+    "nonfinite_variable",
+    "scale_figures",
+    "worst",
+]
 
 CHAINS = 64
 # Intervals that tell the size of a gap.
@@ -43,6 +54,9 @@ class Limits(NamedTuple):
             that of the data.
         edge: Share of coordinates at the bounds of the data that may be reached.
         usual_edge: That share in the data, above which chains at the bounds are no trouble.
+        loss_scale: The scale of a loss, in float16, may fall to this: its smallest normal number.
+            It is halved with every step that is skipped because gradients are not finite, some
+            fifteen at the beginning of a training that is well; below this limit none is taken.
     """
 
     energy_gap: float = 1e3
@@ -50,6 +64,7 @@ class Limits(NamedTuple):
     spread: float = 1e-3
     edge: float = 0.999
     usual_edge: float = 0.95
+    loss_scale: float = 2.0**-14
 
 
 def nonfinite_variable(model) -> str | None:
@@ -59,6 +74,16 @@ def nonfinite_variable(model) -> str | None:
             if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
                 return group
     return None
+
+
+def scale_figures(model) -> dict:
+    """Return the smallest scale of the losses, `loss_scale`; nothing where none is adapted."""
+    scales = []
+    for optimizer in players.optimizers_of(model):
+        while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            scales.append(float(optimizer.dynamic_scale))
+            optimizer = optimizer.inner_optimizer
+    return {"loss_scale": _first_nan(scales, default=min)} if scales else {}
 
 
 def chain_figures(samples, bounds=None) -> dict:
@@ -94,8 +119,9 @@ def worst(figures: Sequence[dict]) -> dict:
     }
 
 
-def _first_nan(values: list[float], default) -> float:
-    return next((value for value in values if math.isnan(value)), default(values))
+def _first_nan(values: list[float], default: Callable) -> float:
+    nan = next((value for value in values if math.isnan(value)), None)
+    return default(values) if nan is None else nan
 
 
 def gap_at_first(gaps: Sequence[float]) -> float:
@@ -107,7 +133,7 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
     """Judge the figures of one interval.
 
     Args:
-        figures: name -> number: metrics and chain figures.
+        figures: name -> number: metrics, chain figures and the loss scale.
         past: Those of the intervals before it that were no trouble, from the first on.
         usual: Chain figures of the data, and `energy_gap`, its size in the first intervals of the
             run; without that it is taken from `past`.
@@ -119,6 +145,10 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
     for name, value in figures.items():
         if not math.isfinite(value):
             return Trouble(name, value, math.inf, f"{name} is not finite")
+    scale = figures.get("loss_scale")
+    if scale is not None and scale < limits.loss_scale:
+        text = f"no step is taken any more: the loss scale has fallen to {scale:.3g}"
+        return Trouble("loss_scale", scale, limits.loss_scale, text)
     gap = figures.get("energy_gap")
     if gap is not None:
         first = usual.get("energy_gap")

@@ -24,13 +24,13 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
     Returns:
         A function of float samples in the units of the data: images become a grid, points in the
         plane a panel beside the model's log density and the data, other vectors a histogram of
-        each coordinate. None where samples can not be shown: images of other channels, or vectors
-        without data.
+        each coordinate, and so do points of several classes, which have no one density. None where
+        samples can not be shown: images of other channels, or vectors without data.
     """
     if is_picture(model.sample_shape):
         low, high = (0.0, 1.0) if model.bounds is None else model.bounds
         return lambda x: evaluation.image_grid(np.clip((x - low) / (high - low), 0.0, 1.0))
-    if tuple(model.sample_shape) == (2,) and data is not None:
+    if tuple(model.sample_shape) == (2,) and not model.conditional and data is not None:
         return lambda x: evaluation.plane_picture(model.energy, x, data)
     if len(model.sample_shape) == 1 and data is not None:
         return lambda x: evaluation.marginals_picture(x, data)

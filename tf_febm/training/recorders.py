@@ -1,6 +1,6 @@
 """Callbacks that write down how a run goes; each needs the folder it may write to.
 
-They count in training steps, read from the optimizer, so that a continued run counts on.
+They count in training steps, see `schedule.steps_taken`, so that a continued run counts on.
 """
 
 import csv
@@ -14,7 +14,9 @@ import tensorflow as tf
 
 from tf_febm import evaluation
 from tf_febm.files import append, write_atomically
+from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import picture_maker
+from tf_febm.training.schedule import steps_taken
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
 
@@ -44,7 +46,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+        return steps_taken(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first_step, self.began = self.step, time.perf_counter()
@@ -107,7 +109,7 @@ class MetricsTable(Recorder):
             "step": step,
             "seconds": f"{self.seconds:.2f}",
             "steps_per_second": f"{steps / elapsed:.3f}",
-            **{name: f"{value:.7g}" for name, value in logs.items()},
+            **{name: f"{value:.7g}" for name, value in numbers(logs).items()},
         }
         if list(row) != self._columns:
             self._columns = list(row)
@@ -201,7 +203,7 @@ class Scalars(Recorder):
     def record(self, step, logs):
         """Write one point of every curve."""
         with self._writer.as_default(step=step):
-            for name, value in logs.items():
+            for name, value in numbers(logs).items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
 
@@ -267,10 +269,12 @@ class EnergyHistograms(Recorder):
 
     def record(self, step, logs):
         """Evaluate the energies and write both histograms."""
-        model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False)
+        # Samples of the same labels, as in a training step.
+        labels = {} if self._labels is None else {"labels": self._labels}
+        model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False, **labels)
         energies = {
             "data": self.model.energy(self._data, self._labels).numpy(),
-            "samples": self.model.energy(*model).numpy(),
+            "samples": self.model.energy(model.samples, model.labels).numpy(),
         }
         if self._writer is not None:
             with self._writer.as_default(step=step):

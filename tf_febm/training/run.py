@@ -13,8 +13,10 @@ import tensorflow as tf
 
 from tf_febm import applications, evaluation, workers
 from tf_febm.files import write_atomically, write_json
+from tf_febm.training import health
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
+from tf_febm.training.logs import own_numbers
 from tf_febm.training.pictures import is_picture, picture_maker
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -26,7 +28,7 @@ from tf_febm.training.recorders import (
     read_metrics,
 )
 from tf_febm.training.run_folder import RunFolder
-from tf_febm.training.schedule import steps_in_epochs
+from tf_febm.training.schedule import steps_in_epochs, steps_taken
 from tf_febm.training.stop import GracefulStop
 
 __all__ = ["draw_samples", "finish", "to_unit_scale", "train"]
@@ -41,12 +43,23 @@ GRID = 100
 class _Saver(Recorder):
     """Save checkpoints, of finite states only."""
 
-    def __init__(self, checkpoints: Checkpoints, every: int):
+    def __init__(self, checkpoints: Checkpoints, every: int, limits: health.Limits):
         super().__init__(every=1)
-        self._checkpoints, self._interval = checkpoints, every
+        self._checkpoints, self._interval, self._limits = checkpoints, every, limits
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Raise a DivergedError if no step will be taken any more, for there is none to record."""
+        trouble = health.examine(health.scale_figures(self.model), [], {}, self._limits)
+        if trouble is not None:
+            raise DivergedError(
+                f"Training diverged at step {self.step}: {trouble.text}. "
+                f"{last_good(self._checkpoints)} {ADVICE}"
+            )
+        super().on_epoch_end(epoch, logs)
 
     def record(self, step, logs):
-        broken = [name for name, value in logs.items() if not math.isfinite(value)]
+        figures = own_numbers(self.model, logs)
+        broken = [name for name, value in figures.items() if not math.isfinite(value)]
         if broken:
             raise DivergedError(
                 f"Training diverged before step {step}: {', '.join(broken)} not finite. "
@@ -75,10 +88,12 @@ def train(
 
     Args:
         model: A built and compiled model, fresh or restored.
-        stream: step -> infinite dataset whose first batch is that of this step.
+        stream: number -> infinite dataset that begins with the batch of this number, from 0. It is
+            the step, and more by as many batches as a loss scale has skipped.
         folder: A prepared RunFolder.
         checkpoints: The Checkpoints of the model in that folder.
-        total_steps: Steps of the whole run.
+        total_steps: Steps of the whole run, each on a batch, whether it changes weights or, where
+            gradients are accumulated, adds to them.
         log_interval: Steps between two rows of `metrics.csv`; metrics are means over them.
         sample_interval: Steps between two sample grids. They come, like checkpoints, with the first
             row of metrics after each multiple.
@@ -87,6 +102,9 @@ def train(
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
         guard: Goes back when training diverges, to data and metrics of the same step.
+
+    Optimizers with `use_ema` move the raw weights through all of the run, checkpoints included, and
+    put the averages in their place when all steps are done, not at the end of each Keras fit.
 
     Returns:
         Whether all steps are done.
@@ -98,13 +116,15 @@ def train(
         OSError: If a file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
+    count = _Count(checkpoints, guard)
     callbacks = [
         *([] if guard is None else [guard]),
-        _EndOutOfStep(),
-        _Saver(checkpoints, save_interval),
+        count,
+        _Saver(checkpoints, save_interval, health.Limits() if guard is None else guard.limits),
         stop,
     ]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_raw_weights(model))
         if workers.is_chief(model.distribute_strategy):
             writer = tf.summary.create_file_writer(str(folder.tensorboard))
             stack.callback(writer.close)
@@ -122,52 +142,87 @@ def train(
                         x, labels, sample_interval, writer, folder.samples, at_epoch_ends=True
                     )
                 )
-        while _step(model) < total_steps and not stop.agree(model.distribute_strategy):
-            if not _fit(model, stream, callbacks, total_steps, log_interval, stop, guard):
+        while steps_taken(model) < total_steps and not stop.agree(model.distribute_strategy):
+            if not _fit(model, stream, callbacks, total_steps, log_interval, stop, count):
                 checkpoints.save()
                 raise ValueError(
-                    f"The data ended at step {_step(model)} of {total_steps}; the checkpoint there "
-                    "is kept. Give a data set that repeats."
+                    f"The data ended at step {steps_taken(model)} of {total_steps}; the checkpoint "
+                    "there is kept. Give a data set that repeats."
                 )
     checkpoints.save()
-    return _step(model) >= total_steps
+    done = steps_taken(model) >= total_steps
+    if done:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+    return done
 
 
-class _EndOutOfStep(keras.callbacks.Callback):
-    """End a fit whose data no longer is that of its steps: they were taken back, or it ended.
+@contextlib.contextmanager
+def _raw_weights(model):
+    """Keep Keras from replacing the weights at the end of a fit: a run is of any number of them."""
+    finalise = model.optimizer.finalize_variable_values
+    model.optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        # The model's own, for all of its optimizers.
+        model.optimizer.finalize_variable_values = finalise
 
-    Keras would begin a data set that ended again from its first batch.
+
+class _Count(keras.callbacks.Callback):
+    """Count what a loss scale skips, and end a fit whose data no longer is that of its steps.
+
+    They were taken back, or some skipped; or the data ended: Keras would begin it again from its
+    first batch.
+
+    Attributes:
+        checkpoints: Have the number of skipped steps.
+        out_of_step: Whether the last epoch ended so.
+        data_ended: Whether that was for want of data.
     """
 
+    def __init__(self, checkpoints: Checkpoints, guard: DivergenceGuard | None):
+        super().__init__()
+        self.checkpoints, self._guard = checkpoints, guard
+        self.out_of_step = self.data_ended = False
+
     def on_epoch_begin(self, epoch, logs=None):
-        self._due = _step(self.model) + self.params["steps"]
+        self._first, self._batches = steps_taken(self.model), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._batches = batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
-        # What was taken back is behind as well.
-        if _step(self.model) < self._due:
+        if self._guard is not None and self._guard.went_back:
+            # What was skipped until then came back with the checkpoint.
+            self.out_of_step, self.data_ended = True, False
+        else:
+            taken = steps_taken(self.model) - self._first
+            self.checkpoints.skipped += self._batches - taken
+            self.out_of_step = taken < self.params["steps"]
+            self.data_ended = self._batches < self.params["steps"]
+        if self.out_of_step:
             self.model.stop_training = True
 
 
-def _fit(model, stream, callbacks, total_steps, log_interval, stop, guard) -> bool:
+def _fit(model, stream, callbacks, total_steps, log_interval, stop, count) -> bool:
     """Train from the present step until all is done or something comes between.
 
     Returns:
         Whether there was data enough.
     """
-    for steps_per_epoch, epochs in steps_in_epochs(_step(model), total_steps, log_interval):
-        due = _step(model) + steps_per_epoch * epochs
+    for steps_per_epoch, epochs in steps_in_epochs(steps_taken(model), total_steps, log_interval):
         with _explaining_lost_workers(model.distribute_strategy):
             model.fit(
-                stream(_step(model)),
+                stream(steps_taken(model) + count.checkpoints.skipped),
                 steps_per_epoch=steps_per_epoch,
                 epochs=epochs,
                 callbacks=callbacks,
                 verbose=0,
             )
-        if stop.ending or (guard is not None and guard.went_back):
+        if stop.ending:
             return True
-        if _step(model) < due:
-            return False
+        if count.out_of_step:
+            return not count.data_ended
     return True
 
 
@@ -180,10 +235,6 @@ def _explaining_lost_workers(strategy):
         if not workers.spans_workers(strategy):
             raise
         raise workers.lost(error) from error
-
-
-def _step(model) -> int:
-    return int(model.optimizer.iterations.numpy())
 
 
 def finish(
@@ -230,7 +281,7 @@ def finish(
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
-    steps, seconds = int(model.optimizer.iterations.numpy()), float(last.get("seconds", "nan"))
+    steps, seconds = steps_taken(model), float(last.get("seconds", "nan"))
     metrics = {
         name: float(value)
         for name, value in last.items()

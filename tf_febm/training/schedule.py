@@ -1,6 +1,20 @@
-"""Cutting a number of steps into Keras epochs."""
+"""Counting steps, and cutting a number of them into Keras epochs."""
 
-__all__ = ["steps_in_epochs"]
+from tf_febm.models import updates
+
+__all__ = ["steps_in_epochs", "steps_taken"]
+
+
+def steps_taken(model) -> int:
+    """Return the number of training steps that a model has taken, each on a batch.
+
+    `optimizer.iterations` is another number where gradients are accumulated: that of the changes of
+    the weights. A step that a loss scale skipped, because gradients were not finite, is not taken.
+
+    Args:
+        model: A compiled model.
+    """
+    return int(updates.stepping(model.optimizer)._iterations.numpy())
 
 
 def steps_in_epochs(start: int, stop: int, interval: int) -> list[tuple[int, int]]:
