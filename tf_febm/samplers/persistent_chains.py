@@ -17,7 +17,8 @@ class PersistentChains(ReplayBuffer):
     next n chains in order, not random ones; `write` puts their ends back into the same slots; and
     states are float32 always, so that a chain goes on exactly where it ended. A step of n chains
     moves the window on by n, around the ring of `num_chains`. `read` draws uniformly from all
-    chains that have begun.
+    chains that have begun. A chain that is not finite keeps its slot as it is, so that every step
+    that runs it shows it, until it starts afresh.
 
     Args:
         num_chains: Number of chains, at least the batch size.
@@ -34,12 +35,8 @@ class PersistentChains(ReplayBuffer):
         super().__init__(
             arguments.whole_number("num_chains", num_chains, 1),
             restart_probability,
+            storage="float32",
         )
-
-    def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
-        """Create the variables; see `ReplayBuffer.build`. The bounds change nothing."""
-        # Without bounds the ring stores float32.
-        super().build(sample_shape, None, num_classes)
 
     def start(self, fresh: tf.Tensor, seed, fresh_labels=None):
         """Return the next chains in order, at their last states.
@@ -77,6 +74,10 @@ class PersistentChains(ReplayBuffer):
             with tf.control_dependencies([check]):
                 samples = tf.identity(samples)
         super().write(samples, labels)
+
+    def _storable(self, samples):
+        # A slot is a chain's own: left out, its end would pass to the next one.
+        return tf.ones(tf.shape(samples)[:1], tf.bool)
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
