@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation
+from tf_febm import evaluation, randomness
 from tf_febm.files import append, write_atomically
 from tf_febm.training.pictures import picture_maker
 
@@ -267,7 +267,8 @@ class EnergyHistograms(Recorder):
 
     def record(self, step, logs):
         """Evaluate the energies and write both histograms."""
-        model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False)
+        seed = randomness.sampling_seed((0, 1))
+        model = self.model.negative_batch(len(self._data), seed=seed, remember=False)
         energies = {
             "data": self.model.energy(self._data, self._labels).numpy(),
             "samples": self.model.energy(*model).numpy(),
