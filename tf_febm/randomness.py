@@ -4,7 +4,10 @@ import numbers
 
 import tensorflow as tf
 
-__all__ = ["as_seed", "normal", "split", "uniform"]
+__all__ = ["as_seed", "normal", "sampling_seed", "split", "uniform"]
+
+# Makes the first word of a seed negative, which the seeds of training steps do not have.
+_SAMPLING = (-0x61C88647, 0x2545F491)
 
 
 def as_seed(seed) -> tf.Tensor:
@@ -29,8 +32,20 @@ def as_seed(seed) -> tf.Tensor:
     return tf.cast(tensor, tf.int32)
 
 
-def split(seed, count: int) -> tf.Tensor:
-    """Return `count` independent seeds, int32 [count, 2]."""
+def sampling_seed(seed) -> tf.Tensor:
+    """Return a seed that was given for sampling or evaluation as one that training never takes.
+
+    Step k of a model with seed s draws its numbers from (s, k). Taken as it is, the seed k of
+    `sample` would be that of step k of a model with seed 0, and the samples no independent ones.
+
+    Args:
+        seed: As in `as_seed`. Different seeds stay different.
+    """
+    return tf.bitwise.bitwise_xor(as_seed(seed), tf.constant(_SAMPLING, tf.int32))
+
+
+def split(seed, count) -> tf.Tensor:
+    """Return `count` independent seeds, an int or a scalar tensor, int32 [count, 2]."""
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[count, 2], **_generator(seed), dtype=tf.int32
     )

@@ -2,12 +2,14 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_febm import evaluation, networks
+import tf_febm
+from tf_febm import evaluation, networks, samplers
 
 tfd = tfp.distributions
 
@@ -188,3 +190,104 @@ def test_refuses():
         run(lambda x: np.inf * energy(x), base, num_leapfrog_steps=1)
     with pytest.raises(ValueError, match="at least 2 examples"):
         evaluation.held_out_log_likelihood(energy, np.zeros((1, 2)), 0.0)
+
+
+class Quadratic(keras.layers.Layer):
+    """E = 2|x − 0.9|²."""
+
+    def call(self, x):
+        return 2.0 * tf.reduce_sum(tf.square(x - 0.9), axis=1, keepdims=True)
+
+
+class TestOnABox:
+    """Of e^(−2(x − 0.9)²) in each coordinate, on [0, 1] by the midpoint rule and on all of R."""
+
+    MIDPOINTS = (np.arange(100_000) + 0.5) / 100_000
+    EXACT = math.log(np.exp(-2 * (MIDPOINTS - 0.9) ** 2).mean())
+    SETTINGS = {"num_chains": 400, "num_temperatures": 30, "seed": 1}
+
+    @staticmethod
+    def model(dimension, bounds=(0.0, 1.0)):
+        sampler = samplers.Langevin(num_steps=1, bounds=bounds)
+        model = tf_febm.ContrastiveDivergence(Quadratic(), sampler=sampler, seed=0)
+        model.build((None, dimension))
+        return model
+
+    @pytest.mark.parametrize("dimension", [1, 2])
+    @pytest.mark.parametrize("form", ["model", "method", "function"])
+    def test_the_base_is_uniform(self, dimension, form):
+        model = self.model(dimension)
+        arguments = {"model": {}, "method": {}}.get(
+            form, {"bounds": (0.0, 1.0), "data": np.zeros((2, dimension))}
+        )
+        energy = {"model": model, "method": model.energy}.get(form, lambda x: model.energy(x))
+        found = evaluation.annealed_log_partition(energy, **arguments, **self.SETTINGS)
+        assert abs(found.log_z - dimension * self.EXACT) < 4 * found.standard_error < 0.06
+        # No chain has left, and none hangs on a wall.
+        assert found.samples.min() > 0.0 and found.samples.max() < 1.0
+
+    @pytest.mark.parametrize("low_dimension", [1, 2])
+    def test_a_curved_density_that_the_walls_cut(self, low_dimension):
+        """e^(3 cos 4Σx) on (−1, 1)^d, against the midpoint rule."""
+        axis = -1 + (np.arange(1000) + 0.5) / 500
+        total = axis if low_dimension == 1 else axis[:, None] + axis
+        exact = math.log(np.exp(3 * np.cos(4 * total)).mean()) + low_dimension * math.log(2)
+        found = evaluation.annealed_log_partition(
+            lambda x: -3 * tf.cos(4 * tf.reduce_sum(x, axis=1)),
+            data=np.zeros((2, low_dimension)),
+            bounds=(-1.0, 1.0),
+            **{**self.SETTINGS, "num_temperatures": 100},
+        )
+        assert abs(found.log_z - exact) < 4 * found.standard_error < 0.2
+
+    def test_without_bounds_it_is_a_gaussian_fitted_to_data(self):
+        rng = np.random.default_rng(0)
+        data = 0.9 + 0.5 * rng.standard_normal((500, 2))
+        found = evaluation.annealed_log_partition(
+            self.model(2, None), data=data, **{**self.SETTINGS, "num_temperatures": 100}
+        )
+        assert abs(found.log_z - math.log(math.pi / 2)) < 4 * found.standard_error < 0.1
+
+    @pytest.mark.parametrize(
+        ("bounds", "base", "message"),
+        [
+            ((0.0, 1.0), gaussian_base(2), "must lie inside the model's bounds .* samples do not"),
+            (
+                (0.0, 1.0),
+                tfd.Independent(tfd.Uniform([0.0, 0.0], [0.5, 1.0]), 1),
+                "density in all of the model's bounds",
+            ),
+            (
+                None,
+                tfd.Independent(tfd.Uniform([-9.0, -9.0], [9.0, 9.0]), 1),
+                "must have a density everywhere",
+            ),
+            (None, None, "give data"),
+        ],
+    )
+    def test_bases_that_cannot_be_right(self, bounds, base, message):
+        with pytest.raises(ValueError, match=message):
+            evaluation.annealed_log_partition(self.model(2, bounds), base)
+
+    def test_bases_that_can(self):
+        for bounds, base in (
+            ((0.0, 1.0), tfd.Independent(tfd.Uniform([0.0, 0.0], [1.0, 1.0]), 1)),
+            (None, gaussian_base(2)),
+        ):
+            evaluation.annealed_log_partition(
+                self.model(2, bounds).energy, base, num_chains=2, num_temperatures=1
+            )
+
+    def test_refuses(self):
+        run = evaluation.annealed_log_partition
+        with pytest.raises(ValueError, match=r"model has the bounds \(0.0, 1.0\); received"):
+            run(self.model(2), bounds=(-1.0, 1.0))
+        with pytest.raises(ValueError, match="shape of x is not known"):
+            run(lambda x: x[:, 0], bounds=(-1.0, 1.0))
+        with pytest.raises(ValueError, match=r"data must have shape \('n', 2\)"):
+            run(self.model(2), data=np.zeros((5, 3)))
+        for bad in (np.zeros(5), np.zeros((1, 2)), np.array([["a", "b"]] * 2)):
+            with pytest.raises(ValueError, match="data must be real"):
+                run(lambda x: x[:, 0], data=bad)
+        with pytest.raises(ValueError, match="data must be finite"):
+            run(lambda x: x[:, 0], data=np.full((3, 1), np.nan))

@@ -32,23 +32,6 @@ def test_reading_is_uniform_over_what_is_there():
     np.testing.assert_array_equal(samples, buffer.read(40_000, tf.constant([1, 2]))[0])
 
 
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0)])
-def test_bounded_samples_are_stored_in_8_bits(bounds):
-    low, high = bounds
-    buffer = ReplayBuffer(1000)
-    buffer.build((2, 2, 1), bounds)
-    assert buffer.samples.dtype == tf.uint8
-    x = tf.random.stateless_uniform([1000, 2, 2, 1], (0, 1), low, high)
-    buffer.write(x)
-    unit = (x.numpy() - low) / (high - low)
-    np.testing.assert_array_equal(buffer.samples, np.floor(255 * unit))
-    read = buffer.read(5000, tf.constant([0, 1]))[0].numpy()
-    assert read.min() >= low and read.max() <= high
-    # The noise makes the level within its 256th part uniform: mean 1/2 with deviation 1/√(12 n).
-    phase = ((read - low) / (high - low) * 256) % 1.0
-    assert abs(phase.mean() - 0.5) < 4 / np.sqrt(12 * phase.size)
-
-
 def test_restarts_come_with_their_probability():
     buffer = filled(4, [1, 1, 1, 1], restart_probability=0.05)
     start, _ = buffer.start(tf.zeros([20_000, 1]), tf.constant([3, 4]))

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tf_febm
@@ -68,3 +69,14 @@ def test_a_model_of_raw_units_trains_samples_and_is_saved(tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded.energy(x), model.energy(x))
     np.testing.assert_array_equal(loaded.sample(9, seed=3), model.sample(9, seed=3))
+
+
+def test_other_shapes_are_refused_not_broadcast():
+    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(0.1, 2), MEAN, SCALE)
+    for bad in (np.zeros((4, 1), "f4"), np.zeros((4, 3), "f4"), np.zeros((4, 2), int), np.zeros(2)):
+        with pytest.raises(ValueError, match=r"floating tensor \[n, 2\].*received shape"):
+            sampler(energy, bad, 1)
+    for shape in ((3,), (2, 2, 1)):
+        model = tf_febm.ContrastiveDivergence(networks.mlp(shape, (4,)), sampler=sampler, seed=0)
+        with pytest.raises(ValueError, match="of 2 coordinates runs chains"):
+            model.sample(3)

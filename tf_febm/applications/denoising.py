@@ -5,9 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, energies, networks, randomness
-from tf_febm.applications.energy_of import checked_images, energy_of, in_batches
-from tf_febm.samplers import Langevin
+from tf_febm import arguments, compiled, energies, networks, randomness
+from tf_febm.applications.energy_of import (
+    checked_images,
+    checked_labels,
+    energy_of,
+    in_batches,
+)
 
 __all__ = ["Denoised", "denoise"]
 
@@ -96,23 +100,30 @@ def denoise(
         raise ValueError("images must be finite; some pixels are NaN or infinite.")
     noise_level = arguments.number("noise_level", noise_level, above=True)
     num_steps = arguments.whole_number("num_steps", num_steps, 2)
-    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
+    labels = checked_labels(model, labels, len(images))
+    seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
     chain_seed, risk_seed = tf.unstack(randomness.split(seed, 2))
-    estimate = _compiled_estimate(model, noise_level, num_steps)
+    bounds = model.bounds
+    program = compiled.program_of(
+        model, ("denoise", bounds), lambda: _compiled_estimate(model, bounds)
+    )
+    level, steps = tf.constant(noise_level, tf.float32), tf.constant(num_steps)
+
+    def estimate(y, own, weight, seed):
+        weight = tf.constant(weight, tf.float32)
+        return compiled.run_on_batches(program, (y, own), level, steps, weight, seed)
+
     if energy_weight is None:
         # Fewer images are judged several times, in other random directions.
         rows = np.linspace(0, len(images) - 1, _CALIBRATION).astype(int)
-        own = None if labels is None else np.asarray(labels)[rows]
+        own = None if labels is None else labels[rows]
         energy_weight = _least_risk(
             model, estimate, images[rows], own, noise_level, risk_seed, batch_size
         )
     weight = arguments.number("energy_weight", energy_weight)
     results = in_batches(
         lambda start, y, own: estimate(
-            tf.constant(y),
-            own,
-            tf.constant(weight, tf.float32),
-            tf.random.fold_in(chain_seed, start),
+            tf.constant(y), own, weight, tf.random.fold_in(chain_seed, start)
         ).numpy(),
         images,
         labels,
@@ -121,27 +132,32 @@ def denoise(
     return Denoised(np.concatenate(results), weight)
 
 
-def _compiled_estimate(model, noise_level, num_steps):
-    """Return (y, labels, weight, seed) -> the posterior mean, [n, …]."""
-    variance = noise_level**2
-    kernel = Langevin.from_epsilon(2 * _STRIDE * variance, num_steps, bounds=model.bounds)
-    burn_in = int(_BURN_IN * num_steps)
+def _compiled_estimate(model, bounds):
+    """Return (y, labels, noise_level, num_steps, weight, seed) -> the posterior mean, [n, …]."""
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def estimate(y, labels, weight, seed):
+    def inside(x):
+        return x if bounds is None else tf.clip_by_value(x, *bounds)
+
+    @tf.function(autograph=False)
+    def estimate(y, labels, noise_level, num_steps, weight, seed):
         energy_fn = energy_of(model, labels)
         axes = list(range(1, y.shape.rank))
+        variance = tf.square(noise_level)
+        epsilon = 2.0 * _STRIDE * variance
+        burn_in = tf.cast(_BURN_IN * tf.cast(num_steps, tf.float64), tf.int32)
 
         def posterior(x):
-            distance = tf.reduce_sum(tf.square(x - y), axes) / (2 * variance)
+            distance = tf.reduce_sum(tf.square(x - y), axes) / (2.0 * variance)
             return weight * energy_fn(x) + distance
 
         def body(i, x, total):
-            x, _ = kernel.step(posterior, x, tf.random.fold_in(seed, i))
-            x = tf.ensure_shape(x, y.shape)
+            # `Langevin.from_epsilon`, whose settings are no tensors.
+            noise = tf.sqrt(epsilon) * randomness.normal(tf.shape(x), tf.random.fold_in(seed, i))
+            _, gradient = energies.value_and_gradient(posterior, x)
+            x = tf.ensure_shape(inside(x - 0.5 * epsilon * gradient + noise), y.shape)
             return i + 1, x, total + tf.where(i >= burn_in, x, 0.0)
 
-        start = y if model.bounds is None else tf.clip_by_value(y, *model.bounds)
+        start = inside(y)
         with networks.prepared(model.energy_network):
             _, _, total = tf.while_loop(
                 lambda i, *_: i < num_steps,
@@ -149,18 +165,18 @@ def _compiled_estimate(model, noise_level, num_steps):
                 (tf.constant(0), start, tf.zeros_like(y)),
                 parallel_iterations=1,
             )
-        return total / (num_steps - burn_in)
+        return total / tf.cast(num_steps - burn_in, total.dtype)
 
     return estimate
 
 
 def _least_risk(model, estimate, images, labels, noise_level, seed, batch_size):
     """Return the weight of the energy with the least estimated squared error."""
+    program = compiled.program_of(model, "gradient_square", lambda: _compiled_square(model))
 
     def gradient_square(_, y, own):
         inside = y if model.bounds is None else np.clip(y, *model.bounds)
-        gradient = energies.value_and_gradient(energy_of(model, own), tf.constant(inside))[1]
-        return float(tf.reduce_sum(tf.square(gradient)))
+        return float(compiled.run_on_batches(program, (tf.constant(inside), own)))
 
     total = sum(in_batches(gradient_square, images, labels, batch_size))
     if not total > 0.0:
@@ -174,7 +190,7 @@ def _least_risk(model, estimate, images, labels, noise_level, seed, batch_size):
             direction = randomness.normal(y.shape, draw_seed)
             step = _DIFFERENCE * noise_level
             at, beside = (
-                estimate(point, own, tf.constant(weight, tf.float32), chain_seed)
+                estimate(point, own, weight, chain_seed)
                 for point in (tf.constant(y), y + step * direction)
             )
             divergence = tf.reduce_sum(direction * (beside - at)) / step
@@ -186,3 +202,13 @@ def _least_risk(model, estimate, images, labels, noise_level, seed, batch_size):
     weights = [float(unit * 2.0**power) for power in _CANDIDATES]
     risks = [risk(weight) for weight in weights]
     return weights[int(np.nanargmin(risks))]
+
+
+def _compiled_square(model):
+    """Return (x, labels) -> Σ|∇E(x)|², a scalar."""
+
+    @tf.function(autograph=False)
+    def square(x, labels):
+        return tf.reduce_sum(tf.square(energies.value_and_gradient(energy_of(model, labels), x)[1]))
+
+    return square

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tf_febm import arguments
 from tf_febm.applications.importance import check_labels
+from tf_febm.models import inputs
 
-__all__ = ["checked_images", "energy_of", "in_batches"]
+__all__ = ["checked_images", "checked_labels", "energy_of", "in_batches"]
 
 
 def energy_of(model, labels=None) -> Callable:
@@ -23,11 +24,31 @@ def energy_of(model, labels=None) -> Callable:
 
     Args:
         model: A built EnergyModel.
-        labels: Labels of a conditional model, integers [n] or one-hot rows, or None.
+        labels: Labels of a conditional model, as `checked_labels` returns them, or None.
     """
+    # As the model's own chains have it: without checks in every step, and with gradients that do
+    # not overflow in 16 bits.
+    energy_given = model._energy_given
     if labels is not None or not model.conditional:
-        return lambda x: model.energy(x, labels)
-    return lambda x: -tf.reduce_logsumexp(-for_all_labels(model, model.energy, x), axis=1)
+        return energy_given(labels)
+    return lambda x: (
+        -tf.reduce_logsumexp(
+            -for_all_labels(model, lambda x, labels: energy_given(labels)(x), x), axis=1
+        )
+    )
+
+
+def checked_labels(model, labels, count: int) -> np.ndarray | None:
+    """Return labels for a model as float32 rows [count, num_classes], or None for None.
+
+    Raises:
+        ValueError: If the model takes none, or they are not as `EnergyModel.energy` takes them.
+    """
+    if labels is None:
+        return None
+    if not model.conditional:
+        raise ValueError("labels were given, but the energy network takes none.")
+    return inputs.one_hot(check_labels(labels, count), model.num_classes).numpy()
 
 
 def for_all_labels(model, function: Callable, x: tf.Tensor) -> tf.Tensor:

@@ -70,7 +70,7 @@ class ImportanceWeights(NamedTuple):
         models", 1996.
         """
         count = arguments.whole_number("count", count, 1)
-        offset = randomness.uniform([], randomness.as_seed(seed), dtype=tf.float64).numpy()
+        offset = randomness.uniform([], randomness.sampling_seed(seed), dtype=tf.float64).numpy()
         cumulated = np.cumsum(self.weights)
         # Scaled, so that the last sum is 1 exactly; a point that rounding took to 1 comes back.
         points = np.minimum((offset + np.arange(count)) / count, np.nextafter(1.0, 0.0))

@@ -3,8 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import networks, randomness
-from tf_febm.applications.energy_of import checked_images, energy_of, in_batches
+from tf_febm import compiled, networks, randomness
+from tf_febm.applications.energy_of import (
+    checked_images,
+    checked_labels,
+    energy_of,
+    in_batches,
+)
+from tf_febm.samplers.chain import step_argument
 
 __all__ = ["inpaint"]
 
@@ -55,27 +61,40 @@ def inpaint(
     known = _checked_mask(known, images)
     if not np.isfinite(images[known]).all():
         raise ValueError("Known pixels must be finite; some are NaN or infinite.")
-    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
-    options = {} if num_steps is None else {"num_steps": num_steps}
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def run(given, mask, own, seed):
-        start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
-        start = model.fresh_batch(tf.shape(given)[0], start_seed).samples
-        energy_fn = energy_of(model, own)
-        with networks.prepared(model.energy_network):
-            return model.sampler(
-                lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
-            )
+    labels = checked_labels(model, labels, len(images))
+    seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
+    steps = step_argument(model.sampler, num_steps)
+    run = compiled.program_of(
+        model, ("inpaint", model.sampler), lambda: _compiled_chains(model, model.sampler)
+    )
 
     def fill(start, given, own):
         mask = known[start : start + len(given)]
         # NaN would pass through no gradient, but it need not enter the graph at all.
         given = tf.constant(np.where(mask, given, 0.0).astype(np.float32))
-        return run(given, tf.constant(mask), own, tf.random.fold_in(seed, start)).numpy()
+        batches = (given, tf.constant(mask), own)
+        own_seed = tf.random.fold_in(seed, start)
+        return compiled.run_on_batches(run, batches, own_seed, steps).numpy()
 
     filled = np.concatenate(in_batches(fill, images, labels, batch_size))
     return np.where(known, images, filled.astype(images.dtype))
+
+
+def _compiled_chains(model, sampler):
+    """Return (given, mask, labels, seed, num_steps) -> the chains' ends, [n, …]."""
+
+    @tf.function(autograph=False)
+    def run(given, mask, labels, seed, num_steps):
+        start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
+        start = model.fresh_batch(tf.shape(given)[0], start_seed).samples
+        energy_fn = energy_of(model, labels)
+        options = {} if num_steps is None else {"num_steps": num_steps}
+        with networks.prepared(model.energy_network):
+            return sampler(
+                lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
+            )
+
+    return run
 
 
 def _checked_mask(known, images):

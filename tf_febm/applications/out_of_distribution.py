@@ -3,8 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import energies
-from tf_febm.applications.energy_of import checked_images, energy_of, for_all_labels, in_batches
+from tf_febm import compiled, energies
+from tf_febm.applications.energy_of import (
+    checked_images,
+    checked_labels,
+    energy_of,
+    for_all_labels,
+    in_batches,
+)
 
 __all__ = ["ood_scores"]
 
@@ -46,8 +52,16 @@ def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str
     norm, marginal energy); Yu et al. 2020 (density ratio).
     """
     images = checked_images(model, images)
+    labels = checked_labels(model, labels, len(images))
+    # A model that was scored before is not traced again.
+    program = compiled.program_of(model, "ood_scores", lambda: _compiled_scores(model))
+
+    def of_batch(_, x, own):
+        scores = compiled.run_on_batches(program, (tf.constant(x), own))
+        return {name: values.numpy() for name, values in scores.items()}
+
     results = in_batches(
-        lambda _, x, y: {name: s.numpy() for name, s in _scores(model, tf.constant(x), y).items()},
+        of_batch,
         images,
         labels,
         batch_size,
@@ -63,8 +77,11 @@ def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str
     return scores
 
 
-# One for all calls: a model that was scored before is not traced again.
-@tf.function(autograph=False, reduce_retracing=True)
+def _compiled_scores(model):
+    """Return (x, labels) -> name -> scores, [n]."""
+    return tf.function(lambda x, labels: _scores(model, x, labels), autograph=False)
+
+
 def _scores(model, x, labels):
     energy, gradient = energies.value_and_gradient(energy_of(model, labels), x)
     axes = list(range(1, x.shape.rank))

@@ -74,7 +74,7 @@ def rejection_filter(
     """
     values = log_ratios(model, samples, labels, batch_size)
     tally = _Tally(values.max() if log_bound is None else _checked_bound(log_bound))
-    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
+    seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
     accepted = tally.decide(values, seed)
     labels = None if labels is None else np.asarray(labels)[accepted]
     return tally.result(np.asarray(samples)[accepted], labels)
@@ -155,7 +155,7 @@ def rejection_sample(
         max_proposals = max(1_000 * num_accepted, 100 * batch_size)
     max_proposals = arguments.whole_number("max_proposals", max_proposals, 1)
     draw = _drawer(model, check_labels(labels, num_accepted), propose, initial, num_steps)
-    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
+    seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
     pilot_seed, seed = tf.unstack(randomness.split(seed, 2))
     if log_bound is None:
         # Evenly over the places of the result: each label has its share in the pilot.

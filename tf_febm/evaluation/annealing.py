@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
+from tf_febm.evaluation.annealing_bases import chosen_base, domain_of
+from tf_febm.samplers.metropolis import reflect
 
 __all__ = [
     "AnnealedPartition",
@@ -58,8 +60,10 @@ class _State(NamedTuple):
 
 def annealed_log_partition(
     energy_fn: Callable,
-    base,
+    base=None,
     *,
+    data=None,
+    bounds: tuple[float, float] | None = None,
     num_chains: int = 256,
     num_temperatures: int = 500,
     num_leapfrog_steps: int = 3,
@@ -77,6 +81,10 @@ def annealed_log_partition(
     a pilot run of chains of its own, so that they do not depend on the chains that count: the β are
     spaced so that every step adds the same variance to the log weights.
 
+    Where x is bounded, Z is the integral over the box: chains bounce off its walls, and b must be a
+    density on just that box. A Gaussian has mass outside, which would be counted as if q had some
+    there.
+
     Not guaranteed: an unbiased mean may hang on rare chains. Modes that b does not reach are missed
     without a sign of it; let b be as wide as the data, or wider. Halve or double
     `num_temperatures`: where log Z moves by more than the standard error, take more.
@@ -84,9 +92,14 @@ def annealed_log_partition(
     Memory holds the chains once; the run is one compiled loop of T·num_leapfrog_steps gradients.
 
     Args:
-        energy_fn: x, float32 [n, …] -> E(x), [n] or [n, 1], differentiable; `model.energy`.
+        energy_fn: A built, unconditional model, or x, float32 [n, …] -> E(x), [n] or [n, 1],
+            differentiable, such as `model.energy`.
         base: Normalised density b with `sample(n, seed=)` and `log_prob`, of the shape of x: a tfp
-            distribution with float32 parameters, such as a Gaussian fit to the data.
+            distribution with float32 parameters. If None, the uniform density on the box where x is
+            bounded, else a Gaussian of the mean and twice the covariance of `data`.
+        data: Examples, real [n, …], n ≥ 2, to which a Gaussian base is fitted; or None.
+        bounds: (low, high) of x for an energy_fn that is neither a model nor a method of one, which
+            have their own; None for those, and where x is unbounded.
         num_chains: At least 2.
         num_temperatures: T, at least 1.
         num_leapfrog_steps: Gradients of a transition, at least 1.
@@ -97,7 +110,8 @@ def annealed_log_partition(
 
     Raises:
         ValueError: If an argument is out of its range, base is too far from the energy for the
-            pilot run to reach it, or no chain has a finite weight.
+            pilot run to reach it, or no chain has a finite weight. If the model or `bounds` tell
+            where x is, also on a base that has mass elsewhere, or none in a part of it.
 
     Source: Neal, "Annealed importance sampling", 2001; Duane et al. 1987 for the transition.
     `tfp.mcmc.sample_annealed_importance_chain` does the same with evenly spaced β and one step
@@ -106,8 +120,10 @@ def annealed_log_partition(
     num_chains = arguments.whole_number("num_chains", num_chains, 2)
     num_temperatures = arguments.whole_number("num_temperatures", num_temperatures, 1)
     num_leapfrog_steps = arguments.whole_number("num_leapfrog_steps", num_leapfrog_steps, 1)
-    seeds = tf.unstack(randomness.split(randomness.as_seed(seed), 4))
-    densities = _Densities(energy_fn, base)
+    *seeds, base_seed = tf.unstack(randomness.split(randomness.sampling_seed(seed), 5))
+    domain = domain_of(energy_fn, bounds)
+    base = chosen_base(base, data, domain, base_seed)
+    densities = _Densities(_plain(energy_fn), base, domain.bounds)
     pilot_start = _start(base, PILOT_CHAINS, seeds[0])
     start = _start(base, num_chains, seeds[1])
     pilot, run = (tf.function(f, autograph=False) for f in (_pilot, _run))
@@ -125,18 +141,33 @@ def annealed_log_partition(
     return _summary(log_weights.numpy(), x.numpy(), float(acceptance))
 
 
+def _plain(energy_fn):
+    """Return a function of x from a model, or from its energy, as its chains have it."""
+    model = getattr(energy_fn, "__self__", energy_fn)
+    if getattr(model, "conditional", False) and energy_fn in (model, model.energy):
+        raise ValueError(
+            "A conditional model has a log Z for each label: give lambda x: model.energy(x, labels)"
+            ", and its bounds."
+        )
+    # In 16 bits this one's gradients are scaled.
+    given = getattr(model, "_energy_given", None)
+    return given(None) if given is not None and energy_fn in (model, model.energy) else energy_fn
+
+
 class _Densities:
     """Evaluate both log densities and their gradients."""
 
-    def __init__(self, energy_fn, base):
-        self.energy_fn, self.base = energy_fn, base
+    def __init__(self, energy_fn, base, bounds):
+        self.energy_fn, self.base, self.bounds = energy_fn, base, bounds
 
     def at(self, x) -> _State:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             base = tf.cast(self.base.log_prob(x), tf.float32)
         energy, gradient = energies.value_and_gradient(self.energy_fn, x)
-        return _State(x, base, tape.gradient(base, x), tf.cast(-energy, tf.float32), -gradient)
+        # A uniform density does not depend on x.
+        base_gradient = tape.gradient(base, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return _State(x, base, base_gradient, tf.cast(-energy, tf.float32), -gradient)
 
 
 def _start(base, count, seed):
@@ -165,7 +196,10 @@ def _transition(densities, state, beta, size, num_leapfrog_steps, seed):
     proposal = state
     momentum += 0.5 * size * gradient(proposal)
     for k in range(num_leapfrog_steps):
-        proposal = densities.at(proposal.x + size * momentum)
+        x = proposal.x + size * momentum
+        if densities.bounds is not None:
+            x, momentum = reflect(x, momentum, densities.bounds)
+        proposal = densities.at(x)
         last = k == num_leapfrog_steps - 1
         momentum += (0.5 if last else 1.0) * size * gradient(proposal)
     kinetic = 0.5 * (

@@ -438,6 +438,16 @@ class EnergyModel(Chains, Saving, keras.Model):
                 "sample_weight, one weight per example."
             )
 
+    def predict(self, *args, **kwargs):
+        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        with inputs.assertions_in_one_line():
+            return super().predict(*args, **kwargs)
+
+    def predict_on_batch(self, *args, **kwargs):
+        """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
+        with inputs.assertions_in_one_line():
+            return super().predict_on_batch(*args, **kwargs)
+
     def train_step(self, data):
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
@@ -541,7 +551,10 @@ class EnergyModel(Chains, Saving, keras.Model):
         if isinstance(x, (tuple, list)):
             # Arrays come as predict((x, labels)); datasets yield the pair itself.
             x, labels = x
-        return self.energy(x, labels if self.conditional else None)
+        elif not self.conditional:
+            # Keras' predict drops what a dataset yields beside x.
+            labels = None
+        return self.energy(x, labels)
 
     def _as_batch(self, x, labels) -> Batch:
         if self.sample_shape is None:
@@ -559,7 +572,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         """Run a network on a batch; [n] in float32 whatever the network computes in."""
         x = batch.samples
         if batch.labels is not None:
-            x = (x, inputs.one_hot(batch.labels, self.num_classes))
+            x = (x, inputs.as_rows(batch.labels, self.num_classes))
         value = energies.per_example(network(x, training=training), batch.samples, network.name)
         return tf.cast(value, tf.float32)
 

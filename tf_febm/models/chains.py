@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import distribution, networks, randomness
+from tf_febm import compiled, distribution, networks, randomness
 from tf_febm.models import inputs
 from tf_febm.samplers import ReplayBuffer
+from tf_febm.samplers.chain import step_argument
 
 __all__ = ["Batch", "Chains"]
 
@@ -165,10 +166,12 @@ class Chains:
             num_samples: How many chains, at least 1. All run at once: bound your memory.
             labels: Labels of a conditional model, integers [num_samples] or one-hot rows; drawn
                 uniformly if None.
-            seed: An int or a pair of ints; the model's next one if None.
+            seed: An int or a pair of ints, of a stream apart from that of training; the model's
+                next one if None.
             initial: "noise" starts chains afresh; "buffer" where past chains ended, which is far
                 along when training has run, and what an f-EBM was trained against.
-            num_steps: Steps of the chains; the sampler's own number if None.
+            num_steps: Steps of the chains, at least 0; the sampler's own number if None. Another
+                number takes no new trace, but with samplers of your own.
             **sampler_options: Passed to the sampler, such as return_diagnostics=True.
 
         Returns:
@@ -184,7 +187,14 @@ class Chains:
         ).samples
 
     def sample_batch(
-        self, num_samples, labels=None, seed=None, *, initial="noise", **sampler_options
+        self,
+        num_samples,
+        labels=None,
+        seed=None,
+        *,
+        initial="noise",
+        num_steps=None,
+        **sampler_options,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels."""
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
@@ -203,23 +213,33 @@ class Chains:
             labels = tf.convert_to_tensor(labels)
         if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
             raise ValueError("initial='buffer' needs a replay buffer with samples in it.")
-        seed = self.next_seed() if seed is None else randomness.as_seed(seed)
+        steps = step_argument(self.sampler, num_steps)
+        seed = self.next_seed() if seed is None else randomness.sampling_seed(seed)
         options = {name: value for name, value in sampler_options.items() if value is not None}
-        # Options are Python values that shape the graph; the number of chains is a tensor.
-        return self._compiled_chain(
-            tf.constant(int(num_samples)), labels, seed, initial, tuple(sorted(options.items()))
+        # Options are Python values that shape the graph; numbers of chains and steps are tensors.
+        return compiled.run_on_batches(
+            self._compiled_chain,
+            (labels,),
+            tf.constant(int(num_samples)),
+            seed,
+            steps,
+            initial,
+            tuple(sorted(options.items())),
         )
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:
         """Return the steps that `sample` takes from `initial`; None is the sampler's own number."""
         return num_steps
 
-    def _chain(self, count, labels, seed, initial, sampler_options) -> Batch:
+    def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
         start_seed, chain_seed = tf.unstack(randomness.split(seed, 2))
         start = self._start(initial, count, labels, start_seed)
         energy_fn = self._energy_given(start.labels)
+        options = dict(sampler_options)
+        if num_steps is not None:
+            options["num_steps"] = num_steps
         with networks.prepared(self.energy_network):
-            result = self.sampler(energy_fn, start.samples, chain_seed, **dict(sampler_options))
+            result = self.sampler(energy_fn, start.samples, chain_seed, **options)
         return Batch(result, start.labels)
 
     def _start(self, initial: str, count, labels, seed) -> Batch:

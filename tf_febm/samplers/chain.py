@@ -1,13 +1,14 @@
 """The loop that runs any one-step kernel, and what it can report on the way."""
 
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 
-__all__ = ["ChainResult", "StepInfo", "run_chain"]
+__all__ = ["ChainResult", "FixedSettings", "StepInfo", "run_chain", "step_argument", "step_count"]
 
 
 class StepInfo(NamedTuple):
@@ -47,10 +48,70 @@ class ChainResult(NamedTuple):
     step_size: tf.Tensor | None = None
 
 
+class FixedSettings:
+    """Base of samplers whose settings cannot be changed, as compiled programs hold their values."""
+
+    def __setattr__(self, name: str, value) -> None:
+        if name in vars(self) and name in inspect.signature(type(self).__init__).parameters:
+            raise AttributeError(
+                f"{name} of a {type(self).__name__} is fixed, since compiled chains would keep its "
+                "value: make another sampler and assign it, model.sampler = …."
+            )
+        super().__setattr__(name, value)
+
+
+def step_count(num_steps):
+    """Return a number of steps as an int, or as an int32 scalar where its value is not known yet.
+
+    Args:
+        num_steps: A whole number ≥ 0, or an integer scalar tensor.
+
+    Raises:
+        ValueError: If it is anything else; a negative one inside a compiled function fails when
+            that runs.
+    """
+    if not tf.is_tensor(num_steps):
+        return arguments.whole_number("num_steps", num_steps)
+    if num_steps.shape.rank != 0 or not num_steps.dtype.is_integer:
+        raise ValueError(
+            "num_steps must be a whole number ≥ 0, or an integer scalar tensor; received shape "
+            f"{num_steps.shape}, dtype {num_steps.dtype.name}."
+        )
+    if tf.executing_eagerly():
+        return arguments.whole_number("num_steps", int(num_steps))
+    count = tf.cast(num_steps, tf.int32)
+    # Models show the framed message as a ValueError.
+    message = ["tf_febm:num_steps must be a whole number ≥ 0, received", count, ";"]
+    with tf.control_dependencies([tf.debugging.Assert(count >= 0, message)]):
+        return tf.identity(count)
+
+
+def step_argument(sampler, num_steps):
+    """Return a number of steps as a compiled function is to be given it for a sampler.
+
+    Args:
+        sampler: Whatever runs the chains.
+        num_steps: A whole number ≥ 0, an integer scalar tensor, or None.
+
+    Returns:
+        An int32 tensor, for which nothing is traced anew, for samplers of this library; a Python
+        int for others, which may need one; None for None.
+    """
+    if num_steps is None:
+        return None
+    steps = step_count(num_steps)
+    return tf.constant(steps) if getattr(sampler, "takes_step_tensors", False) else steps
+
+
+def at_least(minimum: int, count):
+    """Return the larger of two numbers, the second an int or an integer scalar tensor."""
+    return tf.maximum(minimum, count) if tf.is_tensor(count) else max(minimum, count)
+
+
 def run_chain(
     step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
     initial_state: tf.Tensor,
-    num_steps: int,
+    num_steps,
     seed,
     *,
     diagnostics: bool = False,
@@ -65,7 +126,7 @@ def run_chain(
     Args:
         step: (state [n, …], seed [2]) -> (next state, StepInfo).
         initial_state: Floating tensor [n, …].
-        num_steps: How often to step, at least 0.
+        num_steps: How often to step, at least 0; an int or an integer scalar tensor.
         seed: An int, a pair of ints, or an integer tensor [2].
         diagnostics: Whether to keep every StepInfo.
         trajectory: Whether to keep every state.
@@ -74,7 +135,8 @@ def run_chain(
         A ChainResult; its history fields are None unless asked for.
     """
     state = tf.stop_gradient(initial_state)
-    seeds = randomness.split(randomness.as_seed(seed), max(num_steps, 1))
+    num_steps = step_count(num_steps)
+    seeds = randomness.split(randomness.as_seed(seed), at_least(1, num_steps))
     vector = state.shape[:1]
     infos = tuple(
         tf.TensorArray(state.dtype, num_steps if diagnostics else 0, element_shape=vector)

@@ -6,16 +6,18 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
-from tf_febm.samplers.chain import ChainResult
+from tf_febm.samplers.chain import ChainResult, FixedSettings
 from tf_febm.samplers.metropolis import run_metropolis
 
 __all__ = ["HMC", "MALA"]
 
 
-class _Hamiltonian:
+class _Hamiltonian(FixedSettings):
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
     num_leapfrog_steps: int
+    # `num_steps` of a call may be a tensor, for which nothing is traced anew.
+    takes_step_tensors = True
 
     def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds):
         self.step_size = arguments.number("step_size", step_size, above=True)
@@ -36,7 +38,7 @@ class _Hamiltonian:
         initial_state,
         seed,
         *,
-        num_steps: int | None = None,
+        num_steps=None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
     ):
@@ -49,7 +51,7 @@ class _Hamiltonian:
             energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
             initial_state: Where the chains start, floating [n, …]; clipped to the bounds.
             seed: An int, a pair of ints, or an integer tensor [2].
-            num_steps: Overrides the sampler's own number of proposals.
+            num_steps: Overrides the sampler's own number of proposals, an int or a scalar tensor.
             return_diagnostics: Whether to record energy, gradient norm, probability of acceptance
                 and step size.
             return_trajectory: Whether to record every state.
@@ -70,13 +72,11 @@ class _Hamiltonian:
             )
         if self.bounds is not None:
             x = tf.clip_by_value(x, *self.bounds)
-        if num_steps is None:
-            num_steps = self.num_steps
         result = run_metropolis(
             energy_fn,
             x,
             randomness.as_seed(seed),
-            num_steps=arguments.whole_number("num_steps", num_steps),
+            num_steps=self.num_steps if num_steps is None else num_steps,
             leapfrog_steps=self.num_leapfrog_steps,
             step_size=self._leapfrog_size(),
             burn_in=self.burn_in,

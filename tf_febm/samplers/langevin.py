@@ -6,13 +6,13 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
-from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
+from tf_febm.samplers.chain import ChainResult, FixedSettings, StepInfo, run_chain
 
 __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Langevin:
+class Langevin(FixedSettings):
     """Run unadjusted Langevin chains.
 
     One step, in the order of the published image code (`noise_first=True`):
@@ -42,6 +42,9 @@ class Langevin:
 
     Source: Yu et al. 2020, Eq. 5 and Appendix G; Du & Mordatch 2019 for the published settings.
     """
+
+    # `num_steps` of a call may be a tensor, for which nothing is traced anew.
+    takes_step_tensors = True
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class Langevin:
         initial_state,
         seed,
         *,
-        num_steps: int | None = None,
+        num_steps=None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
     ):
@@ -138,7 +141,8 @@ class Langevin:
             energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
             initial_state: Where the chains start, floating [n, …]; NumPy arrays as well.
             seed: An int, a pair of ints, or an integer tensor [2].
-            num_steps: Overrides the sampler's own number of steps.
+            num_steps: Overrides the sampler's own number of steps, an int or a scalar tensor; for
+                another value of a tensor, a compiled program is not traced again.
             return_diagnostics: Whether to record energy, gradient norm and clipped share.
             return_trajectory: Whether to record every state.
 
@@ -159,7 +163,7 @@ class Langevin:
         result: ChainResult = run_chain(
             lambda state, step_seed: self.step(energy_fn, state, step_seed),
             x,
-            self.num_steps if num_steps is None else arguments.whole_number("num_steps", num_steps),
+            self.num_steps if num_steps is None else num_steps,
             seed,
             diagnostics=return_diagnostics,
             trajectory=return_trajectory,

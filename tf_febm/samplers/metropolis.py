@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_febm import energies, randomness
-from tf_febm.samplers.chain import ChainResult
+from tf_febm.samplers.chain import ChainResult, at_least, step_count
 from tf_febm.samplers.dual_averaging import DualAveraging
 
 __all__ = ["Proposal", "leapfrog", "reflect", "run_metropolis"]
@@ -102,7 +102,7 @@ def run_metropolis(
     initial_state,
     seed,
     *,
-    num_steps: int,
+    num_steps,
     leapfrog_steps: int,
     step_size: float,
     burn_in: int = 0,
@@ -120,7 +120,7 @@ def run_metropolis(
         energy_fn: x -> E(x), [n] or [n, 1].
         initial_state: Floating [n, …], inside the bounds.
         seed: Integer tensor [2].
-        num_steps: Number of proposals, at least 0.
+        num_steps: Number of proposals, at least 0; an int or an integer scalar tensor.
         leapfrog_steps: Gradients per proposal, at least 1.
         step_size: h, positive.
         burn_in: During so many of the steps, from the first, h adapts to the target.
@@ -134,7 +134,8 @@ def run_metropolis(
     """
     x = tf.stop_gradient(initial_state)
     dtype, count, axes = x.dtype, x.shape[:1], list(range(1, x.shape.rank))
-    seeds = randomness.split(seed, 2 * max(num_steps, 1))
+    num_steps = step_count(num_steps)
+    seeds = randomness.split(seed, 2 * at_least(1, num_steps))
     start = _like(Proposal(x, *energies.value_and_gradient(energy_fn, x)))
     kept = num_steps if diagnostics else 0
     records = [tf.TensorArray(dtype, kept, element_shape=count) for _ in range(3)]

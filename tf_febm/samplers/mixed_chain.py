@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
+from tf_febm import arguments, compiled, randomness
 from tf_febm.networks import preparation
+from tf_febm.samplers.chain import step_argument
 
 __all__ = ["MixedSamples", "mixed_chain", "mixed_chain_pools"]
 
@@ -134,15 +135,14 @@ def mixed_chain_pools(
         )
     if model.sample_shape is None:
         raise ValueError("The model has no shape yet: fit it or call model.build first.")
-    seed = model.next_seed() if seed is None else randomness.as_seed(seed)
-    advance = _compiled_round(
+    seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
+    restart = tf.constant(_share("restart_probability", restart_probability), tf.float32)
+    relabel = tf.constant(_share("label_probability", label_probability), tf.float32)
+    steps = step_argument(model.sampler, num_steps)
+    advance = compiled.program_of(
         model,
-        pool_size,
-        batch_size,
-        fill_rounds,
-        _share("restart_probability", restart_probability),
-        _share("label_probability", label_probability),
-        {} if num_steps is None else {"num_steps": num_steps},
+        ("mixed_chain", model.sampler, pool_size, batch_size),
+        lambda: _compiled_round(model, pool_size, batch_size, fill_rounds),
     )
     weights = _Weights(model, ensemble, averaged)
     num_pools = -(-num_samples // pool_size)
@@ -155,7 +155,14 @@ def mixed_chain_pools(
                 weights.take(k)
                 mixing = fill_rounds <= k < num_rounds - nomix
                 samples, labels = advance(
-                    samples, labels, rounds_seed, tf.constant(k), tf.constant(mixing)
+                    samples,
+                    labels,
+                    rounds_seed,
+                    tf.constant(k),
+                    tf.constant(mixing),
+                    restart,
+                    relabel,
+                    steps,
                 )
                 if report is not None:
                     report(number * num_rounds + k + 1, num_pools * num_rounds)
@@ -164,13 +171,20 @@ def mixed_chain_pools(
         yield MixedSamples(samples.numpy()[:count], labels)
 
 
-def _compiled_round(model, pool_size, batch_size, fill_rounds, restart, relabel, options):
-    """Return (samples, labels, seed, number, mixing) -> samples, labels; compiled once."""
+def _compiled_round(model, pool_size, batch_size, fill_rounds):
+    """Return a function from a pool and the numbers of a round to the pool after it."""
     # Whatever has the surface of a model may be sampled, with networks of Keras or without.
     networks = [model.energy_network] if hasattr(model, "energy_network") else []
+    sampler = model.sampler
+
+    def energy_given(labels):
+        # As the model's own chains have it: no check of labels in every step.
+        if hasattr(model, "_energy_given"):
+            return model._energy_given(labels)
+        return lambda x: model.energy(x, labels)
 
     @tf.function(autograph=False)
-    def advance(samples, labels, seed, number, mixing):
+    def advance(samples, labels, seed, number, mixing, restart, relabel, num_steps):
         seeds = randomness.split(tf.random.fold_in(seed, number), 5)
         order_seed, fresh_seed, restart_seed, label_seed, chain_seed = tf.unstack(seeds)
         in_turn = (number * batch_size + tf.range(batch_size)) % pool_size
@@ -186,8 +200,9 @@ def _compiled_round(model, pool_size, batch_size, fill_rounds, restart, relabel,
 
         start = mix(samples, fresh.samples, restart, restart_seed)
         own = None if labels is None else mix(labels, fresh.labels, relabel, label_seed)
+        options = {} if num_steps is None else {"num_steps": num_steps}
         with preparation.prepared(*networks):
-            ends = model.sampler(lambda x: model.energy(x, own), start, chain_seed, **options)
+            ends = sampler(energy_given(own), start, chain_seed, **options)
         place = index[:, None]
         return (
             tf.tensor_scatter_nd_update(samples, place, ends),

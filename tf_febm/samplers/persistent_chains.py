@@ -33,7 +33,8 @@ class PersistentChains(ReplayBuffer):
     next n chains in order, not random ones; `write` puts their ends back into the same slots; and
     states are float32 always, so that a chain goes on exactly where it ended. A step of n chains
     moves the window on by n, around the ring of `num_chains`. `read` draws uniformly from all
-    chains that have begun.
+    chains that have begun. A chain that is not finite keeps its slot as it is, so that every step
+    that runs it shows it, until it starts afresh.
 
     The chains of a conditional model have the labels of the data batch. Of each label those go on
     that have waited longest. If the batch has more of a label than there are chains, the others go
@@ -62,15 +63,11 @@ class PersistentChains(ReplayBuffer):
             arguments.whole_number("num_chains", num_chains, 1),
             restart_probability,
             match_labels,
+            storage="float32",
         )
 
-    def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
-        """Create the variables; see `ReplayBuffer.build`. The bounds change nothing."""
-        # Without bounds the ring stores float32.
-        super().build(sample_shape, None, num_classes)
-
-    def _create(self, sample_shape, num_classes) -> dict[str, tf.Variable]:
-        part = super()._create(sample_shape, num_classes)
+    def _create(self, sample_shape, dtype, num_classes) -> dict[str, tf.Variable]:
+        part = super()._create(sample_shape, dtype, num_classes)
         if num_classes is not None:
             # When each chain went on last, counted in chains; 0 if it has not begun.
             turn = tf.zeros([self.capacity], tf.int64)
@@ -133,32 +130,30 @@ class PersistentChains(ReplayBuffer):
         number = tf.range(count)
         # As long as there are slots in which no chain has begun, those are filled first.
         empty = number < self.capacity - self.size
-        by_age = tf.argsort(self._part("turn")[: self.size], stable=True)
-        by_age = tf.cast(by_age, tf.int64)
-        chains = tf.concat([*self._places_by_class(by_age), [0]], axis=0)
-        counts = tf.cast(self._class_counts(), tf.int64)
+        classes, counts = self._classes(), self._class_counts()
+        by_age = tf.argsort(self._part("turn"), stable=True)
+        # The chains of each class one after the other, those that have waited longest first.
+        chains = tf.gather(by_age, tf.argsort(tf.gather(classes, by_age), stable=True))
         first = tf.gather(tf.cumsum(counts, exclusive=True), labels)
         available = tf.gather(counts, labels)
         # The how-manieth of its label each one is, among those that do not fill an empty slot.
-        rows = tf.one_hot(labels, self.num_classes, dtype=tf.int64)
-        rows *= tf.cast(~empty, tf.int64)[:, None]
+        rows = tf.one_hot(labels, self.num_classes, dtype=tf.int32)
+        rows *= tf.cast(~empty, tf.int32)[:, None]
         rank = tf.gather(tf.cumsum(rows, exclusive=True), labels, axis=1, batch_dims=1)
         own = ~empty & (rank < available)
         place = first + tf.math.floormod(rank, tf.maximum(available, 1))
         source = tf.gather(chains, tf.where(available > 0, place, 0))
         # Those without a chain of their own take the slots that are left, the oldest first.
-        taken = tf.scatter_nd(
-            tf.boolean_mask(source, own)[:, None],
-            tf.ones_like(tf.boolean_mask(source, own)),
-            [tf.maximum(self.size, 1)],
+        taken = tf.math.unsorted_segment_sum(tf.cast(own, tf.int32), source, self.capacity)
+        occupied = (taken > 0) | (classes == self.num_classes)
+        left = tf.gather(
+            by_age, tf.argsort(tf.cast(tf.gather(occupied, by_age), tf.int32), stable=True)
         )
-        left = tf.boolean_mask(by_age, tf.gather(taken, by_age) == 0)
-        left = tf.concat([left, [0]], axis=0)
-        without = ~empty & ~own
-        nth = tf.cumsum(tf.cast(without, tf.int64), exclusive=True)
-        spare = tf.gather(left, tf.minimum(nth, tf.size(left, tf.int64) - 1))
-        slot = tf.where(empty, window, tf.where(own, source, spare))
-        return _Turn(slot, source, empty | (available == 0))
+        without = tf.cast(~empty & ~own, tf.int32)
+        nth = tf.minimum(tf.cumsum(without, exclusive=True), self.capacity - 1)
+        slot = tf.where(own, source, tf.gather(left, nth))
+        slot, source = tf.cast(slot, tf.int64), tf.cast(source, tf.int64)
+        return _Turn(tf.where(empty, window, slot), source, empty | (available == 0))
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the states of the chains that went on last; see `ReplayBuffer.newest`."""
@@ -168,6 +163,10 @@ class PersistentChains(ReplayBuffer):
         begun = int(tf.minimum(part["written"], self.capacity))
         index = tf.argsort(part["turn"][:begun], direction="DESCENDING")[:count]
         return tf.gather(part["samples"], index)
+
+    def _storable(self, samples):
+        # A slot is a chain's own: left out, its end would pass to the next one.
+        return tf.ones(tf.shape(samples)[:1], tf.bool)
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""

@@ -7,6 +7,9 @@ from tf_febm import arguments, distribution, randomness
 
 __all__ = ["ReplayBuffer"]
 
+# Codings of what is stored; each also names itself in `storage`.
+STORAGES = ("auto", "uint8", "uint8_published", "float32")
+
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class ReplayBuffer(tf.Module):
@@ -24,10 +27,19 @@ class ReplayBuffer(tf.Module):
     label y, or afresh where there is none. With match_labels=False it starts in any stored sample,
     as in the published code: the chain then has to walk from the one class to the other.
 
-    Bounded samples are stored in 8 bits, as in
-    the published code: x is written as ⌊255 (x − low)/(high − low)⌋ and read back with the noise
-    that dequantises images, low + (high − low)(k + u)/256, u ~ U[0, 1). Unbounded ones are stored
-    as they are, in float32.
+    Samples are stored as they are, in float32, or as a byte k that is read back with the noise that
+    dequantises images, low + (high − low)(k + U)/256, U ~ U[0, 1). With u = (x − low)/(high − low),
+    clipped to [0, 1], that byte is
+
+        "uint8"            k = min(⌊256 u⌋, 255): x comes back in its own cell, unbiased where the
+                           density changes little within a cell of (high − low)/256
+        "uint8_published"  k = ⌊255 u⌋, as in the published code: x comes back lower by
+                           (x − low)/256 on average, and so at every visit. Where a visit of the
+                           sampler moves no more than that, chains drift towards low
+
+    A chain that is not finite is never stored, for neither coding could tell it from a clean
+    sample: no place in the ring is taken, and no count of `written`. The step that ran it has its
+    NaN or infinity in the energies and in every metric that they enter.
 
     The variables are made by `build`, once the shape of a sample is known; a model does that. They
     are part of the checkpoints and of the saved files of the model that owns the buffer.
@@ -36,6 +48,8 @@ class ReplayBuffer(tf.Module):
         capacity: Number of samples kept, at least 1.
         restart_probability: Probability, in [0, 1], that a chain starts afresh instead.
         match_labels: Whether chains of a conditional model start in samples of their own label.
+        storage: "uint8", "uint8_published", "float32", or "auto": "uint8" for bounded samples of
+            more than one axis, such as images, and "float32" for vectors and unbounded samples.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -48,6 +62,7 @@ class ReplayBuffer(tf.Module):
         capacity: int = 10_000,
         restart_probability: float = 0.05,
         match_labels: bool = True,
+        storage: str = "auto",
     ):
         super().__init__(name="replay_buffer")
         self.match_labels = bool(match_labels)
@@ -58,7 +73,11 @@ class ReplayBuffer(tf.Module):
             raise ValueError(
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
-        self.bounds = None
+        if storage not in STORAGES:
+            raise ValueError(f"storage must be one of {', '.join(STORAGES)}; received {storage!r}.")
+        self.storage = storage
+        # What `build` was given.
+        self.bounds: tuple[float, float] | None = None
         # One set of variables for each replica of this process; just one without a strategy.
         self._parts: list[dict[str, tf.Variable]] = []
 
@@ -97,11 +116,12 @@ class ReplayBuffer(tf.Module):
 
         Args:
             sample_shape: Shape of one sample, without batch axis.
-            bounds: (low, high) of the samples, or None to store float32.
+            bounds: (low, high) of the samples, or None.
             num_classes: If given, a label is kept beside each sample.
 
         Raises:
-            ValueError: If it was built for other samples before.
+            ValueError: If it was built for other samples before, or they are to be stored in 8 bits
+                and have no bounds.
         """
         bounds = None if bounds is None else arguments.interval("bounds", bounds)
         kind = (tuple(sample_shape), bounds, num_classes is not None)
@@ -113,14 +133,21 @@ class ReplayBuffer(tf.Module):
                     f"{mine}; received {kind}."
                 )
             return
+        if bounds is None and self.storage.startswith("uint8"):
+            raise ValueError(
+                f"storage={self.storage!r} needs bounds, and the sampler has none: give it some, "
+                "or the buffer storage='float32'."
+            )
         self.bounds, self.num_classes = bounds, num_classes
+        images = bounds is not None and len(sample_shape) > 1
+        in_bytes = images if self.storage == "auto" else self.storage != "float32"
+        dtype = tf.uint8 if in_bytes else tf.float32
         self._parts = distribution.for_each_local_replica(
-            lambda: self._create(tuple(sample_shape), num_classes)
+            lambda: self._create(tuple(sample_shape), dtype, num_classes)
         )
 
-    def _create(self, sample_shape, num_classes) -> dict[str, tf.Variable]:
+    def _create(self, sample_shape, dtype, num_classes) -> dict[str, tf.Variable]:
         """Return the variables of one replica."""
-        dtype = tf.float32 if self.bounds is None else tf.uint8
         zeros = {"samples": tf.zeros([self.capacity, *sample_shape], dtype)}
         if num_classes is not None:
             zeros["labels"] = tf.zeros([self.capacity], tf.int32)
@@ -164,29 +191,33 @@ class ReplayBuffer(tf.Module):
 
     def _class_counts(self) -> tf.Tensor:
         """Return how many samples of each class there are, int32 [num_classes]."""
-        return tf.math.bincount(self.labels[: self.size], minlength=self.num_classes)
+        classes = self._classes()
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(classes), classes, self.num_classes + 1)
+        return counts[:-1]
+
+    def _classes(self) -> tf.Tensor:
+        """Return the label at each place of the ring, num_classes where there is none yet."""
+        places = tf.range(self.capacity, dtype=tf.int64)
+        return tf.where(places < self.size, self.labels, self.num_classes)
 
     def _index_of(self, labels, seed) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return places of random samples of classes, int64 [n], and where there are none, bool."""
+        """Return places of random samples of classes, int32 [n], and where there are none, bool."""
         counts = self._class_counts()
-        places = tf.concat(self._places_by_class(tf.range(self.size)), axis=0)
+        # Places in the order of their classes.
+        places = tf.argsort(self._classes(), stable=True)
         first = tf.gather(tf.cumsum(counts, exclusive=True), labels)
         available = tf.gather(counts, labels)
         chosen = randomness.uniform(tf.shape(labels), seed) * tf.cast(available, tf.float32)
         # The product may round up to the number itself.
         chosen = tf.minimum(tf.cast(chosen, tf.int32), available - 1)
         missing = available == 0
-        index = tf.where(missing, 0, first + chosen)
-        # One more entry, for a buffer that holds nothing.
-        return tf.gather(tf.concat([places, [0]], axis=0), index), missing
-
-    def _places_by_class(self, places) -> list[tf.Tensor]:
-        """Return of places in the ring, int64 [m], those of each class, in the given order."""
-        kept = tf.gather(self.labels, places)
-        return tf.dynamic_partition(places, kept, self.num_classes)
+        return tf.gather(places, tf.where(missing, 0, first + chosen)), missing
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
-        """Return the samples that were written last, as they are stored, without noise.
+        """Return the samples that were written last, without the noise that `read` adds.
+
+        Where they are stored in 8 bits, that is the mean of what `read` makes of a byte, the centre
+        of its cell: low + (high − low)(k + 1/2)/256.
 
         Args:
             count: How many at most.
@@ -198,11 +229,7 @@ class ReplayBuffer(tf.Module):
         part = self._parts[replica]
         count = min(count, self.capacity, int(part["written"]))
         index = (part["written"] - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
-        stored = tf.cast(tf.gather(part["samples"], index), tf.float32)
-        if self.bounds is None:
-            return stored
-        low, high = self.bounds
-        return low + (high - low) * stored / 255.0
+        return self._decode(tf.gather(part["samples"], index))
 
     def start(self, fresh: tf.Tensor, seed, labels=None) -> tf.Tensor:
         """Choose where chains start: in the buffer, or afresh with the restart probability.
@@ -227,10 +254,10 @@ class ReplayBuffer(tf.Module):
         return self._choose(restart, fresh, stored)
 
     def write(self, samples: tf.Tensor, labels=None) -> None:
-        """Put samples into the ring, in place of the oldest.
+        """Put samples into the ring, in place of the oldest; those not finite are left out.
 
         Args:
-            samples: Floating [n, …], n ≤ capacity; clipped to the bounds, if there are any.
+            samples: Floating [n, …], n ≤ capacity; clipped to the bounds where stored in 8 bits.
             labels: int32 [n], if the buffer keeps labels.
 
         Raises:
@@ -249,15 +276,31 @@ class ReplayBuffer(tf.Module):
         samples = samples[-self.capacity :]
         labels = None if labels is None else labels[-self.capacity :]
         count = tf.shape(samples, out_type=tf.int64)[0]
-        index = self._slots(count, labels)
-        self.samples.scatter_nd_update(index[:, None], self._encode(samples))
+        stored = self._storable(samples)
+        # Those that are stored take the next places in their order; the others get the places after
+        # these, and leave there what is there. All shapes stay known, as XLA needs them.
+        total = tf.reduce_sum(tf.cast(stored, tf.int64))
+        place = tf.where(stored, _running_count(stored), total + _running_count(~stored))
+        index = tf.gather(self._slots(count, labels), place)
+        self._update(self.samples, index, stored, self._encode(samples))
         if self.labels is not None:
-            self.labels.scatter_nd_update(index[:, None], tf.cast(labels, tf.int32))
-        self._advance(index, count)
+            self._update(self.labels, index, stored, tf.cast(labels, tf.int32))
+        self._advance(index, total)
 
     def _advance(self, index, count) -> None:
         """Count the samples that were written to places in the ring."""
         self.written.assign_add(count)
+
+    def _storable(self, samples):
+        """Return which samples may take a place, booleans [n]."""
+        return tf.reduce_all(tf.math.is_finite(samples), axis=list(range(1, samples.shape.rank)))
+
+    @staticmethod
+    def _update(variable, index, chosen, values):
+        """Write the chosen of `values` to their places in a variable."""
+        mask = tf.reshape(chosen, [-1] + [1] * (values.shape.rank - 1))
+        values = tf.where(mask, values, tf.gather(variable, index))
+        variable.scatter_nd_update(index[:, None], values)
 
     def _slots(self, count, labels=None):
         """Return where the next `count` samples go, int64 [count]."""
@@ -270,18 +313,22 @@ class ReplayBuffer(tf.Module):
         return tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
 
     def _encode(self, samples):
-        if self.bounds is None:
-            return tf.cast(samples, tf.float32)
+        samples = tf.cast(samples, tf.float32)
+        if self.samples.dtype == tf.float32:
+            return samples
         low, high = self.bounds
         unit = tf.clip_by_value((samples - low) / (high - low), 0.0, 1.0)
-        return tf.cast(255.0 * unit, tf.uint8)
+        if self.storage == "uint8_published":
+            return tf.cast(255.0 * unit, tf.uint8)
+        return tf.cast(tf.minimum(256.0 * unit, 255.0), tf.uint8)
 
-    def _decode(self, stored, seed):
-        if self.bounds is None:
+    def _decode(self, stored, seed=None):
+        """Return samples from what is stored, with noise of a seed, or the centres of cells."""
+        if stored.dtype == tf.float32:
             return stored
         low, high = self.bounds
-        unit = (tf.cast(stored, tf.float32) + randomness.uniform(tf.shape(stored), seed)) / 256.0
-        return low + (high - low) * unit
+        noise = 0.5 if seed is None else randomness.uniform(tf.shape(stored), seed)
+        return low + (high - low) * (tf.cast(stored, tf.float32) + noise) / 256.0
 
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""
@@ -290,14 +337,41 @@ class ReplayBuffer(tf.Module):
         return state | {name: self._part(name)[:size].numpy() for name in self._beside_samples()}
 
     def load_state(self, state) -> None:
-        """Restore what `state` returned; the buffer must be built and of the same capacity."""
+        """Restore what `state` returned.
+
+        A buffer with storage="auto" takes samples of both kinds, since earlier versions stored
+        bounded vectors in 8 bits: in float32 they become the centres of their cells.
+
+        Args:
+            state: Name -> array, from a buffer of samples of the same shape and bounds.
+
+        Raises:
+            ValueError: If it is not built, is too small, or has another storage or sample shape.
+        """
+        if not self.built:
+            raise ValueError("The buffer has no shape yet: call build before load_state.")
         samples = tf.convert_to_tensor(state["samples"][()])
-        if samples.dtype != self.samples.dtype or samples.shape[0] > self.capacity:
+        if self.storage == "auto" and self.bounds is not None and samples.dtype == tf.uint8:
+            samples = self._decode(samples) if self.samples.dtype == tf.float32 else samples
+        mine = self.samples
+        if samples.dtype != mine.dtype or samples.shape[1:] != mine.shape[1:]:
             raise ValueError(
-                f"The stored buffer has {samples.shape[0]} {samples.dtype.name} samples; this one "
-                f"takes up to {self.capacity} of {self.samples.dtype.name}."
+                f"The stored buffer has samples of shape {tuple(samples.shape[1:])} in "
+                f"{samples.dtype.name}; this one keeps {tuple(mine.shape[1:])} in "
+                f"{mine.dtype.name}: give it the storage of the stored one "
+                f"({', '.join(STORAGES)}), or start with an empty buffer."
             )
-        self.samples[: samples.shape[0]].assign(samples)
+        if samples.shape[0] > self.capacity:
+            raise ValueError(
+                f"The stored buffer has {samples.shape[0]} samples; this one takes up to "
+                f"{self.capacity}."
+            )
+        if (self.labels is not None) != ("labels" in state):
+            raise ValueError(
+                f"The stored buffer {'has' if 'labels' in state else 'has no'} labels; this one "
+                f"{'keeps' if self.labels is not None else 'keeps no'} labels."
+            )
+        mine[: samples.shape[0]].assign(samples)
         self.written.assign(state["written"][()])
         for name in self._beside_samples():
             self._part(name)[: samples.shape[0]].assign(state[name][()])
@@ -312,9 +386,15 @@ class ReplayBuffer(tf.Module):
             "capacity": self.capacity,
             "restart_probability": self.restart_probability,
             "match_labels": self.match_labels,
+            "storage": self.storage,
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "ReplayBuffer":
         """Make an empty buffer from the result of `get_config`."""
         return cls(**config)
+
+
+def _running_count(mask):
+    """Return how many are true before each of booleans, int64 [n]."""
+    return tf.cumsum(tf.cast(mask, tf.int64), exclusive=True)

@@ -5,12 +5,13 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 from tf_febm.networks.units import checked_units
+from tf_febm.samplers.chain import FixedSettings
 
 __all__ = ["Standardised"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Standardised:
+class Standardised(FixedSettings):
     """Run another sampler on z = (x − mean)/scale, and return x.
 
     One step size cannot serve coordinates whose units differ by orders of magnitude. For Langevin
@@ -50,9 +51,20 @@ class Standardised:
         """The number of steps of the sampler inside, if it has one."""
         return getattr(self.sampler, "num_steps", None)
 
+    @property
+    def takes_step_tensors(self) -> bool:
+        """Whether the sampler inside takes a tensor as `num_steps`."""
+        return getattr(self.sampler, "takes_step_tensors", False)
+
     def fresh(self, shape, seed) -> tf.Tensor:
         """Return where new chains start: mean + spread·scale·ξ, float32 of a shape [n, d]."""
-        return self._raw(self.spread * randomness.normal(shape, seed))
+        noise = randomness.normal(shape, seed)
+        if not noise.shape.is_compatible_with((None, len(self.mean))):
+            raise ValueError(
+                f"A Standardised sampler of {len(self.mean)} coordinates runs chains of shape "
+                f"[n, {len(self.mean)}]; received {noise.shape}."
+            )
+        return self._raw(self.spread * noise)
 
     def __call__(self, energy_fn, initial_state, seed, **options):
         """Run chains of the shape of `initial_state`, [n, d], in raw units.
@@ -66,8 +78,16 @@ class Standardised:
         Returns:
             What the sampler inside returns, its states in raw units; gradient norms, where asked
             for, are those with respect to z.
+
+        Raises:
+            ValueError: If `initial_state` is not floating, or not of the width of mean and scale.
         """
         x = tf.convert_to_tensor(initial_state)
+        if not x.dtype.is_floating or not x.shape.is_compatible_with((None, len(self.mean))):
+            raise ValueError(
+                f"initial_state must be a floating tensor [n, {len(self.mean)}], as wide as mean "
+                f"and scale; received shape {x.shape}, dtype {x.dtype.name}."
+            )
         mean, scale = self._units(x.dtype)
         result = self.sampler(
             lambda z: energy_fn(self._raw(z)), (x - mean) / scale, seed, **options

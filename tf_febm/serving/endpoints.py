@@ -65,16 +65,15 @@ class Endpoints(tf.Module):
     def sample(self, num_samples, seed, labels=None) -> dict:
         """Return {"samples": …} and the labels of a conditional model, drawn by a seed."""
         model, num_steps = self._of_model()
-        # As `randomness.as_seed` does with a Python int.
+        # As `randomness.sampling_seed` does with a Python int.
         high, low = tf.bitwise.right_shift(seed, tf.constant(31, tf.int64)), seed
         mask = tf.constant(0x7FFFFFFF, tf.int64)
-        pair = randomness.as_seed(tf.bitwise.bitwise_and(tf.stack([high, low]), mask))
+        pair = randomness.sampling_seed(tf.bitwise.bitwise_and(tf.stack([high, low]), mask))
         # Where `model.sample` starts, and as far as it goes.
         initial = model.INITIAL[0]
         steps = model.steps_of(initial, num_steps)
-        options = () if steps is None else (("num_steps", steps),)
         with self._copies():
-            batch = model._chain(num_samples, labels, pair, initial, options)
+            batch = model._chain(labels, num_samples, pair, steps, initial, ())
         if batch.labels is None:
             return {"samples": batch.samples}
         return {"samples": batch.samples, "labels": batch.labels}

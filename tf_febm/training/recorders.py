@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation
+from tf_febm import evaluation, randomness
 from tf_febm.files import append, write_atomically
 from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import picture_maker
@@ -271,7 +271,8 @@ class EnergyHistograms(Recorder):
         """Evaluate the energies and write both histograms."""
         # Samples of the same labels, as in a training step.
         labels = {} if self._labels is None else {"labels": self._labels}
-        model = self.model.negative_batch(len(self._data), seed=(0, 1), remember=False, **labels)
+        seed = randomness.sampling_seed((0, 1))
+        model = self.model.negative_batch(len(self._data), seed=seed, remember=False, **labels)
         energies = {
             "data": self.model.energy(self._data, self._labels).numpy(),
             "samples": self.model.energy(model.samples, model.labels).numpy(),

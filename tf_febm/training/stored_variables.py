@@ -15,6 +15,7 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
 # Groups of variables that each replica has for itself.
 _OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
+_OF_A_BUFFER = " Give the buffer the capacity and the storage of the run that wrote it."
 
 
 def is_own(group: str) -> bool:
@@ -44,16 +45,19 @@ def compare(path: str, groups: dict[str, list[tf.Variable]], whole: bool = True)
         OSError: If it cannot be read at the moment.
     """
     try:
-        listed = tf.train.list_variables(path)
+        reader = tf.train.load_checkpoint(path)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise OSError(f"Checkpoint {path} cannot be read at the moment: {reason}.") from None
+    dtypes = reader.get_variable_to_dtype_map()
     stored = {
-        name.removesuffix(VALUE): list(shape) for name, shape in listed if name.endswith(VALUE)
+        name.removesuffix(VALUE): _form(shape, dtypes[name])
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name.endswith(VALUE)
     }
     stored.pop("save_counter", None)
     ours = {
-        f"{group}/{i}": variable.shape.as_list()
+        f"{group}/{i}": _form(variable.shape.as_list(), variable.dtype)
         for group, variables in groups.items()
         for i, variable in enumerate(variables)
     }
@@ -68,11 +72,15 @@ def compare(path: str, groups: dict[str, list[tf.Variable]], whole: bool = True)
         raise ValueError(
             f"Checkpoint {path} is of another model: {len(differing)} of {len(ours)} variables "
             f"differ, first {first} with shape {stored.get(first)} there and {ours.get(first)} "
-            "here."
+            "here." + (_OF_A_BUFFER if first.startswith("buffer") else "")
         )
 
 
-def _of_the_first(shapes: dict[str, list]) -> dict[str, list]:
+def _form(shape: list, dtype) -> str:
+    return f"{list(shape)} {tf.as_dtype(dtype).base_dtype.name}"
+
+
+def _of_the_first(shapes: dict[str, str]) -> dict[str, str]:
     def another(name: str) -> bool:
         group = name.partition("/")[0]
         return is_own(group) and kind_and_number(group)[1] > 0
