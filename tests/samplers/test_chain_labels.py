@@ -158,3 +158,18 @@ def test_state_comes_back_with_the_order_of_the_chains():
     other.load_state(chains.state())
     np.testing.assert_array_equal(step(other, [0, 1, 1], 9), step(chains, [0, 1, 1], 9))
     np.testing.assert_array_equal(other.newest(3), chains.newest(3))
+
+
+@pytest.mark.parametrize("make", [lambda: ReplayBuffer(9), lambda: PersistentChains(9)])
+def test_xla_takes_them(make):
+    """Every shape is known: nothing of a size that only the data tell."""
+    buffer = make()
+    buffer.build((2,), None, 3)
+    start = tf.function(buffer.start, jit_compile=True)
+    write = tf.function(buffer.write, jit_compile=True)
+    for mark in range(4):
+        labels = tf.constant([0, 2, 2, 1, 0])
+        begun = start(fresh(5), SEED, labels).numpy()
+        assert ((begun[:, 0] == labels.numpy()) | (begun[:, 0] == -1.0)).all()
+        write(tagged(labels.numpy(), 5 * mark), labels)
+    assert int(buffer.written) == 20

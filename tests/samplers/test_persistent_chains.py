@@ -22,8 +22,7 @@ def test_the_window_rotates_and_every_chain_continues():
     moves = np.zeros(5, int)
     for step in range(12):
         slots = (3 * step + np.arange(3)) % 5
-        start, labels = chains.start(tf.constant(100.0 * slots, tf.float32)[:, None], SEED)
-        assert labels is None
+        start = chains.start(tf.constant(100.0 * slots, tf.float32)[:, None], SEED)
         np.testing.assert_array_equal(start[:, 0], 100 * slots + moves[slots])
         chains.write(start + 1.0)
         moves[slots] += 1
@@ -34,7 +33,7 @@ def test_the_window_rotates_and_every_chain_continues():
 def test_chains_that_have_not_begun_are_fresh():
     chains = built(4)
     chains.write(tf.ones([3, 1]))
-    start, _ = chains.start(tf.fill([3, 1], 7.0), SEED)
+    start = chains.start(tf.fill([3, 1], 7.0), SEED)
     np.testing.assert_array_equal(start[:, 0], [7, 1, 1])
     np.testing.assert_array_equal(chains.read(50, SEED)[0], 1.0)
 
@@ -45,24 +44,16 @@ def test_states_are_exact_in_float32_even_with_bounds():
     chains.build((2, 2), bounds=(0.0, 1.0))
     x = tf.random.stateless_uniform([8, 2, 2], (0, 1), -0.1, 1.1)
     chains.write(x)
-    start, _ = chains.start(tf.zeros_like(x), SEED)
+    start = chains.start(tf.zeros_like(x), SEED)
     np.testing.assert_array_equal(start, x)
 
 
 def test_restarts_come_with_their_probability():
     chains = built(20_000, restart_probability=0.05)
     chains.write(tf.ones([20_000, 1]))
-    start, _ = chains.start(tf.zeros([20_000, 1]), SEED)
+    start = chains.start(tf.zeros([20_000, 1]), SEED)
     restarted = float(tf.reduce_mean(1.0 - start))
     assert abs(restarted - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 20_000)
-
-
-def test_labels_stay_with_their_chains():
-    chains = PersistentChains(4)
-    chains.build((1,), num_classes=10)
-    chains.write(tf.zeros([3, 1]), tf.constant([5, 6, 7]))
-    _, labels = chains.start(tf.ones([3, 1]), SEED, tf.constant([1, 2, 3]))
-    np.testing.assert_array_equal(labels, [1, 5, 6])
 
 
 def test_works_compiled_and_in_one_trace():
@@ -70,7 +61,7 @@ def test_works_compiled_and_in_one_trace():
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2])])
     def cycle(x):
-        start, _ = chains.start(x, SEED)
+        start = chains.start(x, SEED)
         chains.write(start + 1.0)
 
     for count in (4, 3, 5):
@@ -95,7 +86,7 @@ def test_state_and_config_round_trip():
     # The window goes on at the fourth chain; it and the fifth have not begun.
     for one in (chains, other):
         one.restart_probability = 0.0
-        start, _ = one.start(tf.zeros([4, 1]), SEED)
+        start = one.start(tf.zeros([4, 1]), SEED)
         np.testing.assert_array_equal(start[:, 0], [0, 0, 1, 2])
 
 

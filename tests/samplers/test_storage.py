@@ -73,7 +73,7 @@ def test_chains_keep_their_law_over_many_visits(storage, shape):
     def run():
         def body(k, means):
             start_seed, seed = tf.unstack(randomness.split(tf.stack([7, k]), 2))
-            x = sampler(energy, buffer.start(first, start_seed)[0], seed)
+            x = sampler(energy, buffer.start(first, start_seed), seed)
             buffer.write(x)
             return k + 1, means.write(k, tf.reduce_mean(x))
 
@@ -156,7 +156,7 @@ def test_a_broken_persistent_chain_keeps_its_slot_and_shows(value):
     x = np.full((4, 2), 0.5, np.float32)
     x[2, 1] = value
     chains.write(tf.constant(x))
-    np.testing.assert_array_equal(chains.start(tf.zeros([4, 2]), tf.constant([0, 0]))[0], x)
+    np.testing.assert_array_equal(chains.start(tf.zeros([4, 2]), tf.constant([0, 0])), x)
 
 
 @pytest.mark.parametrize("buffer", [ReplayBuffer(64), PersistentChains(64)])
