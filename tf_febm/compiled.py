@@ -10,12 +10,17 @@ __all__ = ["program_of", "run_on_batches"]
 def program_of(owner, key: Hashable, make: Callable[[], Callable]) -> Callable:
     """Return a compiled function that belongs to an object, made at the first call with a key.
 
+    A model forgets its functions when settings change that they hold as constants.
+
     Args:
         owner: What the function is of, such as a model: the function lives as long as it.
         key: All that the function takes as given and that may be another at the next call; to be
             kept with the function, and compared.
         make: Makes the function.
     """
+    notice_changes = getattr(owner, "_notice_changes", None)
+    if notice_changes is not None:
+        notice_changes()
     try:
         # Past Keras, which would track the functions as parts of the model.
         programs = vars(owner).setdefault("_programs", {})

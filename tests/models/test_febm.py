@@ -10,6 +10,7 @@ import tf_febm
 from tf_febm import divergences
 
 METRICS = {
+    "loss",
     "bound",
     "energy_data",
     "energy_model",

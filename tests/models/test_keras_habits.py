@@ -231,6 +231,18 @@ def test_what_is_assigned_after_a_fit_has_an_effect(change, unchanged):
     assert any(np.abs(a - b).max() > 1e-7 for a, b in zip(found, unchanged, strict=True))
 
 
+def test_samples_follow_what_is_assigned():
+    model = model_of("febm")
+    model.build((None, 2))
+    first = model.sample(4, seed=1)
+    np.testing.assert_array_equal(model.sample(4, seed=1), first)
+    model.sampler.noise_scale = 2.0
+    noisier = model.sample(4, seed=1)
+    assert np.abs(noisier - first).max() > 0.1
+    model.sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=2, grad_clip=None, bounds=None)
+    np.testing.assert_array_equal(model.sample(4, seed=1), first)
+
+
 def test_what_a_callback_assigns_has_an_effect_from_the_next_epoch_on():
     """With weight 0 on the rest, one SGD step with an l2 term of gradient g follows it."""
     model = model_of("contrastive_divergence", l2_coeff=0.0)

@@ -7,32 +7,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, energies, optimizers, workers
-from tf_febm import networks as network_library
+from tf_febm import arguments, distribution, energies
 from tf_febm.data.classes import check_names
-from tf_febm.models import inputs, players, updates
+from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import (
     WeightAverage,
     averaged_variables,
     check_decay,
-    update_with,
 )
 from tf_febm.models.chains import Batch, Chains
+from tf_febm.models.fitting import Fitting
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.saving import Saving
+from tf_febm.networks.precision import computes_in_half
 from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
 
 
-class _NoticeChanges(keras.callbacks.Callback):
-    """Let what a callback assigns to the model take effect from the next epoch on."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model._notice_changes()
-
-
-class EnergyModel(Chains, Saving, keras.Model):
+class EnergyModel(Chains, Saving, Fitting):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -49,10 +42,6 @@ class EnergyModel(Chains, Saving, keras.Model):
         seed: Seed of all random numbers of the model, an int, or None for a random one.
         name: The Keras name.
     """
-
-    # Names of the metrics that training steps report; what evaluation has not is last.
-    METRICS: tuple[str, ...] = ()
-    TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
 
     def __init__(
         self,
@@ -154,32 +143,6 @@ class EnergyModel(Chains, Saving, keras.Model):
         average = getattr(self, "average", None)
         return [] if average is None else [average]
 
-    # --- what compiled functions hold -------------------------------------------------------------
-
-    def _settings(self) -> dict:
-        """Return the arguments that steps depend on and that may be assigned, by name."""
-        return {}
-
-    def _forget_compiled(self) -> None:
-        """Have all compiled functions traced anew: they hold constants that have changed."""
-        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
-        if self.train_function is not None:
-            # Not None: a running `fit` calls it.
-            self.make_train_function(force=True)
-        self.test_function = None
-
-    def _notice_changes(self) -> None:
-        """Trace anew if what compiled functions hold as constants has changed since the last call.
-
-        That is: settings of the model, of its sampler and buffer, and which layers are frozen.
-        """
-        trained = [id(v) for network in self.networks for v in network.trainable_variables]
-        parts = [_description(part) for part in (self.sampler, self.buffer)]
-        held = (repr(self._settings()), *parts, trained)
-        if self._held is not None and held != self._held:
-            self._forget_compiled()
-        self._held = held
-
     @property
     def conditional(self) -> bool:
         """Whether energies depend on a label."""
@@ -253,264 +216,6 @@ class EnergyModel(Chains, Saving, keras.Model):
             if optimizer.use_ema:
                 type(optimizer).finalize_variable_values(optimizer, optimizer._trainable_variables)
 
-    def compile(self, optimizer=None, *, jit_compile: bool = False, **kwargs):
-        """Set the optimizer.
-
-        Args:
-            optimizer: For the energy; the paper's, `optimizers.default()`, if None.
-            jit_compile: Whether XLA compiles the step. Off unless asked for: on CPUs it is several
-                times slower for convolutions, and XLA drops the assertions about bad batches.
-            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly. Unless
-                auto_scale_loss is False, a network that computes in float16 has its loss scaled by
-                a `keras.optimizers.LossScaleOptimizer` around its optimizer.
-        """
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.get(name) is not None:
-                raise ValueError(
-                    f"{type(self).__name__} has an objective and metrics of its own: compile takes "
-                    f"no {name}; received {kwargs[name]!r}."
-                )
-        if kwargs.get("steps_per_execution", 1) != 1 and (
-            self.distribute_strategy.num_replicas_in_sync > 1
-        ):
-            # TensorFlow would end in "You must feed a value for placeholder tensor".
-            raise ValueError("steps_per_execution must be 1 with several replicas.")
-        with self.distribute_strategy.scope():
-            optimizer = optimizers.default() if optimizer is None else optimizer
-            # Which Keras would do for one optimizer and by the policy of the model alone.
-            if kwargs.pop("auto_scale_loss", True):
-                optimizer = self._with_loss_scale(keras.optimizers.get(optimizer))
-        super().compile(
-            optimizer=optimizer, jit_compile=jit_compile, auto_scale_loss=False, **kwargs
-        )
-        self._build_optimizers()
-
-    def _with_loss_scale(self, optimizer):
-        """Return an optimizer that scales losses, if some network computes in float16."""
-        half = any(_computes_in_half(network) for network in self.networks)
-        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if not half or scaled or optimizer.loss_scale_factor is not None:
-            return optimizer
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
-    ):
-        """Train; everything as in `keras.Model.fit`.
-
-        The data are x, or (x, labels) for a conditional model. With weights, `sample_weight` or
-        `class_weight` or the last of (x, labels, weights), the density that is learned is that of
-        the weighted data: an example of weight 2 counts as two.
-        """
-        inputs.require_arrays(x, self.bounds)
-        if not self.built:
-            shape = inputs.sample_shape_of(x)
-            if shape is None:
-                raise ValueError(
-                    "The shape of an example cannot be told from the data: call "
-                    "model.build((None, …)) with it before fit."
-                )
-            with self.distribute_strategy.scope():
-                self.build((None, *shape))
-        inputs.require_arrays(validation_data, self.bounds, "validation_data", self.sample_shape)
-        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-            # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
-            shuffle = False
-        if isinstance(validation_data, (tuple, list)):
-            validation = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
-            validation_data = inputs.with_weights_kept(*validation)
-        self._check_class_weight(class_weight)
-        self._notice_changes()
-        callbacks = players.for_all(self, callbacks)
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), _NoticeChanges()]
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                shuffle=shuffle,
-                class_weight=class_weight,
-                sample_weight=sample_weight,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_batch_size=validation_batch_size,
-                validation_freq=validation_freq,
-            )
-
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`.
-
-        Returns:
-            The values in the order of `metrics_names`, or name -> value.
-        """
-        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
-        self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        callbacks = players.for_all(self, callbacks)
-        with inputs.assertions_in_one_line():
-            logs = super().evaluate(
-                x,
-                y,
-                batch_size=batch_size,
-                verbose=verbose,
-                sample_weight=sample_weight,
-                steps=steps,
-                callbacks=callbacks,
-                return_dict=True,
-                # What `fit` hands on of its own.
-                **kwargs,
-            )
-        return self._in_order(logs, return_dict)
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Take one step; everything as in `keras.Model.train_on_batch`.
-
-        Returns:
-            The values in the order of `metrics_names`, the norms of gradients behind them; or
-            name -> value.
-        """
-        self._check_class_weight(class_weight)
-        self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
-            logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
-        return self._in_order(logs, return_dict)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Measure a batch; everything as in `keras.Model.test_on_batch`.
-
-        Returns:
-            The values in the order of `metrics_names`, or name -> value.
-        """
-        self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
-            logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
-        return self._in_order(logs, return_dict)
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of what `evaluate` returns, in its order."""
-        return [name for name in self.METRICS if name not in self.TRAINING_ONLY]
-
-    def _in_order(self, logs: dict, as_dict: bool):
-        return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
-
-    def _check_class_weight(self, class_weight) -> None:
-        if class_weight is not None and not self.conditional:
-            raise ValueError(
-                "class_weight needs labels, which an unconditional model does not take: give "
-                "sample_weight, one weight per example."
-            )
-
-    def predict(self, *args, **kwargs):
-        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
-        with inputs.assertions_in_one_line():
-            return super().predict(*args, **kwargs)
-
-    def predict_on_batch(self, *args, **kwargs):
-        """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
-        with inputs.assertions_in_one_line():
-            return super().predict_on_batch(*args, **kwargs)
-
-    def train_step(self, data):
-        """Take one step on a batch, x or (x, labels)."""
-        data = self._checked_batch(data)
-        # Spectral norms are estimated once for the whole step, chains included.
-        with (
-            distribution.one_batch(tf.shape(data.samples)[0]),
-            network_library.power_iteration(*self.networks),
-        ):
-            try:
-                return self._train_on(data)
-            finally:
-                updates.forget_losses(*self.networks)
-
-    def test_step(self, data):
-        """Measure on a held-out batch, against chains that leave no trace."""
-        data = self._checked_batch(data)
-        with distribution.one_batch(tf.shape(data.samples)[0]):
-            try:
-                return self._test_on(data)
-            finally:
-                updates.forget_losses(*self.networks)
-
-    def _train_on(self, data: Batch) -> dict:
-        """Change the weights by one step on a checked batch and return the metrics."""
-        raise NotImplementedError
-
-    def _test_on(self, data: Batch) -> dict:
-        """Return the metrics of a checked batch."""
-        raise NotImplementedError
-
-    def _checked_batch(self, data) -> Batch:
-        x, labels, weights = inputs.split_labels(data, self.conditional)
-        if not self.built:
-            self.build(tf.convert_to_tensor(x).shape)
-        x = inputs.check_samples(x, self.sample_shape)
-        if x.dtype == tf.float64 and self.bounds is None:
-            x = inputs.assert_float32_resolution(x)
-        x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
-        if labels is not None:
-            # Behind the assertions about them.
-            with tf.control_dependencies([x]):
-                labels = tf.identity(labels)
-        return Batch(x, labels, weights)
-
-    def _update_metrics(self, **values) -> dict:
-        """Add values, scalars and gradient norms, to the running means; return those given."""
-        norms = {n: v for n, v in values.items() if isinstance(v, updates.GradientNorm)}
-        values |= {name: norm.value for name, norm in norms.items()}
-        self._means.update_state(values, {name: norm.counted for name, norm in norms.items()})
-        means = self._means.result()
-        if workers.spans_workers():
-            # Keras reduces what the workers return along an axis, which scalars lack.
-            means = {name: value[None] for name, value in means.items()}
-        return means
-
-    def _iterations(self) -> tf.Tensor:
-        """Return the updates of the energy's weights so far."""
-        return tf.convert_to_tensor(self.optimizer.iterations) + 0
-
-    def _update_averages(self, before) -> None:
-        """Take the weights into the averages, if there was an update since `before`."""
-        update_with(self._averages(), self.optimizer, before)
-
     # --- evaluation -----------------------------------------------------------------------------
 
     def energy(self, x, labels=None) -> tf.Tensor:
@@ -582,7 +287,7 @@ class EnergyModel(Chains, Saving, keras.Model):
         def energy(x):
             return self._evaluate(self.energy_network, Batch(x, labels), training)
 
-        half = _computes_in_half(self.energy_network)
+        half = computes_in_half(self.energy_network)
         return energies.HalfPrecisionEnergy(energy) if half else energy
 
     # --- averaged weights -----------------------------------------------------------------------
@@ -603,17 +308,6 @@ class EnergyModel(Chains, Saving, keras.Model):
     def best_weights(self):
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
-
-
-def _computes_in_half(network) -> bool:
-    """Return whether any layer of a network computes in float16."""
-    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
-
-
-def _description(part) -> str:
-    """Return what tells settings of a sampler or buffer apart."""
-    config = getattr(part, "get_config", None)
-    return f"{type(part).__name__} {id(part) if config is None else config()}"
 
 
 def check_network(name: str, network, energy=None):

@@ -204,7 +204,7 @@ class BidirectionalEBM(GeneratorModel):
         self._update_averages(before)
 
         return self._update_metrics(
-            **self._describe(data, energy_loss, *measured, generated.entropy),
+            **self._describe(data, energy_loss, measured, generated.entropy),
             energy_gradient_norm=energy_norm,
             generator_gradient_norm=generator_norm,
         )
@@ -216,10 +216,12 @@ class BidirectionalEBM(GeneratorModel):
         generated = self._generated(z, vector_seed, with_entropy=True)
         energy_loss, measured = self._energy_loss(data, generated)
         return self._update_metrics(
-            **self._describe(data, energy_loss, *measured, generated.entropy)
+            **self._describe(data, energy_loss, measured, generated.entropy)
         )
 
-    def _energy_loss(self, data: Batch, generated: Generated, training=False) -> tuple:
+    def _energy_loss(
+        self, data: Batch, generated: Generated, training=False
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Return this replica's share of what θ descends, and energies and penalty."""
         energy_data, energy_model, penalty, own = self._energies(data, generated, training)
         # The entropy is a constant to θ.
@@ -265,8 +267,9 @@ class BidirectionalEBM(GeneratorModel):
         return energy_data, energy_model, penalty, updates.losses_of(self.energy_network)
 
     def _describe(
-        self, data: Batch, loss, energy_data, energy_model, penalty, generator_entropy
+        self, data: Batch, loss, measured: tuple[tf.Tensor, ...], generator_entropy
     ) -> dict:
+        energy_data, energy_model, penalty = measured
         mean_data = distribution.batch_mean(energy_data, data.weights)
         mean_model = distribution.batch_mean(energy_model)
         values = {

@@ -50,6 +50,7 @@ class Chains:
     _energy_given: Callable
     _compiled_chain: Callable
     _means: Any
+    _notice_changes: Callable
 
     # What `initial` may be in `sample`, the usual one first.
     INITIAL = ("noise", "buffer")
@@ -213,6 +214,7 @@ class Chains:
             labels = tf.convert_to_tensor(labels)
         if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
             raise ValueError("initial='buffer' needs a replay buffer with samples in it.")
+        self._notice_changes()
         steps = step_argument(self.sampler, num_steps)
         seed = self.next_seed() if seed is None else randomness.sampling_seed(seed)
         options = {name: value for name, value in sampler_options.items() if value is not None}

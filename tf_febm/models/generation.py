@@ -211,19 +211,22 @@ class GeneratorModel(EnergyModel):
 
     # --- sampling -------------------------------------------------------------------------------
 
-    def negative_batch(self, count, seed=None, *, fresh=None, remember: bool = True) -> Batch:
+    def negative_batch(
+        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+    ) -> Batch:
         """Return samples of the generator, constants to any gradient: there are no chains.
 
         Args:
             count: How many.
+            labels: None; the model is unconditional.
             seed: Integer tensor [2], or None to take the model's next one.
-            fresh: Samples to take instead.
+            fresh: Samples to take instead, [count, …].
             remember: Without meaning here.
         """
         if fresh is None:
             seed = self.next_seed() if seed is None else seed
-            fresh = Batch(self.generate(self.latents(count, seed)), None)
-        return Batch(tf.stop_gradient(fresh.samples), None)
+            fresh = self.generate(self.latents(count, seed))
+        return Batch(tf.stop_gradient(fresh), None)
 
     def sample(
         self,

@@ -2,7 +2,7 @@
 
 import keras
 
-__all__ = ["FullPrecision", "output_dtype"]
+__all__ = ["FullPrecision", "computes_in_half", "output_dtype"]
 
 _SHORT = ("float16", "bfloat16")
 
@@ -45,3 +45,8 @@ class FullPrecision:
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": output_dtype(kwargs.get("dtype"))})
+
+
+def computes_in_half(network) -> bool:
+    """Return whether any layer of a network computes in float16."""
+    return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
