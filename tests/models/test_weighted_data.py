@@ -98,6 +98,26 @@ def test_chains_that_start_at_the_data_have_its_weights(fixed_sampler):
     )
 
 
+@pytest.mark.parametrize("kind", ["replay", "persistent"])
+def test_chains_that_begin_at_weighted_data_are_drawn_by_weight(kind):
+    """Chains that do not move, all fresh: the buffer holds examples as often as their weights say.
+
+    1,024 draws at weights 3 and 1: 768 expected, standard deviation 13.9.
+    """
+    x = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], 1024, axis=0)[::3].astype("float32")
+    weights = np.array([3.0, 1.0, 0.0], "float32")[x[:, 0].astype(int)]
+    still = tf_febm.samplers.Langevin(1e-3, 0.0, num_steps=0, grad_clip=None, bounds=None)
+    buffer = {
+        "replay": tf_febm.ReplayBuffer(1024, 1.0),
+        "persistent": tf_febm.PersistentChains(1024),
+    }
+    model = model_of("contrastive_divergence", still, initial="data", buffer=buffer[kind])
+    model.fit(x, sample_weight=weights, batch_size=1024, verbose=0)
+    kept = model.buffer.samples[:, 0].numpy()
+    assert not (kept == 2.0).any()
+    assert abs(np.sum(kept == 0.0) - 768) < 4 * 13.9
+
+
 def test_every_way_in_gives_the_same_weights(fixed_sampler):
     x, weights = plane(8), np.arange(1.0, 9.0, dtype="float32")
     ways = {

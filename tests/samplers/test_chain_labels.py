@@ -173,3 +173,17 @@ def test_xla_takes_them(make):
         assert ((begun[:, 0] == labels.numpy()) | (begun[:, 0] == -1.0)).all()
         write(tagged(labels.numpy(), 5 * mark), labels)
     assert int(buffer.written) == 20
+
+
+def test_files_without_the_order_of_the_chains_are_read():
+    """As earlier versions wrote them: chains go on in the order of the ring."""
+    chains = PersistentChains(4)
+    chains.build((2,), None, 2)
+    for mark in range(3):
+        step(chains, [0, 0, 1], mark)
+    state = {name: value for name, value in chains.state().items() if name != "turn"}
+    other = PersistentChains(4)
+    other.build((2,), None, 2)
+    other.load_state(state)
+    # Nine were written, so the ring goes on at slot 1.
+    assert np.argsort(other._part("turn").numpy()).tolist() == [1, 2, 3, 0]

@@ -111,15 +111,19 @@ class ContrastiveDivergence(EnergyModel):
     def _model_batch(self, data: Batch, seed=None, remember: bool = True) -> Batch:
         if self.initial == "noise":
             return self._negatives_of(data, seed=seed, remember=remember)
-        model = self.negative_batch(
-            tf.shape(data.samples)[0],
-            data.labels,
-            seed,
-            fresh=tf.cast(data.samples, tf.float32),
-            remember=remember,
-        )
-        # Chains that start at the data are of the law of the weighted data with its weights.
+        seed = self.next_seed() if seed is None else seed
+        fresh = tf.cast(data.samples, tf.float32)
+        # Chains that start at the data, one at each, are of the law of the weighted data with its
+        # weights. Where most start elsewhere, those that start afresh are drawn by weight.
         paired = self.conditional or self.buffer is None
+        if data.weights is not None and not paired:
+            draws = tf.random.stateless_categorical(
+                tf.math.log(data.weights)[None], tf.shape(fresh)[0], tf.random.fold_in(seed, 1)
+            )
+            fresh = tf.gather(fresh, draws[0])
+        model = self.negative_batch(
+            tf.shape(fresh)[0], data.labels, seed, fresh=fresh, remember=remember
+        )
         return model._replace(weights=data.weights if paired else None)
 
     def _loss(self, data: Batch, model: Batch, training: bool = False) -> tuple:

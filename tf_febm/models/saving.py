@@ -81,8 +81,8 @@ class Saving:
             if f"network_state_{i}" in stored:
                 state.assign(store[f"network_state_{i}"][()])
         if self.buffer is not None and "buffer_written" in stored:
-            keys = ("samples", "written", "labels")
-            state = {key: store[f"buffer_{key}"] for key in keys if f"buffer_{key}" in stored}
+            keys = [key for key in stored if key.startswith("buffer_")]
+            state = {key.removeprefix("buffer_"): store[key] for key in keys}
             self.buffer.load_state(state)
         if self.average is not None and "average_updates" in stored:
             self.average.updates.assign(store["average_updates"][()])

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
@@ -154,6 +155,15 @@ class PersistentChains(ReplayBuffer):
         slot = tf.where(own, source, tf.gather(left, nth))
         slot, source = tf.cast(slot, tf.int64), tf.cast(source, tf.int64)
         return _Turn(tf.where(empty, window, slot), source, empty | (available == 0))
+
+    def load_state(self, state) -> None:
+        """Restore what `state` returned; the chains must be built and as many."""
+        if self.labels is not None and "turn" not in state:
+            # Written before chains went on by their labels: in the order of the ring.
+            written, slots = int(state["written"][()]), np.arange(len(state["samples"]))
+            turn = written - (written - 1 - slots) % self.capacity
+            state = {**state, "turn": turn.astype(np.int64)}
+        super().load_state(state)
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the states of the chains that went on last; see `ReplayBuffer.newest`."""
