@@ -31,9 +31,7 @@ def failures(project, tmp_path_factory):
         command = [sys.executable, "-m", "pairwise.program", "run"]
         command += [str(part), str(PROCESSES), str(path)]
         with open(f"{path}.log", "w") as log:
-            running.append(
-                subprocess.Popen(command, cwd=project / "tests", stdout=log, stderr=log)
-            )
+            running.append(subprocess.Popen(command, cwd=project / "tests", stdout=log, stderr=log))
     try:
         codes = [process.wait(timeout=1200) for process in running]
     finally:

@@ -11,12 +11,12 @@ import tf_febm
 from tf_febm import distribution, optimizers, samplers, training
 
 __all__ = [
-    "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "Data", "build", "callbacks", "data_of", "policy",
+    "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
     "state_of", "the_strategy", "train",
 ]  # fmt: skip
 
-# Three batches an epoch: the odd number of all leaves a gradient half accumulated at the end.
-BATCH, BATCHES, EPOCHS, CLASSES = 16, 3, 3, 3
+# The odd number of batches of all epochs leaves a gradient half accumulated at the end.
+BATCH, EPOCHS, CLASSES = 16, 3, 3
 BOUNDS = (-6.0, 6.0)
 CENTRES = np.array([[-2.0, 0.0], [2.0, 1.0], [0.0, -2.0]], np.float32)
 SHARES = (0.5, 0.3, 0.2)
@@ -48,7 +48,7 @@ class Data:
         class_weight: Class -> weight, or None.
     """
 
-    def __init__(self, case: dict, batches: int = BATCHES):
+    def __init__(self, case: dict, batches: int):
         rng = np.random.default_rng(1)
         count = batches * BATCH
         numbers = rng.choice(CLASSES, count, p=SHARES).astype(np.int32)
@@ -111,9 +111,14 @@ class Data:
         return {name: array for name, array in given.items() if array is not None}
 
 
-def data_of(case: dict, batches: int = BATCHES) -> Data:
-    """Return the data of a case."""
-    return Data(case, batches)
+def data_of(case: dict, batches: int | None = None) -> Data:
+    """Return the data of a case, a few batches of it."""
+    return Data(case, batches_of(case) if batches is None else batches)
+
+
+def batches_of(case: dict) -> int:
+    """Return the number of batches in an epoch; run eagerly, each takes a while."""
+    return 1 if case["steps"] == "run_eagerly" else 3
 
 
 @contextlib.contextmanager
@@ -215,9 +220,7 @@ def callbacks(case: dict, model, folder) -> list:
         return []
     if kind == "schedule":
         # No step is taken in the last epoch.
-        found = [
-            keras.callbacks.LearningRateScheduler(lambda e, r: 0.0 if e == EPOCHS - 1 else r)
-        ]
+        found = [keras.callbacks.LearningRateScheduler(lambda e, r: 0.0 if e == EPOCHS - 1 else r)]
         if len(model.networks) > 1:
             found.append(training.VariationalRate())
         return found
@@ -231,8 +234,9 @@ def callbacks(case: dict, model, folder) -> list:
     if kind == "guard":
         return [guard]
     measure = training.QualityMetrics(
-        lambda samples: {"spread": samples.std()}, BATCHES + 1, num_samples=8, names=["spread"]
-    )
+        lambda samples: {"spread": samples.std()}, batches_of(case) + 1, num_samples=8,
+        names=["spread"],
+    )  # fmt: skip
     return [measure, guard, training.MetricsTable(folder / "metrics.csv")]
 
 
@@ -261,9 +265,7 @@ def train(model, case: dict, data: Data, *, epochs: int = EPOCHS, callbacks=(), 
             options |= {"batch_size": BATCH, "shuffle": False}
         if data.class_weight is not None:
             options["class_weight"] = data.class_weight
-        return model.fit(
-            **options, epochs=epochs, callbacks=[*callbacks], verbose=0
-        ).history
+        return model.fit(**options, epochs=epochs, callbacks=[*callbacks], verbose=0).history
     history: dict = {}
     for _ in range(epochs):
         for batch in data.batches():
@@ -281,7 +283,7 @@ def train(model, case: dict, data: Data, *, epochs: int = EPOCHS, callbacks=(), 
 
 
 def state_of(model) -> dict[str, np.ndarray]:
-    """Return all that training changes: a name -> an array, of each replica where it has its own."""
+    """Return all that training changes, name -> array; of each replica what is its own."""
     return {
         f"{group}/{i}": distribution.local(variable).numpy()
         for group, variables in model.state_variables().items()

@@ -94,9 +94,7 @@ def _check_all(case: dict, found: Findings, folder: Path) -> None:
     before, counted = weights_of(model), count_steps(model)
     epochs = Epochs(counted)
     given = building.callbacks(case, model, folder)
-    logs = building.train(
-        model, case, data, callbacks=[*given, epochs], held_out=held_out
-    )
+    logs = building.train(model, case, data, callbacks=[*given, epochs], held_out=held_out)
     state = building.state_of(model)
 
     with found.of("finite"):
@@ -162,7 +160,7 @@ def _check_callback(case: dict, model, given, epochs: Epochs) -> None:
 def _check_average(case: dict, model, epochs: Epochs) -> None:
     if case["average"] == "average_decay":
         half = case["policy"] == "mixed_float16"
-        taken = EPOCHS * building.BATCHES // case["accumulation"]
+        taken = EPOCHS * building.batches_of(case) // case["accumulation"]
         averages = [model.average, getattr(model, "generator_average", None)]
         for average in [average for average in averages if average is not None]:
             # A step that the loss scale skips need not count.

@@ -58,7 +58,7 @@ def covering_array(axes: dict, rules=(), seed: int = 0) -> list[dict]:
     value that adds most of the missing pairs; the best of some tries is kept.
 
     Args:
-        axes: axis -> values, at least two axes.
+        axes: axis -> values, at least two axes. Values to prefer come first.
         rules: See `is_legal`.
         seed: Of the order in which axes are filled.
     """
@@ -81,11 +81,12 @@ def _candidate(pair, missing: set, axes: dict, rules, rng) -> dict:
         before = [item for item in case.items() if place[item[0]] < place[axis]]
         after = [item for item in case.items() if place[item[0]] > place[axis]]
         gains = {}
-        for value in rng.sample(axes[axis], len(axes[axis])):
+        for value in axes[axis]:
             if axis not in ruled or is_possible({**case, axis: value}, axes, rules):
                 item = (axis, value)
                 gains[value] = sum((other, item) in missing for other in before)
                 gains[value] += sum((item, other) in missing for other in after)
+        # The first of equals, which is why an axis begins with what costs least.
         case[axis] = max(gains, key=gains.get)
     return {axis: case[axis] for axis in axes}
 

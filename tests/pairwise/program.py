@@ -1,5 +1,7 @@
 """Cases in a process of its own: logical devices can be set only before TensorFlow starts.
 
+From the folder of the tests:
+
     python -m pairwise.program run <part> <of> <file.jsonl>     a part of all cases, in the file
     python -m pairwise.program one 'model=dual steps=fit'       one case, the rest as in BASE
     python -m pairwise.program narrow 'model=…'                 and which features its failures take

@@ -1,4 +1,4 @@
-"""A model that was saved is the same when it comes back, and trains on like the one that was not."""
+"""A model that was saved is the same when it comes back, and trains on like the other."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def check_saving(case: dict, model, data, folder) -> None:
     exact = case["strategy"] == "default" or case["saving"] == "checkpoints"
     if exact:
         _compare(building.state_of(loaded), state, "loaded")
-    first = building.Data(case, 2)
+    first = building.data_of(case, 2)
     for each in (model, loaded):
         each.run_eagerly, each.train_function = True, None
         building.train(each, {**case, "callback": "none"}, first, epochs=1)

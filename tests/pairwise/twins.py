@@ -31,6 +31,11 @@ def check_weights(case: dict, found) -> None:
         other.x[other.weights == 0] += 0.75
         for i, (one, two) in enumerate(zip(weighted, _after_a_step(case, other), strict=True)):
             assert _distance(one, two) < 1e-6, f"network {i}: {_distance(one, two):.1e}"
+    with found.of("equal weights are none"):
+        equal = building.data_of({**case, "weighting": "sample_weight"}, 1)
+        equal.sample_weight = np.full(len(equal.x), 2.0, np.float32)
+        for one, other in zip(_after_a_step(case, equal), plain, strict=True):
+            assert _distance(one, other) < 1e-6, f"{_distance(one, other):.1e}"
     if case["weighting"] == "class_weight":
         with found.of("class_weight is sample_weight"):
             other = building.data_of(case, 1)
@@ -64,10 +69,10 @@ def check_termination(case: dict, found) -> None:
         model = building.build(case, made_by=lambda case: keras.optimizers.SGD(1e36))
         steps = []
         watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: steps.append(b))
-        data = building.data_of(case)
+        data = building.data_of(case, 3)
         given = [keras.callbacks.TerminateOnNaN(), watch]
         building.train(model, case, data, callbacks=given)
-        assert len(steps) < building.EPOCHS * building.BATCHES, "was not ended"
+        assert len(steps) < 3 * building.EPOCHS, "was not ended"
 
 
 def _simple(case: dict) -> dict:
