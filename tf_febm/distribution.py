@@ -31,6 +31,7 @@ __all__ = [
     "replicas",
     "take_gradients_as_given",
     "total",
+    "weight_shares",
 ]
 
 STRATEGIES = ("default", "mirrored", "multi_worker")
@@ -104,18 +105,32 @@ def one_batch(count) -> Iterator[None]:
         _SIZE.reset(token)
 
 
-def batch_mean(values) -> tf.Tensor:
+def batch_mean(values, weights=None) -> tf.Tensor:
     """Return this replica's share of a mean over the whole batch: all shares add up to it.
 
     Outside of a `one_batch` block it is the mean.
 
     Args:
         values: Floating, [n].
+        weights: Constants ≥ 0, [n], for the weighted mean Σ wᵢvᵢ / Σ wᵢ; None for equal ones.
     """
+    if weights is not None:
+        return tf.reduce_sum(weight_shares(weights, values.dtype) * values)
     size = _SIZE.get()
     if size is None:
         return tf.reduce_mean(values)
     return tf.reduce_sum(values) / tf.cast(size, values.dtype)
+
+
+def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
+    """Return wᵢ / Σ wⱼ, [n], the sum going over the whole batch.
+
+    Args:
+        weights: Real, at least 0, [n].
+        dtype: Of the result.
+    """
+    weights = tf.cast(weights, dtype)
+    return weights / total(tf.reduce_sum(weights))
 
 
 def batch_size(values) -> tf.Tensor:
@@ -124,8 +139,16 @@ def batch_size(values) -> tf.Tensor:
     return tf.cast(tf.shape(values)[0] if size is None else size, values.dtype)
 
 
-def mean_and_std(values) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return mean and standard deviation of values, [n], over all replicas."""
+def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and standard deviation over all replicas.
+
+    Args:
+        values: Floating, [n].
+        shares: What each counts for, [n], with a sum of 1 over all replicas; None for equal ones.
+    """
+    if shares is not None:
+        mean = total(tf.reduce_sum(shares * values))
+        return mean, tf.sqrt(total(tf.reduce_sum(shares * tf.square(values - mean))))
     if replicas() == 1:
         return tf.reduce_mean(values), tf.math.reduce_std(values)
     count, added = total([tf.cast(tf.size(values), values.dtype), tf.reduce_sum(values)])
@@ -146,15 +169,28 @@ def take_gradients_as_given(optimizer) -> None:
         optimizer: A Keras optimizer.
 
     Raises:
-        ValueError: If it was made outside of the strategy's scope.
+        ValueError: If it was made outside of the strategy's scope, or accumulates gradients over
+            steps, which TensorFlow does not do there.
     """
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync == 1:
         return
-    if optimizer._distribution_strategy is not strategy:
-        raise ValueError("Make the optimizers inside strategy.scope(), where the model is made.")
-    # Keras offers no public way; tests compare with one replica, and would notice a change there.
-    optimizer._all_reduce_sum_gradients = _as_given
+    # An optimizer that scales losses has the one inside it take the step.
+    for part in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        if part is None:
+            continue
+        if part._distribution_strategy is not strategy:
+            raise ValueError(
+                "Make the optimizers inside strategy.scope(), where the model is made."
+            )
+        if part.gradient_accumulation_steps:
+            raise ValueError(
+                "gradient_accumulation_steps needs a single replica; received "
+                f"{part.gradient_accumulation_steps} with {strategy.num_replicas_in_sync} replicas:"
+                " take batches that much larger."
+            )
+        # Keras offers no public way; tests compare with one replica, and would notice a change.
+        part._all_reduce_sum_gradients = _as_given
 
 
 def _as_given(gradients_and_variables):

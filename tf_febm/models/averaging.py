@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf_febm import distribution
 
-__all__ = ["WeightAverage"]
+__all__ = ["WeightAverage", "averaged_variables", "update_with"]
 
 
 class WeightAverage(tf.Module):
@@ -52,6 +52,39 @@ class WeightAverage(tf.Module):
         finally:
             for value, source in zip(present, self._sources, strict=True):
                 source.assign(value)
+
+
+def averaged_variables(network) -> list:
+    """Return the weights of a network that its average is of: all that are floating.
+
+    Frozen layers are among them, since they may be trained later; so are moving statistics, which
+    belong to the weights that they were taken with.
+    """
+    return [weight for weight in network.weights if "float" in weight.dtype]
+
+
+def update_with(averages, optimizer, before) -> None:
+    """Take the weights into averages, if an optimizer has changed them.
+
+    It has not where it accumulates gradients over several steps, or skipped one.
+
+    Args:
+        averages: The `WeightAverage`s.
+        optimizer: The Keras optimizer that changes the weights.
+        before: Its `iterations` before the step, as a tensor.
+    """
+    if not averages:
+        return
+
+    def update():
+        for average in averages:
+            average.update()
+
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is None and not optimizer.gradient_accumulation_steps:
+        update()
+        return
+    tf.cond(tf.convert_to_tensor(optimizer.iterations) > before, update, lambda: None)
 
 
 def check_decay(decay: float) -> float:

@@ -1,14 +1,20 @@
 """What every energy-based model shares: building, training and evaluation."""
 
 import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, energies, optimizers, workers
 from tf_febm import networks as network_library
-from tf_febm.models import inputs
-from tf_febm.models.averaging import WeightAverage, check_decay
+from tf_febm.models import inputs, updates
+from tf_febm.models.averaging import (
+    WeightAverage,
+    averaged_variables,
+    check_decay,
+    update_with,
+)
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.saving import Saving
@@ -16,8 +22,12 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
 
-# Input gradients pass through float16 this much larger: what is below 6e-8 there becomes zero.
-_HALF_SCALE = 1024.0
+
+class _NoticeChanges(keras.callbacks.Callback):
+    """Let what a callback assigns to the model take effect from the next epoch on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._notice_changes()
 
 
 class EnergyModel(Chains, Saving, keras.Model):
@@ -36,8 +46,9 @@ class EnergyModel(Chains, Saving, keras.Model):
         name: The Keras name.
     """
 
-    # Names of the metrics that the steps report.
+    # Names of the metrics that training steps report; what evaluation has not is last.
     METRICS: tuple[str, ...] = ()
+    TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
 
     def __init__(
         self,
@@ -51,21 +62,18 @@ class EnergyModel(Chains, Saving, keras.Model):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        self._held: Any = None
         # Under a mixed policy samples stay as they are until a network casts them.
         self.autocast = False
         self.energy_network = check_network("energy", energy)
-        self.sampler = Langevin() if sampler is None else sampler
-        if buffer is not None and not isinstance(buffer, ReplayBuffer):
-            raise TypeError(
-                f"buffer must be a ReplayBuffer, PersistentChains or None; received {buffer!r}."
-            )
-        self.buffer = buffer
+        self.sample_shape = None
         self.num_classes = classes_of(energy)
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        self.average_decay = None if average_decay is None else check_decay(average_decay)
+        self.sampler = Langevin() if sampler is None else sampler
+        self.buffer = buffer
         self.average: WeightAverage | None = None
-        self.sample_shape = None
+        self.average_decay = average_decay
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._means = MeanOfEach(self.METRICS)
@@ -96,9 +104,73 @@ class EnergyModel(Chains, Saving, keras.Model):
                 f"with bounds {bounds}."
             )
         self._sampler = sampler
-        # Whatever was compiled holds the sampler that was there before.
+        self._forget_compiled()
+
+    @property
+    def buffer(self):
+        """The replay buffer or persistent chains; another one, or None, may be assigned."""
+        return self._buffer
+
+    @buffer.setter
+    def buffer(self, buffer) -> None:
+        if buffer is not None and not isinstance(buffer, ReplayBuffer):
+            raise TypeError(
+                f"buffer must be a ReplayBuffer, PersistentChains or None; received {buffer!r}."
+            )
+        if buffer is not None and self.built:
+            with self.distribute_strategy.scope(), tf.init_scope():
+                buffer.build(self.sample_shape, self.bounds, self.num_classes)
+        self._buffer = buffer
+        self._forget_compiled()
+
+    @property
+    def average_decay(self) -> float | None:
+        """The decay of the running average of weights, or None if there is none."""
+        return self._average_decay
+
+    @average_decay.setter
+    def average_decay(self, decay) -> None:
+        decay = None if decay is None else check_decay(decay)
+        if self.built and (decay is None) != (self.average is None):
+            raise ValueError(
+                "Whether a model keeps an average is settled when it is built; received "
+                f"average_decay={decay}."
+            )
+        self._average_decay = decay
+        for average in self._averages():
+            average.decay = decay
+        self._forget_compiled()
+
+    def _averages(self) -> list[WeightAverage]:
+        """Return the running averages that the model keeps."""
+        average = getattr(self, "average", None)
+        return [] if average is None else [average]
+
+    # --- what compiled functions hold -------------------------------------------------------------
+
+    def _settings(self) -> dict:
+        """Return the arguments that steps depend on and that may be assigned, by name."""
+        return {}
+
+    def _forget_compiled(self) -> None:
+        """Have all compiled functions traced anew: they hold constants that have changed."""
         self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
-        self.train_function = self.test_function = None
+        if self.train_function is not None:
+            # Not None: a running `fit` calls it.
+            self.make_train_function(force=True)
+        self.test_function = None
+
+    def _notice_changes(self) -> None:
+        """Trace anew if what compiled functions hold as constants has changed since the last call.
+
+        That is: settings of the model, of its sampler and buffer, and which layers are frozen.
+        """
+        trained = [id(v) for network in self.networks for v in network.trainable_variables]
+        parts = [_description(part) for part in (self.sampler, self.buffer)]
+        held = (repr(self._settings()), *parts, trained)
+        if self._held is not None and held != self._held:
+            self._forget_compiled()
+        self._held = held
 
     @property
     def conditional(self) -> bool:
@@ -127,7 +199,7 @@ class EnergyModel(Chains, Saving, keras.Model):
                 self.buffer.build(self.sample_shape, self.bounds, self.num_classes)
             if self.average_decay is not None:
                 self.average = WeightAverage(
-                    self.energy_network.trainable_variables, self.average_decay
+                    averaged_variables(self.energy_network), self.average_decay
                 )
         self.built = True
         self._build_optimizers()
@@ -149,15 +221,29 @@ class EnergyModel(Chains, Saving, keras.Model):
         if shape and None not in shape[1:]:
             self.build(tuple(shape))
 
+    def _players(self) -> list[tuple]:
+        """Return (network, optimizer) of each network that is trained; optimizers may be None."""
+        return [(self.energy_network, getattr(self, "optimizer", None))]
+
     def _build_optimizers(self) -> None:
         """Create the optimizers' variables, each for its own network."""
-        if self.built and getattr(self, "optimizer", None) is not None:
-            self._build_optimizer(self.optimizer, self.energy_network)
+        for network, optimizer in self._players():
+            if not self.built or optimizer is None:
+                continue
+            with self.distribute_strategy.scope():
+                distribution.take_gradients_as_given(optimizer)
+                # Those of frozen layers as well, which may be trained later.
+                optimizer.build(updates.learnable(network))
+        if getattr(self, "optimizer", None) is not None:
+            # Keras calls it at the end of a fit, for this optimizer and all weights of the model.
+            self.optimizer.finalize_variable_values = self._finalise_optimizers
 
-    def _build_optimizer(self, optimizer, network) -> None:
-        with self.distribute_strategy.scope():
-            distribution.take_gradients_as_given(optimizer)
-            optimizer.build(network.trainable_variables)
+    def _finalise_optimizers(self, var_list=None) -> None:
+        """Put moving averages of optimizers (`use_ema`) in the place of their networks' weights."""
+        for _, optimizer in self._players():
+            optimizer = updates.stepping(optimizer)
+            if optimizer.use_ema:
+                type(optimizer).finalize_variable_values(optimizer, optimizer._trainable_variables)
 
     def compile(self, optimizer=None, *, jit_compile: bool = False, **kwargs):
         """Set the optimizer.
@@ -170,6 +256,12 @@ class EnergyModel(Chains, Saving, keras.Model):
                 auto_scale_loss is False, a network that computes in float16 has its loss scaled by
                 a `keras.optimizers.LossScaleOptimizer` around its optimizer.
         """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"{type(self).__name__} has an objective and metrics of its own: compile takes "
+                    f"no {name}; received {kwargs[name]!r}."
+                )
         if kwargs.get("steps_per_execution", 1) != 1 and (
             self.distribute_strategy.num_replicas_in_sync > 1
         ):
@@ -193,8 +285,31 @@ class EnergyModel(Chains, Saving, keras.Model):
             return optimizer
         return keras.optimizers.LossScaleOptimizer(optimizer)
 
-    def fit(self, x=None, *args, **kwargs):
-        """Train; everything as in `keras.Model.fit`, with x or (x, labels) as data."""
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train; everything as in `keras.Model.fit`.
+
+        The data are x, or (x, labels) for a conditional model. With weights, `sample_weight` or
+        `class_weight` or the last of (x, labels, weights), the density that is learned is that of
+        the weighted data: an example of weight 2 counts as two.
+        """
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:
@@ -206,19 +321,109 @@ class EnergyModel(Chains, Saving, keras.Model):
                 self.build((None, *shape))
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
-            kwargs.setdefault("shuffle", False)
+            shuffle = False
+        if isinstance(validation_data, (tuple, list)):
+            validation = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
+            validation_data = inputs.with_weights_kept(*validation)
+        self._check_class_weight(class_weight)
+        self._notice_changes()
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), _NoticeChanges()]
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
-            return super().fit(x, *args, **kwargs)
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
 
-    def evaluate(self, *args, **kwargs):
-        """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`."""
-        with inputs.assertions_in_one_line():
-            return super().evaluate(*args, **kwargs)
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`.
 
-    def train_on_batch(self, *args, **kwargs):
-        """Take one step; everything as in `keras.Model.train_on_batch`."""
+        Returns:
+            The values in the order of `metrics_names`, or name -> value.
+        """
+        self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
         with inputs.assertions_in_one_line():
-            return super().train_on_batch(*args, **kwargs)
+            logs = super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=True,
+                # What `fit` hands on of its own.
+                **kwargs,
+            )
+        return self._in_order(logs, return_dict)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Take one step; everything as in `keras.Model.train_on_batch`.
+
+        Returns:
+            The values in the order of `metrics_names`, the norms of gradients behind them; or
+            name -> value.
+        """
+        self._check_class_weight(class_weight)
+        self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
+        with inputs.assertions_in_one_line():
+            logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
+        return self._in_order(logs, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Measure a batch; everything as in `keras.Model.test_on_batch`.
+
+        Returns:
+            The values in the order of `metrics_names`, or name -> value.
+        """
+        self._notice_changes()
+        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
+        with inputs.assertions_in_one_line():
+            logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
+        return self._in_order(logs, return_dict)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order."""
+        return [name for name in self.METRICS if name not in self.TRAINING_ONLY]
+
+    def _in_order(self, logs: dict, as_dict: bool):
+        return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
+
+    def _check_class_weight(self, class_weight) -> None:
+        if class_weight is not None and not self.conditional:
+            raise ValueError(
+                "class_weight needs labels, which an unconditional model does not take: give "
+                "sample_weight, one weight per example."
+            )
 
     def train_step(self, data):
         """Take one step on a batch, x or (x, labels)."""
@@ -228,13 +433,19 @@ class EnergyModel(Chains, Saving, keras.Model):
             distribution.one_batch(tf.shape(data.samples)[0]),
             network_library.power_iteration(*self.networks),
         ):
-            return self._train_on(data)
+            try:
+                return self._train_on(data)
+            finally:
+                updates.forget_losses(*self.networks)
 
     def test_step(self, data):
         """Measure on a held-out batch, against chains that leave no trace."""
         data = self._checked_batch(data)
         with distribution.one_batch(tf.shape(data.samples)[0]):
-            return self._test_on(data)
+            try:
+                return self._test_on(data)
+            finally:
+                updates.forget_losses(*self.networks)
 
     def _train_on(self, data: Batch) -> dict:
         """Change the weights by one step on a checked batch and return the metrics."""
@@ -245,20 +456,31 @@ class EnergyModel(Chains, Saving, keras.Model):
         raise NotImplementedError
 
     def _checked_batch(self, data) -> Batch:
-        x, labels = inputs.split_labels(data, self.conditional)
+        x, labels, weights = inputs.split_labels(data, self.conditional)
         if not self.built:
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
-        return Batch(inputs.assert_valid_values(x, self.bounds, labels, self.num_classes), labels)
+        x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
+        return Batch(x, labels, weights)
 
     def _update_metrics(self, **values) -> dict:
-        """Add values to the running means and return those that were given."""
-        self._means.update_state(values)
+        """Add values, scalars and gradient norms, to the running means; return those given."""
+        norms = {n: v for n, v in values.items() if isinstance(v, updates.GradientNorm)}
+        values |= {name: norm.value for name, norm in norms.items()}
+        self._means.update_state(values, {name: norm.counted for name, norm in norms.items()})
         means = self._means.result()
         if workers.spans_workers():
             # Keras reduces what the workers return along an axis, which scalars lack.
             means = {name: value[None] for name, value in means.items()}
         return means
+
+    def _iterations(self) -> tf.Tensor:
+        """Return the updates of the energy's weights so far."""
+        return tf.convert_to_tensor(self.optimizer.iterations) + 0
+
+    def _update_averages(self, before) -> None:
+        """Take the weights into the averages, if there was an update since `before`."""
+        update_with(self._averages(), self.optimizer, before)
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -324,15 +546,12 @@ class EnergyModel(Chains, Saving, keras.Model):
 
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
-        if not _computes_in_half(self.energy_network):
-            return lambda x: self._evaluate(self.energy_network, Batch(x, labels), training)
 
         def energy(x):
-            x = energies.scale_gradient(x, 1.0 / _HALF_SCALE)
-            energy = self._evaluate(self.energy_network, Batch(x, labels), training)
-            return energies.scale_gradient(energy, _HALF_SCALE)
+            return self._evaluate(self.energy_network, Batch(x, labels), training)
 
-        return energy
+        half = _computes_in_half(self.energy_network)
+        return energies.HalfPrecisionEnergy(energy) if half else energy
 
     # --- averaged weights -----------------------------------------------------------------------
 
@@ -359,9 +578,10 @@ def _computes_in_half(network) -> bool:
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
 
 
-def gradient_norm(optimizer, gradients) -> tf.Tensor:
-    """Return the global L2 norm of gradients of `optimizer.scale_loss(loss)`, for the loss."""
-    return tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
+def _description(part) -> str:
+    """Return what tells settings of a sampler or buffer apart."""
+    config = getattr(part, "get_config", None)
+    return f"{type(part).__name__} {id(part) if config is None else config()}"
 
 
 def check_network(name: str, network, energy=None):

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, energies, objectives, optimizers, randomness
-from tf_febm.models.base import gradient_norm
+from tf_febm.models import updates
 from tf_febm.models.chains import Batch
 from tf_febm.models.generation import Generated, GeneratorModel
 
@@ -45,10 +45,11 @@ class BidirectionalEBM(GeneratorModel):
     GP, penalty=None none, entropy_weight=0 leaves the entropy out. Without either use of the
     entropy it is not computed, and no bounds are reported.
 
-    Metrics, as means over an epoch: `lower_bound` and `upper_bound` (with the entropy in full,
-    whatever its weight; the second only if penalty="latent"), `entropy`, `penalty` (GP, or the
-    baseline's), `energy_data`, `energy_model`, `energy_gap` (data − model), `energy_gradient_norm`
-    and `generator_gradient_norm` (global L2).
+    Metrics, as means over an epoch: `loss` (what θ descends: the upper bound without the entropy,
+    or what stands in its place, the l2 term and the network's own losses), `lower_bound` and
+    `upper_bound` (with the entropy in full, whatever its weight; the second only if
+    penalty="latent"), `entropy`, `penalty` (GP, or the baseline's), `energy_data`, `energy_model`,
+    `energy_gap` (data − model), `energy_gradient_norm` and `generator_gradient_norm` (global L2).
 
     Args:
         energy: Network for E, from x to [n, 1] or [n]. The penalty differentiates its gradient.
@@ -80,6 +81,7 @@ class BidirectionalEBM(GeneratorModel):
     """
 
     METRICS = (
+        "loss",
         "lower_bound",
         "upper_bound",
         "entropy",
@@ -157,10 +159,8 @@ class BidirectionalEBM(GeneratorModel):
             raise ValueError("optimizer and generator_optimizer must be two objects.")
         self._build_optimizers()
 
-    def _build_optimizers(self) -> None:
-        super()._build_optimizers()
-        if self.built and self.generator_optimizer is not None:
-            self._build_optimizer(self.generator_optimizer, self.generator_network)
+    def _players(self) -> list[tuple]:
+        return [*super()._players(), (self.generator_network, self.generator_optimizer)]
 
     # --- training -------------------------------------------------------------------------------
 
@@ -168,6 +168,8 @@ class BidirectionalEBM(GeneratorModel):
         """Take one step of both networks."""
         theta = self.energy_network.trainable_variables
         phi = self.generator_network.trainable_variables
+
+        before = self._iterations()
 
         # 1. What the generator makes of random latent variables, and its entropy.
         latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
@@ -177,81 +179,98 @@ class BidirectionalEBM(GeneratorModel):
         with generator_tape:
             generator_tape.watch([variable.value for variable in phi])
             generated = self._generated(z, vector_seed, with_entropy=self._needs_entropy)
+            own = updates.losses_of(self.generator_network)
         self._remember_directions(generated.directions)
 
         # 2. θ descends the upper bound, or what stands in its place.
         with tf.GradientTape(watch_accessed_variables=False) as energy_tape:
             energy_tape.watch([variable.value for variable in theta])
-            energy_data, energy_model, penalty = self._energies(data, generated, training=True)
-            # The entropy is a constant to θ.
-            lower = objectives.lower_bound(energy_data, energy_model, 0.0)
-            energy_loss = objectives.upper_bound(
-                lower, penalty, self.penalty_weight, self.penalty_threshold
-            )
-            if self.l2_coeff:
-                regulariser = objectives.energy_regulariser(energy_data, energy_model)
-                energy_loss += self.l2_coeff * regulariser
-            energy_loss = self.optimizer.scale_loss(energy_loss)
-        energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
-        self.optimizer.apply(energy_gradients, theta)
+            energy_loss, measured = self._energy_loss(data, generated, training=True)
+        energy_norm = updates.take_step(
+            energy_tape, energy_loss, self.energy_network, self.optimizer
+        )
 
         # 3. φ ascends the lower bound, against the new energies.
         with generator_tape:
             samples = Batch(generated.samples, None)
-            generator_loss = distribution.batch_mean(
+            generator_loss = own + distribution.batch_mean(
                 self._evaluate(self.energy_network, samples, training=True)
             )
             if self.entropy_weight:
                 generator_loss -= self.entropy_weight * generated.entropy
-            generator_loss = self.generator_optimizer.scale_loss(generator_loss)
-        generator_gradients = distribution.total(generator_tape.gradient(generator_loss, phi))
-        self.generator_optimizer.apply(generator_gradients, phi)
-        self._update_averages()
+        generator_norm = updates.take_step(
+            generator_tape, generator_loss, self.generator_network, self.generator_optimizer
+        )
+        self._update_averages(before)
 
         return self._update_metrics(
-            **self._describe(energy_data, energy_model, penalty, generated.entropy),
-            energy_gradient_norm=gradient_norm(self.optimizer, energy_gradients),
-            generator_gradient_norm=gradient_norm(self.generator_optimizer, generator_gradients),
+            **self._describe(data, energy_loss, *measured, generated.entropy),
+            energy_gradient_norm=energy_norm,
+            generator_gradient_norm=generator_norm,
         )
 
     def _test_on(self, data: Batch) -> dict:
-        """Measure the bounds on held-out data, and leave no trace but in the random state."""
-        latent_seed, vector_seed = tf.unstack(randomness.split(self.next_seed(), 2))
+        """Measure the bounds on held-out data, and leave no trace."""
+        latent_seed, vector_seed = tf.unstack(randomness.split(self.evaluation_seed(), 2))
         z = self.latents(tf.shape(data.samples)[0], latent_seed)
         generated = self._generated(z, vector_seed, with_entropy=True)
-        energy_data, energy_model, penalty = self._energies(data, generated)
+        energy_loss, measured = self._energy_loss(data, generated)
         return self._update_metrics(
-            **self._describe(energy_data, energy_model, penalty, generated.entropy)
+            **self._describe(data, energy_loss, *measured, generated.entropy)
         )
+
+    def _energy_loss(self, data: Batch, generated: Generated, training=False) -> tuple:
+        """Return this replica's share of what θ descends, and energies and penalty."""
+        energy_data, energy_model, penalty, own = self._energies(data, generated, training)
+        # The entropy is a constant to θ.
+        lower = objectives.lower_bound(energy_data, energy_model, 0.0, weights_data=data.weights)
+        loss = own + objectives.upper_bound(
+            lower, penalty, self.penalty_weight, self.penalty_threshold
+        )
+        if self.l2_coeff:
+            regulariser = objectives.energy_regulariser(
+                energy_data, energy_model, weights_data=data.weights
+            )
+            loss += self.l2_coeff * regulariser
+        return loss, (energy_data, energy_model, penalty)
 
     @property
     def _needs_entropy(self) -> bool:
         return self.entropy_weight > 0.0 or self.penalty == "latent"
 
     def _energies(self, data: Batch, generated: Generated, training=False) -> tuple:
-        """Return E at the data and at samples, and the penalty; θ is all that they depend on."""
+        """Return E at the data and at samples, the penalty, and the network's own losses."""
         samples = Batch(tf.stop_gradient(generated.samples), None)
 
         def value(batch):
             return self._evaluate(self.energy_network, batch, training)
 
         def value_and_gradient(batch):
-            return energies.value_and_gradient(self._energy_given(None, training), batch.samples)
+            energy_fn = self._energy_given(None, training)
+            return energies.value_and_gradient(energy_fn, tf.cast(batch.samples, tf.float32))
 
+        penalty = tf.constant(0.0)
         if self.penalty == "latent":
             energy_model, gradient = value_and_gradient(samples)
             penalty = objectives.latent_gradient_penalty(
                 generated.pull_back(gradient), generated.log_density_gradient
             )
-            return value(data), energy_model, penalty
+        else:
+            energy_model = value(samples)
         if self.penalty == "data":
-            energy_data, gradient = value_and_gradient(data)
-            return energy_data, value(samples), objectives.data_gradient_penalty(gradient)
-        return value(data), value(samples), tf.constant(0.0)
+            _, gradient = value_and_gradient(data)
+            penalty = objectives.data_gradient_penalty(gradient, weights_data=data.weights)
+        # Last, for the losses that this call adds; what is computed twice, TensorFlow merges.
+        energy_data = value(data)
+        return energy_data, energy_model, penalty, updates.losses_of(self.energy_network)
 
-    def _describe(self, energy_data, energy_model, penalty, generator_entropy) -> dict:
-        mean_data, mean_model = map(distribution.batch_mean, (energy_data, energy_model))
+    def _describe(
+        self, data: Batch, loss, energy_data, energy_model, penalty, generator_entropy
+    ) -> dict:
+        mean_data = distribution.batch_mean(energy_data, data.weights)
+        mean_model = distribution.batch_mean(energy_model)
         values = {
+            "loss": loss,
             "energy_data": mean_data,
             "energy_model": mean_model,
             "energy_gap": mean_data - mean_model,
@@ -259,7 +278,9 @@ class BidirectionalEBM(GeneratorModel):
         if self.penalty is not None:
             values["penalty"] = penalty
         if generator_entropy is not None:
-            lower = objectives.lower_bound(energy_data, energy_model, generator_entropy)
+            lower = objectives.lower_bound(
+                energy_data, energy_model, generator_entropy, weights_data=data.weights
+            )
             values |= {"entropy": generator_entropy, "lower_bound": lower}
             if self.penalty == "latent":
                 values["upper_bound"] = objectives.upper_bound(
@@ -267,6 +288,25 @@ class BidirectionalEBM(GeneratorModel):
                 )
         # All of them were shares.
         return dict(zip(values, distribution.total([*values.values()]), strict=True))
+
+    def _settings(self) -> dict:
+        return {
+            "penalty_weight": self.penalty_weight,
+            "penalty_threshold": self.penalty_threshold,
+            "entropy_weight": self.entropy_weight,
+            "penalty": self.penalty,
+            "l2_coeff": self.l2_coeff,
+        }
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order."""
+        absent = set()
+        if self.penalty != "latent":
+            absent.add("upper_bound")
+        if self.penalty is None:
+            absent.add("penalty")
+        return [name for name in super().metrics_names if name not in absent]
 
     # --- saving ---------------------------------------------------------------------------------
 
@@ -280,11 +320,7 @@ class BidirectionalEBM(GeneratorModel):
         """Return the constructor's arguments, serialised."""
         return {
             **super().get_config(),
-            "penalty_weight": self.penalty_weight,
-            "penalty_threshold": self.penalty_threshold,
-            "entropy_weight": self.entropy_weight,
-            "penalty": self.penalty,
-            "l2_coeff": self.l2_coeff,
+            **self._settings(),
         }
 
     def get_compile_config(self) -> dict | None:

@@ -11,6 +11,9 @@ from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["Batch", "Chains"]
 
+# Sets the random numbers of evaluation apart from those of training; replicas count on from it.
+_EVALUATION = 0x0E7A1000
+
 
 class Batch(NamedTuple):
     """Examples and, for a conditional model, their labels.
@@ -18,10 +21,12 @@ class Batch(NamedTuple):
     Attributes:
         samples: Floating [n, …].
         labels: Integers [n] or one-hot rows [n, num_classes]; None if unconditional.
+        weights: What each example counts for, float32 [n], at least 0; None for equal weights.
     """
 
     samples: tf.Tensor
     labels: tf.Tensor | None
+    weights: tf.Tensor | None = None
 
 
 class Chains:
@@ -43,6 +48,7 @@ class Chains:
     energy_network: Any
     _energy_given: Callable
     _compiled_chain: Callable
+    _means: Any
 
     # What `initial` may be in `sample`, the usual one first.
     INITIAL = ("noise", "buffer")
@@ -59,6 +65,15 @@ class Chains:
         seed = tf.cast(state * 1, tf.int32)
         state.assign_add(tf.constant([0, 1], state.dtype))
         return tf.random.fold_in(seed, distribution.replica_number())
+
+    def evaluation_seed(self) -> tf.Tensor:
+        """Return the seed of a held-out batch, int32 [2], and leave the model's state as it is.
+
+        So training is the same with validation or without, and equal weights give equal figures.
+        """
+        state = tf.cast(distribution.local(self.seed_generator.state.value) * 1, tf.int32)
+        seed = tf.random.fold_in(state, _EVALUATION + distribution.replica_number())
+        return tf.random.fold_in(seed, tf.cast(self._means.updates, tf.int32))
 
     def fresh_batch(self, count, seed, labels=None) -> Batch:
         """Return starting points of chains: uniform in the bounds, or standard normal without.
@@ -83,7 +98,9 @@ class Chains:
             labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
         return Batch(samples, labels)
 
-    def negative_batch(self, count, seed=None, *, fresh=None, remember: bool = True) -> Batch:
+    def negative_batch(
+        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+    ) -> Batch:
         """Run the chains of one training step.
 
         They start in the buffer, or afresh with its restart probability, and their ends go back
@@ -91,9 +108,10 @@ class Chains:
 
         Args:
             count: Number of chains.
+            labels: Labels of the chains, integers [count] or rows over the classes; drawn uniformly
+                if None and the model is conditional. For training, those of the data batch.
             seed: Integer tensor [2], or None to take the model's next one.
-            fresh: Where fresh chains start, a `Batch` of float32 samples [count, …]; if there is a
-                buffer, its labels are int32 [count]. A `fresh_batch` if None.
+            fresh: Where fresh chains start, float32 [count, …]; those of a `fresh_batch` if None.
             remember: Whether to write the ends into the buffer.
 
         Returns:
@@ -101,15 +119,28 @@ class Chains:
         """
         seed = self.next_seed() if seed is None else seed
         fresh_seed, start_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
-        start = self.fresh_batch(count, fresh_seed) if fresh is None else fresh
+        start = self.fresh_batch(count, fresh_seed, labels)
+        if fresh is not None:
+            start = start._replace(samples=fresh)
+        numbers = inputs.class_numbers(start.labels)
         if self.buffer is not None:
-            start = Batch(*self.buffer.start(start.samples, start_seed, start.labels))
+            begun = self.buffer.start(start.samples, start_seed, numbers)
+            start = start._replace(samples=begun)
         with networks.prepared(self.energy_network):
             samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
         samples = tf.stop_gradient(samples)
         if self.buffer is not None and remember:
-            self.buffer.write(samples, start.labels)
+            self.buffer.write(samples, numbers)
         return Batch(samples, start.labels)
+
+    def _negatives_of(self, data: Batch, *, seed=None, remember: bool = True) -> Batch:
+        """Return as many samples of the model as there are data, with their labels.
+
+        The law of the labels is then that of the data's, weights included.
+        """
+        count = tf.shape(data.samples)[0]
+        model = self.negative_batch(count, data.labels, seed, remember=remember)
+        return model._replace(weights=data.weights if self.conditional else None)
 
     def _buffer_fill(self):
         """Return the filled part of the buffer, 0 to 1; 0 without one."""

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, objectives
-from tf_febm.models.base import EnergyModel, gradient_norm
+from tf_febm.models import updates
+from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 
 __all__ = ["ContrastiveDivergence"]
@@ -22,10 +23,12 @@ class ContrastiveDivergence(EnergyModel):
         persistent CD     `PersistentChains(n)`: each chain goes on where it ended
 
     Short chains that start at the data do not follow q, and CD-k leaves modes far from the data
-    as they are. No loss and no log density ratio is estimated.
+    as they are. No divergence and no log density ratio is estimated.
 
-    Metrics, as means over an epoch: `energy_data`, `energy_model`, `energy_gap` (data − model),
-    `energy_gradient_norm` (global L2) and `buffer_fill` (0 to 1).
+    Metrics, as means over an epoch: `loss` (the energy gap, the l2 term and the network's own
+    losses, such as those of weight regularisers: what θ descends, and no measure of quality),
+    `energy_data`, `energy_model`, `energy_gap` (data − model), `energy_gradient_norm` (global L2)
+    and `buffer_fill` (0 to 1).
 
     Args:
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
@@ -47,11 +50,12 @@ class ContrastiveDivergence(EnergyModel):
     """
 
     METRICS = (
+        "loss",
         "energy_data",
         "energy_model",
         "energy_gap",
-        "energy_gradient_norm",
         "buffer_fill",
+        "energy_gradient_norm",
     )
 
     def __init__(
@@ -86,54 +90,56 @@ class ContrastiveDivergence(EnergyModel):
         """Take one step of the energy."""
         model = self._model_batch(data)
         theta = self.energy_network.trainable_variables
+        before = self._iterations()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in theta])
-            energy_data = self._evaluate(self.energy_network, data, training=True)
-            energy_model = self._evaluate(self.energy_network, model, training=True)
-            loss = distribution.batch_mean(energy_data) - distribution.batch_mean(energy_model)
-            loss += self.l2_coeff * objectives.energy_regulariser(energy_data, energy_model)
-            loss = self.optimizer.scale_loss(loss)
-        gradients = distribution.total(tape.gradient(loss, theta))
-        self.optimizer.apply(gradients, theta)
-        if self.average is not None:
-            self.average.update()
-        return self._update_metrics(
-            **self._describe(energy_data, energy_model),
-            energy_gradient_norm=gradient_norm(self.optimizer, gradients),
-        )
+            loss, described = self._loss(data, model, training=True)
+        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer)
+        self._update_averages(before)
+        return self._update_metrics(**described, energy_gradient_norm=norm)
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the energies."""
-        model = self._model_batch(data, remember=False)
-        return self._update_metrics(
-            **self._describe(
-                self._evaluate(self.energy_network, data),
-                self._evaluate(self.energy_network, model),
-            )
-        )
+        model = self._model_batch(data, seed=self.evaluation_seed(), remember=False)
+        return self._update_metrics(**self._loss(data, model)[1])
 
-    def _model_batch(self, data: Batch, remember: bool = True) -> Batch:
-        fresh = None
-        if self.initial == "data":
-            labels = data.labels
-            if self.buffer is not None and labels is not None:
-                # The buffer keeps class numbers; a soft label becomes its likeliest class.
-                labels = labels if labels.dtype.is_integer else tf.argmax(labels, axis=-1)
-                labels = tf.cast(labels, tf.int32)
-            fresh = Batch(tf.cast(data.samples, tf.float32), labels)
-        return self.negative_batch(tf.shape(data.samples)[0], fresh=fresh, remember=remember)
-
-    def _describe(self, energy_data, energy_model) -> dict:
-        mean_data, mean_model = distribution.total(
-            [distribution.batch_mean(energy_data), distribution.batch_mean(energy_model)]
+    def _model_batch(self, data: Batch, seed=None, remember: bool = True) -> Batch:
+        if self.initial == "noise":
+            return self._negatives_of(data, seed=seed, remember=remember)
+        model = self.negative_batch(
+            tf.shape(data.samples)[0],
+            data.labels,
+            seed,
+            fresh=tf.cast(data.samples, tf.float32),
+            remember=remember,
         )
-        return {
+        # Chains that start at the data are of the law of the weighted data with its weights.
+        paired = self.conditional or self.buffer is None
+        return model._replace(weights=data.weights if paired else None)
+
+    def _loss(self, data: Batch, model: Batch, training: bool = False) -> tuple:
+        """Return this replica's share of what θ descends, and the metrics."""
+        energy_data = self._evaluate(self.energy_network, data, training)
+        own = updates.losses_of(self.energy_network)
+        energy_model = self._evaluate(self.energy_network, model, training)
+        mean_data = distribution.batch_mean(energy_data, data.weights)
+        mean_model = distribution.batch_mean(energy_model, model.weights)
+        loss = mean_data - mean_model + own
+        loss += self.l2_coeff * objectives.energy_regulariser(
+            energy_data, energy_model, weights_data=data.weights, weights_model=model.weights
+        )
+        total, mean_data, mean_model = distribution.total([loss, mean_data, mean_model])
+        return loss, {
+            "loss": total,
             "energy_data": mean_data,
             "energy_model": mean_model,
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
         }
 
+    def _settings(self) -> dict:
+        return {"initial": self.initial, "l2_coeff": self.l2_coeff}
+
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
-        return {**super().get_config(), "initial": self.initial, "l2_coeff": self.l2_coeff}
+        return {**super().get_config(), **self._settings()}

@@ -62,8 +62,14 @@ class DualFEBM(VariationalModel):
         """Return V: the energy does not enter."""
         return variational
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
+    def _energy_surrogate(
+        self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights
+    ):
         """Return a scalar whose gradient is Cov_q(F, ∇E)."""
         return objectives.dual_surrogate(
-            self.divergence, log_ratio_model, energy_model, leave_one_out=self.leave_one_out
+            self.divergence,
+            log_ratio_model,
+            energy_model,
+            leave_one_out=self.leave_one_out,
+            weights_model=weights["weights_model"],
         )

@@ -21,9 +21,11 @@ class FEBM(VariationalModel):
     H the log ratio r is log p/q, which `log_density_ratio` returns. Training is a game: nothing
     guarantees that it converges, and samples come from short chains, not from q itself.
 
-    Metrics, as means over an epoch: `bound` (L), `energy_data`, `energy_model`, `energy_gap`
-    (data − model), `log_ratio_mean` and `log_ratio_std` (over both batches),
-    `energy_gradient_norm`, `variational_gradient_norm` (global L2) and `buffer_fill` (0 to 1).
+    Metrics, as means over an epoch: `loss` (L, the l2 term of θ and the energy network's own
+    losses, such as those of weight regularisers: what θ descends), `bound` (L), `energy_data`,
+    `energy_model`, `energy_gap` (data − model), `log_ratio_mean` and `log_ratio_std` (over both
+    batches), `energy_gradient_norm`, `variational_gradient_norm` (global L2) and `buffer_fill`
+    (0 to 1).
 
     Args:
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
@@ -84,7 +86,9 @@ class FEBM(VariationalModel):
         """Return H + E."""
         return variational + energy
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
+    def _energy_surrogate(
+        self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights
+    ):
         """Return a scalar whose gradient is that of Theorem 3."""
         return objectives.energy_surrogate(
             self.divergence,
@@ -93,8 +97,8 @@ class FEBM(VariationalModel):
             energy_model,
             leave_one_out=self.leave_one_out,
             energy_data=energy_data if self.shift_invariant else None,
+            **weights,
         )
 
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        return {**super().get_config(), "shift_invariant": self.shift_invariant}
+    def _settings(self) -> dict:
+        return {**super()._settings(), "shift_invariant": self.shift_invariant}

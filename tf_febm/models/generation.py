@@ -10,7 +10,7 @@ from tf_febm import arguments, distribution, randomness, workers
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
-from tf_febm.models.averaging import WeightAverage
+from tf_febm.models.averaging import WeightAverage, averaged_variables
 from tf_febm.models.base import EnergyModel, check_network
 from tf_febm.models.chains import Batch
 
@@ -132,8 +132,7 @@ class GeneratorModel(EnergyModel):
                 f"example; received {self.latent_dim}."
             )
         if self.average_decay is not None:
-            # Moving statistics belong to the weights that they were taken with.
-            weights = [w for w in self.generator_network.weights if "float" in w.dtype]
+            weights = averaged_variables(self.generator_network)
             self.generator_average = WeightAverage(weights, self.average_decay)
 
     # --- the generator --------------------------------------------------------------------------
@@ -197,10 +196,9 @@ class GeneratorModel(EnergyModel):
         for variable, mean in zip(statistics, means, strict=True):
             distribution.local(variable).assign(mean)
 
-    def _update_averages(self) -> None:
-        for average in (self.average, self.generator_average):
-            if average is not None:
-                average.update()
+    def _averages(self) -> list[WeightAverage]:
+        average = getattr(self, "generator_average", None)
+        return super()._averages() + ([] if average is None else [average])
 
     @contextlib.contextmanager
     def averaged_weights(self):

@@ -7,7 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["assert_valid_values", "check_samples", "one_hot", "sample_shape_of", "split_labels"]
+from tf_febm import distribution
+
+__all__ = [
+    "assert_valid_values",
+    "assertions_in_one_line",
+    "check_samples",
+    "class_numbers",
+    "one_hot",
+    "sample_shape_of",
+    "split_labels",
+    "with_weights_kept",
+]
 
 # Frames the message of an assertion inside a compiled step, so that it can be shown without the
 # graph's trace.
@@ -42,10 +53,19 @@ def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
 
 
 def split_labels(data, conditional: bool):
-    """Unpack what `fit` hands to a step into (x, labels), or say what is missing."""
+    """Unpack what `fit` hands to a step into (x, labels, weights), or say what is missing.
+
+    Weights are float32 [n], at least 0, one per example; None for equal ones.
+    """
     x, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if weights is not None:
-        raise ValueError("sample_weight is not supported: the objective is a mean over the data.")
+    if isinstance(x, dict):
+        keys = ", ".join(map(repr, x))
+        raise ValueError(
+            f"The data yields dicts with the keys {keys}: let it yield x, or (x, labels), as in "
+            "dataset.map(lambda d: d['image'])."
+        )
+    if labels is not None and getattr(labels, "shape", (1,))[-1:] == (0,):
+        labels = None
     if conditional and labels is None:
         raise ValueError("A conditional model needs labels: let the data yield (x, labels).")
     if not conditional and labels is not None:
@@ -53,7 +73,62 @@ def split_labels(data, conditional: bool):
             "The data yields labels, but the energy network takes none: let it yield x alone, or "
             "build the networks with num_classes."
         )
-    return x, None if labels is None else tf.convert_to_tensor(labels)
+    labels = None if labels is None else tf.convert_to_tensor(labels)
+    return x, labels, None if weights is None else _checked_weights(weights, x)
+
+
+def with_weights_kept(x, y, weights) -> tuple:
+    """Return (x, y, weights) such that Keras passes the weights on.
+
+    It drops them where arrays have no y, and several replicas cannot take a dataset of None. Labels
+    of no width stand for none: `split_labels` knows them.
+    """
+    spec = getattr(x, "element_spec", None)
+    if isinstance(x, tf.data.Dataset) and isinstance(spec, tuple) and len(spec) == 3:
+        if spec[1] is None:
+            x = x.map(lambda x, _, weights: (x, tf.zeros([tf.shape(x)[0], 0]), weights))
+        return x, y, weights
+    if y is None and weights is not None:
+        y = np.zeros((len(x), 0), np.float32)
+    return x, y, weights
+
+
+def _checked_weights(weights, x) -> tf.Tensor:
+    """Return sample weights as float32 [n] behind assertions, for use inside a compiled step."""
+    try:
+        weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"sample_weight must be numbers, shape [n]; received {type(weights).__name__}."
+        ) from None
+    if weights.shape.rank == 2 and weights.shape[1] == 1:
+        weights = tf.squeeze(weights, axis=1)
+    count = tf.convert_to_tensor(x).shape[:1]
+    if weights.shape.rank != 1 or not weights.shape.is_compatible_with(count):
+        raise ValueError(
+            "sample_weight must have one weight per example, shape [n]; received shape "
+            f"{tuple(weights.shape)} for {count[0]} examples."
+        )
+    fine = tf.math.is_finite(weights) & (weights >= 0.0)
+    checks = [
+        _assertion(fine, "sample_weight is negative or not finite"),
+        _assertion(distribution.total(tf.reduce_sum(weights)) > 0.0, "all sample_weight are 0"),
+    ]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.identity(weights)
+
+
+def _assertion(condition, message: str):
+    """Return the operation that stops a compiled step with a message; None when run eagerly."""
+    return tf.debugging.Assert(tf.reduce_all(condition), [_FRAME.format(message)])
+
+
+def class_numbers(labels) -> tf.Tensor | None:
+    """Return labels as class numbers, int32 [n]; of rows over the classes the likeliest one."""
+    if labels is None:
+        return None
+    labels = tf.convert_to_tensor(labels)
+    return tf.cast(labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1), tf.int32)
 
 
 def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
@@ -94,23 +169,19 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
     It fails on NaN or Inf, on values outside the bounds (images in 0 … 255, say), and on integer
     labels out of range.
     """
-
-    def check(condition, message):
-        return tf.debugging.Assert(tf.reduce_all(condition), [_FRAME.format(message)])
-
-    checks = [check(tf.math.is_finite(x), "NaN or Inf in x")]
+    checks = [_assertion(tf.math.is_finite(x), "NaN or Inf in x")]
     if bounds is not None:
         low, high = bounds
         # Dequantised images reach the bounds to rounding, hence the slack.
         slack = 1e-3 * (high - low)
         inside = (x >= low - slack) & (x <= high + slack)
-        checks.append(check(inside, f"values of x outside the bounds [{low:g}, {high:g}]"))
+        checks.append(_assertion(inside, f"values of x outside the bounds [{low:g}, {high:g}]"))
     if labels is not None and labels.dtype.is_integer:
         inside = (labels >= 0) & (labels < num_classes)
-        checks.append(check(inside, f"labels outside 0 to {num_classes - 1}"))
+        checks.append(_assertion(inside, f"labels outside 0 to {num_classes - 1}"))
     elif labels is not None:
         rows = (labels >= 0) & (tf.abs(tf.reduce_sum(labels, axis=1, keepdims=True) - 1) < 1e-3)
-        checks.append(check(rows, "rows of labels that are no distribution over the classes"))
+        checks.append(_assertion(rows, "rows of labels that are no distribution over the classes"))
     # Run eagerly, an assertion has raised already and is None.
     with tf.control_dependencies([operation for operation in checks if operation is not None]):
         return tf.identity(x)

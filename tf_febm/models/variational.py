@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, distribution, divergences, objectives, optimizers
-from tf_febm.models.base import EnergyModel, check_network, classes_of, gradient_norm
+from tf_febm.models import updates
+from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
 
 __all__ = ["VariationalModel"]
@@ -22,15 +23,16 @@ class VariationalModel(EnergyModel):
     """
 
     METRICS = (
+        "loss",
         "bound",
         "energy_data",
         "energy_model",
         "energy_gap",
         "log_ratio_mean",
         "log_ratio_std",
+        "buffer_fill",
         "energy_gradient_norm",
         "variational_gradient_norm",
-        "buffer_fill",
     )
 
     def __init__(
@@ -119,10 +121,8 @@ class VariationalModel(EnergyModel):
             raise ValueError("optimizer and variational_optimizer must be two objects.")
         self._build_optimizers()
 
-    def _build_optimizers(self) -> None:
-        super()._build_optimizers()
-        if self.built and self.variational_optimizer is not None:
-            self._build_optimizer(self.variational_optimizer, self.variational_network)
+    def _players(self) -> list[tuple]:
+        return [*super()._players(), (self.variational_network, self.variational_optimizer)]
 
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`."""
@@ -137,21 +137,23 @@ class VariationalModel(EnergyModel):
     def _train_on(self, data: Batch) -> dict:
         """Take one step of both networks."""
         # 1. A batch of the data, and as many samples of the model.
-        model = self.negative_batch(tf.shape(data.samples)[0])
+        model = self._negatives_of(data)
         theta = self.energy_network.trainable_variables
         active = self._objective_weight()
+        before = self._iterations()
 
         # Energies do not change before the θ step: record them once, for it.
         energy_tape = tf.GradientTape(watch_accessed_variables=False)
         with energy_tape:
             energy_tape.watch([variable.value for variable in theta])
             energy_data = self._evaluate(self.energy_network, data, training=True)
+            own = updates.losses_of(self.energy_network)
             energy_model = self._evaluate(self.energy_network, model, training=True)
 
         # 2. ω ascends the bound; energies are constants to it.
         energies = (tf.stop_gradient(energy_data), tf.stop_gradient(energy_model))
         for _ in range(self.variational_steps):
-            outputs, bound, variational_gradients = self._ascend(data, model, energies, active)
+            outputs, bound, variational_norm = self._ascend(data, model, energies, active)
         h_data, h_model = outputs
 
         # 3. The variational function again, with the new ω; its output is a constant to θ.
@@ -159,64 +161,71 @@ class VariationalModel(EnergyModel):
             h_data, h_model = self._variational(data, model)
 
         # 4. θ descends.
+        weights = _weights(data, model)
         with energy_tape:
             log_ratio_data = self._log_ratio(h_data, energy_data)
             log_ratio_model = self._log_ratio(h_model, energy_model)
             surrogate = self._energy_surrogate(
-                log_ratio_data, log_ratio_model, energy_data, energy_model
+                log_ratio_data, log_ratio_model, energy_data, energy_model, weights
             )
-            penalty = _penalty(self.l2_coeff, energy_data, energy_model)
+            penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights) + own
             energy_loss = active * surrogate + penalty
-            energy_loss = self.optimizer.scale_loss(energy_loss)
-        energy_gradients = distribution.total(energy_tape.gradient(energy_loss, theta))
-        self.optimizer.apply(energy_gradients, theta)
-        if self.average is not None:
-            self.average.update()
+        energy_norm = updates.take_step(
+            energy_tape, energy_loss, self.energy_network, self.optimizer
+        )
+        self._update_averages(before)
 
+        values = (energy_data, energy_model, log_ratio_data, log_ratio_model)
         return self._update_metrics(
-            bound=distribution.total(bound),
-            **self._describe(energy_data, energy_model, log_ratio_data, log_ratio_model),
-            energy_gradient_norm=gradient_norm(self.optimizer, energy_gradients),
-            variational_gradient_norm=gradient_norm(
-                self.variational_optimizer, variational_gradients
-            ),
+            **self._describe(*values, weights, bound, active * bound + penalty),
+            energy_gradient_norm=energy_norm,
+            variational_gradient_norm=variational_norm,
         )
 
     def _ascend(self, data: Batch, model: Batch, energies, active) -> tuple:
-        """Take a step of ω; return H and the bound, both as before it, and the gradients."""
-        omega = self.variational_network.trainable_variables
+        """Take a step of ω; return H and the bound, both as before it, and the gradients' norm."""
+        network, optimizer = self.variational_network, self.variational_optimizer
+        weights = _weights(data, model)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in omega])
-            outputs = self._variational(data, model)
+            tape.watch([variable.value for variable in network.trainable_variables])
+            h_data = self._evaluate(network, data, training=True)
+            own = updates.losses_of(network)
+            outputs = (h_data, self._evaluate(network, model, training=True))
             ratios = [self._log_ratio(*pair) for pair in zip(outputs, energies, strict=True)]
-            ascended = objectives.variational_bound(self.variational_divergence, *ratios)
-            loss = _penalty(self.variational_l2_coeff, *outputs) - active * ascended
-            loss = self.variational_optimizer.scale_loss(loss)
+            ascended = objectives.variational_bound(self.variational_divergence, *ratios, **weights)
+            penalty = _penalty(self.variational_l2_coeff, *outputs, weights) + own
+            loss = penalty - active * ascended
         bound = ascended
         if self.variational_divergence is not self.divergence:
-            bound = objectives.variational_bound(self.divergence, *ratios)
-        gradients = distribution.total(tape.gradient(loss, omega))
-        self.variational_optimizer.apply(gradients, omega)
-        return outputs, bound, gradients
+            bound = objectives.variational_bound(self.divergence, *ratios, **weights)
+        return outputs, bound, updates.take_step(tape, loss, network, optimizer)
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the bound and energies."""
-        model = self.negative_batch(tf.shape(data.samples)[0], remember=False)
+        model = self._negatives_of(data, seed=self.evaluation_seed(), remember=False)
         energy_data = self._evaluate(self.energy_network, data)
+        own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
         ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
+        weights = _weights(data, model)
+        bound = objectives.variational_bound(self.divergence, *ratios, **weights)
+        loss = bound + _penalty(self.l2_coeff, energy_data, energy_model, weights) + own
         return self._update_metrics(
-            bound=distribution.total(objectives.variational_bound(self.divergence, *ratios)),
-            **self._describe(energy_data, energy_model, *ratios),
+            **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
         )
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return r from the outputs of the two networks at the same samples, [n]."""
         raise NotImplementedError
 
-    def _energy_surrogate(self, log_ratio_data, log_ratio_model, energy_data, energy_model):
-        """Return a scalar along whose gradient θ descends; all arguments are vectors, [n]."""
+    def _energy_surrogate(
+        self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights
+    ):
+        """Return a scalar along whose gradient θ descends.
+
+        The first four are vectors, [n]; weights are those of `objectives.variational_bound`.
+        """
         raise NotImplementedError
 
     def _variational(self, data: Batch, model: Batch, training=True):
@@ -230,19 +239,50 @@ class VariationalModel(EnergyModel):
         step = tf.convert_to_tensor(self.optimizer.iterations)
         return tf.cast(step >= self.warmup_steps, tf.float32)
 
-    def _describe(self, energy_data, energy_model, log_ratio_data, log_ratio_model) -> dict:
+    def _describe(
+        self, energy_data, energy_model, log_ratio_data, log_ratio_model, weights, bound, loss
+    ) -> dict:
+        by_data, by_model = weights["weights_data"], weights["weights_model"]
         ratios = tf.concat([log_ratio_data, log_ratio_model], axis=0)
-        log_ratio_mean, log_ratio_std = distribution.mean_and_std(ratios)
-        mean_data, mean_model = distribution.total(
-            [distribution.batch_mean(energy_data), distribution.batch_mean(energy_model)]
+        shares = None
+        if by_data is not None:
+            # Each half counts as much as the other.
+            by_model = tf.ones_like(log_ratio_model) if by_model is None else by_model
+            halves = map(distribution.weight_shares, (by_data, by_model))
+            shares = 0.5 * tf.concat([*halves], axis=0)
+        log_ratio_mean, log_ratio_std = distribution.mean_and_std(ratios, shares)
+        mean_data, mean_model, bound, loss = distribution.total(
+            [
+                distribution.batch_mean(energy_data, by_data),
+                distribution.batch_mean(energy_model, weights["weights_model"]),
+                bound,
+                loss,
+            ]
         )
         return {
+            "loss": loss,
+            "bound": bound,
             "energy_data": mean_data,
             "energy_model": mean_model,
             "energy_gap": mean_data - mean_model,
             "log_ratio_mean": log_ratio_mean,
             "log_ratio_std": log_ratio_std,
             "buffer_fill": self._buffer_fill(),
+        }
+
+    def _settings(self) -> dict:
+        # `own` is whether ω ascends the bound that θ descends.
+        own = self.variational_divergence is self.divergence
+        return {
+            "divergence": self.divergence.name,
+            "variational_divergence": None if own else self.variational_divergence.name,
+            "log_ratio_clip": self.divergence.log_ratio_clip,
+            "simultaneous": self.simultaneous,
+            "variational_steps": self.variational_steps,
+            "l2_coeff": self.l2_coeff,
+            "variational_l2_coeff": self.variational_l2_coeff,
+            "leave_one_out": self.leave_one_out,
+            "warmup_steps": self.warmup_steps,
         }
 
     def get_config(self) -> dict:
@@ -256,19 +296,10 @@ class VariationalModel(EnergyModel):
                 raise ValueError(
                     f"{divergence!r} cannot be saved by name: call divergences.register first."
                 )
-        own = self.variational_divergence is self.divergence
         return {
             **super().get_config(),
             "variational": keras.saving.serialize_keras_object(self.variational_network),
-            "divergence": self.divergence.name,
-            "variational_divergence": None if own else self.variational_divergence.name,
-            "log_ratio_clip": self.divergence.log_ratio_clip,
-            "simultaneous": self.simultaneous,
-            "variational_steps": self.variational_steps,
-            "l2_coeff": self.l2_coeff,
-            "variational_l2_coeff": self.variational_l2_coeff,
-            "leave_one_out": self.leave_one_out,
-            "warmup_steps": self.warmup_steps,
+            **self._settings(),
         }
 
     def get_compile_config(self) -> dict | None:
@@ -280,6 +311,13 @@ class VariationalModel(EnergyModel):
         return {**config, "variational_optimizer": optimizer}
 
 
-def _penalty(weight: float, value_data, value_model):
+def _weights(data: Batch, model: Batch) -> dict:
+    """Return the weights of two batches under the names that the objectives give them."""
+    return {"weights_data": data.weights, "weights_model": model.weights}
+
+
+def _penalty(weight: float, value_data, value_model, weights: dict):
     """Return the weighted regulariser of a network's outputs."""
-    return weight * objectives.energy_regulariser(value_data, value_model) if weight else 0.0
+    if not weight:
+        return 0.0
+    return weight * objectives.energy_regulariser(value_data, value_model, **weights)

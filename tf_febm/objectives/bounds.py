@@ -15,7 +15,7 @@ from tf_febm import arguments, distribution
 __all__ = ["data_gradient_penalty", "latent_gradient_penalty", "lower_bound", "upper_bound"]
 
 
-def lower_bound(energy_data, energy_model, entropy) -> tf.Tensor:
+def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.Tensor:
     """Estimate the lower bound of the negative log-likelihood.
 
         ⌊L⌋ = E_data[E] − E_g[E] + H[p_g],   L − ⌊L⌋ = KL(p_g‖q) ≥ 0
@@ -28,6 +28,7 @@ def lower_bound(energy_data, energy_model, entropy) -> tf.Tensor:
         energy_data: E at samples of the data, floating, [n].
         energy_model: E at samples of the generator, [m].
         entropy: H[p_g], a scalar, or [k], whose mean is taken.
+        weights_data: What each sample of the data counts for, at least 0, [n]; None for equal ones.
 
     Returns:
         A scalar.
@@ -40,7 +41,8 @@ def lower_bound(energy_data, energy_model, entropy) -> tf.Tensor:
     entropy = tf.convert_to_tensor(entropy, energy_data.dtype)
     if entropy.shape.rank != 0:
         entropy = distribution.batch_mean(entropy)
-    return distribution.batch_mean(energy_data) - distribution.batch_mean(energy_model) + entropy
+    mean_data = distribution.batch_mean(energy_data, weights_data)
+    return mean_data - distribution.batch_mean(energy_model) + entropy
 
 
 def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> tf.Tensor:
@@ -110,11 +112,12 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
     return 0.5 * distribution.batch_mean(tf.reduce_sum(tf.square(total), axis=1))
 
 
-def data_gradient_penalty(energy_gradient) -> tf.Tensor:
+def data_gradient_penalty(energy_gradient, *, weights_data=None) -> tf.Tensor:
     """Return E_data‖∇ₓE(x)‖², the zero-centred gradient penalty: a baseline without a bound.
 
     Args:
         energy_gradient: ∇ₓE at samples of the data, floating, [n, …].
+        weights_data: See `lower_bound`.
 
     Returns:
         A scalar, at least 0.
@@ -124,7 +127,7 @@ def data_gradient_penalty(energy_gradient) -> tf.Tensor:
     """
     squares = tf.square(tf.convert_to_tensor(energy_gradient))
     norms = tf.reduce_sum(squares, axis=list(range(1, squares.shape.rank)))
-    return distribution.batch_mean(norms)
+    return distribution.batch_mean(norms, weights_data)
 
 
 def _of_rank(name: str, value, rank: int) -> tf.Tensor:

@@ -11,7 +11,9 @@ from tf_febm import distribution, divergences
 __all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variational_bound"]
 
 
-def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
+def variational_bound(
+    divergence, log_ratio_data, log_ratio_model, *, weights_data=None, weights_model=None
+) -> tf.Tensor:
     """Estimate the variational lower bound of D_f(p‖q).
 
         L = E_p[f'(eʳ)] − E_q[f*(f'(eʳ))],   r = H + E
@@ -22,6 +24,9 @@ def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
         divergence: A `Divergence` or its name.
         log_ratio_data: r at samples of the data, floating, [n].
         log_ratio_model: r at samples of the model, floating, [m].
+        weights_data: What each sample of the data counts for, real, at least 0, [n]: p is then the
+            weighted data, and a weight of 2 means the sample twice. None for equal weights.
+        weights_model: The same for samples of the model, [m].
 
     Returns:
         A scalar of the same dtype.
@@ -34,8 +39,8 @@ def variational_bound(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
     divergence = divergences.get(divergence)
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
     log_ratio_model = _vector("log_ratio_model", log_ratio_model)
-    return distribution.batch_mean(divergence.derivative(log_ratio_data)) - distribution.batch_mean(
-        divergence.conjugate(log_ratio_model)
+    return _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data") - _mean(
+        divergence.conjugate(log_ratio_model), weights_model, "weights_model"
     )
 
 
@@ -47,6 +52,8 @@ def energy_surrogate(
     *,
     leave_one_out=True,
     energy_data=None,
+    weights_data=None,
+    weights_model=None,
 ) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters estimates that of the bound.
 
@@ -77,6 +84,9 @@ def energy_surrogate(
             the published code: the covariance is then too small by the factor (m − 1)/m.
         energy_data: E at the samples of the data, [n], to take out the gradient along a constant;
             None for the theorem's own.
+        weights_data: See `variational_bound`.
+        weights_model: See there. Where the labels of the samples are those of weighted data, the
+            weights of the data are right.
 
     Returns:
         A scalar of the same dtype.
@@ -94,20 +104,25 @@ def energy_surrogate(
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     surrogate = (
-        distribution.batch_mean(divergence.derivative(log_ratio_data))
-        - distribution.batch_mean(conjugate)
-        + _covariance_term(conjugate, energy_model, leave_one_out)
+        _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data")
+        - _mean(conjugate, weights_model, "weights_model")
+        + _covariance_term(conjugate, energy_model, leave_one_out, weights_model)
     )
     if energy_data is None:
         return surrogate
     energy_data = _vector("energy_data", energy_data)
     _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
-    slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model)
-    means = distribution.batch_mean(energy_data) + distribution.batch_mean(energy_model)
+    weights = {"weights_data": weights_data, "weights_model": weights_model}
+    slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights)
+    means = _mean(energy_data, weights_data, "weights_data") + _mean(
+        energy_model, weights_model, "weights_model"
+    )
     return surrogate - slope * 0.5 * means
 
 
-def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=True) -> tf.Tensor:
+def dual_surrogate(
+    divergence, log_ratio_model, energy_model, *, leave_one_out=True, weights_model=None
+) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters is that of the dual form.
 
         L = E_p[f'(eⱽ)] − E_q[F],   ∇_θ L = E_q[F ∇E] − E_q[F] E_q[∇E],   F = f*(f'(eⱽ))
@@ -121,6 +136,7 @@ def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=T
         log_ratio_model: V at samples of the model, floating, [m].
         energy_model: E at the same samples, [m].
         leave_one_out: See `energy_surrogate`.
+        weights_model: See `energy_surrogate`.
 
     Returns:
         A scalar of the same dtype.
@@ -134,10 +150,13 @@ def dual_surrogate(divergence, log_ratio_model, energy_model, *, leave_one_out=T
     log_ratio_model = _vector("log_ratio_model", log_ratio_model)
     energy_model = _vector("energy_model", energy_model)
     _check_one_length(log_ratio_model, energy_model)
-    return _covariance_term(divergence.conjugate(log_ratio_model), energy_model, leave_one_out)
+    conjugate = divergence.conjugate(log_ratio_model)
+    return _covariance_term(conjugate, energy_model, leave_one_out, weights_model)
 
 
-def energy_regulariser(value_data, value_model) -> tf.Tensor:
+def energy_regulariser(
+    value_data, value_model, *, weights_data=None, weights_model=None
+) -> tf.Tensor:
     """Return mean(value_data²) + mean(value_model²), which keeps a network's output near zero.
 
     The energy is defined up to a constant only, and its scale may run away; the published code adds
@@ -146,30 +165,45 @@ def energy_regulariser(value_data, value_model) -> tf.Tensor:
     Args:
         value_data: A network's output at samples of the data, [n].
         value_model: Its output at samples of the model, [m].
+        weights_data: See `variational_bound`.
+        weights_model: See there.
 
     Returns:
         A scalar.
     """
-    return distribution.batch_mean(tf.square(value_data)) + distribution.batch_mean(
-        tf.square(value_model)
+    return _mean(tf.square(value_data), weights_data, "weights_data") + _mean(
+        tf.square(value_model), weights_model, "weights_model"
     )
 
 
-def _covariance_term(conjugate, energy_model, leave_one_out: bool) -> tf.Tensor:
+def _covariance_term(conjugate, energy_model, leave_one_out: bool, weights=None) -> tf.Tensor:
     """Return a scalar whose gradient estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
     conjugate = tf.stop_gradient(conjugate)
     # The mean over all replicas: with the means of parts the covariance would be another one.
-    centred = conjugate - distribution.total(distribution.batch_mean(conjugate))
+    centred = conjugate - distribution.total(_mean(conjugate, weights, "weights_model"))
     if leave_one_out:
         if energy_model.shape[0] == 1 and distribution.replicas() == 1:
             raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
-        count = distribution.batch_size(energy_model)
-        # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
-        centred *= count / tf.maximum(count - 1.0, 1.0)
-    return distribution.batch_mean(energy_model * centred)
+        if weights is None:
+            count = distribution.batch_size(energy_model)
+            # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
+            centred *= count / tf.maximum(count - 1.0, 1.0)
+        else:
+            # The same with weights; a sample that has all the weight has no others.
+            rest = 1.0 - distribution.weight_shares(weights, centred.dtype)
+            centred = tf.math.divide_no_nan(centred, rest)
+    return _mean(energy_model * centred, weights, "weights_model")
 
 
-def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model) -> tf.Tensor:
+def _mean(values, weights, name: str) -> tf.Tensor:
+    """Return the mean, or this replica's share of it; see `distribution.batch_mean`."""
+    if weights is not None:
+        weights = tf.stop_gradient(_vector(name, weights))
+        _check_one_length(values, weights, f"{name} and what they weigh")
+    return distribution.batch_mean(values, weights)
+
+
+def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights) -> tf.Tensor:
     """Return the derivative of the bound for a constant added to r everywhere, as a constant."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         constant = tf.zeros([], log_ratio_data.dtype)
@@ -178,6 +212,7 @@ def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model) -> tf.T
             divergence,
             tf.stop_gradient(log_ratio_data) + constant,
             tf.stop_gradient(log_ratio_model) + constant,
+            **weights,
         )
     return distribution.total(tf.stop_gradient(tape.gradient(bound, constant)))
 

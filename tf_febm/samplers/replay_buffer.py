@@ -16,7 +16,15 @@ class ReplayBuffer(tf.Module):
     start in its own.
 
     A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
-    is there. Both cost O(batch) whatever the capacity. Bounded samples are stored in 8 bits, as in
+    is there. Both cost O(batch) whatever the capacity, but for labels, whose numbers are counted at
+    every step of a conditional model.
+
+    Chains of a conditional model have the labels of the data batch: only then is the expected
+    gradient right, whatever the law of the labels. A chain of label y starts in a stored sample of
+    label y, or afresh where there is none. With match_labels=False it starts in any stored sample,
+    as in the published code: the chain then has to walk from the one class to the other.
+
+    Bounded samples are stored in 8 bits, as in
     the published code: x is written as ⌊255 (x − low)/(high − low)⌋ and read back with the noise
     that dequantises images, low + (high − low)(k + u)/256, u ~ U[0, 1). Unbounded ones are stored
     as they are, in float32.
@@ -27,6 +35,7 @@ class ReplayBuffer(tf.Module):
     Args:
         capacity: Number of samples kept, at least 1.
         restart_probability: Probability, in [0, 1], that a chain starts afresh instead.
+        match_labels: Whether chains of a conditional model start in samples of their own label.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -34,8 +43,15 @@ class ReplayBuffer(tf.Module):
     Source: Du & Mordatch 2019; Yu et al. 2020, Appendix G.
     """
 
-    def __init__(self, capacity: int = 10_000, restart_probability: float = 0.05):
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        restart_probability: float = 0.05,
+        match_labels: bool = True,
+    ):
         super().__init__(name="replay_buffer")
+        self.match_labels = bool(match_labels)
+        self.num_classes: int | None = None
         self.capacity = arguments.whole_number("capacity", capacity, 1)
         self.restart_probability = arguments.number("restart_probability", restart_probability)
         if self.restart_probability > 1.0:
@@ -87,7 +103,6 @@ class ReplayBuffer(tf.Module):
         Raises:
             ValueError: If it was built for other samples before.
         """
-        shape = [self.capacity, *sample_shape]
         bounds = None if bounds is None else arguments.interval("bounds", bounds)
         kind = (tuple(sample_shape), bounds, num_classes is not None)
         if self.built:
@@ -98,42 +113,77 @@ class ReplayBuffer(tf.Module):
                     f"{mine}; received {kind}."
                 )
             return
-        self.bounds = bounds
-        dtype = tf.float32 if bounds is None else tf.uint8
+        self.bounds, self.num_classes = bounds, num_classes
+        self._parts = distribution.for_each_local_replica(
+            lambda: self._create(tuple(sample_shape), num_classes)
+        )
 
-        def create():
-            part = {"samples": tf.Variable(tf.zeros(shape, dtype), trainable=False, name="samples")}
-            if num_classes is not None:
-                labels = tf.zeros([self.capacity], tf.int32)
-                part["labels"] = tf.Variable(labels, trainable=False, name="labels")
-            # Samples written since the beginning; position and fill both follow from it.
-            part["written"] = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="written")
-            return part
-
-        self._parts = distribution.for_each_local_replica(create)
+    def _create(self, sample_shape, num_classes) -> dict[str, tf.Variable]:
+        """Return the variables of one replica."""
+        dtype = tf.float32 if self.bounds is None else tf.uint8
+        zeros = {"samples": tf.zeros([self.capacity, *sample_shape], dtype)}
+        if num_classes is not None:
+            zeros["labels"] = tf.zeros([self.capacity], tf.int32)
+        # Samples written since the beginning; position and fill both follow from it.
+        zeros["written"] = tf.zeros([], tf.int64)
+        return {
+            name: tf.Variable(value, trainable=False, name=name) for name, value in zeros.items()
+        }
 
     @property
     def size(self) -> tf.Tensor:
         """Number of samples held, an int64 scalar."""
         return tf.minimum(self.written, self.capacity)
 
-    def read(self, count, seed) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def read(self, count, seed, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Draw stored samples.
 
         Args:
             count: How many, an int or a scalar tensor.
             seed: Integer tensor [2].
+            labels: Class numbers, int32 [count], that the samples are to have; any if None. A class
+                of which there is none gets any sample: see `holds`.
 
         Returns:
             Samples, float32 [count, …], and their labels, int32 [count] or None. While the buffer
             is empty they are its initial zeros: see `start`.
         """
         index_seed, noise_seed = tf.unstack(randomness.split(seed, 2))
-        size = tf.maximum(self.size, 1)
-        index = randomness.uniform([count], index_seed, 0, size, dtype=tf.int64)
+        if labels is None:
+            size = tf.maximum(self.size, 1)
+            index = randomness.uniform([count], index_seed, 0, size, dtype=tf.int64)
+        else:
+            index, _ = self._index_of(labels, index_seed)
         stored = tf.gather(self.samples, index)
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return self._decode(stored, noise_seed), labels
+
+    def holds(self, labels) -> tf.Tensor:
+        """Return of each class number, int32 [n], whether there is a sample of it, bool [n]."""
+        return tf.gather(self._class_counts(), labels) > 0
+
+    def _class_counts(self) -> tf.Tensor:
+        """Return how many samples of each class there are, int32 [num_classes]."""
+        return tf.math.bincount(self.labels[: self.size], minlength=self.num_classes)
+
+    def _index_of(self, labels, seed) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return places of random samples of classes, int64 [n], and where there are none, bool."""
+        counts = self._class_counts()
+        places = tf.concat(self._places_by_class(tf.range(self.size)), axis=0)
+        first = tf.gather(tf.cumsum(counts, exclusive=True), labels)
+        available = tf.gather(counts, labels)
+        chosen = randomness.uniform(tf.shape(labels), seed) * tf.cast(available, tf.float32)
+        # The product may round up to the number itself.
+        chosen = tf.minimum(tf.cast(chosen, tf.int32), available - 1)
+        missing = available == 0
+        index = tf.where(missing, 0, first + chosen)
+        # One more entry, for a buffer that holds nothing.
+        return tf.gather(tf.concat([places, [0]], axis=0), index), missing
+
+    def _places_by_class(self, places) -> list[tf.Tensor]:
+        """Return of places in the ring, int64 [m], those of each class, in the given order."""
+        kept = tf.gather(self.labels, places)
+        return tf.dynamic_partition(places, kept, self.num_classes)
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the samples that were written last, as they are stored, without noise.
@@ -154,24 +204,27 @@ class ReplayBuffer(tf.Module):
         low, high = self.bounds
         return low + (high - low) * stored / 255.0
 
-    def start(self, fresh: tf.Tensor, seed, fresh_labels=None):
+    def start(self, fresh: tf.Tensor, seed, labels=None) -> tf.Tensor:
         """Choose where chains start: in the buffer, or afresh with the restart probability.
 
         Args:
             fresh: New starting points, float32 [n, …].
             seed: Integer tensor [2].
-            fresh_labels: Their labels, int32 [n], if the buffer keeps labels.
+            labels: Class numbers of the chains, int32 [n], if the buffer keeps labels.
 
         Returns:
-            Starting points [n, …] and their labels, [n] or None. All are fresh while the buffer is
-            empty.
+            Starting points [n, …]. Those are fresh for which the buffer has nothing.
         """
         mask_seed, read_seed = tf.unstack(randomness.split(seed, 2))
         count = tf.shape(fresh)[0]
         restart = randomness.uniform([count], mask_seed) < self.restart_probability
         restart |= tf.equal(self.written, 0)
-        stored, labels = self.read(count, read_seed)
-        return self._choose(restart, fresh, stored, fresh_labels, labels)
+        if self.labels is None or not self.match_labels:
+            labels = None
+        else:
+            restart |= ~self.holds(labels)
+        stored, _ = self.read(count, read_seed, labels)
+        return self._choose(restart, fresh, stored)
 
     def write(self, samples: tf.Tensor, labels=None) -> None:
         """Put samples into the ring, in place of the oldest.
@@ -196,22 +249,25 @@ class ReplayBuffer(tf.Module):
         samples = samples[-self.capacity :]
         labels = None if labels is None else labels[-self.capacity :]
         count = tf.shape(samples, out_type=tf.int64)[0]
-        index = self._slots(count)
+        index = self._slots(count, labels)
         self.samples.scatter_nd_update(index[:, None], self._encode(samples))
         if self.labels is not None:
             self.labels.scatter_nd_update(index[:, None], tf.cast(labels, tf.int32))
+        self._advance(index, count)
+
+    def _advance(self, index, count) -> None:
+        """Count the samples that were written to places in the ring."""
         self.written.assign_add(count)
 
-    def _slots(self, count):
-        """Return the next `count` places in the ring, int64 [count]."""
+    def _slots(self, count, labels=None):
+        """Return where the next `count` samples go, int64 [count]."""
         return (self.written + tf.range(tf.cast(count, tf.int64))) % self.capacity
 
     @staticmethod
-    def _choose(restart, fresh, stored, fresh_labels, labels):
-        """Return fresh samples and labels where `restart` is true, stored ones elsewhere."""
+    def _choose(restart, fresh, stored) -> tf.Tensor:
+        """Return fresh samples where `restart` is true, stored ones elsewhere."""
         mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
-        samples = tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
-        return samples, None if labels is None else tf.where(restart, fresh_labels, labels)
+        return tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
 
     def _encode(self, samples):
         if self.bounds is None:
@@ -231,9 +287,7 @@ class ReplayBuffer(tf.Module):
         """Return the contents as NumPy arrays, only as many samples as there are."""
         size = int(self.size)
         state = {"samples": self.samples[:size].numpy(), "written": self.written.numpy()}
-        if self.labels is not None:
-            state["labels"] = self.labels[:size].numpy()
-        return state
+        return state | {name: self._part(name)[:size].numpy() for name in self._beside_samples()}
 
     def load_state(self, state) -> None:
         """Restore what `state` returned; the buffer must be built and of the same capacity."""
@@ -245,12 +299,20 @@ class ReplayBuffer(tf.Module):
             )
         self.samples[: samples.shape[0]].assign(samples)
         self.written.assign(state["written"][()])
-        if self.labels is not None:
-            self.labels[: samples.shape[0]].assign(state["labels"][()])
+        for name in self._beside_samples():
+            self._part(name)[: samples.shape[0]].assign(state[name][()])
+
+    def _beside_samples(self) -> list[str]:
+        """Return the names of the variables that have an entry for each sample."""
+        return [] if self.labels is None else ["labels"]
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
-        return {"capacity": self.capacity, "restart_probability": self.restart_probability}
+        return {
+            "capacity": self.capacity,
+            "restart_probability": self.restart_probability,
+            "match_labels": self.match_labels,
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> "ReplayBuffer":

@@ -1,0 +1,337 @@
+"""What a user of Keras expects of any model: logs, averages of optimizers, assignments, errors."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_febm
+
+METHODS = ("febm", "dual", "contrastive_divergence", "bidirectional")
+
+
+def plane(n=32, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 2)).astype("float32")
+
+
+def model_of(method, classes=None, optimizer=lambda: keras.optimizers.SGD(0.05), **options):
+    keras.utils.set_random_seed(1)
+    sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=2, grad_clip=None, bounds=None)
+    options = {"sampler": sampler, "seed": 0, **options}
+    energy, other = (
+        tf_febm.networks.mlp(2, (8,), num_classes=classes, name=n) for n in ("energy", "other")
+    )
+    if method == "contrastive_divergence":
+        model = tf_febm.ContrastiveDivergence(energy, **options)
+        model.compile(optimizer())
+    elif method == "bidirectional":
+        generator = tf_febm.networks.generator_mlp(2, 2)
+        model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)
+        model.compile(optimizer(), optimizer())
+    else:
+        make = tf_febm.DualFEBM if method == "dual" else tf_febm.FEBM
+        model = make(energy, other, **options)
+        model.compile(optimizer(), optimizer())
+    return model
+
+
+def weights_of(model):
+    return [w.copy() for net in model.networks for w in net.get_weights()]
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- logs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluate_returns_values_in_the_order_of_metrics_names(method):
+    model = model_of(method)
+    names = model.metrics_names
+    values = model.evaluate(plane(), batch_size=16, verbose=0)
+    by_name = model.evaluate(plane(), batch_size=16, verbose=0, return_dict=True)
+    assert dict(zip(names, values, strict=True)) == by_name
+    assert names == model.metrics_names and names[0] == "loss"
+    trained = model.train_on_batch(plane(), return_dict=True)
+    model = model_of(method)
+    assert model.train_on_batch(plane()) == [trained[n] for n in model.METRICS if n in trained]
+    assert model.train_on_batch(plane())[: len(names)] != []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_step_reports_a_loss(method):
+    history = (
+        model_of(method).fit(plane(), batch_size=16, validation_data=(plane(),), verbose=0).history
+    )
+    assert np.isfinite(history["loss"][0]) and np.isfinite(history["val_loss"][0])
+
+
+def test_terminate_on_nan_acts():
+    """An energy that ends in NaN is noticed at the first step."""
+    inputs = keras.Input((2,))
+    nan = keras.layers.Rescaling(float("nan"))(keras.layers.Dense(1)(inputs))
+    sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=1, grad_clip=None, bounds=None)
+    model = tf_febm.ContrastiveDivergence(keras.Model(inputs, nan), sampler=sampler)
+    model.compile()
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    history = model.fit(plane(), batch_size=4, epochs=5, verbose=0, callbacks=callbacks)
+    assert len(history.epoch) == 1
+
+
+# --- optimizers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_use_ema_ends_in_the_averages_of_every_network(method):
+    """Against the recurrence a ← 0.5 a + 0.5 w, from weights that a callback wrote down."""
+    model = model_of(
+        method, optimizer=lambda: keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5)
+    )
+    seen = []
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(weights_of(model))
+    )
+    model.fit(plane(), batch_size=8, epochs=1, verbose=0, callbacks=[record])
+    trained = [v.trainable for net in model.networks for v in net.weights]
+    for i, (weight, trainable) in enumerate(zip(weights_of(model), trained, strict=True)):
+        if not trainable:
+            continue
+        average = seen[0][i]
+        for step in seen[1:]:
+            average = 0.5 * average + 0.5 * step[i]
+        np.testing.assert_allclose(weight, average, atol=1e-6)
+        assert np.abs(weight - seen[-1][i]).max() > 1e-7
+
+
+def test_use_ema_leaves_frozen_layers_alone():
+    model = model_of(
+        "febm", optimizer=lambda: keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5)
+    )
+    first = model.energy_network.layers[1]
+    first.trainable = False
+    frozen = first.get_weights()
+    model.fit(plane(), batch_size=8, epochs=1, verbose=0)
+    assert_same(frozen, first.get_weights())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_averages_count_updates_and_not_batches(method):
+    model = model_of(
+        method,
+        optimizer=lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=4),
+        average_decay=0.9,
+    )
+    model.fit(plane(32), batch_size=4, epochs=1, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    assert int(model.average.updates) == 2
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(fixed_sampler):
+    """Two batches of 4 make the step of one batch of 8 that has the same negatives."""
+    negatives = plane(4, 5)
+    x = plane(8)
+    results = []
+    for accumulate in (True, False):
+        keras.utils.set_random_seed(1)
+        sampler = fixed_sampler(negatives if accumulate else np.concatenate([negatives] * 2))
+        steps = 2 if accumulate else None
+        model = tf_febm.ContrastiveDivergence(
+            tf_febm.networks.mlp(2, (8,)), sampler=sampler, l2_coeff=0.1, seed=0
+        )
+        model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=steps))
+        model.fit(x, batch_size=4 if accumulate else 8, shuffle=False, epochs=1, verbose=0)
+        results.append(weights_of(model))
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-7)
+
+
+# --- freezing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["febm", "contrastive_divergence", "bidirectional"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_model_with_frozen_layers_and_averages_is_saved(method, when, tmp_path):
+    model = model_of(method, average_decay=0.9, optimizer=keras.optimizers.Adam)
+    layers = [net.layers[1] for net in model.networks]
+    for layer in layers:
+        layer.trainable = when == "before"
+    model.fit(plane(), batch_size=8, verbose=0)
+    for layer in layers:
+        layer.trainable = when != "before"
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert_same(weights_of(model), weights_of(loaded))
+    with model.averaged_weights(), loaded.averaged_weights():
+        assert_same(weights_of(model), weights_of(loaded))
+    for mine, its in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    # Both train on alike.
+    for either in (model, loaded):
+        either.fit(plane(), batch_size=8, shuffle=False, verbose=0)
+    assert_same(weights_of(model), weights_of(loaded))
+
+
+def test_a_layer_unfrozen_later_is_trained_and_averaged():
+    model = model_of("febm", average_decay=0.9)
+    layer = model.energy_network.layers[1]
+    layer.trainable = False
+    model.fit(plane(), batch_size=8, verbose=0)
+    start = layer.get_weights()[0]
+    with model.averaged_weights():
+        np.testing.assert_array_equal(layer.get_weights()[0], start)
+    layer.trainable = True
+    model.fit(plane(), batch_size=8, verbose=0)
+    assert np.abs(layer.get_weights()[0] - start).max() > 0
+    trained = layer.get_weights()[0]
+    with model.averaged_weights():
+        average = layer.get_weights()[0]
+    assert np.abs(average - start).max() > 0 and np.abs(average - trained).max() > 0
+
+
+# --- assignments --------------------------------------------------------------------------------
+
+
+def retrained(change):
+    """Return weights after a fit, a change of the model, and another fit."""
+    model = model_of("febm", l2_coeff=0.1, buffer=tf_febm.ReplayBuffer(64, 0.5), warmup_steps=0)
+    model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
+    change(model)
+    model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
+    return weights_of(model)
+
+
+CHANGES = {
+    "l2_coeff": lambda m: setattr(m, "l2_coeff", 50.0),
+    "variational_l2_coeff": lambda m: setattr(m, "variational_l2_coeff", 50.0),
+    "leave_one_out": lambda m: setattr(m, "leave_one_out", False),
+    "shift_invariant": lambda m: setattr(m, "shift_invariant", True),
+    "variational_steps": lambda m: setattr(m, "variational_steps", 3),
+    "simultaneous": lambda m: setattr(m, "simultaneous", True),
+    "divergence": lambda m: setattr(m, "divergence", tf_febm.divergences.get("kl")),
+    "restart_probability": lambda m: setattr(m.buffer, "restart_probability", 0.0),
+    "sampler.step_size": lambda m: setattr(m.sampler, "step_size", 1.0),
+    "sampler.noise_scale": lambda m: setattr(m.sampler, "noise_scale", 0.0),
+    "buffer": lambda m: setattr(m, "buffer", None),
+    "trainable": lambda m: setattr(m.energy_network.layers[1], "trainable", False),
+}
+
+
+@pytest.fixture(scope="module")
+def unchanged():
+    return retrained(lambda model: None)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_assigned_after_a_fit_has_an_effect(change, unchanged):
+    found = retrained(CHANGES[change])
+    assert any(np.abs(a - b).max() > 1e-7 for a, b in zip(found, unchanged, strict=True))
+
+
+def test_what_a_callback_assigns_has_an_effect_from_the_next_epoch_on():
+    """With weight 0 on the rest, one SGD step with an l2 term of gradient g follows it."""
+    model = model_of("contrastive_divergence", l2_coeff=0.0)
+    gaps = []
+
+    class Change(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            gaps.append(logs["loss"] - logs["energy_gap"])
+            self.model.l2_coeff = 2.0
+
+    model.fit(plane(), batch_size=16, epochs=2, verbose=0, callbacks=[Change()])
+    assert gaps[0] == pytest.approx(0.0, abs=1e-6) and gaps[1] > 1e-4
+
+
+def test_the_buffer_can_be_replaced_after_building():
+    model = model_of("febm", buffer=tf_febm.ReplayBuffer(64))
+    model.fit(plane(), batch_size=16, verbose=0)
+    model.buffer = tf_febm.samplers.PersistentChains(16)
+    model.fit(plane(), batch_size=16, verbose=0)
+    assert int(model.buffer.written) == 32
+    with pytest.raises(TypeError, match="buffer must be"):
+        model.buffer = 3
+    other = tf_febm.ReplayBuffer(8)
+    other.build((5,), None)
+    with pytest.raises(ValueError, match="built for"):
+        model.buffer = other
+
+
+def test_whether_there_is_an_average_is_settled_by_building():
+    model = model_of("febm")
+    with pytest.raises(ValueError, match="settled"):
+        model.average_decay = 0.9
+
+
+def test_nothing_is_traced_anew_without_a_change():
+    model = model_of("febm", buffer=tf_febm.ReplayBuffer(64))
+    traces = []
+    step = model._train_on
+    model._train_on = lambda data: traces.append(1) or step(data)
+    for _ in range(3):
+        model.fit(plane(), batch_size=16, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
+# --- the training stream ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("buffer", [None, "replay", "persistent"])
+def test_validation_does_not_change_training(method, buffer):
+    if method == "bidirectional" and buffer:
+        pytest.skip("a generator has no chains to keep")
+    results = []
+    for validate in (False, True):
+        made = {
+            None: lambda: None,
+            "replay": lambda: tf_febm.ReplayBuffer(64),
+            "persistent": lambda: tf_febm.samplers.PersistentChains(64),
+        }[buffer]()
+        model = model_of(method, **({"buffer": made} if buffer else {}))
+        data = (plane(),) if validate else None
+        model.fit(plane(), batch_size=16, epochs=2, validation_data=data, verbose=0)
+        results.append(weights_of(model))
+    assert_same(*results)
+
+
+def test_evaluation_repeats():
+    model = model_of("febm")
+    first = model.evaluate(plane(), batch_size=8, verbose=0)
+    assert model.evaluate(plane(), batch_size=8, verbose=0) == first
+    model.fit(plane(), batch_size=16, verbose=0)
+    assert model.evaluate(plane(), batch_size=8, verbose=0) != first
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["loss", "metrics", "weighted_metrics", "loss_weights"])
+def test_compile_takes_no_loss_or_metrics(method, name):
+    model = model_of(method)
+    with pytest.raises(ValueError, match=f"takes no {name}") as raised:
+        model.compile(**{name: ["mse"]})
+    assert "\n" not in str(raised.value)
+
+
+def test_bad_values_stop_test_on_batch_in_one_line():
+    x = plane()
+    x[3, 1] = np.nan
+    with pytest.raises(ValueError, match="Stopped at a bad batch: NaN or Inf in x"):
+        model_of("febm").test_on_batch(x)
+
+
+def test_dicts_are_named():
+    data = tf.data.Dataset.from_tensor_slices({"image": plane(), "id": np.arange(32)}).batch(8)
+    model = model_of("febm")
+    with pytest.raises(ValueError, match="'image', 'id'"):
+        model.fit(data, verbose=0)
+
+
+def test_float64_data_train_every_penalty():
+    for penalty in ("latent", "data", None):
+        model = model_of("bidirectional", penalty=penalty)
+        history = model.fit(plane().astype("float64"), batch_size=16, verbose=0).history
+        assert np.isfinite(history["loss"][0])
