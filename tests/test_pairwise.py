@@ -15,9 +15,8 @@ import sys
 
 import pytest
 from pairwise.covering import blame, covering_array, is_legal, pairs_of, possible_pairs
-from pairwise.features import AXES, RULES, text_of
+from pairwise.features import AXES, CASES, RULES, text_of
 
-CASES = covering_array(AXES, RULES)
 PROCESSES = 2
 
 

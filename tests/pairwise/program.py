@@ -17,13 +17,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import tensorflow as tf
 
-from pairwise.covering import covering_array, is_legal
-from pairwise.features import AXES, BASE, RULES, text_of
-
-
-def all_cases() -> list[dict]:
-    """Return the cases, in the order of their numbers."""
-    return covering_array(AXES, RULES)
+from pairwise.covering import is_legal
+from pairwise.features import AXES, BASE, CASES, RULES, text_of
 
 
 def start() -> None:
@@ -38,7 +33,7 @@ def run(part: int, of: int, path: str) -> None:
     """Write the failures of a part of all cases, a line of JSON for each case as it ends."""
     from pairwise.checking import check
 
-    for number, case in enumerate(all_cases()):
+    for number, case in enumerate(CASES):
         if number % of == part:
             began = time.process_time()
             found = check(case)
