@@ -12,7 +12,7 @@ from tf_febm import distribution, optimizers, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
-    "state_of", "the_strategy", "train",
+    "set_state", "state_of", "the_strategy", "train",
 ]  # fmt: skip
 
 # The odd number of batches of all epochs leaves a gradient half accumulated at the end.
@@ -289,3 +289,12 @@ def state_of(model) -> dict[str, np.ndarray]:
         for group, variables in model.state_variables().items()
         for i, variable in enumerate(variables)
     }
+
+
+def set_state(model, state: dict[str, np.ndarray]) -> None:
+    """Assign what `state_of` returned."""
+    for group, variables in model.state_variables().items():
+        for i, variable in enumerate(variables):
+            parts = getattr(variable, "values", [variable])
+            for part in parts:
+                part.assign(state[f"{group}/{i}"])

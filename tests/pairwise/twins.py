@@ -31,6 +31,9 @@ def check_weights(case: dict, found) -> None:
         other.x[other.weights == 0] += 0.75
         for i, (one, two) in enumerate(zip(weighted, _after_a_step(case, other), strict=True)):
             assert _distance(one, two) < 1e-6, f"network {i}: {_distance(one, two):.1e}"
+    if case["strategy"] == "mirrored":
+        # Whose steps take long; what follows is about the batch, wherever its parts are.
+        return
     with found.of("equal weights are none"):
         equal = building.data_of({**case, "weighting": "sample_weight"}, 1)
         equal.sample_weight = np.full(len(equal.x), 2.0, np.float32)
