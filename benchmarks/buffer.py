@@ -29,7 +29,7 @@ def exchange(buffer, batch: int):
 
     @tf.function(autograph=False)
     def step(seed):
-        start, _ = buffer.start(fresh, seed)
+        start = buffer.start(fresh, seed)
         buffer.write(start)
         return start[0, 0, 0, 0]
 

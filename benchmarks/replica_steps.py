@@ -76,20 +76,28 @@ def generator(kind, latent_dim, batch_norm):
     )  # fmt: skip
 
 
-def make(method, kind, given, adam, conditional=False, batch_norm=False, maker=None, **changes):
+def make(
+    method, kind, samples, adam, conditional=False, batch_norm=False, maker=None, scaled=False,
+    decay=0.0, **changes,
+):  # fmt: skip
     """Return a model whose negatives are given, and its optimizers."""
     keras.utils.set_random_seed(5)
     # A rate that moves parameters well above the rounding of float32, which is what is compared.
     rate = 1e-3 if adam else 1e-2
     optimizer = tf_febm.optimizers.FusedAdam if adam else keras.optimizers.SGD
     optimizers = [optimizer(rate), optimizer(0.5 * rate)]
-    samples, labels = given
+    if scaled:
+        # Of powers of two, which round nothing.
+        optimizers = [keras.optimizers.LossScaleOptimizer(inner) for inner in optimizers]
     settings = {
         "sampler": GivenSamples(samples), "l2_coeff": 0.3, "average_decay": 0.9, "seed": 3,
         **changes,
     }  # fmt: skip
     classes = CLASSES if conditional else None
     energy = network(kind, "energy", classes)
+    for layer in energy.layers if decay else ():
+        if isinstance(layer, keras.layers.Dense):
+            layer.kernel.regularizer = keras.regularizers.L2(decay)
     if method == "bidirectional":
         latent_dim = settings.pop("latent_dim", 3)
         maker = maker or ("mlp" if kind == "mlp" else "dcgan")
@@ -106,10 +114,6 @@ def make(method, kind, given, adam, conditional=False, batch_norm=False, maker=N
     model_class = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[method]
     variational = network(kind, "variational", classes)
     model = model_class(energy, variational, divergence, warmup_steps=0, **settings)
-    if conditional:
-        # Chains of a first step are fresh ones, and keep the labels that they start with.
-        fresh = model.fresh_batch
-        model.fresh_batch = lambda *start: fresh(*start)._replace(labels=part_of(labels))
     return model, optimizers
 
 
@@ -121,19 +125,24 @@ def the_strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
-def take_steps(replicas, method, kind, steps, adam, eager, clip, **settings):
+def take_steps(replicas, method, kind, steps, adam, eager, clip, weighted=False, **settings):
     """Return the weights before and after some steps, and the metrics."""
     rng = np.random.default_rng(1)
     x, samples = (rng.random((BATCH, *SHAPE), dtype=np.float32) for _ in range(2))
-    labels, given_labels = (rng.integers(0, CLASSES, BATCH, np.int32) for _ in range(2))
+    labels = rng.integers(0, CLASSES, BATCH, np.int32)
+    weights = rng.random(BATCH, dtype=np.float32)
     strategy = the_strategy(replicas)
     with strategy.scope():
-        model, optimizers = make(method, kind, (samples, given_labels), adam, **settings)
+        model, optimizers = make(method, kind, samples, adam, **settings)
         for optimizer in optimizers:
-            optimizer.global_clipnorm = clip
+            getattr(optimizer, "inner_optimizer", optimizer).global_clipnorm = clip
         model.compile(*optimizers, run_eagerly=eager)
     before = [value.copy() for n in model.networks for value in n.get_weights()]
-    data = tf.data.Dataset.from_tensors((x, labels) if model.conditional else x).repeat()
+    batch = (x, labels) if model.conditional else (x,)
+    if weighted:
+        # Labels of no width stand for none.
+        batch = (x, labels if model.conditional else np.zeros((BATCH, 0), np.float32), weights)
+    data = tf.data.Dataset.from_tensors(batch if len(batch) > 1 else x).repeat()
     data = distribution.distribute(lambda shard: data, BATCH, strategy)
     # Before any chain has been stored: where stored ones start is each replica's own.
     held_out = model.evaluate(data, steps=1, verbose=0, return_dict=True)
@@ -175,7 +184,7 @@ def through_a_checkpoint(replicas, folder, method, **settings):
     x, samples = np.random.default_rng(1).random((2, BATCH, *SHAPE), dtype=np.float32)
     strategy, lines = the_strategy(replicas), []
     with strategy.scope():
-        model, optimizers = make(method, "mlp", (samples, None), adam=True, **settings)
+        model, optimizers = make(method, "mlp", samples, adam=True, **settings)
         model.compile(*optimizers, run_eagerly=True)
     data = distribution.distribute(
         lambda shard: tf.data.Dataset.from_tensors(x).repeat(), BATCH, strategy

@@ -24,12 +24,16 @@ PAIRS = [
 OPTIONS = {
     "febm/js": {
         "conditional": {"conditional": True},
+        "weighted": {"weighted": True, "shift_invariant": True},
+        "weighted labels": {"weighted": True, "conditional": True},
+        "scaled": {"scaled": True, "decay": 0.5},
         "shift_invariant": {"shift_invariant": True, "leave_one_out": False},
         "simultaneous": {"simultaneous": True, "variational_divergence": "kl"},
         "variational_steps": {"variational_steps": 3, "variational_l2_coeff": 0.1},
     },
     "contrastive_divergence": {"conditional": {"conditional": True, "initial": "data"}},
     "bidirectional": {
+        "weighted": {"weighted": True, "scaled": True, "penalty": "data"},
         "weights": {"penalty_weight": 0.3, "entropy_weight": 0.5, "l2_coeff": 0.2},
         # Just below w·GP of the whole batch, and above that of some parts of it.
         "threshold": {"penalty_weight": 1.0, "penalty_threshold": 1.35},

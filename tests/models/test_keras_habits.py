@@ -304,6 +304,17 @@ def test_evaluation_repeats():
     assert model.evaluate(plane(), batch_size=8, verbose=0) != first
 
 
+@pytest.mark.parametrize("classes", [None, 3])
+def test_export_of_keras_writes_the_energy(classes, tmp_path):
+    model = model_of("febm", classes=classes)
+    labels = np.arange(32, dtype="int32") % 3
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    energies = served.serve([plane(), labels]) if classes else served.serve(plane())
+    expected = model.energy(plane(), labels if classes else None)
+    np.testing.assert_allclose(energies, expected, atol=1e-6)
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 

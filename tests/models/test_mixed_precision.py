@@ -132,3 +132,111 @@ def test_losses_are_scaled_and_bad_steps_left_out():
             assert float(optimizer.dynamic_scale.numpy()) == 2.0**39
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
+def half():
+    """Set mixed_float16, and the policy that was there before afterwards."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def steep(slopes):
+    """Return a model of E(x) = a·x, computed in float16, and of known gradient a."""
+    inputs = keras.Input((len(slopes),))
+    network = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    network.set_weights([np.array(slopes, "float32")[:, None], np.zeros(1, "float32")])
+    sampler = tf_febm.samplers.Langevin(1e-3, 0.0, num_steps=3, grad_clip=None, bounds=None)
+    return tf_febm.ContrastiveDivergence(network, sampler=sampler)
+
+
+# Exact in float16. 1024 times the first two is beyond its largest number, 65,504; the last two
+# are below its smallest normal one, 6.1e-5, and only the last below what a plain tape can tell.
+@pytest.mark.parametrize("slope", [60_000.0, 512.0, 1.0, 2.0**-20, 2.0**-30])
+def test_scores_are_exact_from_the_steepest_to_the_flattest(half, slope):
+    model = steep([slope, -slope])
+    x = tf.zeros([4, 2])
+    np.testing.assert_array_equal(model.score(x), np.tile([-slope, slope], (4, 1)))
+    # Three steps of 0.001 along the score, to a rounding of float32 each.
+    moved = model.sampler(model._energy_given(None), x, 0)
+    np.testing.assert_allclose(moved, np.tile([-3e-3 * slope, 3e-3 * slope], (4, 1)), rtol=1e-6)
+
+
+def test_one_steep_example_does_not_cost_the_others_their_digits(half):
+    """E = a(x)², whose gradient is 2 a x: steep at the first point, flat at the second."""
+    inputs = keras.Input((1,))
+    squared = keras.layers.Dense(1)(keras.layers.Activation(keras.ops.square)(inputs))
+    network = keras.Model(inputs, squared)
+    network.set_weights([np.array([[1.0]], "float32"), np.zeros(1, "float32")])
+    model = tf_febm.ContrastiveDivergence(network)
+    score = model.score(tf.constant([[100.0], [2.0**-22]]))
+    np.testing.assert_array_equal(score[:, 0], [-200.0, -(2.0**-21)])
+
+
+class _Steps(keras.callbacks.Callback):
+    """Keep the logs of every step by itself."""
+
+    def on_train_begin(self, logs=None):
+        self.logs = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append(dict(logs))
+
+
+@pytest.mark.parametrize("method", ["febm", "dual", "contrastive_divergence", "bidirectional"])
+def test_steps_that_are_skipped_leave_the_logs_finite(half, method):
+    """From a loss scale of 2³⁰ it takes a dozen skipped steps to where gradients are finite."""
+    keras.utils.set_random_seed(0)
+    sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=2, grad_clip=None, bounds=None)
+    settings = {"sampler": sampler, "seed": 0, "average_decay": 0.9}
+    energy, other = (networks.mlp(2, (16,), "swish", name=n) for n in ("energy", "other"))
+    if method == "contrastive_divergence":
+        model = tf_febm.ContrastiveDivergence(energy, **settings)
+    elif method == "bidirectional":
+        model = tf_febm.BidirectionalEBM(energy, networks.generator_mlp(2, 2), 2, **settings)
+    else:
+        make = tf_febm.FEBM if method == "febm" else tf_febm.DualFEBM
+        model = make(energy, other, warmup_steps=0, **settings)
+    count = len(model._players())
+    scaled = [
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=2.0**30)
+        for _ in range(count)
+    ]
+    model.compile(*scaled)
+    x = np.random.default_rng(0).normal(size=(640, 2)).astype("float32")
+    steps = _Steps()
+    model.fit(x, batch_size=16, verbose=0, callbacks=[steps])
+    taken = int(model.optimizer.iterations)
+    assert 0 < taken < 40
+    assert int(model.average.updates) == taken
+    for logs in steps.logs:
+        assert np.isfinite(list(logs.values())).all(), logs
+    # A skipped step has no norm; one that is taken has.
+    norms = [logs["energy_gradient_norm"] for logs in steps.logs]
+    assert sum(norm > 0.0 for norm in norms) == taken
+
+
+def test_norms_are_of_the_loss_also_where_the_scale_changes(half):
+    """With a scale that doubles at every step the norms are those of a fixed one, to rounding."""
+    found = []
+    for growth in (1, 2000):
+        keras.utils.set_random_seed(0)
+        network = networks.mlp(2, (16,), "swish")
+        sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=0, grad_clip=None, bounds=None)
+        model = tf_febm.ContrastiveDivergence(network, sampler=sampler, initial="noise", seed=0)
+        inner = keras.optimizers.SGD(0.0)
+        model.compile(
+            keras.optimizers.LossScaleOptimizer(
+                inner, initial_scale=64.0, dynamic_growth_steps=growth
+            )
+        )
+        x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        steps = _Steps()
+        model.fit(x, batch_size=16, shuffle=False, verbose=0, callbacks=[steps])
+        found.append([logs["energy_gradient_norm"] for logs in steps.logs])
+    np.testing.assert_allclose(*found, rtol=2.0**-9)

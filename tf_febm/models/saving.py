@@ -25,6 +25,7 @@ class Saving:
     average: Any
     average_decay: float | None
     num_classes: int | None
+    sample_shape: Any
     seed: int | None
     name: Any
     jit_compile: Any
@@ -108,6 +109,31 @@ class Saving:
             "seed": self.seed,
             "name": self.name,
         }
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ) -> None:
+        """Write the energy alone for serving; everything as in `keras.Model.export`.
+
+        The artifact takes x, float32 [n, …], or [x, labels] with labels int32 [n], and returns
+        energies, float32 [n]. It checks nothing: `tf_febm.export` writes one that does, with the
+        score, the log density ratio and samples besides.
+
+        Raises:
+            ValueError: If the model is not built.
+        """
+        if not self.built:
+            raise ValueError("The model has no shape yet: fit it or call model.build first.")
+        given = inputs = keras.Input(self.sample_shape, dtype="float32", name="x")
+        if self.num_classes is not None:
+            labels = keras.Input((), dtype="int32", name="labels")
+            inputs = [given, labels]
+            given = (given, keras.ops.one_hot(labels, self.num_classes))
+        energy = keras.ops.cast(self.energy_network(given), "float32")
+        energy = keras.ops.reshape(energy, (-1,))
+        keras.Model(inputs, energy, name=self.name).export(
+            filepath, format, verbose=verbose, input_signature=input_signature, **kwargs
+        )
 
     def _sampler_config(self) -> dict:
         """Return the sampler, serialised, if it is something that can be loaded again."""
