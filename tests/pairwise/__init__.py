@@ -1,0 +1,1 @@
+"""Cases in which every two features meet, and what is checked of each."""
