@@ -1,6 +1,5 @@
 """The loop that runs any one-step kernel, and what it can report on the way."""
 
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,7 +7,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["ChainResult", "FixedSettings", "StepInfo", "run_chain", "step_argument", "step_count"]
+__all__ = ["ChainResult", "StepInfo", "run_chain", "step_argument", "step_count"]
 
 
 class StepInfo(NamedTuple):
@@ -46,18 +45,6 @@ class ChainResult(NamedTuple):
     trajectory: tf.Tensor | None = None
     acceptance: tf.Tensor | None = None
     step_size: tf.Tensor | None = None
-
-
-class FixedSettings:
-    """Base of samplers whose settings cannot be changed, as compiled programs hold their values."""
-
-    def __setattr__(self, name: str, value) -> None:
-        if name in vars(self) and name in inspect.signature(type(self).__init__).parameters:
-            raise AttributeError(
-                f"{name} of a {type(self).__name__} is fixed, since compiled chains would keep its "
-                "value: make another sampler and assign it, model.sampler = …."
-            )
-        super().__setattr__(name, value)
 
 
 def step_count(num_steps):

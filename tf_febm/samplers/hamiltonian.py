@@ -6,13 +6,13 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
-from tf_febm.samplers.chain import ChainResult, FixedSettings
+from tf_febm.samplers.chain import ChainResult
 from tf_febm.samplers.metropolis import run_metropolis
 
 __all__ = ["HMC", "MALA"]
 
 
-class _Hamiltonian(FixedSettings):
+class _Hamiltonian:
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
     num_leapfrog_steps: int

@@ -6,13 +6,13 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
-from tf_febm.samplers.chain import ChainResult, FixedSettings, StepInfo, run_chain
+from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 
 __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Langevin(FixedSettings):
+class Langevin:
     """Run unadjusted Langevin chains.
 
     One step, in the order of the published image code (`noise_first=True`):

@@ -5,13 +5,12 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 from tf_febm.networks.units import checked_units
-from tf_febm.samplers.chain import FixedSettings
 
 __all__ = ["Standardised"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Standardised(FixedSettings):
+class Standardised:
     """Run another sampler on z = (x − mean)/scale, and return x.
 
     One step size cannot serve coordinates whose units differ by orders of magnitude. For Langevin
