@@ -66,6 +66,8 @@ def model(compiled):
         variable.assign(value)
     model.optimizer.learning_rate = 0.01
     model.stop_training = False
+    # What BackupAndRestore leaves there.
+    model._initial_epoch = 0
     return model
 
 
@@ -164,3 +166,43 @@ def test_tensorboard(model, tmp_path):
     assert {"epoch_energy_gap", "epoch_energy_data"} <= tags
     assert ("epoch_buffer_fill" in tags) == (model.buffer is not None)
     assert any("kernel" in tag or "histogram" in tag for tag in tags)
+
+
+def test_terminate_on_nan(model):
+    """The fit ends with the batch whose loss is the first that is no number."""
+    batches = []
+    break_ = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: (
+            len(batches) == 3 and model.energy_network.layers[-1].bias.assign([np.nan])
+        ),
+        on_train_batch_end=lambda batch, logs: batches.append(float(logs["loss"])),
+    )
+    fit(model, break_, keras.callbacks.TerminateOnNaN(), epochs=5)
+    assert len(batches) == 4 and np.isnan(batches[3]) and np.isfinite(batches[:3]).all()
+
+
+def test_lambda_callbacks_see_every_metric_of_the_model(model):
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append({*logs}),
+        on_epoch_end=lambda epoch, logs: seen.append({*logs}),
+    )
+    fit(model, note, epochs=1)
+    assert all(names == seen[0] and names <= {*model.METRICS} for names in seen)
+    assert {"loss", "energy_gap", "energy_gradient_norm"} <= seen[0]
+
+
+def test_the_best_by_a_validated_metric(model, tmp_path):
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.keras", monitor="val_loss", save_best_only=True, mode="min"
+    )
+    before = int(model.optimizer.iterations)
+    stop = keras.callbacks.EarlyStopping("val_energy_gap", patience=5, mode="min")
+    history = model.fit(
+        data(), epochs=EPOCHS, verbose=0, callbacks=[best, stop], validation_data=data()
+    ).history
+    x = np.concatenate(list(data().as_numpy_iterator()))
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    assert np.isfinite(loaded.energy(x)).all() and len(history["val_loss"]) == EPOCHS
+    steps = int(loaded.optimizer.iterations) - before
+    assert steps == 2 * (1 + int(np.argmin(history["val_loss"])))
