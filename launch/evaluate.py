@@ -270,7 +270,7 @@ def draw(model, checkpoints, settings: dict):
     ensemble = None
     if members > 1:
         # Backwards from the checkpoint that was restored.
-        step = int(model.optimizer.iterations.numpy())
+        step = training.steps_taken(model)
         steps = [kept for kept in checkpoints.steps if kept <= step]
         if members > len(steps):
             raise ValueError(

@@ -177,7 +177,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         # The first worker must not leave the others while they speak to it.
         workers.barrier(strategy)
         console.ignore_signals()
-        step = int(model.optimizer.iterations.numpy())
+        step = training.steps_taken(model)
         flags_of_once = [
             f"--{name}" for name in ("overwrite", "resume_iter") if values[name].present
         ]
