@@ -341,6 +341,8 @@ def sample_shape_of(data) -> tuple[int, ...] | None:
         spec = data
     if isinstance(spec, (tuple, list)) and len(spec):
         spec = spec[0]
+    # Of data that are spread over replicas, the part of the first.
+    spec = getattr(spec, "_value_specs", (spec,))[0]
     shape = spec.shape if isinstance(spec, (tf.TypeSpec, tf.Tensor, np.ndarray)) else None
     if shape is None or tf.TensorShape(shape).rank in (None, 0):
         return None

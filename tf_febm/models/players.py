@@ -5,12 +5,14 @@ from typing import Any
 
 import keras
 
+from tf_febm import distribution
 from tf_febm.models.updates import stepping
 
 __all__ = [
     "RatesInStep",
     "for_all",
     "optimizers_of",
+    "rate_of",
     "rate_variable",
 ]
 
@@ -52,10 +54,10 @@ class RatesInStep(keras.callbacks.Callback):
         if rate_variable(first) is None:
             # Its changes are its own.
             return
-        leading = _rate(first)
+        leading = rate_of(first)
         for other in others:
             if rate_variable(other) is not None:
-                rate = _rate(other)
+                rate = rate_of(other)
                 ratio = _ratio(leading, rate, 1.0 if leading == rate else None)
                 self._seen.append((other, leading, rate, ratio))
 
@@ -84,23 +86,28 @@ class RatesInStep(keras.callbacks.Callback):
             # It was given a schedule in the middle of the fit.
             self._seen = []
             return
-        leading, seen = _rate(first), []
+        leading, seen = rate_of(first), []
         for other, leading_before, before, ratio in self._seen:
             if rate_variable(other) is None:
                 continue
-            rate = _rate(other)
+            rate = rate_of(other)
             if rate != before or ratio is None:
                 ratio = _ratio(leading, rate, ratio)
             elif leading != leading_before:
                 other.learning_rate = ratio * leading
                 # As the variable rounds it.
-                rate = _rate(other)
+                rate = rate_of(other)
             seen.append((other, leading, rate, ratio))
         self._seen = seen
 
 
-def _rate(optimizer) -> float:
-    return float(rate_variable(optimizer))
+def rate_of(optimizer) -> float:
+    """Return the present learning rate of an optimizer, whatever it comes from."""
+    variable = rate_variable(optimizer)
+    if variable is None:
+        return float(stepping(optimizer).learning_rate)
+    # On several replicas it is spread over devices, and the same on each.
+    return float(distribution.local(variable.value).numpy())
 
 
 def _ratio(leading: float, rate: float, otherwise: float | None) -> float | None:

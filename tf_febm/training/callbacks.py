@@ -333,7 +333,7 @@ class VariationalRate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Set the rate."""
-        self._optimizer.learning_rate = self.ratio * float(self.model.optimizer.learning_rate)
+        self._optimizer.learning_rate = self.ratio * players.rate_of(self.model.optimizer)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Set the rate again, once those that come later in the list have begun the epoch."""
