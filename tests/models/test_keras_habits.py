@@ -350,7 +350,7 @@ def test_bad_values_stop_test_on_batch_in_one_line():
 def test_dicts_are_named():
     data = tf.data.Dataset.from_tensor_slices({"image": plane(), "id": np.arange(32)}).batch(8)
     model = model_of("febm")
-    with pytest.raises(ValueError, match="'image', 'id'"):
+    with pytest.raises(TypeError, match="'image', 'id'"):
         model.fit(data, verbose=0)
 
 

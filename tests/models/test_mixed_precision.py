@@ -143,20 +143,25 @@ def half():
     keras.config.set_dtype_policy(before)
 
 
-def steep(slopes):
-    """Return a model of E(x) = a·x, computed in float16, and of known gradient a."""
-    inputs = keras.Input((len(slopes),))
-    network = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    network.set_weights([np.array(slopes, "float32")[:, None], np.zeros(1, "float32")])
+def steep(first, second):
+    """Return a model of E(x) = first·second·(x₁ − x₂), computed in float16 in two products."""
+    inputs = keras.Input((2,))
+    hidden = keras.layers.Dense(1, use_bias=False)(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(hidden))
+    kernels = ([[first], [-first]], [[second]])
+    network.set_weights([np.array(kernel, "float32") for kernel in kernels])
     sampler = tf_febm.samplers.Langevin(1e-3, 0.0, num_steps=3, grad_clip=None, bounds=None)
     return tf_febm.ContrastiveDivergence(network, sampler=sampler)
 
 
-# Exact in float16. 1024 times the first two is beyond its largest number, 65,504; the last two
-# are below its smallest normal one, 6.1e-5, and only the last below what a plain tape can tell.
-@pytest.mark.parametrize("slope", [60_000.0, 512.0, 1.0, 2.0**-20, 2.0**-30])
-def test_scores_are_exact_from_the_steepest_to_the_flattest(half, slope):
-    model = steep([slope, -slope])
+# All factors are exact in float16. 1024 times the first two slopes is beyond its largest number,
+# 65,504; the last is below its smallest, 6e-8, where a plain tape finds zero.
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(30_000.0, 2.0), (512.0, 1.0), (1.0, 1.0), (2.0**-10, 2.0**-10), (2.0**-15, 2.0**-15)],
+)
+def test_scores_are_exact_from_the_steepest_to_the_flattest(half, first, second):
+    model, slope = steep(first, second), first * second
     x = tf.zeros([4, 2])
     np.testing.assert_array_equal(model.score(x), np.tile([-slope, slope], (4, 1)))
     # Three steps of 0.001 along the score, to a rounding of float32 each.
