@@ -15,11 +15,19 @@ import tensorflow as tf
 
 import tf_febm
 from tf_febm import divergences, networks, optimizers, samplers
-from tf_febm.training.rates import ScaledSchedule
+from tf_febm.training.rates import ScaledFunction, ScaledSchedule
 
 # Of classes that cannot be made: they say what their subclasses share.
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def constant_rate():
+    return 0.1
+
+
 ABSTRACT = {
     "EnergyModel",
+    "Fitting",
     "GeneratorModel",
     "MeanOfEach",
     "PreparedLayer",
@@ -53,8 +61,8 @@ OBJECTS = {
     "Standardised": lambda: [
         samplers.Standardised(samplers.Langevin(num_steps=3, bounds=None), [1.0, 2.0], [0.5, 3.0])
     ],
-    "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25)],
-    "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25)],
+    "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25, False, "float32")],
+    "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25, False)],
     "FusedAdam": lambda: [
         optimizers.FusedAdam(
             keras.optimizers.schedules.CosineDecay(0.1, 10, alpha=0.5),
@@ -65,6 +73,7 @@ OBJECTS = {
     "ScaledSchedule": lambda: [
         ScaledSchedule(keras.optimizers.schedules.CosineDecay(0.1, 10), 0.5)
     ],
+    "ScaledFunction": lambda: [ScaledFunction(constant_rate, 0.5)],
     "ClippedAdam": lambda: [optimizers.default(), optimizers.ClippedAdam(0.1, beta_2=0.9)],
     "SelfAttention": lambda: [networks.SelfAttention(units=1, dropout=0.25)],
     "LabelShift": lambda: [networks.LabelShift(name="a")],

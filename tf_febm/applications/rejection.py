@@ -268,7 +268,7 @@ def _drawer(model, labels, propose, initial, num_steps) -> Callable:
             )
         else:
             drawn = propose(places.size, seed)
-        x, y = drawn if isinstance(drawn, tuple) else (drawn, None)
+        x, y = drawn[:2] if isinstance(drawn, tuple) else (drawn, None)
         x = np.asarray(x)
         if x.shape[:1] != places.shape:
             raise ValueError(

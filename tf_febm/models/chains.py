@@ -120,6 +120,7 @@ class Chains:
             Samples of the model [count, …], constants to any gradient, with their labels.
         """
         seed = self.next_seed() if seed is None else seed
+        labels = None if labels is None else tf.convert_to_tensor(labels)
         fresh_seed, start_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
         start = self.fresh_batch(count, fresh_seed, labels)
         if fresh is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, objectives
+from tf_febm import arguments, distribution, objectives, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
@@ -117,10 +117,7 @@ class ContrastiveDivergence(EnergyModel):
         # weights. Where most start elsewhere, those that start afresh are drawn by weight.
         paired = self.conditional or self.buffer is None
         if data.weights is not None and not paired:
-            draws = tf.random.stateless_categorical(
-                tf.math.log(data.weights)[None], tf.shape(fresh)[0], tf.random.fold_in(seed, 1)
-            )
-            fresh = tf.gather(fresh, draws[0])
+            fresh = tf.gather(fresh, _drawn_by_weight(data.weights, tf.random.fold_in(seed, 1)))
         model = self.negative_batch(
             tf.shape(fresh)[0], data.labels, seed, fresh=fresh, remember=remember
         )
@@ -152,3 +149,15 @@ class ContrastiveDivergence(EnergyModel):
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
         return {**super().get_config(), **self._settings()}
+
+
+def _drawn_by_weight(weights, seed) -> tf.Tensor:
+    """Return n of the numbers 0 … n − 1, each as often as its weight says, to less than once.
+
+    Systematic resampling: the expected numbers are exact, and equal weights give each number once.
+    """
+    count = tf.shape(weights)[0]
+    edges = tf.cumsum(weights) / tf.reduce_sum(weights)
+    offset = randomness.uniform([], seed)
+    places = (tf.range(tf.cast(count, tf.float32)) + offset) / tf.cast(count, tf.float32)
+    return tf.minimum(tf.searchsorted(edges, places, side="right"), count - 1)

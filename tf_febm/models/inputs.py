@@ -141,7 +141,7 @@ def _checked_weights(weights, x) -> tf.Tensor:
 
 def _assertion(condition, message: str):
     """Return the operation that stops a compiled step with a message; None when run eagerly."""
-    return tf.debugging.Assert(tf.reduce_all(condition), [_FRAME.format(message)])
+    return tf.debugging.Assert(tf.reduce_all(condition), [f"{_FRAME}{message}{_END}"])
 
 
 def class_numbers(labels) -> tf.Tensor | None:
@@ -321,7 +321,7 @@ def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
         "values apart - subtract that, in float64, before it becomes float32"
     )
     few = tf.shape(x)[0] < FEWEST_ROWS
-    check = tf.debugging.Assert(few | tf.reduce_all(fine), [_FRAME.format(message)])
+    check = _assertion(few | tf.reduce_all(fine), message)
     # Run eagerly, an assertion has raised already and is None.
     with tf.control_dependencies([] if check is None else [check]):
         return tf.cast(x, tf.float32)

@@ -24,7 +24,7 @@ def gaussians(priors, n=4000):
     """Return x ~ N(m_y, 0.7²), y ~ priors and the means of x given each y."""
     rng = np.random.default_rng(0)
     count = len(priors)
-    centres = np.array([-1.0, 1.0]) if count == 2 else 2.0 * np.arange(count) - (count - 1)
+    centres = np.array([-1.0, 1.0]) if count == 2 else np.arange(count) - 0.5 * (count - 1)
     y = rng.choice(count, n, p=priors).astype("int32")
     x = (centres[y] + SPREAD * rng.normal(size=n)).astype("float32")
     return x[:, None], y, np.array([x[y == c].mean() for c in range(count)])
