@@ -148,7 +148,7 @@ def _check_callback(case: dict, model, given, epochs: Epochs) -> None:
             for one, other in zip(old, new, strict=True):
                 assert (one == other).all(), f"{network.name} moves at a learning rate of 0"
     if kind == "averaged_weights":
-        # At the end of a fit the weights are the averages, so that putting those in changes nothing.
+        # At the end of a fit the weights are the averages: putting those in changes nothing.
         network = model.energy_network
         present = [weight.numpy() for weight in network.trainable_variables]
         with given[0].applied():
