@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", "
 
 def read(path, height, width, channels):
     """Return a picture as float32 [height, width, channels] in [0, 1]."""
-    with Image.open(path) as file:
+    with open(path, "rb") as opened, Image.open(opened) as file:
         image = picture_levels(file, channels)
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
@@ -67,6 +67,11 @@ def picture_levels(image, channels):
     """
     if image.format not in PICTURE_FORMATS:
         raise ValueError(f"{image.format} is not among {', '.join(PICTURE_FORMATS)}")
+    if image.format == "TIFF" and 2 in np.atleast_1d(image.tag_v2.get(339, 1)):
+        raise ValueError(
+            "a TIFF of signed whole numbers, which have no agreed white: save it as PNG, or as "
+            "grey of 16 bits"
+        )
     alpha = None
     if image.format == "PNG" and (_bits(image) > 8 or "transparency" in image.info):
         pixels, alpha, white = _png_pixels(image)

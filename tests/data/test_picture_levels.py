@@ -285,3 +285,32 @@ def test_find_images_lists_what_can_be_read():
     assert set(images.SUFFIXES) == {
         ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_turned_tiff_is_what_its_twin_of_png_is(tmp_path, mode, orientation, compression):
+    """An uncompressed one that is not square was once read with rows of another length."""
+    rng = np.random.default_rng(orientation)
+    if mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 2**16, (6, 4)).astype(np.uint16))
+    else:
+        depth = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+        image = Image.fromarray(rng.integers(0, 256, (6, 4, *depth), np.uint8))
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    image.save(tmp_path / "a.tif", exif=exif, compression=compression)
+    image.save(tmp_path / "a.png", exif=exif)
+    found = []
+    for name in ("a.tif", "a.png"):
+        with open(tmp_path / name, "rb") as file, Image.open(file) as opened:
+            found.append(pictures.picture_levels(opened, 1).astype(np.float64))
+    np.testing.assert_allclose(*found, atol=1e-9)
+
+
+def test_signed_tiff_of_eight_bits_is_refused(tmp_path):
+    image = Image.fromarray(np.full((4, 4), 72, np.uint8))
+    image.save(tmp_path / "a.tif", tiffinfo={339: 2})
+    with Image.open(tmp_path / "a.tif") as opened, pytest.raises(ValueError, match="signed"):
+        pictures.picture_levels(opened, 1)

@@ -130,6 +130,38 @@ def test_averages_count_updates_and_not_batches(method):
     assert int(model.average.updates) == 2
 
 
+@pytest.mark.parametrize(
+    ("energy_steps", "generator_steps", "updates"), [(4, None, (2, 8)), (None, 4, (8, 2))]
+)
+def test_each_average_follows_the_optimizer_of_its_network(energy_steps, generator_steps, updates):
+    model = model_of("bidirectional", average_decay=0.9)
+    model.compile(
+        keras.optimizers.SGD(0.05, gradient_accumulation_steps=energy_steps),
+        keras.optimizers.SGD(0.05, gradient_accumulation_steps=generator_steps),
+    )
+    model.fit(plane(32), batch_size=4, verbose=0)
+    assert (int(model.average.updates), int(model.generator_average.updates)) == updates
+
+
+@pytest.mark.parametrize("case", ["frozen", "accumulated"])
+def test_the_warm_up_counts_steps(case):
+    """After it H moves with the bound's gradient too, whether or not E's weights were updated."""
+    found = []
+    for warmup_steps in (2, 100):
+        model = model_of("febm", warmup_steps=warmup_steps, l2_coeff=1e-3)
+        if case == "frozen":
+            model.energy_network.trainable = False
+        else:
+            model.compile(
+                keras.optimizers.SGD(0.05, gradient_accumulation_steps=8),
+                keras.optimizers.SGD(0.05),
+            )
+        model.fit(plane(32), batch_size=8, verbose=0)
+        found.append(model.variational_network.get_weights()[0])
+    # Four steps; on the l2 term alone they hardly move.
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch(fixed_sampler):
     """Two batches of 4 make the step of one batch of 8 that has the same negatives."""
     negatives = plane(4, 5)

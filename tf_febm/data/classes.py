@@ -55,7 +55,12 @@ def checked_ids(values, count: int | None, where: str) -> np.ndarray:
         values = values[:, 0]
     kind = values.dtype.kind
     if kind == "S":
-        values, kind = np.char.decode(values, "utf-8", "replace"), "U"
+        try:
+            values, kind = np.char.decode(values, "utf-8"), "U"
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{where}: labels of bytes must be UTF-8 ({reason(error)}); give them as strings."
+            ) from error
     good = (kind in "iubU") and values.ndim == 1 and len(values)
     if not good or (count is not None and len(values) != count):
         expected = "" if count is None else f" of shape [{count}], one per example"

@@ -179,7 +179,7 @@ def are_all_grey(paths: list[Path]) -> bool:
 def _opened(path):
     """Open an image; inside, everything that Pillow raises becomes one line naming the file."""
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file, Image.open(file) as image:
             yield image
     except PermissionError as error:
         raise PermissionError(f"{path}: this file may not be read ({error.strerror}).") from error

@@ -31,6 +31,11 @@ def picture_levels(image, channels):
     """
     if image.format not in PICTURE_FORMATS:
         raise ValueError(f"{image.format} is not among {', '.join(PICTURE_FORMATS)}")
+    if image.format == "TIFF" and 2 in np.atleast_1d(image.tag_v2.get(339, 1)):
+        raise ValueError(
+            "a TIFF of signed whole numbers, which have no agreed white: save it as PNG, or as "
+            "grey of 16 bits"
+        )
     alpha = None
     if image.format == "PNG" and (_bits(image) > 8 or "transparency" in image.info):
         pixels, alpha, white = _png_pixels(image)

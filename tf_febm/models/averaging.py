@@ -63,28 +63,22 @@ def averaged_variables(network) -> list:
     return [weight for weight in network.weights if "float" in weight.dtype]
 
 
-def update_with(averages, optimizer, before) -> None:
-    """Take the weights into averages, if an optimizer has changed them.
+def update_with(average, optimizer, before) -> None:
+    """Take the weights into their average, if an optimizer has changed them.
 
     It has not where it accumulates gradients over several steps, or skipped one.
 
     Args:
-        averages: The `WeightAverage`s.
+        average: The `WeightAverage`.
         optimizer: The Keras optimizer that changes the weights.
         before: Its `iterations` before the step, as a tensor.
     """
-    if not averages:
-        return
-
-    def update():
-        for average in averages:
-            average.update()
-
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is None and not optimizer.gradient_accumulation_steps:
-        update()
+        average.update()
         return
-    tf.cond(tf.convert_to_tensor(optimizer.iterations) > before, update, lambda: None)
+    changed = tf.convert_to_tensor(optimizer.iterations) > before
+    tf.cond(changed, average.update, lambda: None)
 
 
 def check_decay(decay: float) -> float:

@@ -134,14 +134,14 @@ class EnergyModel(Chains, Saving, Fitting):
                 f"average_decay={decay}."
             )
         self._average_decay = decay
-        for average in self._averages():
+        for average, _ in self._averages():
             average.decay = decay
         self._forget_compiled()
 
-    def _averages(self) -> list[WeightAverage]:
-        """Return the running averages that the model keeps."""
+    def _averages(self) -> list[tuple]:
+        """Return the running averages that the model keeps, each with its network."""
         average = getattr(self, "average", None)
-        return [] if average is None else [average]
+        return [] if average is None else [(average, self.energy_network)]
 
     @property
     def conditional(self) -> bool:

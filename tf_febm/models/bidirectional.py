@@ -294,6 +294,7 @@ class BidirectionalEBM(GeneratorModel):
 
     def _settings(self) -> dict:
         return {
+            **super()._settings(),
             "penalty_weight": self.penalty_weight,
             "penalty_threshold": self.penalty_threshold,
             "entropy_weight": self.entropy_weight,

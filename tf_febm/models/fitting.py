@@ -323,13 +323,16 @@ class Fitting(keras.Model):
             means = {name: value[None] for name, value in means.items()}
         return means
 
-    def _iterations(self) -> tf.Tensor:
-        """Return the updates of the energy's weights so far."""
-        return tf.convert_to_tensor(self.optimizer.iterations) + 0
+    def _iterations(self) -> list[tf.Tensor]:
+        """Return of each network that is trained how often its weights were updated so far."""
+        return [tf.convert_to_tensor(optimizer.iterations) + 0 for _, optimizer in self._players()]
 
     def _update_averages(self, before) -> None:
-        """Take the weights into the averages, if there was an update since `before`."""
-        update_with(self._averages(), self.optimizer, before)
+        """Take weights into the averages of the networks that were updated since `before`."""
+        averages = {id(network): average for average, network in self._averages()}
+        for (network, optimizer), count in zip(self._players(), before, strict=True):
+            if id(network) in averages:
+                update_with(averages[id(network)], optimizer, count)
 
 
 def _description(part) -> str:

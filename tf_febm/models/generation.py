@@ -196,9 +196,13 @@ class GeneratorModel(EnergyModel):
         for variable, mean in zip(statistics, means, strict=True):
             distribution.local(variable).assign(mean)
 
-    def _averages(self) -> list[WeightAverage]:
+    def _averages(self) -> list[tuple]:
         average = getattr(self, "generator_average", None)
-        return super()._averages() + ([] if average is None else [average])
+        own = [] if average is None else [(average, self.generator_network)]
+        return super()._averages() + own
+
+    def _settings(self) -> dict:
+        return {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
 
     @contextlib.contextmanager
     def averaged_weights(self):

@@ -240,8 +240,13 @@ class VariationalModel(EnergyModel):
         """Return 0 during the warm-up and 1 after it."""
         if self.l2_coeff == 0.0 or self.warmup_steps == 0:
             return 1.0
-        step = tf.convert_to_tensor(self.optimizer.iterations)
-        return tf.cast(step >= self.warmup_steps, tf.float32)
+        # Steps, each on a batch, whether it changes the weights of the energy or not: gradients may
+        # be accumulated, and its layers frozen.
+        network, optimizer, every = self.energy_network, self.optimizer, 1
+        if not network.trainable_variables:
+            optimizer, every = self.variational_optimizer, self.variational_steps
+        step = tf.convert_to_tensor(updates.stepping(optimizer)._iterations)
+        return tf.cast(step >= self.warmup_steps * every, tf.float32)
 
     def _describe(
         self, energy_data, energy_model, log_ratio_data, log_ratio_model, weights, bound, loss
