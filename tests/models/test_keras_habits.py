@@ -61,6 +61,19 @@ def test_evaluate_returns_values_in_the_order_of_metrics_names(method):
     assert model.train_on_batch(plane())[: len(names)] != []
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_means_are_those_of_all_examples(method, weighted):
+    """Batches of 32, 32 and 1 that is far away, against the energies' own mean."""
+    x = np.concatenate([plane(64), [[50.0, 50.0]]]).astype("float32")
+    weights = np.linspace(0.5, 2.0, 65).astype("float32") if weighted else None
+    model = model_of(method)
+    model.build((None, 2))
+    expected = np.average(model.energy(x), weights=weights)
+    logs = model.evaluate(x, sample_weight=weights, batch_size=32, return_dict=True, verbose=0)
+    assert logs["energy_data"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_step_reports_a_loss(method):
     history = (

@@ -204,6 +204,7 @@ class BidirectionalEBM(GeneratorModel):
         self._update_averages(before)
 
         return self._update_metrics(
+            data,
             **self._describe(data, energy_loss, measured, generated.entropy),
             energy_gradient_norm=energy_norm,
             generator_gradient_norm=generator_norm,
@@ -216,7 +217,7 @@ class BidirectionalEBM(GeneratorModel):
         generated = self._generated(z, vector_seed, with_entropy=True)
         energy_loss, measured = self._energy_loss(data, generated)
         return self._update_metrics(
-            **self._describe(data, energy_loss, measured, generated.entropy)
+            data, **self._describe(data, energy_loss, measured, generated.entropy)
         )
 
     def _energy_loss(

@@ -101,12 +101,12 @@ class ContrastiveDivergence(EnergyModel):
             loss, described = self._loss(data, model, training=True)
         norm = updates.take_step(tape, loss, self.energy_network, self.optimizer)
         self._update_averages(before)
-        return self._update_metrics(**described, energy_gradient_norm=norm)
+        return self._update_metrics(data, **described, energy_gradient_norm=norm)
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the energies."""
         model = self._model_batch(data, seed=self.evaluation_seed(), remember=False)
-        return self._update_metrics(**self._loss(data, model)[1])
+        return self._update_metrics(data, **self._loss(data, model)[1])
 
     def _model_batch(self, data: Batch, seed=None, remember: bool = True) -> Batch:
         if self.initial == "noise":

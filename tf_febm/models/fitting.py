@@ -312,11 +312,14 @@ class Fitting(keras.Model):
                 labels = tf.identity(labels)
         return Batch(x, labels, weights)
 
-    def _update_metrics(self, **values) -> dict:
-        """Add values, scalars and gradient norms, to the running means; return those given."""
+    def _update_metrics(self, data: Batch, **values) -> dict:
+        """Add values, scalars and gradient norms of a batch, to the running means; return those."""
+        size = tf.cast(tf.shape(data.samples)[0], tf.float32)
+        weight = distribution.total(size if data.weights is None else tf.reduce_sum(data.weights))
         norms = {n: v for n, v in values.items() if isinstance(v, updates.GradientNorm)}
         values |= {name: norm.value for name, norm in norms.items()}
-        self._means.update_state(values, {name: norm.counted for name, norm in norms.items()})
+        counted = {name: norm.counted for name, norm in norms.items()}
+        self._means.update_state(values, counted, weight)
         means = self._means.result()
         if workers.spans_workers():
             # Keras reduces what the workers return along an axis, which scalars lack.

@@ -19,38 +19,41 @@ class MeanOfEach(keras.metrics.Metric):
     def __init__(self, names, name: str = "means"):
         super().__init__(name=name)
         self.names = tuple(names)
-        # Sums, and behind them how many values each is the sum of.
+        # Weighted sums, behind them the sum of the weights of each, and last the number of updates.
         self.total = self.add_variable(
-            (2 * len(self.names),), initializer="zeros", name="total", aggregation="sum"
+            (2 * len(self.names) + 1,), initializer="zeros", name="total", aggregation="sum"
         )
         self.given = self.names
 
-    def update_state(self, values: dict, counted: dict | None = None):
+    def update_state(self, values: dict, counted: dict | None = None, weight=1.0):
         """Add scalars. Every update between two resets must give the same names.
 
         Args:
             values: name -> value.
             counted: name -> 1 or 0, whether the value counts; it does unless told otherwise. The
                 mean of values none of which counts is 0.
+            weight: What these values count for, positive: the size of the batch that they are means
+                of, so that the means are those of all examples, in batches of whatever sizes.
         """
+        weight = tf.cast(weight, tf.float32)
         self.given = tuple(name for name in self.names if name in values)
         row = [tf.cast(values.get(name, 0.0), tf.float32) for name in self.names]
-        weights = [tf.constant(1.0)] * len(row)
-        for name, weight in (counted or {}).items():
+        weights = [weight] * len(row)
+        for name, counts in (counted or {}).items():
             i = self.names.index(name)
             # Not a product: a value that does not count may be no number.
-            row[i] = tf.where(weight > 0.0, row[i], 0.0)
-            weights[i] = weight
-        self.total.assign_add(tf.stack([*row, *weights]))
+            row[i] = tf.where(counts > 0.0, row[i], 0.0)
+            weights[i] = weight * counts
+        row = weight * tf.stack(row)
+        self.total.assign_add(tf.concat([row, tf.stack([*weights, tf.constant(1.0)])], axis=0))
 
     @property
     def updates(self) -> tf.Tensor:
         """The number of updates since the last reset, float32; in a replica, its own."""
-        # The first scalar counts always.
-        return tf.convert_to_tensor(self.total)[len(self.names)]
+        return tf.convert_to_tensor(self.total)[-1]
 
     def result(self) -> dict:
         """Return the means of the scalars that were given last: name -> value."""
-        sums, counts = tf.split(tf.convert_to_tensor(self.total), 2)
+        sums, counts = tf.split(tf.convert_to_tensor(self.total)[:-1], 2)
         means = tf.unstack(tf.math.divide_no_nan(sums, counts))
         return {n: m for n, m in zip(self.names, means, strict=True) if n in self.given}

@@ -181,6 +181,7 @@ class VariationalModel(EnergyModel):
 
         values = (energy_data, energy_model, log_ratio_data, log_ratio_model)
         return self._update_metrics(
+            data,
             **self._describe(*values, weights, bound, active * bound + penalty),
             energy_gradient_norm=energy_norm,
             variational_gradient_norm=variational_norm,
@@ -216,7 +217,7 @@ class VariationalModel(EnergyModel):
         bound = objectives.variational_bound(self.divergence, *ratios, **weights)
         loss = bound + _penalty(self.l2_coeff, energy_data, energy_model, weights) + own
         return self._update_metrics(
-            **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
+            data, **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
         )
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
