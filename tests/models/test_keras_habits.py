@@ -276,6 +276,36 @@ def test_what_is_assigned_after_a_fit_has_an_effect(change, unchanged):
     assert any(np.abs(a - b).max() > 1e-7 for a, b in zip(found, unchanged, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "value"),
+    [
+        ("febm", "l2_coeff", -1.0),
+        ("febm", "variational_steps", 0),
+        ("dual", "warmup_steps", 1.5),
+        ("contrastive_divergence", "initial", "dat"),
+        ("bidirectional", "penalty", "dat"),
+        ("bidirectional", "penalty_weight", -0.5),
+    ],
+)
+def test_what_is_assigned_is_checked(method, name, value):
+    model = model_of(method)
+    model.fit(plane(), batch_size=16, verbose=0)
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=f"{name} must be .* received {value!r}"):
+        model.fit(plane(), batch_size=16, verbose=0)
+
+
+def test_another_divergence_is_that_of_both_players():
+    model = model_of("febm")
+    model.divergence = "kl"
+    assert model.divergence.name == model.variational_divergence.name == "kl"
+    model = model_of("febm", variational_divergence="reverse_kl")
+    model.divergence = "kl"
+    assert (model.divergence.name, model.variational_divergence.name) == ("kl", "reverse_kl")
+    with pytest.raises(ValueError, match="nonsense"):
+        model.divergence = "nonsense"
+
+
 def test_samples_follow_what_is_assigned():
     model = model_of("febm")
     model.build((None, 2))
@@ -397,6 +427,14 @@ def test_dicts_are_named():
     model = model_of("febm")
     with pytest.raises(TypeError, match="'image', 'id'"):
         model.fit(data, verbose=0)
+
+
+def test_dictionaries_are_named_where_energies_are_asked_for():
+    model = model_of("febm")
+    model.build((None, 2))
+    for ask in (model.energy, model.score, model.log_density_ratio, model.predict):
+        with pytest.raises(TypeError, match="'image'"):
+            ask({"image": plane()})
 
 
 def test_float64_data_train_every_penalty():

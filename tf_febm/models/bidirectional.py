@@ -122,13 +122,10 @@ class BidirectionalEBM(GeneratorModel):
             seed=seed,
             name=name,
         )
-        self.penalty_weight = arguments.number("penalty_weight", penalty_weight)
-        self.penalty_threshold = arguments.number("penalty_threshold", penalty_threshold)
-        self.entropy_weight = arguments.number("entropy_weight", entropy_weight)
-        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
-        if penalty not in ("latent", "data", None):
-            raise ValueError(f"penalty must be 'latent', 'data' or None; received {penalty!r}.")
+        self.penalty_weight, self.penalty_threshold = penalty_weight, penalty_threshold
+        self.entropy_weight, self.l2_coeff = entropy_weight, l2_coeff
         self.penalty = penalty
+        self._check_settings()
         self.generator_optimizer: Any = None
         self._build_if_known()
 
@@ -292,6 +289,14 @@ class BidirectionalEBM(GeneratorModel):
                 )
         # All of them were shares.
         return dict(zip(values, distribution.total([*values.values()]), strict=True))
+
+    def _check_settings(self) -> None:
+        for name in ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"):
+            setattr(self, name, arguments.number(name, getattr(self, name)))
+        if self.penalty not in ("latent", "data", None):
+            raise ValueError(
+                f"penalty must be 'latent', 'data' or None; received {self.penalty!r}."
+            )
 
     def _settings(self) -> dict:
         return {

@@ -85,10 +85,8 @@ class ContrastiveDivergence(EnergyModel):
             seed=seed,
             name=name,
         )
-        if initial not in ("data", "noise"):
-            raise ValueError(f"initial must be 'data' or 'noise'; received {initial!r}.")
-        self.initial = initial
-        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
+        self.initial, self.l2_coeff = initial, l2_coeff
+        self._check_settings()
         self._build_if_known()
 
     def _train_on(self, data: Batch) -> dict:
@@ -142,6 +140,11 @@ class ContrastiveDivergence(EnergyModel):
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
         }
+
+    def _check_settings(self) -> None:
+        if self.initial not in ("data", "noise"):
+            raise ValueError(f"initial must be 'data' or 'noise'; received {self.initial!r}.")
+        self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
 
     def _settings(self) -> dict:
         return {"initial": self.initial, "l2_coeff": self.l2_coeff}

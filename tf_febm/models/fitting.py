@@ -48,6 +48,9 @@ class Fitting(keras.Model):
 
     # --- what compiled functions hold -------------------------------------------------------------
 
+    def _check_settings(self) -> None:
+        """Raise a ValueError if an argument that may be assigned is out of its range."""
+
     def _settings(self) -> dict:
         """Return the arguments that steps depend on and that may be assigned, by name."""
         return {}
@@ -66,6 +69,7 @@ class Fitting(keras.Model):
 
         That is: settings of the model, of its sampler and buffer, and which layers are frozen.
         """
+        self._check_settings()
         trained = [id(v) for network in self.networks for v in network.trainable_variables]
         parts = [_description(part) for part in (self.sampler, self.buffer)]
         held = (repr(self._settings()), *parts, trained)
@@ -260,6 +264,7 @@ class Fitting(keras.Model):
 
     def predict(self, *args, **kwargs):
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        inputs.require_arrays(kwargs.get("x", args[0] if args else None), self.bounds)
         with inputs.assertions_in_one_line():
             return super().predict(*args, **kwargs)
 

@@ -61,6 +61,9 @@ def assertions_in_one_line():
 
 def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
     """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it."""
+    if isinstance(x, Mapping):
+        keys = ", ".join(map(repr, x))
+        raise TypeError(f"{what} must be an array; received a dictionary with the keys {keys}.")
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
         raise TypeError(
@@ -109,6 +112,8 @@ def with_weights_kept(x, y, weights) -> tuple:
         if spec[1] is None:
             x = x.map(lambda x, _, weights: (x, tf.zeros([tf.shape(x)[0], 0]), weights))
         return x, y, weights
+    if isinstance(weights, (list, tuple)):
+        weights = np.asarray(weights, np.float32)
     if y is None and weights is not None:
         y = np.zeros((len(x), 0), np.float32)
     return x, y, weights

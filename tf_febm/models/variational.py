@@ -84,17 +84,41 @@ class VariationalModel(EnergyModel):
             else divergences.get(variational_divergence, log_ratio_clip)
         )
         self.simultaneous = bool(simultaneous)
-        self.variational_steps = arguments.whole_number("variational_steps", variational_steps, 1)
-        self.l2_coeff = arguments.number("l2_coeff", l2_coeff)
+        self.variational_steps = variational_steps
+        self.l2_coeff = l2_coeff
         self.variational_l2_coeff = (
-            self.l2_coeff
-            if variational_l2_coeff is None
-            else arguments.number("variational_l2_coeff", variational_l2_coeff)
+            l2_coeff if variational_l2_coeff is None else variational_l2_coeff
         )
         self.leave_one_out = bool(leave_one_out)
-        self.warmup_steps = arguments.whole_number("warmup_steps", warmup_steps)
+        self.warmup_steps = warmup_steps
+        self._check_settings()
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
         self._build_if_known()
+
+    @property
+    def divergence(self):
+        """The divergence; another one, or its name, may be assigned.
+
+        The bound that ω ascends goes with it, if it was that of the same divergence.
+        """
+        return self._divergence
+
+    @divergence.setter
+    def divergence(self, divergence) -> None:
+        divergence = divergences.get(divergence)
+        if getattr(self, "variational_divergence", None) is getattr(self, "_divergence", self):
+            self.variational_divergence = divergence
+        self._divergence = divergence
+
+    def _check_settings(self) -> None:
+        self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
+        self.variational_l2_coeff = arguments.number(
+            "variational_l2_coeff", self.variational_l2_coeff
+        )
+        self.variational_steps = arguments.whole_number(
+            "variational_steps", self.variational_steps, 1
+        )
+        self.warmup_steps = arguments.whole_number("warmup_steps", self.warmup_steps)
 
     @property
     def networks(self) -> tuple:
