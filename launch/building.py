@@ -191,12 +191,12 @@ def build_model(options: dict, train_data):
         if isinstance(train_data, data.VectorData):
             return vectors.network(options, train_data, **settings)
         size, shape = options["num_filters"], train_data.image_shape
-        if options["network"] == "mlp":
-            return tf_febm.networks.mlp(shape, (size, size), "swish", **settings)
         if options["network"].startswith("resnet"):
             settings["use_attention"] = options["use_attention"]
         elif options["use_attention"]:
             raise ValueError(f"--use_attention is for the resnets, not for {options['network']}.")
+        if options["network"] == "mlp":
+            return tf_febm.networks.mlp(shape, (size, size), "swish", **settings)
         build = tf_febm.networks.get(options["network"])
         return build(num_filters=size, image_shape=shape, **settings)
 

@@ -145,6 +145,9 @@ def resolve(values: flags.FlagValues) -> dict:
     options["preset"] = preset
     if values.method != "bidirectional":
         options |= dict.fromkeys(BIDIRECTIONAL)
+    switched = [f"--{name}" for name in MODEL_SWITCHES if values[name].value]
+    if len(switched) > 1:
+        raise ValueError(f"{' and '.join(switched)} exclude each other: each is a network.")
     for name, network in MODEL_SWITCHES.items():
         if values[name].value:
             if values.network not in (None, network):

@@ -106,6 +106,7 @@ class TestWhatFlagsMean:
             "--proj_norm is for --sampler=langevin, not mala: leave",
         ),
         ("--sampler=hmc --noise_scale=2", "--noise_scale is for --sampler=langevin, not hmc"),
+        ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
         ("--burn_in=3", "--burn_in is for --sampler=mala or hmc, not langevin"),
         ("--target_acceptance=0.5", "--target_acceptance is for --sampler=mala or hmc"),
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps is for --sampler=hmc, not mala"),
