@@ -7,7 +7,14 @@ import tensorflow as tf
 
 import tf_febm
 
-METRICS = {"energy_data", "energy_model", "energy_gap", "energy_gradient_norm", "buffer_fill"}
+METRICS = {
+    "loss",
+    "energy_data",
+    "energy_model",
+    "energy_gap",
+    "energy_gradient_norm",
+    "buffer_fill",
+}
 
 
 class Still:

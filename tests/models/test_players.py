@@ -156,8 +156,8 @@ def test_callbacks_in_every_way_that_keras_takes_them(way):
 
 def test_rates_are_read_once_an_epoch_unless_a_callback_may_set_them_between(monkeypatch):
     """Reading waits for the device."""
-    reads, original = [], players._rate
-    monkeypatch.setattr(players, "_rate", lambda o: reads.append(o) or original(o))
+    reads, original = [], players.rate_of
+    monkeypatch.setattr(players, "rate_of", lambda o: reads.append(o) or original(o))
     model = build("febm", sgd(0.01), sgd(0.02))
     few = keras.callbacks.TerminateOnNaN(), tf_febm.training.GracefulStop()
     counts = []

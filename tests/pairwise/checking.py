@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pairwise import building, reloading, twins
 from pairwise.building import BATCH, BOUNDS, EPOCHS
+from tf_febm.models import players
 
 __all__ = ["check"]
 
@@ -143,7 +144,7 @@ def _check_callback(case: dict, model, given, epochs: Epochs) -> None:
     if kind == "terminate_on_nan":
         assert not model.stop_training, "ended a healthy training"
     if kind == "schedule":
-        assert np.isclose(float(model.optimizer.learning_rate), 0.0), "rate of the energy"
+        assert np.isclose(players.rate_of(model.optimizer), 0.0), "rate of the energy"
         for network, old, new in zip(model.networks, *epochs.weights[-2:], strict=True):
             for one, other in zip(old, new, strict=True):
                 assert (one == other).all(), f"{network.name} moves at a learning rate of 0"
