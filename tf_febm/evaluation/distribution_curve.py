@@ -4,8 +4,6 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tf_febm import arguments
@@ -136,6 +134,10 @@ def distribution_scores(
 
     Source: Sajjadi et al. 2018, with its numbers of clusters, runs and angles.
     """
+    # Slow to import, and nothing that a model needs.
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     real, samples = checked_pair(real, samples, ("real", "samples"), least=1)
     num_runs = arguments.whole_number("num_runs", num_runs, 1)
     rows = min(len(real), len(samples), arguments.whole_number("max_rows", max_rows, 1))
