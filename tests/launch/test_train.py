@@ -253,7 +253,7 @@ class TestBadInput:
         assert "num_replicas goes with" in refuse("--num_replicas=2")
 
     def test_a_metric_that_is_not_there(self, refuse):
-        assert "--best_metric must be one of loss, bound, energy_data" in refuse("--best_metric=fid")
+        assert "--best_metric must be one of loss, bound" in refuse("--best_metric=fid")
 
     def test_a_missing_checkpoint(self, refuse):
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")
