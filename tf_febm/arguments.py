@@ -3,7 +3,37 @@
 import math
 import numbers
 
-__all__ = ["interval", "number", "shape", "whole_number"]
+__all__ = ["Settled", "interval", "number", "shape", "whole_number"]
+
+
+class Settled:
+    """An attribute that can be given once: what was made with it would not follow a new value.
+
+    Args:
+        cure: What to do for another value; it ends the message.
+    """
+
+    def __init__(self, cure: str):
+        self._cure = cure
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        try:
+            return instance.__dict__[self._name]
+        except KeyError:
+            raise AttributeError(f"{type(instance).__name__} has no {self._name} yet.") from None
+
+    def __set__(self, instance, value):
+        present = instance.__dict__.setdefault(self._name, value)
+        if present != value:
+            raise AttributeError(
+                f"{self._name} of a {type(instance).__name__} is settled when it is made, at "
+                f"{present!r}; received {value!r}. {self._cure}"
+            )
 
 
 def whole_number(name: str, value, minimum: int = 0) -> int:

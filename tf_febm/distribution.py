@@ -112,10 +112,10 @@ def batch_mean(values, weights=None) -> tf.Tensor:
 
     Args:
         values: Floating, [n].
-        weights: Constants ≥ 0, [n], for the weighted mean Σ wᵢvᵢ / Σ wᵢ; None for equal ones.
+        weights: Constants ≥ 0, [n], for (1/n) Σ wᵢvᵢ; None for weights of 1.
     """
     if weights is not None:
-        return tf.reduce_sum(weight_shares(weights, values.dtype) * values)
+        values = tf.cast(weights, values.dtype) * values
     size = _SIZE.get()
     if size is None:
         return tf.reduce_mean(values)
@@ -123,14 +123,14 @@ def batch_mean(values, weights=None) -> tf.Tensor:
 
 
 def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
-    """Return wᵢ / Σ wⱼ, [n], the sum going over the whole batch.
+    """Return wᵢ / Σ wⱼ, [n], the sum going over the whole batch; zeros if all weights are 0.
 
     Args:
         weights: Real, at least 0, [n].
         dtype: Of the result.
     """
     weights = tf.cast(weights, dtype)
-    return weights / total(tf.reduce_sum(weights))
+    return tf.math.divide_no_nan(weights, total(tf.reduce_sum(weights)))
 
 
 def batch_size(values) -> tf.Tensor:

@@ -23,6 +23,7 @@ class Images:
 
     image_shape = sample_shape = (32, 32, 3)
     bounds, labels, num_classes = (0.0, 1.0), None, None
+    source = "images"
 
 
 def build(options, source):

@@ -37,8 +37,10 @@ class TestBadInput:
             model.energy(images[:2].astype(np.uint8))
         with pytest.raises(ValueError, match=r"received \(None, 3, 4, 1\)|received \(\d+, 3, 4, 1"):
             model.fit(images[:, :3], verbose=0)
-        with pytest.raises(ValueError, match="sample_weight"):
+        with pytest.raises(ValueError, match="yields labels, but the energy network takes none"):
             model.fit(images, images[:, 0, 0, 0], sample_weight=np.ones(64), verbose=0)
+        with pytest.raises(ValueError, match=r"sample_weight .*received shape \(63,\) for 64"):
+            model.fit(images, sample_weight=np.ones(63), verbose=0)
 
     def test_networks_that_are_none(self, make):
         net = tf_febm.networks.mlp((4, 4, 1))

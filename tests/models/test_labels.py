@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import tf_febm
 from tf_febm import applications, samplers
-from tf_febm.models import inputs
+from tf_febm.models.assertions import assertions_in_one_line
+from tf_febm.models.labels import as_rows, one_hot
 
 CLASSES, COUNT = 3, 6
 X = np.linspace(0.1, 0.9, 2 * COUNT, dtype=np.float32).reshape(COUNT, 2)
@@ -71,7 +72,7 @@ def draw(count, seed):
 
 def compiled_energy(model, labels):
     """Call the energy inside a function of the user's own."""
-    with inputs.assertions_in_one_line():
+    with assertions_in_one_line():
         return tf.function(model.energy, autograph=False)(X, tf.constant(labels))
 
 
@@ -199,7 +200,7 @@ def test_energies_in_chains_make_no_checks():
         tf.function(lambda y, f=f: f(y, CLASSES), autograph=False).get_concrete_function(
             tf.TensorSpec([None], tf.int32)
         )
-        for f in (inputs.one_hot, inputs.as_rows)
+        for f in (one_hot, as_rows)
     )
     kinds = [{op.type for op in f.graph.get_operations()} for f in (checked, plain)]
     # An assertion in a graph is a conditional.

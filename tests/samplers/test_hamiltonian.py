@@ -311,3 +311,26 @@ def test_models_take_them_in_the_place_of_langevin(make, images, tmp_path):
     result = again.sample(5, seed=1, return_diagnostics=True)
     assert result.acceptance.shape == (3, 5)
     np.testing.assert_allclose(result.samples, model.sample(5, seed=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [samplers.MALA, samplers.HMC])
+def test_chains_that_begin_where_the_energy_is_no_number(make):
+    """They find a way out, or are NaN: a chain that never moved must not look like a sample."""
+
+    def hole(x):
+        energy = 0.5 * tf.reduce_sum(tf.square(x), axis=1)
+        # tf.where has the gradient of both branches, so NaN stays in the energy alone.
+        return tf.where(x[:, 0] < 0.0, float("nan"), energy)
+
+    def wall(x):
+        energy = 0.5 * tf.reduce_sum(tf.square(x), axis=1)
+        return tf.where(x[:, 0] < -50.0, float("inf"), energy)
+
+    start = tf.constant([[-0.01, 0.0], [0.5, 0.0], [-1e4, 0.0]])
+    for energy in (hole, wall):
+        ends = make(step_size=0.3, num_steps=30)(energy, start, 0).numpy()
+        assert np.isfinite(ends[1]).all()
+        finite = np.isfinite(ends).all(axis=1)
+        assert np.isfinite(energy(tf.constant(ends[finite])).numpy()).all()
+        assert not (ends[finite] == start.numpy()[finite]).all(axis=1).any()
+    np.testing.assert_array_equal(make(num_steps=0)(hole, start, 0), start)

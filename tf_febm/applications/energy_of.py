@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_febm import arguments
 from tf_febm.applications.importance import check_labels
 from tf_febm.models import inputs
+from tf_febm.models.labels import one_hot
 
 __all__ = ["checked_images", "checked_labels", "energy_of", "in_batches"]
 
@@ -48,7 +49,8 @@ def checked_labels(model, labels, count: int) -> np.ndarray | None:
         return None
     if not model.conditional:
         raise ValueError("labels were given, but the energy network takes none.")
-    return inputs.one_hot(check_labels(labels, count), model.num_classes).numpy()
+    inputs.refuse_dictionary(labels, "labels")
+    return one_hot(check_labels(labels, count), model.num_classes).numpy()
 
 
 def for_all_labels(model, function: Callable, x: tf.Tensor) -> tf.Tensor:
@@ -67,7 +69,9 @@ def checked_images(model, images, what: str = "images") -> np.ndarray:
     """
     if model.sample_shape is None:
         raise ValueError("The model has no shape yet: fit it or call model.build first.")
+    inputs.refuse_dictionary(images, what)
     images = np.asarray(images)
+    inputs.check_resolution(images, model.bounds, what)
     if not np.issubdtype(images.dtype, np.floating):
         raise TypeError(
             f"{what} must be floating, scaled to the model's bounds; received {images.dtype}."

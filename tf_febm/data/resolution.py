@@ -10,8 +10,10 @@ COARSEST = 1 / 64
 # Squares of numbers up to here, and sums of a hundred million of them, are finite in float32; the
 # squares of inverse deviations likewise.
 LARGEST = 1e15
-# Fewer rows than these say nothing about a deviation.
-FEWEST_ROWS = 10
+# Fewer rows than these say nothing about a deviation: they may be near each other by chance. Of
+# batches there are many, so that takes more.
+FEWEST_ROWS = 4
+FEWEST_IN_BATCH = 10
 # Rows, evenly spread, from which deviations are taken; more would cost time and memory.
 _ROWS = 10_000
 
@@ -26,7 +28,7 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
     Of more than 10,000 rows, so many that are evenly spread tell the deviation.
 
     Args:
-        values: Real numbers [n, …] in any type, before they are cast; n ≥ 10, or nothing is judged
+        values: Real numbers [n, …] in any type, before they are cast; n ≥ 4, or nothing is judged
             but the size of the numbers.
         where: What the array is called in the message.
         columns: Names of the columns of an array [n, d], or None.

@@ -41,6 +41,12 @@ class WeightAverage(tf.Module):
             average.assign_sub(tf.cast(1.0 - decay, value.dtype) * (average - value))
         updates.assign_add(1)
 
+    def restart(self) -> None:
+        """Forget the past: the average is that of the present weights alone."""
+        for average, source in zip(self.averages, self._sources, strict=True):
+            average.assign(tf.convert_to_tensor(source))
+        self.updates.assign(0)
+
     @contextlib.contextmanager
     def applied(self):
         """Put the average in the place of the weights, for the length of a `with` block."""

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,8 +16,10 @@ from tf_febm.models.averaging import (
 )
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.fitting import Fitting
+from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.saving import Saving
+from tf_febm.models.weights import MeanWeight
 from tf_febm.networks.precision import computes_in_half
 from tf_febm.samplers import Langevin, ReplayBuffer
 
@@ -56,7 +57,6 @@ class EnergyModel(Chains, Saving, Fitting):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self._held: Any = None
         # Under a mixed policy samples stay as they are until a network casts them.
         self.autocast = False
         self.energy_network = check_network("energy", energy)
@@ -64,16 +64,28 @@ class EnergyModel(Chains, Saving, Fitting):
         self.num_classes = classes_of(energy)
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        if class_names is not None:
-            class_names = check_names(class_names, self.num_classes)
         self.class_names = class_names
         self.sampler = Langevin() if sampler is None else sampler
         self.buffer = buffer
         self.average: WeightAverage | None = None
         self.average_decay = average_decay
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = seed
         self._means = MeanOfEach(self.METRICS)
+
+    # What a built model was made with, and would not follow.
+    SETTLED = ("num_classes", "energy_network", "variational_network", "generator_network")
+    SETTLED += ("latent_dim",)
+
+    def __setattr__(self, name, value):
+        if name in self.SETTLED and getattr(self, "built", False):
+            present = getattr(self, name, None)
+            if present is not value and (isinstance(present, keras.Layer) or present != value):
+                raise AttributeError(
+                    f"{name} of a {type(self).__name__} is settled when it is built; received "
+                    f"{value!r}: make another model."
+                )
+        super().__setattr__(name, value)
 
     # --- building -------------------------------------------------------------------------------
 
@@ -121,6 +133,28 @@ class EnergyModel(Chains, Saving, Fitting):
         self._forget_compiled()
 
     @property
+    def class_names(self):
+        """What the data call the classes 0, 1, …; other names, or None, may be assigned."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names) -> None:
+        self._class_names = None if names is None else check_names(names, self.num_classes)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of all random numbers; another one may be assigned, and they begin anew."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed) -> None:
+        if seed is not None:
+            seed = arguments.whole_number("seed", seed)
+        if self.built or seed != getattr(self, "_seed", seed):
+            self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+        self._seed = seed
+
+    @property
     def average_decay(self) -> float | None:
         """The decay of the running average of weights, or None if there is none."""
         return self._average_decay
@@ -165,6 +199,7 @@ class EnergyModel(Chains, Saving, Fitting):
         for network in self.networks:
             distribution.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
+            self.mean_weight = MeanWeight()
             self._build_networks()
             if self.buffer is not None:
                 self.buffer.build(self.sample_shape, self.bounds, self.num_classes)
@@ -264,6 +299,7 @@ class EnergyModel(Chains, Saving, Fitting):
     def _as_batch(self, x, labels) -> Batch:
         if self.sample_shape is None:
             self.build(tf.convert_to_tensor(x).shape)
+        inputs.check_resolution(x, self.bounds)
         x = inputs.check_samples(x, self.sample_shape)
         if not self.conditional:
             if labels is not None:
@@ -271,13 +307,13 @@ class EnergyModel(Chains, Saving, Fitting):
             return Batch(x, None)
         if labels is None:
             raise ValueError(f"A conditional model needs labels in 0 … {self.num_classes - 1}.")
-        return Batch(x, inputs.one_hot(labels, self.num_classes, x.shape[0]))
+        return Batch(x, one_hot(labels, self.num_classes, x.shape[0]))
 
     def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
         """Run a network on a batch; [n] in float32 whatever the network computes in."""
         x = batch.samples
         if batch.labels is not None:
-            x = (x, inputs.as_rows(batch.labels, self.num_classes))
+            x = (x, as_rows(batch.labels, self.num_classes))
         value = energies.per_example(network(x, training=training), batch.samples, network.name)
         return tf.cast(value, tf.float32)
 

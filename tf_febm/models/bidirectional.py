@@ -9,6 +9,7 @@ from tf_febm import arguments, distribution, energies, objectives, optimizers, r
 from tf_febm.models import updates
 from tf_febm.models.chains import Batch
 from tf_febm.models.generation import Generated, GeneratorModel
+from tf_febm.models.weights import WeightedBatches, of_batches
 
 __all__ = ["BidirectionalEBM"]
 
@@ -130,17 +131,33 @@ class BidirectionalEBM(GeneratorModel):
         self._build_if_known()
 
     def compile(
-        self, optimizer=None, generator_optimizer=None, *, jit_compile: bool = False, **kwargs
+        self,
+        optimizer=None,
+        generator_optimizer=None,
+        *,
+        jit_compile: bool = False,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
     ):
         """Set the two optimizers.
 
         Args:
             optimizer: For the energy; the published Adam(2e-4, β = (0, 0.9)) if None.
             generator_optimizer: For the generator; likewise.
-            jit_compile: See `EnergyModel.compile`.
-            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+            jit_compile: See `EnergyModel.compile`, as for all that follow.
+            run_eagerly: See there.
+            steps_per_execution: See there.
+            auto_scale_loss: See there; of both optimizers.
+            loss: See there.
+            loss_weights: See there.
+            metrics: See there.
+            weighted_metrics: See there.
         """
-        scale = kwargs.get("auto_scale_loss", True)
         with self.distribute_strategy.scope():
             optimizer, generator_optimizer = (
                 optimizers.FusedAdam(2e-4, beta_1=0.0, beta_2=0.9)
@@ -148,9 +165,19 @@ class BidirectionalEBM(GeneratorModel):
                 else keras.optimizers.get(given)
                 for given in (optimizer, generator_optimizer)
             )
-            if scale:
+            if auto_scale_loss:
                 generator_optimizer = self._with_loss_scale(generator_optimizer)
-        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(
+            optimizer,
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            auto_scale_loss=auto_scale_loss,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+        )
         self.generator_optimizer = generator_optimizer
         if self.generator_optimizer is self.optimizer:
             raise ValueError("optimizer and generator_optimizer must be two objects.")
@@ -182,9 +209,11 @@ class BidirectionalEBM(GeneratorModel):
         # 2. θ descends the upper bound, or what stands in its place.
         with tf.GradientTape(watch_accessed_variables=False) as energy_tape:
             energy_tape.watch([variable.value for variable in theta])
-            energy_loss, measured = self._energy_loss(data, generated, training=True)
+            weights = of_batches(data.weights, None)
+            told, own_energy, measured = self._energy_loss(data, weights, generated, training=True)
+            energy_loss = weights.scale * told + own_energy
         energy_norm = updates.take_step(
-            energy_tape, energy_loss, self.energy_network, self.optimizer
+            energy_tape, energy_loss, self.energy_network, self.optimizer, self._fresh
         )
 
         # 3. φ ascends the lower bound, against the new energies.
@@ -196,13 +225,17 @@ class BidirectionalEBM(GeneratorModel):
             if self.entropy_weight:
                 generator_loss -= self.entropy_weight * generated.entropy
         generator_norm = updates.take_step(
-            generator_tape, generator_loss, self.generator_network, self.generator_optimizer
+            generator_tape,
+            generator_loss,
+            self.generator_network,
+            self.generator_optimizer,
+            self._fresh,
         )
         self._update_averages(before)
 
         return self._update_metrics(
             data,
-            **self._describe(data, energy_loss, measured, generated.entropy),
+            **self._describe(weights, told + own_energy, measured, generated.entropy),
             energy_gradient_norm=energy_norm,
             generator_gradient_norm=generator_norm,
         )
@@ -212,33 +245,37 @@ class BidirectionalEBM(GeneratorModel):
         latent_seed, vector_seed = tf.unstack(randomness.split(self.evaluation_seed(), 2))
         z = self.latents(tf.shape(data.samples)[0], latent_seed)
         generated = self._generated(z, vector_seed, with_entropy=True)
-        energy_loss, measured = self._energy_loss(data, generated)
+        weights = of_batches(data.weights, None)
+        told, own, measured = self._energy_loss(data, weights, generated)
         return self._update_metrics(
-            data, **self._describe(data, energy_loss, measured, generated.entropy)
+            data, **self._describe(weights, told + own, measured, generated.entropy)
         )
 
     def _energy_loss(
-        self, data: Batch, generated: Generated, training=False
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Return this replica's share of what θ descends, and energies and penalty."""
-        energy_data, energy_model, penalty, own = self._energies(data, generated, training)
+        self, data: Batch, weights: WeightedBatches, generated: Generated, training=False
+    ) -> tuple:
+        """Return this replica's share of what θ descends, in two parts, and energies and penalty.
+
+        The second part are the network's own losses, which no weights of examples enter.
+        """
+        energy_data, energy_model, penalty, own = self._energies(data, weights, generated, training)
         # The entropy is a constant to θ.
-        lower = objectives.lower_bound(energy_data, energy_model, 0.0, weights_data=data.weights)
-        loss = own + objectives.upper_bound(
-            lower, penalty, self.penalty_weight, self.penalty_threshold
-        )
+        lower = objectives.lower_bound(energy_data, energy_model, 0.0, weights_data=weights.data)
+        loss = objectives.upper_bound(lower, penalty, self.penalty_weight, self.penalty_threshold)
         if self.l2_coeff:
             regulariser = objectives.energy_regulariser(
-                energy_data, energy_model, weights_data=data.weights
+                energy_data, energy_model, weights_data=weights.data
             )
             loss += self.l2_coeff * regulariser
-        return loss, (energy_data, energy_model, penalty)
+        return loss, own, (energy_data, energy_model, penalty)
 
     @property
     def _needs_entropy(self) -> bool:
         return self.entropy_weight > 0.0 or self.penalty == "latent"
 
-    def _energies(self, data: Batch, generated: Generated, training=False) -> tuple:
+    def _energies(
+        self, data: Batch, weights: WeightedBatches, generated: Generated, training=False
+    ) -> tuple:
         """Return E at the data and at samples, the penalty, and the network's own losses."""
         samples = Batch(tf.stop_gradient(generated.samples), None)
 
@@ -259,16 +296,16 @@ class BidirectionalEBM(GeneratorModel):
             energy_model = value(samples)
         if self.penalty == "data":
             _, gradient = value_and_gradient(data)
-            penalty = objectives.data_gradient_penalty(gradient, weights_data=data.weights)
+            penalty = objectives.data_gradient_penalty(gradient, weights_data=weights.data)
         # Last, for the losses that this call adds; what is computed twice, TensorFlow merges.
         energy_data = value(data)
         return energy_data, energy_model, penalty, updates.losses_of(self.energy_network)
 
     def _describe(
-        self, data: Batch, loss, measured: tuple[tf.Tensor, ...], generator_entropy
+        self, weights: WeightedBatches, loss, measured: tuple[tf.Tensor, ...], generator_entropy
     ) -> dict:
         energy_data, energy_model, penalty = measured
-        mean_data = distribution.batch_mean(energy_data, data.weights)
+        mean_data = distribution.batch_mean(energy_data, weights.data)
         mean_model = distribution.batch_mean(energy_model)
         values = {
             "loss": loss,
@@ -280,7 +317,7 @@ class BidirectionalEBM(GeneratorModel):
             values["penalty"] = penalty
         if generator_entropy is not None:
             lower = objectives.lower_bound(
-                energy_data, energy_model, generator_entropy, weights_data=data.weights
+                energy_data, energy_model, generator_entropy, weights_data=weights.data
             )
             values |= {"entropy": generator_entropy, "lower_bound": lower}
             if self.penalty == "latent":

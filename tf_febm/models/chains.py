@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_febm import compiled, distribution, networks, randomness
-from tf_febm.models import inputs
+from tf_febm.models.labels import class_numbers, one_hot
 from tf_febm.samplers import ReplayBuffer
 from tf_febm.samplers.chain import step_argument
 
@@ -125,7 +125,7 @@ class Chains:
         start = self.fresh_batch(count, fresh_seed, labels)
         if fresh is not None:
             start = start._replace(samples=fresh)
-        numbers = inputs.class_numbers(start.labels)
+        numbers = class_numbers(start.labels)
         if self.buffer is not None:
             begun = self.buffer.start(start.samples, start_seed, numbers)
             start = start._replace(samples=begun)
@@ -211,7 +211,7 @@ class Chains:
                 raise ValueError("labels were given, but the energy network takes none.")
             if initial == "buffer":
                 raise ValueError("initial='buffer' keeps the labels of the stored chains.")
-            inputs.one_hot(labels, self.num_classes, num_samples)
+            one_hot(labels, self.num_classes, num_samples)
             labels = tf.convert_to_tensor(labels)
         if initial == "buffer" and (self.buffer is None or not int(self.buffer.written)):
             raise ValueError("initial='buffer' needs a replay buffer with samples in it.")

@@ -9,6 +9,7 @@ from tf_febm import arguments, distribution, objectives, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.weights import of_batches
 
 __all__ = ["ContrastiveDivergence"]
 
@@ -97,7 +98,7 @@ class ContrastiveDivergence(EnergyModel):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in theta])
             loss, described = self._loss(data, model, training=True)
-        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer)
+        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer, self._fresh)
         self._update_averages(before)
         return self._update_metrics(data, **described, energy_gradient_norm=norm)
 
@@ -126,13 +127,16 @@ class ContrastiveDivergence(EnergyModel):
         energy_data = self._evaluate(self.energy_network, data, training)
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model, training)
-        mean_data = distribution.batch_mean(energy_data, data.weights)
-        mean_model = distribution.batch_mean(energy_model, model.weights)
-        loss = mean_data - mean_model + own
-        loss += self.l2_coeff * objectives.energy_regulariser(
-            energy_data, energy_model, weights_data=data.weights, weights_model=model.weights
+        weights = of_batches(data.weights, model.weights)
+        mean_data = distribution.batch_mean(energy_data, weights.data)
+        mean_model = distribution.batch_mean(energy_model, weights.model)
+        objective = mean_data - mean_model
+        objective += self.l2_coeff * objectives.energy_regulariser(
+            energy_data, energy_model, **weights.arguments
         )
-        total, mean_data, mean_model = distribution.total([loss, mean_data, mean_model])
+        loss = weights.scale * objective + own
+        mean_data, mean_model, objective = map(weights.told, (mean_data, mean_model, objective))
+        total, mean_data, mean_model = distribution.total([objective + own, mean_data, mean_model])
         return loss, {
             "loss": total,
             "energy_data": mean_data,
@@ -160,6 +164,7 @@ def _drawn_by_weight(weights, seed) -> tf.Tensor:
     Systematic resampling: the expected numbers are exact, and equal weights give each number once.
     """
     count = tf.shape(weights)[0]
+    weights = tf.where(tf.reduce_sum(weights) > 0.0, weights, tf.ones_like(weights))
     edges = tf.cumsum(weights) / tf.reduce_sum(weights)
     offset = randomness.uniform([], seed)
     places = (tf.range(tf.cast(count, tf.float32)) + offset) / tf.cast(count, tf.float32)

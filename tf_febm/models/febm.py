@@ -1,5 +1,7 @@
 """f-EBM: an energy and a variational function that play for an f-divergence."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -64,9 +66,48 @@ class FEBM(VariationalModel):
     """
 
     def __init__(
-        self, energy, variational, divergence="js", *, shift_invariant: bool = False, **settings
+        self,
+        energy,
+        variational,
+        divergence="js",
+        *,
+        variational_divergence=None,
+        simultaneous: bool = False,
+        variational_steps: int = 1,
+        sampler=None,
+        buffer=None,
+        l2_coeff: float = 1.0,
+        variational_l2_coeff: float | None = None,
+        leave_one_out: bool = True,
+        shift_invariant: bool = False,
+        log_ratio_clip: float | None = None,
+        warmup_steps: int = 10,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        average_decay: float | None = None,
+        seed: int | None = None,
+        name: str | None = None,
     ):
-        super().__init__(energy, variational, divergence, **settings)
+        super().__init__(
+            energy,
+            variational,
+            divergence,
+            variational_divergence=variational_divergence,
+            simultaneous=simultaneous,
+            variational_steps=variational_steps,
+            sampler=sampler,
+            buffer=buffer,
+            l2_coeff=l2_coeff,
+            variational_l2_coeff=variational_l2_coeff,
+            leave_one_out=leave_one_out,
+            log_ratio_clip=log_ratio_clip,
+            warmup_steps=warmup_steps,
+            num_classes=num_classes,
+            class_names=class_names,
+            average_decay=average_decay,
+            seed=seed,
+            name=name,
+        )
         self.shift_invariant = bool(shift_invariant)
 
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:

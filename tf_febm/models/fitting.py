@@ -8,23 +8,18 @@ import tensorflow as tf
 
 from tf_febm import distribution, optimizers, workers
 from tf_febm import networks as network_library
-from tf_febm.models import inputs, players, updates
+from tf_febm.models import inputs, players, updates, weights
+from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.averaging import update_with
 from tf_febm.models.chains import Batch
 from tf_febm.models.metrics import MeanOfEach
+from tf_febm.models.noticing import NoticeChanges, Noticing
 from tf_febm.networks.precision import computes_in_half
 
 __all__ = ["Fitting"]
 
 
-class _NoticeChanges(keras.callbacks.Callback):
-    """Let what a callback assigns to the model take effect from the next epoch on."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model._notice_changes()
-
-
-class Fitting(keras.Model):
+class Fitting(Noticing, keras.Model):
     """The part of a model that Keras trains. Comes last among the bases."""
 
     # Names of the metrics that training steps report; what evaluation has not is last.
@@ -37,77 +32,75 @@ class Fitting(keras.Model):
     buffer: Any
     bounds: Any
     conditional: Any
+    mean_weight: weights.MeanWeight
     num_classes: int | None
     sample_shape: Any
-    _held: Any
     _means: MeanOfEach
-    _chain: Callable
     _players: Callable
     _averages: Callable
     _build_optimizers: Callable
 
-    # --- what compiled functions hold -------------------------------------------------------------
-
-    def _check_settings(self) -> None:
-        """Raise a ValueError if an argument that may be assigned is out of its range."""
-
-    def _settings(self) -> dict:
-        """Return the arguments that steps depend on and that may be assigned, by name."""
-        return {}
-
-    def _forget_compiled(self) -> None:
-        """Have all compiled functions traced anew: they hold constants that have changed."""
-        self.__dict__.pop("_programs", None)
-        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
-        if self.train_function is not None:
-            # Not None: a running `fit` calls it.
-            self.make_train_function(force=True)
-        self.test_function = None
-
-    def _notice_changes(self) -> None:
-        """Trace anew if what compiled functions hold as constants has changed since the last call.
-
-        That is: settings of the model, of its sampler and buffer, and which layers are frozen.
-        """
-        self._check_settings()
-        trained = [id(v) for network in self.networks for v in network.trainable_variables]
-        parts = [_description(part) for part in (self.sampler, self.buffer)]
-        held = (repr(self._settings()), *parts, trained)
-        if self._held is not None and held != self._held:
-            self._forget_compiled()
-        self._held = held
-
-    def compile(self, optimizer=None, *, jit_compile: bool = False, **kwargs):
+    def compile(
+        self,
+        optimizer=None,
+        *,
+        jit_compile: bool = False,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+    ):
         """Set the optimizer.
 
         Args:
             optimizer: For the energy; the paper's, `optimizers.default()`, if None.
             jit_compile: Whether XLA compiles the step. Off unless asked for: on CPUs it is several
                 times slower for convolutions, and XLA drops the assertions about bad batches.
-            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly. Unless
-                auto_scale_loss is False, a network that computes in float16 has its loss scaled by
-                a `keras.optimizers.LossScaleOptimizer` around its optimizer.
+            run_eagerly: Whether steps run without being compiled, for debugging.
+            steps_per_execution: Batches per call of the compiled step; 1 with several replicas.
+            auto_scale_loss: Whether a network that computes in float16 has its loss scaled, by a
+                `keras.optimizers.LossScaleOptimizer` around its optimizer.
+            loss: Must be None, as the next three: a model has an objective and metrics of its own.
+            loss_weights: See `loss`.
+            metrics: See `loss`.
+            weighted_metrics: See `loss`.
+
+        Raises:
+            ValueError: If a loss or metrics are given, or several batches per call with several
+                replicas.
         """
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.get(name) is not None:
+        others = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        for name, value in others.items():
+            if value is not None:
                 raise ValueError(
                     f"{type(self).__name__} has an objective and metrics of its own: compile takes "
-                    f"no {name}; received {kwargs[name]!r}."
+                    f"no {name}; received {value!r}."
                 )
-        if kwargs.get("steps_per_execution", 1) != 1 and (
-            self.distribute_strategy.num_replicas_in_sync > 1
-        ):
+        if steps_per_execution != 1 and self.distribute_strategy.num_replicas_in_sync > 1:
             # TensorFlow would end in "You must feed a value for placeholder tensor".
             raise ValueError("steps_per_execution must be 1 with several replicas.")
         with self.distribute_strategy.scope():
             optimizer = optimizers.default() if optimizer is None else optimizer
             # Which Keras would do for one optimizer and by the policy of the model alone.
-            if kwargs.pop("auto_scale_loss", True):
+            if auto_scale_loss:
                 optimizer = self._with_loss_scale(keras.optimizers.get(optimizer))
         super().compile(
-            optimizer=optimizer, jit_compile=jit_compile, auto_scale_loss=False, **kwargs
+            optimizer=optimizer,
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            auto_scale_loss=False,
         )
         self._build_optimizers()
+        self._trained = self._trained_ids() if self.built else None
 
     def _with_loss_scale(self, optimizer):
         """Return an optimizer that scales losses, if some network computes in float16."""
@@ -158,14 +151,18 @@ class Fitting(keras.Model):
             shuffle = False
         if isinstance(validation_data, (tuple, list)):
             validation = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
-            validation_data = inputs.with_weights_kept(*validation)
-        self._check_class_weight(class_weight)
+            validation_data = weights.with_weights_kept(*validation)
+        weights.check_class_weight(class_weight, self.num_classes)
+        relative = weights.of_arrays(x, y, sample_weight, class_weight, validation_split)
+        self._weights_are_relative = relative is not None
+        if relative is not None:
+            sample_weight, class_weight = relative, None
         self._notice_changes()
         callbacks = players.for_all(self, callbacks)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), _NoticeChanges()]
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
+            callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), NoticeChanges()]
+        x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
+        with assertions_in_one_line():
             return super().fit(
                 x,
                 y,
@@ -204,9 +201,9 @@ class Fitting(keras.Model):
         """
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
+        x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
         callbacks = players.for_all(self, callbacks)
-        with inputs.assertions_in_one_line():
+        with assertions_in_one_line():
             logs = super().evaluate(
                 x,
                 y,
@@ -228,10 +225,12 @@ class Fitting(keras.Model):
             The values in the order of `metrics_names`, the norms of gradients behind them; or
             name -> value.
         """
-        self._check_class_weight(class_weight)
+        weights.check_class_weight(class_weight, self.num_classes)
+        if sample_weight is not None or class_weight is not None:
+            self._weights_are_relative = False
         self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
+        x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
+        with assertions_in_one_line():
             logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
         return self._in_order(logs, return_dict)
 
@@ -242,8 +241,8 @@ class Fitting(keras.Model):
             The values in the order of `metrics_names`, or name -> value.
         """
         self._notice_changes()
-        x, y, sample_weight = inputs.with_weights_kept(x, y, sample_weight)
-        with inputs.assertions_in_one_line():
+        x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
+        with assertions_in_one_line():
             logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
         return self._in_order(logs, return_dict)
 
@@ -255,27 +254,24 @@ class Fitting(keras.Model):
     def _in_order(self, logs: dict, as_dict: bool):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
 
-    def _check_class_weight(self, class_weight) -> None:
-        if class_weight is not None and not self.conditional:
-            raise ValueError(
-                "class_weight needs labels, which an unconditional model does not take: give "
-                "sample_weight, one weight per example."
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        inputs.require_arrays(x, self.bounds)
+        with assertions_in_one_line():
+            return super().predict(
+                x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
 
-    def predict(self, *args, **kwargs):
-        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
-        inputs.require_arrays(kwargs.get("x", args[0] if args else None), self.bounds)
-        with inputs.assertions_in_one_line():
-            return super().predict(*args, **kwargs)
-
-    def predict_on_batch(self, *args, **kwargs):
+    def predict_on_batch(self, x):
         """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
-        with inputs.assertions_in_one_line():
-            return super().predict_on_batch(*args, **kwargs)
+        with assertions_in_one_line():
+            return super().predict_on_batch(x)
 
     def train_step(self, data):
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
+        if data.weights is not None and not self._weights_are_relative:
+            data = data._replace(weights=self.mean_weight.relative(data.weights))
         # Spectral norms are estimated once for the whole step, chains included.
         with (
             distribution.one_batch(tf.shape(data.samples)[0]),
@@ -308,7 +304,7 @@ class Fitting(keras.Model):
         if not self.built:
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
-        if x.dtype == tf.float64 and self.bounds is None:
+        if self.bounds is None and x.dtype in (tf.float32, tf.float64):
             x = inputs.assert_float32_resolution(x)
         x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
         if labels is not None:
@@ -341,9 +337,3 @@ class Fitting(keras.Model):
         for (network, optimizer), count in zip(self._players(), before, strict=True):
             if id(network) in averages:
                 update_with(averages[id(network)], optimizer, count)
-
-
-def _description(part) -> str:
-    """Return what tells settings of a sampler or buffer apart."""
-    config = getattr(part, "get_config", None)
-    return f"{type(part).__name__} {id(part) if config is None else config()}"

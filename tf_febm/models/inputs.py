@@ -1,7 +1,5 @@
 """What may enter a model: shapes, dtypes, bounds and labels, each with one clear message."""
 
-import contextlib
-import re
 import warnings
 from collections.abc import Mapping
 
@@ -9,61 +7,33 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import distribution
-from tf_febm.data.resolution import COARSEST, FEWEST_ROWS, check_float32_resolution
+from tf_febm.data.resolution import COARSEST, FEWEST_IN_BATCH, LARGEST, check_float32_resolution
+from tf_febm.models.assertions import assertion, behind
+from tf_febm.models.labels import label_checks, of_some_class
+from tf_febm.models.weights import checked_weights
 
 __all__ = [
-    "as_rows",
     "assert_float32_resolution",
     "assert_valid_values",
-    "assertions_in_one_line",
+    "check_resolution",
     "check_samples",
-    "class_numbers",
-    "one_hot",
+    "refuse_dictionary",
     "require_arrays",
     "sample_shape_of",
     "split_labels",
-    "with_weights_kept",
 ]
 
-# Frame the message of an assertion inside a compiled step, so that it can be shown without the
-# graph's trace.
-_FRAME, _END = "tf_febm:", ";"
-_FRAMED = re.compile(f"{_FRAME}([^{_END}]*){_END}")
-_NO_NUMBERS = re.compile(r"Invalid dtype: ((?:str|bytes|object)\d*)")
-_STOPPED = "Stopped at a bad batch: {}."
 
-
-@contextlib.contextmanager
-def assertions_in_one_line():
-    """Turn TensorFlow's error about one of our assertions into a ValueError with its message.
-
-    Keras' own error about arrays of strings or objects becomes one that says what to do.
-    """
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        found = _NO_NUMBERS.fullmatch(str(error))
-        if found is None:
-            raise
-        raise ValueError(
-            f"Data and labels must be numbers; received an array of dtype {found.group(1)}. Number "
-            "the classes: names, labels = numpy.unique(labels, return_inverse=True)."
-        ) from None
-    except tf.errors.InvalidArgumentError as error:
-        found = _FRAMED.search(str(error))
-        if found is None:
-            raise
-        # TensorFlow puts each part of the message into brackets.
-        message = found.group(1).replace("] [", " ").strip()
-        raise ValueError(_STOPPED.format(message)) from None
+def refuse_dictionary(value, what: str) -> None:
+    """Raise a TypeError that names the keys if a value is a dictionary where arrays are taken."""
+    if isinstance(value, Mapping):
+        keys = ", ".join(map(repr, value))
+        raise TypeError(f"{what} must be an array; received a dictionary with the keys {keys}.")
 
 
 def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
     """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it."""
-    if isinstance(x, Mapping):
-        keys = ", ".join(map(repr, x))
-        raise TypeError(f"{what} must be an array; received a dictionary with the keys {keys}.")
+    refuse_dictionary(x, what)
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
         raise TypeError(
@@ -88,6 +58,7 @@ def split_labels(data, conditional: bool):
             f"The data yields dicts with the keys {keys}: let it yield x, or (x, labels), as in "
             "dataset.map(lambda d: d['image'])."
         )
+    refuse_dictionary(labels, "labels")
     if labels is not None and getattr(labels, "shape", (1,))[-1:] == (0,):
         labels = None
     if conditional and labels is None:
@@ -98,193 +69,7 @@ def split_labels(data, conditional: bool):
             "build the networks with num_classes."
         )
     labels = None if labels is None else tf.convert_to_tensor(labels)
-    return x, labels, None if weights is None else _checked_weights(weights, x)
-
-
-def with_weights_kept(x, y, weights) -> tuple:
-    """Return (x, y, weights) such that Keras passes the weights on.
-
-    It drops them where arrays have no y, and several replicas cannot take a dataset of None. Labels
-    of no width stand for none: `split_labels` knows them.
-    """
-    spec = getattr(x, "element_spec", None)
-    if isinstance(x, tf.data.Dataset) and isinstance(spec, tuple) and len(spec) == 3:
-        if spec[1] is None:
-            x = x.map(lambda x, _, weights: (x, tf.zeros([tf.shape(x)[0], 0]), weights))
-        return x, y, weights
-    if isinstance(weights, (list, tuple)):
-        weights = np.asarray(weights, np.float32)
-    if y is None and weights is not None:
-        y = np.zeros((len(x), 0), np.float32)
-    return x, y, weights
-
-
-def _checked_weights(weights, x) -> tf.Tensor:
-    """Return sample weights as float32 [n] behind assertions, for use inside a compiled step."""
-    try:
-        weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"sample_weight must be numbers, shape [n]; received {type(weights).__name__}."
-        ) from None
-    if weights.shape.rank == 2 and weights.shape[1] == 1:
-        weights = tf.squeeze(weights, axis=1)
-    count = tf.convert_to_tensor(x).shape[:1]
-    if weights.shape.rank != 1 or not weights.shape.is_compatible_with(count):
-        raise ValueError(
-            "sample_weight must have one weight per example, shape [n]; received shape "
-            f"{tuple(weights.shape)} for {count[0]} examples."
-        )
-    fine = tf.math.is_finite(weights) & (weights >= 0.0)
-    checks = [
-        _assertion(fine, "sample_weight is negative or not finite"),
-        _assertion(distribution.total(tf.reduce_sum(weights)) > 0.0, "all sample_weight are 0"),
-    ]
-    with tf.control_dependencies([check for check in checks if check is not None]):
-        return tf.identity(weights)
-
-
-def _assertion(condition, message: str):
-    """Return the operation that stops a compiled step with a message; None when run eagerly."""
-    return tf.debugging.Assert(tf.reduce_all(condition), [f"{_FRAME}{message}{_END}"])
-
-
-def class_numbers(labels) -> tf.Tensor | None:
-    """Return labels as class numbers, int32 [n]; of rows over the classes the likeliest one."""
-    if labels is None:
-        return None
-    labels = tf.convert_to_tensor(labels)
-    return tf.cast(labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1), tf.int32)
-
-
-def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
-    """Check labels, and return them as rows, float32 [n, num_classes].
-
-    Args:
-        labels: Integers in [0, num_classes), [n], or rows that are distributions over the classes,
-            [n, num_classes]: one-hot, or soft.
-        num_classes: Number of classes.
-        count: The n to expect, or None.
-
-    Returns:
-        The rows; where values are not known yet, inside a compiled function, behind an assertion.
-
-    Raises:
-        ValueError: On labels of another type, shape or, where values are at hand, value.
-    """
-    labels = _of_some_class(labels, num_classes, count)
-    error = (
-        f"labels must lie in 0 … {num_classes - 1}, and rows of them be distributions over the "
-        "classes, ≥ 0 and of sum 1; received {values}."
-    )
-    return as_rows(_behind(_label_checks(labels, num_classes), labels, error), num_classes)
-
-
-def as_rows(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Return labels that were checked before, as `one_hot` does without a look at their values."""
-    if labels.shape.rank is None:
-        return _rows_of_unknown_rank(labels, num_classes)
-    if labels.shape.rank == 2:
-        return tf.cast(labels, tf.float32)
-    return tf.one_hot(tf.cast(labels, tf.int32), num_classes)
-
-
-def _rows_of_unknown_rank(labels, num_classes: int) -> tf.Tensor:
-    """Return rows where a compiled function has come to take both forms of labels.
-
-    What is neither becomes rows that are no distribution.
-    """
-    count = tf.reduce_max(tf.shape(labels)[:1])
-    if labels.dtype.is_integer:
-        numbers = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int64), num_classes)[:count]
-    else:
-        numbers = tf.fill([count, num_classes], -1.0)
-    neither = tf.fill([count, num_classes], -1.0)
-    rows = tf.case(
-        [
-            (tf.equal(tf.rank(labels), 1), lambda: numbers),
-            (
-                tf.reduce_all(tf.equal(tf.shape(labels)[1:], [num_classes])),
-                lambda: tf.cast(tf.reshape(labels, [-1, num_classes]), tf.float32),
-            ),
-        ],
-        default=lambda: neither,
-    )
-    return tf.ensure_shape(rows, (None, num_classes))
-
-
-def _of_some_class(labels, num_classes: int, count=None) -> tf.Tensor:
-    """Return labels as a tensor of a type and a shape that labels can have."""
-    accepted = (
-        f"labels must be integers from 0 to {num_classes - 1}, shape [n], or rows that are "
-        f"distributions over the {num_classes} classes, shape [n, {num_classes}]"
-    )
-    try:
-        tensor = tf.convert_to_tensor(labels)
-    except (ValueError, TypeError, OverflowError):
-        text = " ".join(f"{labels!r}".split())
-        text = text if len(text) <= 80 else f"{text[:80]}…"
-        raise ValueError(f"{accepted}; received {text}.") from None
-    labels = tensor
-    if labels.shape.rank is None and (labels.dtype.is_integer or labels.dtype.is_floating):
-        labels = _rows_of_unknown_rank(labels, num_classes)
-    rank, dtype = labels.shape.rank, labels.dtype
-    vector = rank == 1 and dtype.is_integer
-    rows = rank == 2 and labels.shape[1] == num_classes and (dtype.is_integer or dtype.is_floating)
-    if not (vector or rows):
-        cure = ""
-        if rank == 1 and (dtype.is_floating or dtype.is_bool):
-            cure = " Give class numbers as integers, such as labels.astype('int32')."
-        elif rank == 0:
-            cure = " Give a vector, one label for each example."
-        elif rank == 1:
-            cure = (
-                " Number the classes: names, inverse = numpy.unique(labels, return_inverse=True)."
-            )
-        elif rank == 2 and labels.shape[1] == 1:
-            cure = " Give a vector, such as labels[:, 0]."
-        elif rank == 2 and dtype.is_bool:
-            cure = " Give rows as numbers, such as labels.astype('float32')."
-        raise ValueError(f"{accepted}; received shape {labels.shape}, dtype {dtype.name}.{cure}")
-    if count is not None and not tf.TensorShape([count]).is_compatible_with(labels.shape[:1]):
-        raise ValueError(f"Expected {count} labels, one per example; received {labels.shape[0]}.")
-    return labels
-
-
-def _label_checks(labels: tf.Tensor, num_classes: int) -> list[tuple]:
-    """Return what must hold of the values of labels; see `_behind`."""
-    if labels.shape.rank == 2:
-        rows = tf.cast(labels, tf.float32)
-        right = tf.reduce_all(rows >= 0.0, axis=1)
-        right &= tf.abs(tf.reduce_sum(rows, axis=1) - 1.0) < 1e-3
-        # The first that is wrong, if any is.
-        first = rows[tf.argmin(tf.cast(right, tf.int32), output_type=tf.int32) :][:1]
-        what = "rows of labels that are no distribution over the classes"
-        return [(tf.reduce_all(right), what, "such as", first)]
-    # Wide enough for all types but the last half of uint64, which becomes negative.
-    labels = tf.cast(labels, tf.int64)
-    inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
-    values = ("values from", tf.reduce_min(labels), "to", tf.reduce_max(labels))
-    return [(inside, f"labels outside 0 to {num_classes - 1}", *values)]
-
-
-def _behind(checks: list[tuple], value: tf.Tensor, error: str = _STOPPED) -> tf.Tensor:
-    """Return a tensor behind checks: (condition, what is wrong otherwise, the values …).
-
-    Raises:
-        ValueError: At once if a condition is known not to hold; else see `assertions_in_one_line`.
-    """
-    operations = []
-    for condition, what, *values in checks:
-        if not tf.executing_eagerly():
-            message = f"{_FRAME}{what}{',' if values else ''}"
-            operations.append(tf.debugging.Assert(condition, [message, *values, _END]))
-        elif not condition:
-            text = " ".join(str(v.numpy() if tf.is_tensor(v) else v) for v in values)
-            text = " ".join(text.split())
-            raise ValueError(error.format(f"{what}, {text}" if text else what, values=text))
-    with tf.control_dependencies(operations):
-        return tf.identity(value)
+    return x, labels, None if weights is None else checked_weights(weights, x)
 
 
 def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -> tf.Tensor:
@@ -304,19 +89,29 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         inside = tf.reduce_all((x >= low - slack) & (x <= high + slack))
         checks.append((inside, f"values of x outside the bounds [{low:g}, {high:g}]"))
     if labels is not None:
-        labels = _of_some_class(labels, num_classes, x.shape[0])
+        labels = of_some_class(labels, num_classes, x.shape[0])
         count, needed = tf.shape(labels)[0], tf.shape(x)[0]
         values = (count, "of them beside", needed, "examples")
         checks.append((tf.equal(count, needed), "not one label for each example", *values))
-        checks += _label_checks(labels, num_classes)
-    return _behind(checks, x)
+        checks += label_checks(labels, num_classes)
+    return behind(checks, x)
+
+
+def check_resolution(x, bounds, what: str = "x") -> None:
+    """Raise a ValueError if float32 rounds away what tells the rows of a float64 array apart.
+
+    Samples with bounds are in reach of float32 by these; other arrays have been rounded already.
+    """
+    if bounds is None and isinstance(x, np.ndarray) and x.dtype == np.float64:
+        check_float32_resolution(x, what)
 
 
 def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
     """Return x, [n, …], as float32, behind an assertion that its columns can be told apart there.
 
-    For use inside a compiled step, on batches of float64 that come from a `tf.data.Dataset`; see
-    `tf_febm.data.check_float32_resolution`. Batches of fewer than ten examples are not judged.
+    For use inside a compiled step, on batches that come from a stream, whether they have been
+    rounded to float32 or not; see `tf_febm.data.check_float32_resolution`. Batches of fewer than
+    ten examples are judged by the size of the numbers alone.
     """
     deviation = tf.math.reduce_std(x - x[:1], axis=0)
     spacing = tf.reduce_max(tf.abs(x), axis=0) * np.finfo(np.float32).eps
@@ -325,10 +120,17 @@ def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
         "x has columns that vary by little beside a large number, where float32 cannot tell their "
         "values apart - subtract that, in float64, before it becomes float32"
     )
-    few = tf.shape(x)[0] < FEWEST_ROWS
-    check = _assertion(few | tf.reduce_all(fine), message)
+    few = tf.shape(x)[0] < FEWEST_IN_BATCH
+    largest = tf.reduce_max(tf.abs(x))
+    # NaN and infinity are for others to say.
+    small = ~(largest > LARGEST) | ~tf.math.is_finite(largest)
+    too_large = (
+        f"x has values beyond {LARGEST:g}, whose squares float32 cannot hold - divide it by its "
+        "standard deviation"
+    )
+    checks = [assertion(few | tf.reduce_all(fine), message), assertion(small, too_large)]
     # Run eagerly, an assertion has raised already and is None.
-    with tf.control_dependencies([] if check is None else [check]):
+    with tf.control_dependencies([check for check in checks if check is not None]):
         return tf.cast(x, tf.float32)
 
 

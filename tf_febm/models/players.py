@@ -1,5 +1,6 @@
 """All optimizers of a model, where Keras' callbacks know the first alone."""
 
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,11 @@ def rate_variable(optimizer):
     """Return the variable that holds a learning rate; None if it comes from a function."""
     rate = stepping(optimizer)._learning_rate
     return rate if isinstance(rate, keras.Variable) else None
+
+
+# The last ratio of an optimizer's rate to that of the energy's: what a fit begins with where an
+# earlier one has ended at a rate of zero, as schedules do.
+_RATIOS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class RatesInStep(keras.callbacks.Callback):
@@ -58,7 +64,9 @@ class RatesInStep(keras.callbacks.Callback):
         for other in others:
             if rate_variable(other) is not None:
                 rate = rate_of(other)
-                ratio = _ratio(leading, rate, 1.0 if leading == rate else None)
+                known = _RATIOS.get(other) if rate == 0.0 else None
+                known = (1.0 if leading == rate else None) if known is None else known
+                ratio = _ratio(leading, rate, known)
                 self._seen.append((other, leading, rate, ratio))
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -97,6 +105,8 @@ class RatesInStep(keras.callbacks.Callback):
                 other.learning_rate = ratio * leading
                 # As the variable rounds it.
                 rate = rate_of(other)
+            if ratio is not None:
+                _RATIOS[other] = ratio
             seen.append((other, leading, rate, ratio))
         self._seen = seen
 

@@ -23,6 +23,7 @@ class Saving:
     seed_generator: Any
     buffer: ReplayBuffer | None
     average: Any
+    mean_weight: Any
     average_decay: float | None
     num_classes: int | None
     sample_shape: Any
@@ -34,6 +35,8 @@ class Saving:
     steps_per_execution: Any
     distribute_strategy: Any
     compile: Any
+    weights: Any
+    _averages: Any
 
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`.
@@ -49,6 +52,7 @@ class Saving:
             "random_state": [self.seed_generator.state],
         }
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
+        state["mean_weight"] = [self.mean_weight.sums]
         if self.buffer is not None:
             # One for each replica; the first has the name that it has alone.
             first = workers.worker_number(self.distribute_strategy)
@@ -67,6 +71,8 @@ class Saving:
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
+        if self.built:
+            store["mean_weight"] = self.mean_weight.sums.numpy()
         if self.average is not None:
             store["average_updates"] = self.average.updates.numpy()
             for i, average in enumerate(self.average.averages):
@@ -84,10 +90,42 @@ class Saving:
             keys = [key for key in stored if key.startswith("buffer_")]
             state = {key.removeprefix("buffer_"): store[key] for key in keys}
             self.buffer.load_state(state)
+        if self.built and "mean_weight" in stored:
+            self.mean_weight.sums.assign(store["mean_weight"][()])
         if self.average is not None and "average_updates" in stored:
             self.average.updates.assign(store["average_updates"][()])
             for i, average in enumerate(self.average.averages):
                 average.assign(store[f"average_{i}"][()])
+
+    def get_weights(self) -> list:
+        """Return all weights as arrays, and behind them the running averages of weights, if any.
+
+        So what stores the weights of an epoch and gives them back, such as
+        `keras.callbacks.EarlyStopping(restore_best_weights=True)`, does so with their averages.
+        """
+        weights = super().get_weights()  # type: ignore[misc]
+        for average, _ in self._averages():
+            weights += [variable.numpy() for variable in average.variables]
+        return weights
+
+    def set_weights(self, weights) -> None:
+        """Set all weights, from what `get_weights` returned.
+
+        Where the averages are missing, they begin anew at these weights.
+
+        Args:
+            weights: Arrays in the order of `weights`, and of the averages behind them or not.
+        """
+        weights, averages = list(weights), [average for average, _ in self._averages()]
+        behind = [variable for average in averages for variable in average.variables]
+        count = len(self.weights)
+        kept = weights[count:] if len(weights) == count + len(behind) else []
+        super().set_weights(weights[: len(weights) - len(kept)])  # type: ignore[misc]
+        for variable, value in zip(behind, kept, strict=False):
+            variable.assign(value)
+        if not kept:
+            for average in averages:
+                average.restart()
 
     def _states_that_keras_leaves_out(self) -> list:
         """Return the variables of the networks that are no weights: the random state of dropout."""

@@ -9,6 +9,7 @@ from tf_febm import arguments, distribution, divergences, objectives, optimizers
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
+from tf_febm.models.weights import WeightedBatches, of_batches
 
 __all__ = ["VariationalModel"]
 
@@ -126,23 +127,49 @@ class VariationalModel(EnergyModel):
         return (self.energy_network, self.variational_network)
 
     def compile(
-        self, optimizer=None, variational_optimizer=None, *, jit_compile: bool = False, **kwargs
+        self,
+        optimizer=None,
+        variational_optimizer=None,
+        *,
+        jit_compile: bool = False,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        auto_scale_loss: bool = True,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
     ):
         """Set the two optimizers.
 
         Args:
             optimizer: For the energy; the paper's, `optimizers.default()`, if None.
             variational_optimizer: For the variational function; likewise.
-            jit_compile: See `EnergyModel.compile`.
-            **kwargs: Further arguments of `keras.Model.compile`, such as run_eagerly.
+            jit_compile: See `EnergyModel.compile`, as for all that follow.
+            run_eagerly: See there.
+            steps_per_execution: See there.
+            auto_scale_loss: See there; of both optimizers.
+            loss: See there.
+            loss_weights: See there.
+            metrics: See there.
+            weighted_metrics: See there.
         """
-        scale = kwargs.get("auto_scale_loss", True)
-        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(
+            optimizer,
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            auto_scale_loss=auto_scale_loss,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+        )
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
                 variational_optimizer = optimizers.default()
             variational_optimizer = keras.optimizers.get(variational_optimizer)
-            if scale:
+            if auto_scale_loss:
                 variational_optimizer = self._with_loss_scale(variational_optimizer)
             self.variational_optimizer = variational_optimizer
         if self.variational_optimizer is self.optimizer:
@@ -166,6 +193,7 @@ class VariationalModel(EnergyModel):
         """Take one step of both networks."""
         # 1. A batch of the data, and as many samples of the model.
         model = self._negatives_of(data)
+        weights = of_batches(data.weights, model.weights)
         theta = self.energy_network.trainable_variables
         active = self._objective_weight()
         before = self._iterations()
@@ -181,7 +209,7 @@ class VariationalModel(EnergyModel):
         # 2. ω ascends the bound; energies are constants to it.
         energies = (tf.stop_gradient(energy_data), tf.stop_gradient(energy_model))
         for _ in range(self.variational_steps):
-            outputs, bound, variational_norm = self._ascend(data, model, energies, active)
+            outputs, bound, variational_norm = self._ascend(data, model, weights, energies, active)
         h_data, h_model = outputs
 
         # 3. The variational function again, with the new ω; its output is a constant to θ.
@@ -189,45 +217,49 @@ class VariationalModel(EnergyModel):
             h_data, h_model = self._variational(data, model)
 
         # 4. θ descends.
-        weights = _weights(data, model)
         with energy_tape:
             log_ratio_data = self._log_ratio(h_data, energy_data)
             log_ratio_model = self._log_ratio(h_model, energy_model)
             surrogate = self._energy_surrogate(
-                log_ratio_data, log_ratio_model, energy_data, energy_model, weights
+                log_ratio_data, log_ratio_model, energy_data, energy_model, weights.arguments
             )
-            penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights) + own
-            energy_loss = active * surrogate + penalty
+            penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights)
+            energy_loss = weights.scale * (active * surrogate + penalty) + own
         energy_norm = updates.take_step(
-            energy_tape, energy_loss, self.energy_network, self.optimizer
+            energy_tape, energy_loss, self.energy_network, self.optimizer, self._fresh
         )
         self._update_averages(before)
 
         values = (energy_data, energy_model, log_ratio_data, log_ratio_model)
+        loss = weights.told(active * bound + penalty) + own
         return self._update_metrics(
             data,
-            **self._describe(*values, weights, bound, active * bound + penalty),
+            **self._describe(*values, weights, weights.told(bound), loss),
             energy_gradient_norm=energy_norm,
             variational_gradient_norm=variational_norm,
         )
 
-    def _ascend(self, data: Batch, model: Batch, energies, active) -> tuple:
+    def _ascend(
+        self, data: Batch, model: Batch, weights: WeightedBatches, energies, active
+    ) -> tuple:
         """Take a step of ω; return H and the bound, both as before it, and the gradients' norm."""
         network, optimizer = self.variational_network, self.variational_optimizer
-        weights = _weights(data, model)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in network.trainable_variables])
             h_data = self._evaluate(network, data, training=True)
             own = updates.losses_of(network)
             outputs = (h_data, self._evaluate(network, model, training=True))
             ratios = [self._log_ratio(*pair) for pair in zip(outputs, energies, strict=True)]
-            ascended = objectives.variational_bound(self.variational_divergence, *ratios, **weights)
-            penalty = _penalty(self.variational_l2_coeff, *outputs, weights) + own
-            loss = penalty - active * ascended
+            ascended = objectives.variational_bound(
+                self.variational_divergence, *ratios, **weights.arguments
+            )
+            penalty = _penalty(self.variational_l2_coeff, *outputs, weights)
+            loss = weights.scale * (penalty - active * ascended) + own
         bound = ascended
         if self.variational_divergence is not self.divergence:
-            bound = objectives.variational_bound(self.divergence, *ratios, **weights)
-        return outputs, bound, updates.take_step(tape, loss, network, optimizer)
+            bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
+        norm = updates.take_step(tape, loss, network, optimizer, self._fresh)
+        return outputs, bound, norm
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the bound and energies."""
@@ -237,9 +269,12 @@ class VariationalModel(EnergyModel):
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
         ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
-        weights = _weights(data, model)
-        bound = objectives.variational_bound(self.divergence, *ratios, **weights)
-        loss = bound + _penalty(self.l2_coeff, energy_data, energy_model, weights) + own
+        weights = of_batches(data.weights, model.weights)
+        bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
+        bound, penalty = map(
+            weights.told, (bound, _penalty(self.l2_coeff, energy_data, energy_model, weights))
+        )
+        loss = bound + penalty + own
         return self._update_metrics(
             data, **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
         )
@@ -276,7 +311,7 @@ class VariationalModel(EnergyModel):
     def _describe(
         self, energy_data, energy_model, log_ratio_data, log_ratio_model, weights, bound, loss
     ) -> dict:
-        by_data, by_model = weights["weights_data"], weights["weights_model"]
+        by_data, by_model = weights.data, weights.model
         ratios = tf.concat([log_ratio_data, log_ratio_model], axis=0)
         shares = None
         if by_data is not None:
@@ -287,8 +322,9 @@ class VariationalModel(EnergyModel):
         log_ratio_mean, log_ratio_std = distribution.mean_and_std(ratios, shares)
         mean_data, mean_model, bound, loss = distribution.total(
             [
-                distribution.batch_mean(energy_data, by_data),
-                distribution.batch_mean(energy_model, weights["weights_model"]),
+                weights.told(distribution.batch_mean(energy_data, by_data)),
+                # Without weights of its own the level is 1.
+                weights.told(distribution.batch_mean(energy_model, weights.model)),
                 bound,
                 loss,
             ]
@@ -345,13 +381,8 @@ class VariationalModel(EnergyModel):
         return {**config, "variational_optimizer": optimizer}
 
 
-def _weights(data: Batch, model: Batch) -> dict:
-    """Return the weights of two batches under the names that the objectives give them."""
-    return {"weights_data": data.weights, "weights_model": model.weights}
-
-
-def _penalty(weight: float, value_data, value_model, weights: dict):
+def _penalty(weight: float, value_data, value_model, weights: WeightedBatches):
     """Return the weighted regulariser of a network's outputs."""
     if not weight:
         return 0.0
-    return weight * objectives.energy_regulariser(value_data, value_model, **weights)
+    return weight * objectives.energy_regulariser(value_data, value_model, **weights.arguments)

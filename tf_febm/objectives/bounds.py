@@ -28,7 +28,8 @@ def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.
         energy_data: E at samples of the data, floating, [n].
         energy_model: E at samples of the generator, [m].
         entropy: H[p_g], a scalar, or [k], whose mean is taken.
-        weights_data: What each sample of the data counts for, at least 0, [n]; None for equal ones.
+        weights_data: What each sample of the data counts for, at least 0, [n], with a mean of 1
+            over all data: the mean is (1/n) Σ wᵢEᵢ. None for weights of 1.
 
     Returns:
         A scalar.

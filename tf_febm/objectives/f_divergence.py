@@ -2,6 +2,10 @@
 
 In the step of a model on several replicas each returns the replica's share: the sum of the shares
 is the result for the whole batch, and so are the sums of their gradients.
+
+Samples may have weights: p is then the weighted data, a weight of 2 meaning the sample twice. Means
+are (1/n) Σ wᵢfᵢ, so give weights whose mean over *all* data is 1. They are then right on average
+over batches, which (Σ wᵢfᵢ)/(Σ wᵢ) is not.
 """
 
 import tensorflow as tf
@@ -24,8 +28,8 @@ def variational_bound(
         divergence: A `Divergence` or its name.
         log_ratio_data: r at samples of the data, floating, [n].
         log_ratio_model: r at samples of the model, floating, [m].
-        weights_data: What each sample of the data counts for, real, at least 0, [n]: p is then the
-            weighted data, and a weight of 2 means the sample twice. None for equal weights.
+        weights_data: What each sample of the data counts for, real, at least 0, [n], with a mean of
+            1 over all data: the bound is linear in them. None for weights of 1.
         weights_model: The same for samples of the model, [m].
 
     Returns:
@@ -103,10 +107,11 @@ def energy_surrogate(
     energy_model = _vector("energy_model", energy_model)
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
+    factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
     surrogate = (
         _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data")
         - _mean(conjugate, weights_model, "weights_model")
-        + _covariance_term(conjugate, energy_model, leave_one_out, weights_model)
+        + distribution.batch_mean(energy_model * factors)
     )
     if energy_data is None:
         return surrogate
@@ -114,9 +119,10 @@ def energy_surrogate(
     _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     weights = {"weights_data": weights_data, "weights_model": weights_model}
     slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights)
-    means = _mean(energy_data, weights_data, "weights_data") + _mean(
-        energy_model, weights_model, "weights_model"
-    )
+    if weights_model is not None:
+        # With weights, the covariance of a constant is zero on average only.
+        slope += distribution.total(distribution.batch_mean(factors))
+    means = _own_mean(energy_data, weights_data) + _own_mean(energy_model, weights_model)
     return surrogate - slope * 0.5 * means
 
 
@@ -151,7 +157,8 @@ def dual_surrogate(
     energy_model = _vector("energy_model", energy_model)
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
-    return _covariance_term(conjugate, energy_model, leave_one_out, weights_model)
+    factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
+    return distribution.batch_mean(energy_model * factors)
 
 
 def energy_regulariser(
@@ -176,31 +183,51 @@ def energy_regulariser(
     )
 
 
-def _covariance_term(conjugate, energy_model, leave_one_out: bool, weights=None) -> tf.Tensor:
-    """Return a scalar whose gradient estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
+def _covariance_factors(divergence, conjugate, leave_one_out: bool, weights=None) -> tf.Tensor:
+    """Return cᵢ, [m], constants such that (1/m) Σ cᵢ∇Eᵢ estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
+    if leave_one_out and conjugate.shape[0] == 1 and distribution.replicas() == 1:
+        raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
     conjugate = tf.stop_gradient(conjugate)
-    # The mean over all replicas: with the means of parts the covariance would be another one.
-    centred = conjugate - distribution.total(_mean(conjugate, weights, "weights_model"))
-    if leave_one_out:
-        if energy_model.shape[0] == 1 and distribution.replicas() == 1:
-            raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
-        if weights is None:
-            count = distribution.batch_size(energy_model)
+    count = distribution.batch_size(conjugate)
+    # The means are over all replicas: with those of parts the covariance would be another one.
+    if weights is None:
+        centred = conjugate - distribution.total(distribution.batch_mean(conjugate))
+        if leave_one_out:
             # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
             centred *= count / tf.maximum(count - 1.0, 1.0)
-        else:
-            # The same with weights; a sample that has all the weight has no others.
-            rest = 1.0 - distribution.weight_shares(weights, centred.dtype)
-            centred = tf.math.divide_no_nan(centred, rest)
-    return _mean(energy_model * centred, weights, "weights_model")
+        return centred
+    weights = _checked("weights_model", weights, conjugate)
+    # What is the same for all, such as F where p = q, has no covariance but on average: left in, it
+    # would add to the variance.
+    conjugate -= divergence.conjugate(tf.zeros([], conjugate.dtype))
+    weighted = weights * conjugate
+    summed = distribution.total(tf.reduce_sum(weighted))
+    if leave_one_out:
+        # Not their own weights' mean of the others: a product of two unbiased estimates.
+        others = (summed - weighted) / tf.maximum(count - 1.0, 1.0)
+        return tf.where(count > 1.0, weights * (conjugate - others), tf.zeros_like(weighted))
+    return weights * (conjugate - summed / count)
 
 
 def _mean(values, weights, name: str) -> tf.Tensor:
     """Return the mean, or this replica's share of it; see `distribution.batch_mean`."""
     if weights is not None:
-        weights = tf.stop_gradient(_vector(name, weights))
-        _check_one_length(values, weights, f"{name} and what they weigh")
+        weights = _checked(name, weights, values)
     return distribution.batch_mean(values, weights)
+
+
+def _own_mean(values, weights) -> tf.Tensor:
+    """Return (Σ wᵢvᵢ)/(Σ wᵢ), or this replica's share of it."""
+    if weights is None:
+        return distribution.batch_mean(values)
+    return tf.reduce_sum(distribution.weight_shares(weights, values.dtype) * values)
+
+
+def _checked(name: str, weights, values) -> tf.Tensor:
+    """Return weights as constants, [n], of the dtype of what they weigh."""
+    weights = tf.stop_gradient(_vector(name, weights))
+    _check_one_length(values, weights, f"{name} and what they weigh")
+    return tf.cast(weights, values.dtype)
 
 
 def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights) -> tf.Tensor:

@@ -72,17 +72,36 @@ class Langevin:
         self.noise_first = bool(noise_first)
 
     @classmethod
-    def from_epsilon(cls, epsilon: float, num_steps: int, **kwargs) -> "Langevin":
+    def from_epsilon(
+        cls,
+        epsilon: float,
+        num_steps: int,
+        *,
+        grad_clip: float | None = None,
+        grad_clip_norm: float | None = None,
+        bounds: tuple[float, float] | None = None,
+        noise_first: bool = False,
+    ) -> "Langevin":
         """Return the paper's Eq. 5: x ← x − (ε/2)∇E(x) + √ε ξ, without clipping or bounds.
 
         Args:
             epsilon: ε, positive. The stationary law tends to q as ε → 0 and num_steps → ∞.
             num_steps: Steps per call.
-            **kwargs: Further settings of the constructor, such as bounds.
+            grad_clip: See the constructor, as for all that follow.
+            grad_clip_norm: See there.
+            bounds: See there.
+            noise_first: See there.
         """
         epsilon = arguments.number("epsilon", epsilon, above=True)
-        settings = {"grad_clip": None, "bounds": None, "noise_first": False, **kwargs}
-        return cls(epsilon / 2.0, math.sqrt(epsilon), num_steps, **settings)
+        return cls(
+            epsilon / 2.0,
+            math.sqrt(epsilon),
+            num_steps,
+            grad_clip=grad_clip,
+            grad_clip_norm=grad_clip_norm,
+            bounds=bounds,
+            noise_first=noise_first,
+        )
 
     def step(self, energy_fn, x: tf.Tensor, seed) -> tuple[tf.Tensor, StepInfo]:
         """Take one step of every chain.

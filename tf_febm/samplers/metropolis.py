@@ -114,7 +114,9 @@ def run_metropolis(
     """Run Hamiltonian chains, each proposal accepted with probability min(1, e^(H − H')).
 
     One `tf.while_loop`, as `run_chain`; the gradient at the end of a proposal is that at the start
-    of the next. A proposal with an energy that is no number is never accepted.
+    of the next. A proposal with an energy that is no number is never accepted. A chain that ends
+    where the energy is not finite, since it began there and found no way out, is returned as NaN:
+    it has taken no step, and would look like a sample.
 
     Args:
         energy_fn: x -> E(x), [n] or [n, 1].
@@ -149,6 +151,9 @@ def run_metropolis(
         there, end = leapfrog(energy_fn, here, momentum, size, leapfrog_steps, bounds)
         kinetic = 0.5 * tf.reduce_sum(tf.square(momentum) - tf.square(end), axes)
         log_ratio = here.energy - there.energy + kinetic
+        # From where the energy is not finite, any place where it is will do.
+        escapes = ~tf.math.is_finite(here.energy) & tf.math.is_finite(there.energy)
+        log_ratio = tf.where(escapes, tf.zeros_like(log_ratio), log_ratio)
         probability = tf.exp(tf.minimum(log_ratio, 0.0))
         # NaN compares as false.
         probability = tf.where(probability >= 0.0, probability, 0.0)
@@ -201,7 +206,11 @@ def run_metropolis(
         history = {n: tf.stop_gradient(a.stack()) for n, a in zip(names, records, strict=True)}
     if trajectory:
         history["trajectory"] = tf.stop_gradient(states.stack())
-    return ChainResult(tf.stop_gradient(end.state), **history)
+    stuck = ~tf.math.is_finite(end.energy) & (num_steps > 0)
+    samples = tf.where(
+        tf.reshape(stuck, [-1] + [1] * len(axes)), tf.constant(float("nan"), dtype), end.state
+    )
+    return ChainResult(tf.stop_gradient(samples), **history)
 
 
 def _like(point: Proposal, model: Proposal | None = None) -> Proposal:

@@ -57,6 +57,9 @@ class ReplayBuffer(tf.Module):
     Source: Du & Mordatch 2019; Yu et al. 2020, Appendix G.
     """
 
+    capacity = arguments.Settled("Make another buffer, and assign that to the model.")
+    storage = arguments.Settled("Make another buffer, and assign that to the model.")
+
     def __init__(
         self,
         capacity: int = 10_000,

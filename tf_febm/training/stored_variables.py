@@ -15,6 +15,8 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSError)
 # Groups of variables that each replica has for itself.
 _OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
+# Groups that checkpoints of earlier versions do not have; what the model has stays.
+_LATER = ("mean_weight",)
 _OF_A_BUFFER = " Give the buffer the capacity and the storage of the run that wrote it."
 
 
@@ -60,6 +62,7 @@ def compare(path: str, groups: dict[str, list[tf.Variable]], whole: bool = True)
         f"{group}/{i}": _form(variable.shape.as_list(), variable.dtype)
         for group, variables in groups.items()
         for i, variable in enumerate(variables)
+        if group not in _LATER or f"{group}/{i}" in stored
     }
     stored, ours = _of_the_first(stored), _of_the_first(ours)
     if not whole:

@@ -1,0 +1,110 @@
+"""What compiled functions hold as constants, and how a model notices that it has changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_febm.models import updates
+
+__all__ = ["NoticeChanges", "Noticing"]
+
+
+class NoticeChanges(keras.callbacks.Callback):
+    """Let what a callback assigns to the model take effect from the next epoch on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Look at the settings."""
+        self.model._notice_changes()
+
+
+class Noticing:
+    """The part of a model that keeps what is compiled and what is assigned in step."""
+
+    # What the model gives, for readers and type checkers.
+    networks: Any
+    sampler: Any
+    buffer: Any
+    train_function: Any
+    test_function: Any
+    make_train_function: Callable
+    _chain: Callable
+    _players: Callable
+
+    # What compiled functions held when the model was last looked at.
+    _held: Any = None
+    # Whether the weights that steps are given have a mean of 1 over all data, as `fit` gives those
+    # of arrays; else they are divided by the mean of what training has seen.
+    _weights_are_relative = False
+    # The ids of the weights that their optimizer has not moved yet; see `updates.unmoved`.
+    _fresh: frozenset[int] = frozenset()
+    # The ids of the weights that were trainable when the model was compiled or last looked at.
+    _trained: list[int] | None = None
+
+    def _check_settings(self) -> None:
+        """Raise a ValueError if an argument that may be assigned is out of its range."""
+
+    def _settings(self) -> dict:
+        """Return the arguments that steps depend on and that may be assigned, by name."""
+        return {}
+
+    def _forget_compiled(self) -> None:
+        """Have all compiled functions traced anew: they hold constants that have changed."""
+        self.__dict__.pop("_programs", None)
+        self._compiled_chain = tf.function(self._chain, autograph=False, reduce_retracing=True)
+        if self.train_function is not None:
+            # Not None: a running `fit` calls it.
+            self.make_train_function(force=True)
+        self.test_function = None
+
+    def _notice_changes(self) -> None:
+        """Trace anew if what compiled functions hold as constants has changed since the last call.
+
+        That is: settings of the model, of its sampler and buffer, and which layers are frozen.
+        """
+        self._check_settings()
+        trained = self._trained_ids()
+        parts = [_description(part) for part in (self.sampler, self.buffer)]
+        if self._held is None or parts != list(self._held[1:3]):
+            _check_parts(self.sampler, self.buffer)
+        held = (repr(self._settings()), *parts, trained, self._weights_are_relative)
+        self._notice_unfrozen(trained)
+        if self._held is not None and held != self._held:
+            self._forget_compiled()
+        self._held = held
+
+    def _trained_ids(self) -> list[int]:
+        return [id(v) for network in self.networks for v in network.trainable_variables]
+
+    def _notice_unfrozen(self, trained) -> None:
+        """Note which weights an optimizer has not moved because their layers were frozen."""
+        unfrozen = frozenset(trained) - frozenset(self._trained or trained)
+        if unfrozen:
+            self._fresh |= unfrozen & updates.unmoved(self._players())
+        self._trained = trained
+
+
+def _description(part) -> str:
+    """Return what tells settings of a sampler or buffer apart."""
+    get_config = getattr(part, "get_config", None)
+    if get_config is not None:
+        return f"{type(part).__name__} {get_config()}"
+    plain = (bool, int, float, str, tuple, type(None))
+    attributes = getattr(part, "__dict__", {})
+    settings = {name: value for name, value in attributes.items() if isinstance(value, plain)}
+    return f"{type(part).__name__} {id(part)} {settings}"
+
+
+def _check_parts(sampler, buffer) -> None:
+    """Raise a ValueError if what was assigned to a sampler or buffer cannot be."""
+    for part in (sampler, buffer):
+        if type(part).__module__.startswith("tf_febm."):
+            # Constructors check their arguments.
+            type(part).from_config(part.get_config())
+    bounds = getattr(sampler, "bounds", None)
+    if buffer is not None and buffer.built and bounds != buffer.bounds:
+        raise ValueError(
+            f"The replay buffer holds samples with bounds {buffer.bounds}; the sampler has bounds "
+            f"{bounds}: make another buffer for them, and assign it to the model."
+        )
