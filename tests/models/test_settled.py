@@ -137,7 +137,9 @@ def test_early_stopping_restores_the_average_of_the_best_epoch():
             logs["quality"] = abs(epoch - 1)
             kept.append([v.numpy() for v in model.average.variables])
 
-    stop = keras.callbacks.EarlyStopping("quality", patience=3, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping(
+        "quality", mode="min", patience=3, restore_best_weights=True
+    )
     model.fit(X, batch_size=8, epochs=6, verbose=0, callbacks=[Note(), stop])
     assert len(kept) == 5
     for variable, best in zip(model.average.variables, kept[1], strict=True):

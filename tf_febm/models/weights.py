@@ -193,7 +193,7 @@ def with_weights_kept(x, y, weights) -> tuple:
     if isinstance(x, keras.utils.PyDataset):
         return _LabelsOfNoWidth(x), y, weights
     if hasattr(x, "__next__"):
-        return map(_with_labels_of_no_width, x), y, weights
+        return (_with_labels_of_no_width(batch) for batch in x), y, weights
     if isinstance(weights, (list, tuple)):
         weights = np.asarray(weights, np.float32)
     if y is None and weights is not None:
