@@ -74,8 +74,13 @@ class EnergyModel(Chains, Saving, Fitting):
         self._means = MeanOfEach(self.METRICS)
 
     # What a built model was made with, and would not follow.
-    SETTLED = ("num_classes", "energy_network", "variational_network", "generator_network")
-    SETTLED += ("latent_dim",)
+    SETTLED = (
+        "num_classes",
+        "energy_network",
+        "variational_network",
+        "generator_network",
+        "latent_dim",
+    )
 
     def __setattr__(self, name, value):
         if name in self.SETTLED and getattr(self, "built", False):
