@@ -37,7 +37,7 @@ class Noticing:
     # Whether the weights that steps are given have a mean of 1 over all data, as `fit` gives those
     # of arrays; else they are divided by the mean of what training has seen.
     _weights_are_relative = False
-    # The ids of the weights that their optimizer has not moved yet; see `updates.unmoved`.
+    # The ids of the weights that their optimizer has not moved yet; see `updates.mark_unmoved`.
     _fresh: frozenset[int] = frozenset()
     # The ids of the weights that were trainable when the model was compiled or last looked at.
     _trained: list[int] | None = None
@@ -69,7 +69,7 @@ class Noticing:
         if self._held is None or parts != list(self._held[1:3]):
             _check_parts(self.sampler, self.buffer)
         held = (repr(self._settings()), *parts, trained, self._weights_are_relative)
-        self._notice_unfrozen(trained)
+        self._notice_unfrozen()
         if self._held is not None and held != self._held:
             self._forget_compiled()
         self._held = held
@@ -77,11 +77,14 @@ class Noticing:
     def _trained_ids(self) -> list[int]:
         return [id(v) for network in self.networks for v in network.trainable_variables]
 
-    def _notice_unfrozen(self, trained) -> None:
+    def _notice_unfrozen(self) -> None:
         """Note which weights an optimizer has not moved because their layers were frozen."""
+        trained = self._trained_ids()
         unfrozen = frozenset(trained) - frozenset(self._trained or trained)
         if unfrozen:
-            self._fresh |= unfrozen & updates.unmoved(self._players())
+            updates.mark_unmoved(self._players(), unfrozen)
+        if unfrozen or self._held is None:
+            self._fresh |= updates.marked(self._players())
         self._trained = trained
 
 

@@ -37,6 +37,7 @@ class Saving:
     compile: Any
     weights: Any
     _averages: Any
+    _notice_unfrozen: Any
 
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`.
@@ -46,6 +47,7 @@ class Saving:
         """
         if not self.built or getattr(self, "optimizer", None) is None:
             raise ValueError("The model must be built and compiled before its state is saved.")
+        self._notice_unfrozen()
         groups = {
             "energy": self.energy_network.variables,
             "optimizer": self.optimizer.variables,
@@ -191,6 +193,8 @@ class Saving:
         """Return the optimizer, serialised, so that a loaded model trains on."""
         if getattr(self, "optimizer", None) is None:
             return None
+        # Before the optimizer's variables are written.
+        self._notice_unfrozen()
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "jit_compile": bool(self.jit_compile),

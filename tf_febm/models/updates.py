@@ -1,5 +1,6 @@
 """One update of one network: from a loss to new weights, and what is told about it."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
@@ -13,9 +14,10 @@ __all__ = [
     "forget_losses",
     "learnable",
     "losses_of",
+    "mark_unmoved",
+    "marked",
     "stepping",
     "take_step",
-    "unmoved",
 ]
 
 
@@ -40,7 +42,8 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm
         loss: A scalar; on several replicas this replica's share.
         network: The Keras model or layer whose trainable weights change.
         optimizer: Its optimizer, built.
-        fresh: The ids of weights that were frozen while the optimizer took steps.
+        fresh: The ids of weights that were frozen while the optimizer took steps, and begin with
+            this one, or did with an earlier one; see `mark_unmoved`.
 
     Returns:
         The norm of the gradients.
@@ -64,27 +67,45 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm
     return GradientNorm(norm, counted)
 
 
-def unmoved(players) -> frozenset[int]:
-    """Return the ids of the trainable weights that an optimizer of the Adam kind has never moved.
+# Stands in Adam's second moment of a weight that begins with the next update. It is part of the
+# optimizer's state, so that a model that is saved before then, and loaded, goes on alike.
+_BEGINS = -1.0
 
-    They were frozen while it took steps, or have had no gradient.
+
+def mark_unmoved(players, ids) -> None:
+    """Have weights that an optimizer of the Adam kind has never moved begin anew; see `take_step`.
 
     Args:
         players: Pairs (network, optimizer or None).
+        ids: The ids of the weights that were frozen until now.
     """
-    found = set()
+    for variable, velocity in _second_moments(players):
+        if id(variable) in ids and not _local(velocity).any():
+            velocity.assign(tf.fill(velocity.shape, tf.constant(_BEGINS, velocity.dtype)))
+
+
+def marked(players) -> frozenset[int]:
+    """Return the ids of the weights that begin with the next update."""
+    return frozenset(
+        id(variable)
+        for variable, velocity in _second_moments(players)
+        if (_local(velocity) == _BEGINS).all()
+    )
+
+
+def _second_moments(players) -> Iterator[tuple]:
+    """Yield (weight, second moment) of optimizers that have taken steps and divide by 1 − βᵗ."""
     for network, optimizer in players:
         if optimizer is None or not network.built:
             continue
         optimizer = stepping(optimizer)
+        divides = hasattr(optimizer, "beta_1") and hasattr(optimizer, "beta_2")
         slots = getattr(optimizer, "_velocities", None)
-        if not optimizer.built or not slots or not _local(optimizer.iterations).any():
+        if not divides or not slots or optimizer.gradient_accumulation_steps:
             continue
-        for variable in network.trainable_variables:
-            index = optimizer._get_variable_index(variable)
-            if not _local(slots[index]).any():
-                found.add(id(variable))
-    return frozenset(found)
+        if _local(optimizer.iterations):
+            for variable in learnable(network):
+                yield variable, slots[optimizer._get_variable_index(variable)]
 
 
 def _local(variable) -> np.ndarray:
@@ -99,18 +120,18 @@ def _begin_moments(optimizer, variable, gradient) -> None:
     begin as if its present gradient had been that of all steps before.
     """
     optimizer = stepping(optimizer)
-    slots = [getattr(optimizer, name, None) for name in ("_momentums", "_velocities")]
-    betas = [getattr(optimizer, name, None) for name in ("beta_1", "beta_2")]
-    if None in (*slots, *betas) or optimizer.gradient_accumulation_steps:
-        return
     index = optimizer._get_variable_index(variable)
-    velocity = tf.convert_to_tensor(slots[1][index])
+    slots = optimizer._momentums[index], optimizer._velocities[index]
     steps = tf.cast(optimizer.iterations, tf.float32)
-    begins = tf.reduce_all(velocity == 0.0) & tf.reduce_all(tf.math.is_finite(gradient))
-    for slot, beta, value in zip(slots, betas, (gradient, tf.square(gradient)), strict=True):
-        known = tf.convert_to_tensor(slot[index])
+    begins = tf.reduce_all(tf.equal(tf.convert_to_tensor(slots[1]), _BEGINS))
+    # Where it is not finite, a loss scale skips the update.
+    begins &= tf.reduce_all(tf.math.is_finite(gradient))
+    values = gradient, tf.square(gradient)
+    betas = optimizer.beta_1, optimizer.beta_2
+    for slot, beta, value in zip(slots, betas, values, strict=True):
+        known = tf.convert_to_tensor(slot)
         seen = tf.cast(1.0 - tf.pow(beta, steps), known.dtype) * tf.cast(value, known.dtype)
-        slot[index].assign(tf.where(begins, seen, known))
+        slot.assign(tf.where(begins, seen, known))
 
 
 def losses_of(network):
