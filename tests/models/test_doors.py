@@ -35,6 +35,40 @@ def test_columns_that_float32_cannot_hold(x):
     fails(ValueError, message, model_of(2).fit, x, verbose=0)
 
 
+def test_batches_that_have_been_rounded_to_float32():
+    """1.6e9 ± 100 is 3 to 4 distinct values there; 1e20 has squares that overflow."""
+    rounded = TABLE.astype(np.float32)
+    batches = tf.data.Dataset.from_tensor_slices(rounded).batch(32)
+    fails(ValueError, "bad batch: .*subtract that, in float64", model_of(2).fit, batches, verbose=0)
+    large = tf.data.Dataset.from_tensor_slices(1e20 + 0 * rounded).batch(4)
+    fails(ValueError, "bad batch: .*beyond 1e.15", model_of(2).fit, large, verbose=0)
+
+
+def test_what_is_scored_is_looked_at_as_well():
+    model = model_of(2)
+    for score in (model.energy, model.score, model.predict):
+        fails(ValueError, "column 2 varies by .* subtract that", score, TABLE)
+    ood_scores = tf_febm.applications.ood_scores
+    fails(ValueError, "column 2 varies by .* subtract that", ood_scores, model, TABLE)
+
+
+@pytest.mark.parametrize("x", [{"x": TABLE}, {"a": 1, "b": 2}])
+def test_dictionaries_are_named_by_their_keys(x):
+    """As examples and as labels, wherever they enter."""
+    key = repr(next(iter(x)))
+    plain, model = model_of(2), model_of(2)
+    ood_scores = tf_febm.applications.ood_scores
+    for function in (plain.energy, plain.score, plain.predict, lambda x: ood_scores(plain, x)):
+        fails(TypeError, f"keys {key}", function, x)
+    networks = tf_febm.networks.mlp(2, (4,), "swish", num_classes=2)
+    sampler = tf_febm.samplers.Langevin(num_steps=1, bounds=None)
+    model = tf_febm.ContrastiveDivergence(networks, sampler=sampler)
+    model.compile(keras.optimizers.SGD(0.0))
+    points = TABLE[:, :1].repeat(2, 1).astype(np.float32)
+    fails(TypeError, f"labels must be .* keys {key}", ood_scores, model, points, x)
+    fails((TypeError, ValueError), f"labels must be .*{key}", model.energy, points, x)
+
+
 def test_batches_of_float64_that_float32_cannot_hold():
     model, batches = model_of(2), tf.data.Dataset.from_tensor_slices(TABLE).batch(32)
     fails(ValueError, "bad batch: .*subtract that, in float64", model.fit, batches, verbose=0)
@@ -84,3 +118,22 @@ def test_images_that_are_nearly_black(recwarn, x, warned):
     model_of((4, 4, 1), (0.0, 1.0)).fit(x, verbose=0)
     found = [str(w.message) for w in recwarn if "has no value above" in str(w.message)]
     assert len(found) == warned
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1.0, 2.0]] * 500, "x must be an array, .* received list of 500"),
+        ([1.0] * 500, "received list of 500"),
+        ((1.0, 2.0), "received tuple of 2"),
+        ([], "received list of 0"),
+        (3, "received int"),
+        ("data.npz", "received str"),
+        ([np.zeros(2, "float32")] * 500, r"list of 500: give numpy.stack\(x\)"),
+    ],
+)
+def test_what_is_no_array_is_named_and_not_printed(x, message):
+    model = model_of(2)
+    with pytest.raises(TypeError, match=message) as raised:
+        model.fit(x, verbose=0)
+    assert len(str(raised.value)) < 200

@@ -136,6 +136,11 @@ class Fitting(Noticing, keras.Model):
         the weighted data: an example of weight 2 counts as two.
         """
         inputs.require_arrays(x, self.bounds)
+        if isinstance(x, list):
+            raise TypeError(
+                "x must be one array [n, …], with labels as y, or a dataset; received a list of "
+                f"{len(x)}: give numpy.stack(x), if these are examples."
+            )
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:

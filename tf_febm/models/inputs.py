@@ -161,6 +161,20 @@ def sample_shape_of(data) -> tuple[int, ...] | None:
 _DARKEST = 17 / 256
 
 
+def _refuse_numbers(data, what: str) -> None:
+    """Raise a TypeError if data are numbers, text or lists of those, which Keras would print."""
+    first = data
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    plain = isinstance(first, (bool, int, float, str, bytes))
+    if plain or (isinstance(data, list) and not len(data)):
+        count = f" of {len(data)}" if isinstance(data, (list, tuple)) else ""
+        raise TypeError(
+            f"{what} must be an array, such as numpy.asarray(…, 'float32') of shape [n, …], or a "
+            f"dataset; received {type(data).__name__}{count}."
+        )
+
+
 def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> None:
     """Raise an error for what no step could be taken on, before the first one.
 
@@ -175,9 +189,10 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         sample_shape: Shape of one example to expect, or None.
 
     Raises:
-        TypeError: If examples are dictionaries.
+        TypeError: If examples are dictionaries, or plain numbers instead of arrays.
         ValueError: If float32 cannot hold a column, or examples have another shape.
     """
+    _refuse_numbers(data, what)
     spec = getattr(data, "element_spec", None)
     if spec is None and isinstance(data, keras.utils.PyDataset):
         spec = data[0]
