@@ -224,6 +224,65 @@ def test_npz_held_out_under_its_other_names(tmp_path, name):
     np.testing.assert_array_equal(test.labels, LABELS[:4])
 
 
+# Keys of examples and labels for training, and of examples and labels that are held out.
+KEYS = [
+    "x_train y_train X_test Y_test",
+    "X_train Y_train x_val y_val",
+    "Xtrain ytrain Xtest ytest",
+    "trainX trainY testX testY",
+    "train labels_train test labels_test",
+    "images labels test_images test_labels",
+    "images_train labels_train images_test labels_test",
+    "train_images train_labels images_valid labels_validation",
+    "x y test y_test",
+    "X y X_holdout y_holdout",
+    "data target data_test target_test",
+    "features targets features_dev targets_dev",
+    "X_tr y_tr X_te y_te",
+    "train_set labels test_set test_labels",
+    "trainset trainlabels testset testlabels",
+    "training_data training_labels validation_data validation_labels",
+    "train/x train/y test/x test/y",
+    "x_train_scaled y_train x_test_scaled y_test",
+]
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("keys", KEYS)
+def test_npz_keys_are_read_by_their_words(tmp_path, keys, vectors):
+    x = RNG.normal(size=(20, 3)) if vectors else PIXELS
+    held_out = x[:7] + 1
+    x_key, y_key, test_key, test_label_key = keys.split()
+    arrays = {x_key: x, y_key: LABELS, test_key: held_out, test_label_key: LABELS[3:10]}
+    # What has nothing to do with it.
+    others = {"label_names": np.array(["a"]), "x_mean": np.zeros(2), "predictions": np.zeros(20)}
+    np.savez(tmp_path / "a.npz", **others, **arrays)
+    train, test = (data.load("npz", tmp_path, split) for split in ("train", "test"))
+    for loaded, expected, labels in ((train, x, LABELS), (test, held_out, LABELS[3:10])):
+        found = loaded.vectors if vectors else loaded.images[..., 0]
+        np.testing.assert_array_equal(found, expected.astype(found.dtype))
+        assert [loaded.class_names[k] for k in loaded.labels] == [str(k) for k in labels]
+        assert loaded.source.endswith("'label_names', 'predictions', 'x_mean' not read")
+
+
+def test_npz_arrays_of_all_splits_are_checked_before_training(tmp_path):
+    """Also those that are not the test split, and labels of the split that is not asked for."""
+    x = RNG.normal(size=(20, 3))
+    for name in ("X_test", "test", "x_val", "validation", "images_test"):
+        file = write_npz(tmp_path / "a.npz", x=x, x_test=x[:5], **{name: RNG.normal(size=(5, 2))})
+        for split in ("train", "test"):
+            line = fails(ValueError, "one shape|say the same", "npz", file, split)
+            assert name in line
+    file = write_npz(tmp_path / "b.npz", x=x, y=LABELS, test=x[:5], y_test=LABELS[:4])
+    for split in ("train", "test"):
+        fails(ValueError, r"key 'y_test': .* of shape \[5\]", "npz", file, split)
+
+
+def test_npz_two_keys_that_say_the_same(tmp_path):
+    file = write_npz(tmp_path / "a.npz", x=PIXELS, x_test=PIXELS[:5], X_test=PIXELS[:4])
+    fails(ValueError, "the keys 'x_test' and 'X_test' say the same; leave one", "npz", file)
+
+
 def test_class_indices():
     labels, names = data.class_indices([30, 10, 30, 20])
     assert labels.tolist() == [2, 0, 2, 1] and names == ("10", "20", "30")
