@@ -1,7 +1,6 @@
 """The clients that score files with an exported model, as a user starts them."""
 
 import csv
-import inspect
 import io
 import itertools
 import runpy
@@ -10,7 +9,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+import table_cases
 from PIL import Image
+from table_cases import indexed, lines
 
 import tf_febm
 from tf_febm import data
@@ -101,11 +102,39 @@ def test_tables_as_training_reads_them(project, tmp_path, content, message):
             read(path, 3)
 
 
-@pytest.mark.parametrize("function", ["_may_be_header", "_is_numeric_header", "_number"])
-def test_the_client_judges_tables_as_training_does(project, function):
-    """The client runs without the library, so it has copies; they must not drift."""
-    source = inspect.getsource(getattr(table, function))
-    assert source in (project / "examples" / "score_csv.py").read_text(encoding="utf-8")
+TABLES = [
+    *(lines(*case) for case in table_cases.OPEN_HEADERS),
+    *(lines(*case) for case in table_cases.ROWS),
+    *(indexed(*case) for case in table_cases.OPEN_INDEXES),
+    *(indexed([name], values) for name, values in table_cases.NO_INDEXES),
+]
+
+
+QUESTIONS = ("may be column names", "may only number the rows")
+
+
+@pytest.mark.parametrize("index", [None, True, False])
+def test_the_client_asks_what_training_asks(project, tmp_path, index):
+    """Of every table: a question or a row, and the same rows where both answer."""
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    path = tmp_path / "x.csv"
+    asked = 0
+    for text, header in itertools.product(TABLES, (None, True)):
+        path.write_text(text)
+        try:
+            expected, _ = table.read_table(path, header, index)
+        except ValueError as error:
+            ours = str(error)
+            with pytest.raises(SystemExit) as caught:
+                read(path, text.count(",", 0, text.index("\n")) + 1, header, index)
+            for question in QUESTIONS:
+                assert (question in ours) == (question in str(caught.value)), text[:80]
+                asked += question in ours
+        else:
+            found = read(path, expected.shape[1], header, index)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Those about headers at least, whatever is said about an index.
+    assert asked >= len(table_cases.OPEN_HEADERS)
 
 
 def test_questions_about_a_table(project, tmp_path):
@@ -117,8 +146,13 @@ def test_questions_about_a_table(project, tmp_path):
         read(path, 3)
     np.testing.assert_allclose(read(path, 3, header=True), x, rtol=1e-6)
     np.testing.assert_allclose(read(path, 3, header=False)[0], [2019, 2020, 2021])
-    indexed = np.column_stack([np.arange(20), x])
-    np.savetxt(path, indexed, delimiter=",", header=",a,b,c", comments="", fmt="%.3f")
+    with_index = np.column_stack([np.arange(20), x])
+    np.savetxt(path, with_index, delimiter=",", header=",a,b,c", comments="", fmt="%.3f")
+    with pytest.raises(SystemExit, match="'', may only number .*--drop_index or --keep_index"):
+        read(path, 3)
+    np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
+    np.testing.assert_allclose(read(path, 4, drop_index=False), with_index, rtol=1e-6)
+    np.savetxt(path, with_index, delimiter=",", fmt="%.3f")
     with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 .*--drop_index leaves out"):
         read(path, 3)
     np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
@@ -140,11 +174,11 @@ def test_columns_that_float32_cannot_hold(project, tmp_path):
                 continue
             if ratio > 1 / 64:
                 with pytest.raises(SystemExit, match="column 1 of .* varies by .* apart"):
-                    read(path, 1)
+                    read(path, 1, header=False)
                 with pytest.raises(ValueError, match="subtract that"):
                     data.check_float32_resolution(column[:, None])
             else:
-                np.testing.assert_allclose(read(path, 1)[:, 0], column, rtol=1e-7)
+                np.testing.assert_allclose(read(path, 1, header=False)[:, 0], column, rtol=1e-7)
                 data.check_float32_resolution(column[:, None])
 
 

@@ -67,9 +67,7 @@ def test_the_gradient_of_theorem_3():
 
 def test_the_dual_gradient():
     def loss(energy, batch):
-        return objectives.dual_surrogate(
-            "kl", H_MODEL[batch], energy, weights_model=WEIGHTS[batch]
-        )
+        return objectives.dual_surrogate("kl", H_MODEL[batch], energy, weights_model=WEIGHTS[batch])
 
     shares, ratio = WEIGHTS / 4, np.exp(H_MODEL)
     right = shares * ratio - np.sum(shares * ratio) * shares
