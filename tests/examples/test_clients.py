@@ -58,6 +58,32 @@ def test_a_folder_of_pictures(client, tmp_path):
     assert energies == sorted(energies, reverse=True)
 
 
+def test_pictures_are_found_where_training_finds_them(project, client, tmp_path):
+    """Linked folders, once each; nothing hidden, and nothing of the system's."""
+    find = runpy.run_path(str(project / "examples" / "score_images.py"))["find"]
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "pictures"
+    places = ["a.png", "b/B.JPG", "b/c/d.webp", ".hidden/e.png", "b/._f.png", "__MACOSX/g.png"]
+    places += ["@eaDir/h.png", "notes.txt"]
+    for root in (elsewhere, folder):
+        for place in places:
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(root / place, format="png")
+    (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (folder / "again").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "one.png").symlink_to(elsewhere / "a.png")
+    found = find(folder)
+    assert found == images.find_images(folder)
+    names = {path.relative_to(folder).as_posix() for path in found}
+    assert {"a.png", "b/B.JPG", "b/c/d.webp", "one.png"} < names and len(names) == 7
+    model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp((4, 4, 3), (8,), "swish"))
+    tf_febm.export(model, tmp_path / "model")
+    rows = client("score_images.py", tmp_path / "model", folder)
+    assert {row["file"] for row in rows} == names
+    with pytest.raises(SystemExit, match="nowhere cannot be read: No such file"):
+        client("score_images.py", tmp_path / "model", tmp_path / "nowhere")
+
+
 def test_a_table_of_vectors(client, tmp_path):
     keras.utils.set_random_seed(0)
     sampler = tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=2)
@@ -180,6 +206,23 @@ def test_columns_that_float32_cannot_hold(project, tmp_path):
             else:
                 np.testing.assert_allclose(read(path, 1, header=False)[:, 0], column, rtol=1e-7)
                 data.check_float32_resolution(column[:, None])
+
+
+def test_few_rows_and_large_numbers(project, tmp_path):
+    """Four rows are judged, as in training; and numbers whose squares overflow, of however many."""
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    path = tmp_path / "x.csv"
+    for column, count, message in (
+        (1.6e9 + np.linspace(-100, 100, 4) + 0.5, 4, "varies by"),
+        (1.6e9 + np.linspace(-100, 100, 4) + 0.5, 3, None),
+        (np.linspace(-1e16, 1e16, 4) + 0.5, 2, "squares float32 cannot hold"),
+    ):
+        np.savetxt(path, column[:count], fmt="%.17g")
+        if message is None:
+            assert read(path, 1).shape == (count, 1)
+        else:
+            with pytest.raises(SystemExit, match=message):
+                read(path, 1)
 
 
 def test_classes_by_the_names_of_the_training_data(client, tmp_path):

@@ -108,10 +108,10 @@ def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...]
     count = 0 if names is None else index_columns(names, values)
     if index_column is None and count:
         shown = ", ".join(map(repr, names[:count]))
-        first = f"the first {count} columns" if count > 1 else "the first column"
+        which = f"the first {count} columns" if count > 1 else "the first column"
         numbers = ", ".join(f"{value:g}" for value in values[:3, 0])
         raise ValueError(
-            f"{file}: {first}, named {shown}, may only number the rows ({numbers}, …); "
+            f"{file}: {which}, named {shown}, may only number the rows ({numbers}, …); "
             "say whether that belongs to the data: index_column=True leaves it out, False takes it "
             "(--table_index=drop or keep)."
         )
