@@ -231,6 +231,8 @@ def test_folders_of_systems_hold_no_pictures(tmp_path, name):
         ("JPEGImages", ("SegmentationClass", "SegmentationObject")),
         ("rgb", ("depth",)),
         ("imgs", ("ground_truth",)),
+        ("leftImg8bit", ("gtFine",)),
+        ("images", ("labels_coloured", "SegmentationClassAug")),
     ],
 )
 @pytest.mark.parametrize("below", [True, False])
@@ -260,6 +262,20 @@ def test_masks_beside_pictures_of_classes_and_without_a_folder_for_them(tmp_path
     save(tmp_path / "b" / "masks" / "1.png", flat(6))
     with pytest.warns(UserWarning, match="'masks' seem to belong to the pictures in '.'"):
         assert values(data.load("folder", tmp_path / "b", image_size=1)) == [5]
+
+
+def test_a_folder_that_only_says_pictures_is_no_class(tmp_path):
+    for split in ("train", "valid"):
+        save(tmp_path / split / "images" / "1.png", flat(1))
+        (tmp_path / split / "labels").mkdir()
+        (tmp_path / split / "labels" / "1.txt").write_text("0 0.5 0.5 1 1")
+    loaded = data.load("folder", tmp_path, image_size=1)
+    assert loaded.labels is None and len(loaded) == 1
+    split_folder(tmp_path / "more", ("images",))
+    loaded = data.load("folder", tmp_path / "more", image_size=1)
+    assert loaded.class_names == ("cat", "dog")
+    split_folder(tmp_path / "all", ("images", "photos"), ("",))
+    assert data.load("folder", tmp_path / "all", image_size=1).num_classes == 2
 
 
 def test_subfolders_is_for_folders_of_images(tmp_path):

@@ -110,8 +110,11 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
             )
         files, folders = [files[k] for k in kept], [folders[k] for k in kept]
     unused = sorted({name for _, name in beside})
-    # What only says that pictures are in it is no class.
-    levels = {level for level, name in pictures if not split_names.split_name(name).word}
+    levels = set()
+    if subfolders != "classes":
+        # What only says that pictures are in it is no class.
+        at = [{f[k] for f in folders if len(f) > k} for k in range(max(map(len, folders)))]
+        levels = {k for k, names in enumerate(at) if split_names.say_pictures(names)}
     level, start = _level_of_splits(path, folders, subfolders), 0
 
     def class_of(folder, own=()):

@@ -25,12 +25,18 @@ _FILLERS = (
 )  # fmt: skip
 # What belongs to pictures and is kept beside them, one for each: never a class beside `images`.
 _BESIDE = (
-    "mask", "masks", "label", "labels", "annotation", "annotations", "anno", "annos", "seg",
-    "segs", "segmentation", "segmentations", "gt", "groundtruth", "ground", "truth", "target",
-    "targets", "depth", "depths", "edge", "edges", "contour", "contours", "matte", "mattes",
-    "trimap", "trimaps", "class", "object", "instance", "instances",
+    "mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "anno",
+    "annos", "seg", "segs", "segmentation", "segmentations", "gt", "groundtruth", "depth",
+    "depths", "contour", "contours", "matte", "mattes", "trimap", "trimaps",
 )  # fmt: skip
-_INPUTS = ("input", "inputs", "rgb", "frame", "frames", "color", "colour", "x")
+# These with nothing else in the name.
+_PERHAPS_BESIDE = (
+    "ground", "truth", "target", "targets", "edge", "edges", "class", "object", "instance",
+    "instances", "fine", "coarse",
+)  # fmt: skip
+_INPUTS = (
+    "input", "inputs", "rgb", "frame", "frames", "color", "colour", "left", "right", "bit", "x",
+)  # fmt: skip
 _KNOWN = frozenset((*TRAIN_WORDS, *TEST_WORDS, *_FILLERS))
 
 # What the names of one level are, all of them together.
@@ -213,16 +219,26 @@ def beside_pictures(names: Iterable[str]) -> set[str]:
     That is so where each is called as pictures are, `images` or `rgb`, or as what belongs to them,
     `masks` or `labels`, and there are both. "" stands for pictures outside of these folders.
     """
-    known = _KNOWN.union(_BESIDE, _INPUTS)
-    pictures, others = set(), set()
-    for name in names:
-        found = {word.lower() for word in words(name, known)}
-        if name and (not found or not found <= known):
-            return set()
-        if found & set(_BESIDE):
-            others.add(name)
-        elif not name or found & {*_INPUTS, *_FILLERS}:
-            pictures.add(name)
-        else:
-            return set()
-    return others if pictures else set()
+    kinds = {name: _kind(name) for name in names}
+    if set(kinds.values()) != {"pictures", "beside"}:
+        return set()
+    return {name for name, kind in kinds.items() if kind == "beside"}
+
+
+def say_pictures(names: Iterable[str]) -> bool:
+    """Whether the only name of a level says no more than that pictures are in it."""
+    (*more, name) = set(names)
+    return not more and _kind(name) == "pictures" and split_name(name).word is None
+
+
+def _kind(name: str) -> str | None:
+    """Return whether a folder is called as one of "pictures" or of what is "beside" them."""
+    known = _KNOWN.union(_BESIDE, _PERHAPS_BESIDE, _INPUTS)
+    found = {word.lower() for word in words(name, known) if not word.isdigit()}
+    if found & {*_BESIDE}:
+        return "beside"
+    if found and not found <= known:
+        return None
+    if found & {*_PERHAPS_BESIDE}:
+        return "beside"
+    return "pictures" if not name or found & {*_INPUTS, *_FILLERS} else None
