@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -276,6 +277,25 @@ def test_npz_arrays_of_all_splits_are_checked_before_training(tmp_path):
     file = write_npz(tmp_path / "b.npz", x=x, y=LABELS, test=x[:5], y_test=LABELS[:4])
     for split in ("train", "test"):
         fails(ValueError, r"key 'y_test': .* of shape \[5\]", "npz", file, split)
+
+
+def test_npz_arrays_that_are_not_known_are_warned_of(tmp_path):
+    x = RNG.normal(size=(20, 3))
+    others = {"secret": x[:5], "species": LABELS, "mean": x[0], "weights": x[:, 0]}
+    file = write_npz(tmp_path / "a.npz", x=x, **others)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train = data.load("npz", file)
+    examples, labels = (str(w.message) for w in caught)
+    assert "'secret' may hold examples, and are not read" in examples and "x_test" in examples
+    assert "'species' may hold labels, and are not read" in labels and str(file) in labels
+    assert train.labels is None and "'weights' not read" in train.source
+    # A second split that is held out is known, and labels are there.
+    file = write_npz(tmp_path / "b.npz", x=x, y=LABELS, x_test=x[:5], x_val=x[5:8], other=LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(data.load("npz", file, "test")) == 5
+        data.load("npz", file)
 
 
 def test_npz_two_keys_that_say_the_same(tmp_path):

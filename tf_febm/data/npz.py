@@ -1,5 +1,6 @@
 """Images in a NumPy archive (.npz), with or without labels and test images."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,20 @@ class Archive:
             )
         self._arrays[key] = array
         return array
+
+    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Return shape and dtype of the array under a key, which is not read, or None."""
+        versions = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        try:
+            with self._file.zip.open(f"{key}.npy") as member:
+                shape, _, dtype = versions[np.lib.format.read_magic(member)](member)
+        except Exception:
+            # Whatever it is, nobody has asked for it.
+            return None
+        return shape, dtype
 
     def images(self, key: str) -> np.ndarray:
         """Return the images under a key as uint8 `[n, height, width, channels]`.
@@ -170,6 +185,8 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
                 # Held-out rows may happen to agree.
                 varying_columns(found[rows], archive.where(own_key))
             check_float32_resolution(raw, archive.where(own_key))
+        if split == "train":
+            _warn_of_unread(archive, chosen, raw)
         what = "vectors" if are_vectors else "images"
         source = f"{file}, key {own_key}, {split}: {len(rows)} of {len(found)} {what}"
         if chosen.unused:
@@ -201,4 +218,29 @@ def _check_shapes(archive, chosen):
         received = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise ValueError(
             f"{archive.path}: examples of all splits must have one shape; received {received}."
+        )
+
+
+def _warn_of_unread(archive, chosen, examples):
+    """Warn of arrays that look like examples or labels and are not called so."""
+    headers = {key: archive.header(key) for key in chosen.unused if key not in chosen.examples}
+    known = {key: found for key, found in headers.items() if found is not None}
+    shape = examples.shape
+    alike = [key for key, (other, _) in known.items() if len(other) > 1 and other[1:] == shape[1:]]
+    labels = [
+        key
+        for key, (other, dtype) in known.items()
+        if other in (shape[:1], (*shape[:1], 1)) and dtype.kind in "iuUS" and key not in alike
+    ]
+    if alike:
+        warnings.warn(
+            f"{archive.path}: {listed(alike)} may hold examples, and are not read; those that are "
+            "held out are known by such keys as x_test.",
+            stacklevel=3,
+        )
+    if labels and chosen.splits["train"][1] is None:
+        warnings.warn(
+            f"{archive.path}: {listed(labels)} may hold labels, and are not read; they are known "
+            "by such keys as y or labels.",
+            stacklevel=3,
         )

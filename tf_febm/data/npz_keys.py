@@ -18,7 +18,7 @@ _FILLERS = ("set", "dataset", "split", "array")
 # What of these words splits are called in keys, as one of them each. Others say what a model gave.
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
-    **dict.fromkeys(("test", "testing", "tests", "tst", "te"), "test"),
+    **dict.fromkeys(("test", "testing", "tests", "tst", "te", "ts"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "va"), "val"),
     **dict.fromkeys(("holdout", "heldout"), "holdout"),
     "dev": "dev",
