@@ -30,3 +30,9 @@ def flat(value, shape=(4, 4, 3)):
 def values(loaded):
     """Return the first channel of the first pixel, which tells flat test images apart."""
     return loaded.images[:, 0, 0, 0].tolist()
+
+
+def write_npz(path, **arrays):
+    """Write an archive of arrays."""
+    np.savez_compressed(path, **arrays)
+    return path
