@@ -3,10 +3,11 @@
     python examples/score_csv.py saved_model/ vectors.csv > energies.csv
 
 Every column is a number, in the units that the model was trained in, separated by commas,
-semicolons or tabs; a first line of names, none of them a number, is skipped. Whether a first line
-of numbers holds names is asked about, as in training, where it may: --header says so. A first
-column that the model does not know, an index, is left out by --drop_index. A conditional model
-scores the rows as those of one class, --label. Prints row and energy in the order of the file.
+semicolons or tabs; a first line of names, none of them a number, is skipped. What is asked about a
+table in training is asked here too: whether a first line of numbers holds names, --header says, and
+whether first columns that seem to number the rows belong to the data, --drop_index or --keep_index.
+A conditional model scores the rows as those of one class, --label. Prints row and energy in the
+order of the file.
 """
 
 import argparse
@@ -17,11 +18,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
-_WHOLE = re.compile(r"[+-]?[0-9]+")
 
-
-def read(path, width, header=None, drop_index=False):
+def read(path, width, header=None, drop_index=None):
     """Return the rows of a file as float32 [n, width]."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -32,34 +30,51 @@ def read(path, width, header=None, drop_index=False):
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(f"error: {path} cannot be read: {error}.")
     if rows and header is None:
-        header = all(_number(field) is None for field in rows[0])
-        if not header and _may_be_header(rows[0], rows[1:]):
+        header = all(number(field) is None for field in rows[0])
+        if not header and may_be_header(rows[0], rows[1:]):
             sys.exit(
                 f"error: the first line of {path}, {', '.join(rows[0])[:60]}, may be column names "
                 "or a row of numbers; say which: --header=yes or --header=no."
             )
-    rows = rows[1:] if header else rows
-    if drop_index:
-        rows = [row[1:] for row in rows]
-    for number, row in enumerate(rows):
-        if len(row) != width or any(_number(field) is None for field in row):
-            hint = " (--drop_index leaves out a first column that only numbers the rows)"
-            sys.exit(
-                f"error: the model takes {width} numbers a row; row {number} of {path}: {row}"
-                f"{hint if len(row) == width + 1 else ''}."
-            )
-    x = np.array(rows, np.float64)
+    names, rows = (rows[0], rows[1:]) if header else (None, rows)
+    columns = len(names or rows[0]) if rows else 0
+    for k, row in enumerate(rows):
+        if len(row) != columns or any(number(field) is None for field in row):
+            sys.exit(f"error: the model takes {width} numbers a row; row {k} of {path}: {row}.")
+    x = np.array([[number(field) for field in row] for row in rows], np.float64)
+    count = index_columns(names, x) if names and rows else 0
+    if count and drop_index is None:
+        shown = ", ".join(repr(name.strip()) for name in names[:count])
+        sys.exit(
+            f"error: the first of the columns of {path}, {shown}, may only number the rows; say "
+            "whether that belongs to the data: --drop_index or --keep_index."
+        )
+    if drop_index and columns:
+        x = x[:, max(count, 1) :]
+    if columns and x.shape[1] != width:
+        hint = " (--drop_index leaves out a first column that only numbers the rows)"
+        sys.exit(
+            f"error: the model takes {width} numbers a row; row 0 of {path}: {rows[0]}"
+            f"{hint if x.shape[1] == width + 1 else ''}."
+        )
     with np.errstate(over="ignore"):
-        finite = np.isfinite(x.astype(np.float32)).all()
-    if x.ndim != 2 or x.shape[1] != width or not finite:
-        sys.exit(f"error: the model takes rows of {width} finite numbers; {path} has {x.shape}.")
+        if not columns or not np.isfinite(x.astype(np.float32)).all():
+            sys.exit(
+                f"error: the model takes rows of {width} finite numbers; {path} has {x.shape}."
+            )
     check_resolution(x, path)
     return x.astype(np.float32)
 
 
 def check_resolution(x, path):
     """Stop where float32, which the model computes in, rounds away what tells rows apart."""
-    if len(x) < 10:
+    for k in np.flatnonzero(np.abs(x).max(0) > 1e15)[:1]:
+        sys.exit(
+            f"error: column {k + 1} of {path} has values up to {np.abs(x[:, k]).max():.3g}, whose "
+            "squares float32 cannot hold: the model cannot have been trained on them."
+        )
+    # As many rows as tell a deviation.
+    if len(x) < 4:
         return
     quartiles = np.quantile(x, (0.25, 0.75), axis=0)
     inner = (quartiles[1] - quartiles[0]) / 1.349
@@ -84,61 +99,150 @@ def number_of(label, model):
     return names.index(label)
 
 
-# As tables are read for training.
+# --- the same in tf_febm/data/table_questions.py and examples/score_csv.py -----------------------
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+# Under these names a column of whole numbers tells rows apart, whether or not each is its own.
+# pandas writes an index without a name, and reads that as "Unnamed: 0", then "Unnamed: 0.1".
+_INDEX = re.compile(
+    r"(.+ )?(id|ids|idx|uid|uuid|guid|pk)|index|level 0|"
+    r"(row|obs|observation|record|entry|case|sample|item|line|passenger|patient|subject|customer|"
+    r"client|user|person|member|employee|student|product|order|house|image|test|train|object|"
+    r"event|session|s|sr|sl|serial) ?(id|idx|index|names?|labels?)|"
+    r"(row|obs|observation|record|s|sr|sl|serial) ?(no|nr|num|number)"
+)
+# Under these, if each number is its own.
+_PERHAPS_INDEX = re.compile(
+    r"(.+ )?(no|nr|num|number|index|key|serial)|rows?|line|obs|observation|record|entry|case|"
+    r"sample|item|seq|sequence"
+)
+# Numbers within these, whole and different, are those of years.
+_YEARS = (1900, 2100)
 
 
-def _may_be_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether a first line that has numbers in it may still hold names.
+def number(field):
+    """Return a field as a number, or None; NaN, written out, is one."""
+    try:
+        # Python's own numbers may hold "_", which names of columns do.
+        return None if "_" in field else float(field)
+    except ValueError:
+        return None
 
-    That is so where some fields are names, or the first is empty as above an index, and all are
+
+def may_be_header(first, rest):
+    """Say whether a first line that has numbers in it may still hold names.
+
+    That is so where some fields are names, or the first are empty as above an index, and all are
     numbers on the next line; and where all are numbers that look like those of columns, years or
     wavelengths.
+
+    Args:
+        first: The fields of the line.
+        rest: Those of all lines behind it.
     """
     if not rest or len(rest[0]) != len(first):
         return False
-    others = [field.strip() for field in first if _number(field) is None]
+    others = [field.strip() for field in first if number(field) is None]
     if not others:
-        return _is_numeric_header(first, rest)
-    names = others[1:] if not first[0].strip() else others
-    missing = any(name.lower() in _MISSING for name in names)
-    return not missing and all(_number(field) is not None for field in rest[0])
+        return _are_names(first, rest)
+    blank = next(k for k in range(len(first) + 1) if k == len(first) or first[k].strip())
+    missing = any(name.lower() in MISSING for name in others[blank:])
+    return not missing and all(number(field) is not None for field in rest[0])
 
 
-def _is_numeric_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether numbers look like names of columns.
+def _are_names(first, rest):
+    """Say whether a line of numbers looks like names of columns, which all differ.
 
-    They do if they rise or fall throughout, and one of these holds: no other line has whole numbers
-    alone; they count from 0 or 1, over four columns or more; each is far outside of its column,
-    over four columns or more.
+    It does if one of these holds: they count from 0 or 1; they are years, and those of no other
+    line; they are whole, and no other line has whole numbers alone; they are at equal steps, or
+    rise or fall throughout, as those of no other line; each is far outside of its column.
     """
-    numbers = np.array(first, np.float64)
-    steps = np.diff(numbers)
-    if not len(steps) or not ((steps > 0).all() or (steps < 0).all()):
+    line = np.array([number(field) for field in first])
+    width = len(line)
+    rows = [[number(field) for field in fields] for fields in rest if len(fields) == width]
+    rows = np.array([row for row in rows if None not in row], np.float64).reshape(-1, width)
+    if len(set(line)) < width or not np.isfinite(line).all():
         return False
     whole = all(map(_is_whole, first))
-    if whole and len(rest) > 2 and not any(all(map(_is_whole, fields)) for fields in rest):
+    none_whole = len(rest) > 2 and not any(all(map(_is_whole, fields)) for fields in rest)
+    if width == 1:
+        # What pandas calls a column without a name.
+        return whole and none_whole and line[0] == 0
+    if whole:
+        low, high = _YEARS
+        if none_whole or (line == np.arange(width)).all():
+            return True
+        if (line == np.arange(1, width + 1)).all() and (width > 3 or len(rest) > 2):
+            return True
+        if low <= line.min() <= line.max() <= high:
+            return not ((rows >= low) & (rows <= high)).all(axis=1).any()
+        if width > 3 and _is_alone(_is_count, line, rows):
+            return True
+        enough = len(rows) > 2 if width > 3 else len(rows) > 9
+        if width > 2 and enough and _is_alone(_has_equal_steps, line, rows):
+            return True
+    if width > 5 and len(rows) > 9 and _is_alone(_is_sorted, line, rows):
         return True
-    if len(first) < 4:
+    if len(rows) < 5:
         return False
-    if whole and (steps == 1).all() and numbers[0] in (0.0, 1.0):
-        return True
-    if len(rest) < 10 or any(len(fields) != len(first) for fields in rest):
-        return False
-    others = np.array([[_number(field) or 0.0 for field in fields] for fields in rest])
-    low, high = others.min(axis=0), others.max(axis=0)
-    return bool((np.maximum(low - numbers, numbers - high) > high - low).all())
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    return bool((np.maximum(low - line, line - high) > high - low).all())
 
 
-def _is_whole(field: str) -> bool:
+def _is_alone(judge, line, rows):
+    return judge(line) and not any(map(judge, rows))
+
+
+def _is_count(numbers):
+    ordered = np.sort(numbers)
+    return ordered[0] in (0, 1) and bool((np.diff(ordered) == 1).all())
+
+
+def _has_equal_steps(numbers):
+    steps = np.diff(numbers)
+    return bool(steps[0] != 0 and (steps == steps[0]).all())
+
+
+def _is_sorted(numbers):
+    steps = np.diff(numbers)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def _number(field: str) -> float | None:
-    """Return a field as a number, or None; NaN, written out, is one."""
-    try:
-        return float(field)
-    except ValueError:
-        return None
+def index_columns(names, values):
+    """Return how many of the first columns, by their names, seem to number the rows alone.
+
+    Args:
+        names: Of the columns, as they stand in the table.
+        values: [n, d]; one column is left in any case.
+    """
+    count = 0
+    while count < values.shape[1] - 1 and _is_index(names[count], values[:, count]):
+        count += 1
+    return count
+
+
+def _is_index(name, column):
+    """Say whether a column without a name, or called as an index is, tells rows apart."""
+    name = name.strip()
+    if name in ("", "#", "№") or re.fullmatch(r"unnamed: ?\d+.*", name.lower()):
+        # Beside columns with names.
+        return True
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = [" ".join(re.findall(r"[^\W_]+", spelt.lower())) for spelt in (name, text)]
+    if not (column == np.rint(column)).all():
+        return False
+    if any(map(_INDEX.fullmatch, words)):
+        return True
+    own = len(np.unique(column)) == len(column) > 1
+    return own and any(map(_PERHAPS_INDEX.fullmatch, words))
+
+
+# --- the end of what is the same -----------------------------------------------------------------
 
 
 def main():
@@ -148,7 +252,15 @@ def main():
     parser.add_argument("table", help="CSV file")
     parser.add_argument("--batch_size", type=int, default=1024)
     parser.add_argument("--header", choices=("yes", "no"), help="does the first line hold names?")
-    parser.add_argument("--drop_index", action="store_true", help="leave out the first column")
+    index = parser.add_mutually_exclusive_group()
+    for answer, help in ((True, "leave out columns that number the rows"), (False, "take them")):
+        index.add_argument(
+            "--drop_index" if answer else "--keep_index",
+            dest="drop_index",
+            action="store_const",
+            const=answer,
+            help=help,
+        )
     parser.add_argument("--label", help="class of the rows, for a conditional model")
     options = parser.parse_args()
     model = tf.saved_model.load(options.model)

@@ -10,6 +10,7 @@ left out. A conditional model scores the pictures as those of one class, --label
 
 import argparse
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,29 @@ import tensorflow as tf
 from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+# What systems and archivers put beside the files of people, pictures among it.
+NOT_OF_PEOPLE = (
+    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
+    "__pycache__",
+)  # fmt: skip
+
+
+def find(folder):
+    """Return the pictures under a folder as training finds them: links are followed, once."""
+    found, visited, pending = [], set(), [folder]
+    while pending:
+        current = pending.pop()
+        if os.path.realpath(current) in visited:
+            continue
+        visited.add(os.path.realpath(current))
+        for entry in sorted(current.iterdir(), key=lambda path: path.name):
+            if entry.name.startswith(".") or entry.name.lower() in NOT_OF_PEOPLE:
+                continue
+            if entry.is_dir():
+                pending.append(entry)
+            elif entry.suffix.lower() in SUFFIXES:
+                found.append(entry)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def read(path, height, width, channels):
@@ -179,7 +203,10 @@ def main():
     label = None if options.label is None else number_of(options.label, model)
     if inputs["x"].shape.rank != 4:
         sys.exit(f"error: the model takes no images but {inputs['x'].shape}.")
-    files = sorted(p for p in options.pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
+    try:
+        files = find(options.pictures)
+    except OSError as error:
+        sys.exit(f"error: {options.pictures} cannot be read: {error.strerror}.")
     if not files:
         sys.exit(f"error: there are no pictures in {options.pictures}.")
     rows = []

@@ -42,6 +42,10 @@ def load_data(options: dict):
     where = {"data_dir": options["data_dir"], "image_size": options["image_size"]}
     if options["dataset"] == "csv":
         where |= vectors.answers(options)
+    if options["dataset"] == "folder":
+        # Runs of earlier versions have no such option.
+        meaning = options.get("subfolders", "auto")
+        where["subfolders"] = None if meaning == "auto" else meaning
     train, test = (data.load(options["dataset"], split=s, **where) for s in ("train", "test"))
     check_splits(train, test, options["cclass"])
     if isinstance(train, data.VectorData):

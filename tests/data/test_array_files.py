@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from loading import fails
+from loading import fails, write_npz
 
 from tf_febm import data
 
@@ -31,11 +31,6 @@ def write_idx(folder, compress=False, dot="-", images=PIXELS, labels=LABELS):
                 name, content = name + ".gz", gzip.compress(content)
             (folder / name).write_bytes(content)
     return folder
-
-
-def write_npz(path, **arrays):
-    np.savez_compressed(path, **arrays)
-    return path
 
 
 def keras_archive(path):
@@ -125,41 +120,6 @@ def test_mnist_archive_without_labels(tmp_path):
 # .npz
 
 
-@pytest.mark.parametrize("key", ["x_train", "x", "images", "samples", "arr_0"])
-@pytest.mark.parametrize("label_key", ["y_train", "y", "labels", None])
-def test_npz_keys_and_hold_out(tmp_path, key, label_key):
-    labels = {} if label_key is None else {label_key: LABELS}
-    file = write_npz(tmp_path / "any.npz", **{key: PIXELS}, **labels)
-    test_rows = np.array([9, 19])
-    for split, rows in (("train", np.delete(np.arange(20), test_rows)), ("test", test_rows)):
-        loaded = data.load("npz", file, split)
-        np.testing.assert_array_equal(loaded.images[..., 0], PIXELS[rows])
-        if label_key is None:
-            assert loaded.labels is None
-        else:
-            np.testing.assert_array_equal(loaded.labels, LABELS[rows])
-            assert loaded.num_classes == 10
-
-
-def test_npz_takes_the_first_key_it_knows(tmp_path):
-    file = write_npz(tmp_path / "any.npz", arr_0=PIXELS, x=PIXELS[::-1], zebra=np.zeros(3))
-    assert np.array_equal(data.load("npz", file).images[0, ..., 0], PIXELS[-1])
-
-
-def test_npz_with_test_images(tmp_path):
-    # Class 9 occurs in the test split only; both splits must still agree on the six classes.
-    file = write_npz(
-        tmp_path / "any.npz", x=PIXELS, y=LABELS % 5, x_test=PIXELS[:4], y_test=[[1], [2], [3], [9]]
-    )
-    with pytest.warns(UserWarning, match="no examples of '9' among its 6 classes"):
-        train = data.load("npz", file)
-    test = data.load("npz", tmp_path, "test")
-    assert (len(train), len(test)) == (20, 4)
-    assert train.num_classes == test.num_classes == 6
-    assert train.class_names == test.class_names == ("0", "1", "2", "3", "4", "9")
-    np.testing.assert_array_equal(test.labels, [1, 2, 3, 5])
-
-
 @pytest.mark.parametrize(
     ("ids", "names"),
     [
@@ -191,50 +151,11 @@ def test_npz_ids_of_classes_are_numbered(tmp_path, ids, names, vectors):
     assert [names[k] for k in labels] == texts
 
 
-def test_npz_splits_that_disagree(tmp_path):
-    file = write_npz(tmp_path / "a.npz", x=PIXELS, y=LABELS, x_test=PIXELS[:3], y_test=["1"] * 3)
-    fails(ValueError, "labels of all splits must be of one kind; received uint8 and", "npz", file)
-    for x, x_test in (
-        (PIXELS, PIXELS[:, :, :20]),
-        (RNG.normal(size=(20, 3)), RNG.normal(size=(5, 2))),
-        (RNG.normal(size=(20, 3)), PIXELS),
-    ):
-        file = write_npz(tmp_path / "b.npz", x=x, x_test=x_test)
-        for split in ("train", "test"):
-            line = fails(
-                ValueError, "examples of all splits must have one shape", "npz", file, split
-            )
-            assert f"x {list(x.shape)}, x_test {list(x_test.shape)}" in line
-    file = write_npz(tmp_path / "c.npz", x=PIXELS, x_test=PIXELS[:3, ..., None])
-    assert data.load("npz", file, "test").image_shape == (28, 28, 1)
-
-
-@pytest.mark.parametrize("name", ["test", "val", "valid", "validation", "dev"])
-def test_npz_held_out_under_its_other_names(tmp_path, name):
-    arrays = {
-        "x_train": PIXELS,
-        "y_train": LABELS,
-        f"x_{name}": PIXELS[:4],
-        f"y_{name}": LABELS[:4],
-    }
-    file = write_npz(tmp_path / "a.npz", **arrays)
-    assert len(data.load("npz", file)) == 20
-    test = data.load("npz", file, "test")
-    np.testing.assert_array_equal(test.images[..., 0], PIXELS[:4])
-    np.testing.assert_array_equal(test.labels, LABELS[:4])
-
-
 def test_class_indices():
     labels, names = data.class_indices([30, 10, 30, 20])
     assert labels.tolist() == [2, 0, 2, 1] and names == ("10", "20", "30")
     with pytest.raises(ValueError, match="labels: labels must be integers .*received float64"):
         data.class_indices([0.5, 1.0])
-
-
-def test_npz_test_images_without_labels(tmp_path):
-    file = write_npz(tmp_path / "any.npz", x_train=PIXELS, y_train=LABELS, x_test=PIXELS)
-    assert data.load("npz", file).num_classes == 10
-    assert data.load("npz", file, "test").labels is None
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -293,11 +214,6 @@ def test_npz_images_that_are_refused(tmp_path, array, message):
 def test_npz_labels_that_are_refused(tmp_path, labels, message):
     file = write_npz(tmp_path / "any.npz", x=PIXELS, y=labels)
     assert str(file) in fails(ValueError, message, "npz", file)
-
-
-def test_npz_without_known_keys(tmp_path):
-    file = write_npz(tmp_path / "any.npz", pictures=PIXELS)
-    fails(ValueError, r"expected one of the keys \['x_train'.*received \['pictures'\]", "npz", file)
 
 
 def test_npz_truncated(tmp_path):

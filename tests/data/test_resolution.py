@@ -90,9 +90,30 @@ def test_numbers_whose_inverse_squares_overflow_are_refused():
         data.check_float32_resolution(column(1e-20 * OTHER))
 
 
+# Of four rows on: fewer may be near each other by chance.
+@pytest.mark.parametrize("count", [4, 5, 9])
+def test_few_rows_are_judged_at_every_door(tmp_path, count):
+    # Evenly spread over three minutes, so that any of them have a deviation of a minute or so.
+    few = np.stack([OTHER[:count], 1.6e9 + np.linspace(-100, 100, count)], axis=1)
+    assert np.spacing(np.float32(few[0, 1])) > few[:, 1].std() / 64
+    np.savetxt(
+        tmp_path / "t.csv", few, delimiter=",", header="other,time", comments="", fmt="%.17g"
+    )
+    np.savez(tmp_path / "t.npz", x=few)
+    np.savez(tmp_path / "u.npz", x_train=np.tile(few, (9, 1)), x_test=few)
+    for door, path, split in (
+        ("csv", "t.csv", "train"),
+        ("npz", "t.npz", "train"),
+        ("npz", "u.npz", "test"),
+    ):
+        assert path in fails(ValueError, "subtract that", door, tmp_path / path, split)
+    with pytest.raises(ValueError, match="v: column 2 varies by .*: subtract that"):
+        data.VectorData("v", few.astype(np.float32), source="v")
+    data.VectorData("v", (few - [0, 1.6e9]).astype(np.float32))
+
+
 def test_what_is_not_judged():
-    few = column(SECONDS)[:9]
-    data.check_float32_resolution(few)
+    data.check_float32_resolution(column(SECONDS)[:3])
     data.check_float32_resolution(np.full((20, 3), 1.6e9))
     data.check_float32_resolution(np.array([["a"]] * 20))
     data.check_float32_resolution(np.full((20, 2), np.nan))

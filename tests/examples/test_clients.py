@@ -1,7 +1,6 @@
 """The clients that score files with an exported model, as a user starts them."""
 
 import csv
-import inspect
 import io
 import itertools
 import runpy
@@ -10,7 +9,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+import table_cases
 from PIL import Image
+from table_cases import indexed, lines
 
 import tf_febm
 from tf_febm import data
@@ -57,6 +58,32 @@ def test_a_folder_of_pictures(client, tmp_path):
     assert energies == sorted(energies, reverse=True)
 
 
+def test_pictures_are_found_where_training_finds_them(project, client, tmp_path):
+    """Linked folders, once each; nothing hidden, and nothing of the system's."""
+    find = runpy.run_path(str(project / "examples" / "score_images.py"))["find"]
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "pictures"
+    places = ["a.png", "b/B.JPG", "b/c/d.webp", ".hidden/e.png", "b/._f.png", "__MACOSX/g.png"]
+    places += ["@eaDir/h.png", "notes.txt"]
+    for root in (elsewhere, folder):
+        for place in places:
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(root / place, format="png")
+    (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (folder / "again").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "one.png").symlink_to(elsewhere / "a.png")
+    found = find(folder)
+    assert found == images.find_images(folder)
+    names = {path.relative_to(folder).as_posix() for path in found}
+    assert {"a.png", "b/B.JPG", "b/c/d.webp", "one.png"} < names and len(names) == 7
+    model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp((4, 4, 3), (8,), "swish"))
+    tf_febm.export(model, tmp_path / "model")
+    rows = client("score_images.py", tmp_path / "model", folder)
+    assert {row["file"] for row in rows} == names
+    with pytest.raises(SystemExit, match="nowhere cannot be read: No such file"):
+        client("score_images.py", tmp_path / "model", tmp_path / "nowhere")
+
+
 def test_a_table_of_vectors(client, tmp_path):
     keras.utils.set_random_seed(0)
     sampler = tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=2)
@@ -101,11 +128,39 @@ def test_tables_as_training_reads_them(project, tmp_path, content, message):
             read(path, 3)
 
 
-@pytest.mark.parametrize("function", ["_may_be_header", "_is_numeric_header", "_number"])
-def test_the_client_judges_tables_as_training_does(project, function):
-    """The client runs without the library, so it has copies; they must not drift."""
-    source = inspect.getsource(getattr(table, function))
-    assert source in (project / "examples" / "score_csv.py").read_text(encoding="utf-8")
+TABLES = [
+    *(lines(*case) for case in table_cases.OPEN_HEADERS),
+    *(lines(*case) for case in table_cases.ROWS),
+    *(indexed(*case) for case in table_cases.OPEN_INDEXES),
+    *(indexed([name], values) for name, values in table_cases.NO_INDEXES),
+]
+
+
+QUESTIONS = ("may be column names", "may only number the rows")
+
+
+@pytest.mark.parametrize("index", [None, True, False])
+def test_the_client_asks_what_training_asks(project, tmp_path, index):
+    """Of every table: a question or a row, and the same rows where both answer."""
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    path = tmp_path / "x.csv"
+    asked = 0
+    for text, header in itertools.product(TABLES, (None, True)):
+        path.write_text(text)
+        try:
+            expected, _ = table.read_table(path, header, index)
+        except ValueError as error:
+            ours = str(error)
+            with pytest.raises(SystemExit) as caught:
+                read(path, text.count(",", 0, text.index("\n")) + 1, header, index)
+            for question in QUESTIONS:
+                assert (question in ours) == (question in str(caught.value)), text[:80]
+                asked += question in ours
+        else:
+            found = read(path, expected.shape[1], header, index)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Those about headers at least, whatever is said about an index.
+    assert asked >= len(table_cases.OPEN_HEADERS)
 
 
 def test_questions_about_a_table(project, tmp_path):
@@ -117,8 +172,13 @@ def test_questions_about_a_table(project, tmp_path):
         read(path, 3)
     np.testing.assert_allclose(read(path, 3, header=True), x, rtol=1e-6)
     np.testing.assert_allclose(read(path, 3, header=False)[0], [2019, 2020, 2021])
-    indexed = np.column_stack([np.arange(20), x])
-    np.savetxt(path, indexed, delimiter=",", header=",a,b,c", comments="", fmt="%.3f")
+    with_index = np.column_stack([np.arange(20), x])
+    np.savetxt(path, with_index, delimiter=",", header=",a,b,c", comments="", fmt="%.3f")
+    with pytest.raises(SystemExit, match="'', may only number .*--drop_index or --keep_index"):
+        read(path, 3)
+    np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
+    np.testing.assert_allclose(read(path, 4, drop_index=False), with_index, rtol=1e-6)
+    np.savetxt(path, with_index, delimiter=",", fmt="%.3f")
     with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 .*--drop_index leaves out"):
         read(path, 3)
     np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
@@ -140,12 +200,29 @@ def test_columns_that_float32_cannot_hold(project, tmp_path):
                 continue
             if ratio > 1 / 64:
                 with pytest.raises(SystemExit, match="column 1 of .* varies by .* apart"):
-                    read(path, 1)
+                    read(path, 1, header=False)
                 with pytest.raises(ValueError, match="subtract that"):
                     data.check_float32_resolution(column[:, None])
             else:
-                np.testing.assert_allclose(read(path, 1)[:, 0], column, rtol=1e-7)
+                np.testing.assert_allclose(read(path, 1, header=False)[:, 0], column, rtol=1e-7)
                 data.check_float32_resolution(column[:, None])
+
+
+def test_few_rows_and_large_numbers(project, tmp_path):
+    """Four rows are judged, as in training; and numbers whose squares overflow, of however many."""
+    read = runpy.run_path(str(project / "examples" / "score_csv.py"))["read"]
+    path = tmp_path / "x.csv"
+    for column, count, message in (
+        (1.6e9 + np.linspace(-100, 100, 4) + 0.5, 4, "varies by"),
+        (1.6e9 + np.linspace(-100, 100, 4) + 0.5, 3, None),
+        (np.linspace(-1e16, 1e16, 4) + 0.5, 2, "squares float32 cannot hold"),
+    ):
+        np.savetxt(path, column[:count], fmt="%.17g")
+        if message is None:
+            assert read(path, 1).shape == (count, 1)
+        else:
+            with pytest.raises(SystemExit, match=message):
+                read(path, 1)
 
 
 def test_classes_by_the_names_of_the_training_data(client, tmp_path):

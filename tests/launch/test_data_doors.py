@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from absl import flags
+from PIL import Image
 
 TINY = [
     "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
@@ -115,3 +116,31 @@ class TestBeforeTraining:
             values(["", *arguments, "--table_header=yes", f"--table_index={answer}"])
             train, _ = building.load_data(train_flags.resolve(values))
             assert train.sample_shape == (width,) and len(train) == 36
+
+    def test_folders_that_may_be_splits(self, refused, tmp_path):
+        import building
+        import train_flags
+
+        for name in ("train", "test", "extra"):
+            for k in range(5):
+                path = tmp_path / "p" / name / f"{k}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(RNG.integers(0, 256, (4, 4, 3), np.uint8)).save(path)
+        arguments = ("--dataset=folder", f"--data_dir={tmp_path / 'p'}")
+        assert "folders of splits, train, test, beside 'extra'" in refused(*arguments)
+        assert not (tmp_path / "run").exists()
+        values = flags.FlagValues()
+        train_flags.define(values)
+        values(["", *arguments])
+        options = train_flags.resolve(values)
+        for answer, counts in (("splits", (5, 5)), ("classes", (14, 1))):
+            train, test = building.load_data({**options, "subfolders": answer})
+            assert (len(train), len(test)) == counts
+
+    @pytest.mark.parametrize("key", ["X_test", "test", "validation_images"])
+    def test_held_out_arrays_of_another_width(self, refused, tmp_path, key):
+        path = tmp_path / "v.npz"
+        np.savez(path, X_train=RNG.normal(size=(40, 3)), **{key: RNG.normal(size=(9, 2))})
+        line = refused("--dataset=npz", f"--data_dir={path}", "--preset=vectors")
+        assert f"must have one shape; received X_train [40, 3], {key} [9, 2]" in line
+        assert not (tmp_path / "run").exists()

@@ -49,8 +49,18 @@ def existing(data_dir: str | os.PathLike) -> Path:
     return path
 
 
+# What systems and archivers put beside the files of people, pictures among it.
+_NOT_OF_PEOPLE = (
+    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
+    "__pycache__",
+)  # fmt: skip
+
+
 def entries(folder: Path) -> list[Path]:
-    """Return what is directly in a folder, sorted by name, hidden entries left out."""
+    """Return what is directly in a folder, sorted by name.
+
+    Hidden entries are left out, and folders of systems and archivers, as __MACOSX.
+    """
     try:
         found = os.listdir(folder)
     except PermissionError as error:
@@ -58,7 +68,8 @@ def entries(folder: Path) -> list[Path]:
             f"{folder}: this folder may not be read ({error.strerror})."
         ) from error
     # Names with a dot are caches and macOS resource forks (._x.jpg), which are not images.
-    return [folder / name for name in sorted(found) if not name.startswith(".")]
+    names = (name for name in sorted(found) if not name.startswith("."))
+    return [folder / name for name in names if name.lower() not in _NOT_OF_PEOPLE]
 
 
 def first_folder(path: Path, nested: tuple[str, ...]) -> Path:

@@ -1,11 +1,13 @@
 """Any folder of image files; sub-folders may be the splits, and the classes."""
 
+import itertools
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm.data import split_names
 from tf_febm.data.classes import listed, numbered
 from tf_febm.data.files import Split, entries, every_tenth, rows_of_split
 from tf_febm.data.images import SUFFIXES, are_all_grey, decode_images, find_images
@@ -14,10 +16,8 @@ LAYOUTS = (
     f"a folder with images ({', '.join(SUFFIXES)}) at any depth; if all of them are in "
     "sub-folders, these are the classes, or train/ and test/ or val/ with the classes in them"
 )
-# What people call the folders of splits, in small letters; the first of those for the test that is
-# there is read.
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation")
+# What `load` takes as `subfolders`.
+MEANINGS = ("splits", "classes")
 
 
 class _Part(NamedTuple):
@@ -34,19 +34,20 @@ class _Part(NamedTuple):
     classes: np.ndarray | None
 
 
-def read(path: Path, split: str, image_size: int) -> Split | None:
+def read(path: Path, split: str, image_size: int, subfolders: str | None = None) -> Split | None:
     """Read a split of a folder of images, or return None where there is none.
 
-    If folders of one level are called train (or training) and test, val, dev and the like, in any
-    case, they are the splits, with the classes in them, above them or without: the test split is
-    test/ if it is there, else val/ or what else there is, else every tenth file of train/. In other
-    folders every tenth file (the 10th, 20th, …, in the order of their paths) is the test split, so
-    adding files later moves the boundary.
+    If the folders of one level are called as splits are, they are that, with the classes in them,
+    above them or without: the test split is test/ if it is there, else val/ or what else there is,
+    else every tenth file of train/. How names may be spelt, and what is asked about, stands in
+    `split_names`. In other folders every tenth file (the 10th, 20th, …, in the order of their
+    paths) is the test split, so adding files later moves the boundary.
 
     If no image lies directly in the folder, or in that of its split, the folder that directly holds
     an image is its class, by its path; otherwise there are no labels. The classes are those of both
-    splits, numbered in sorted order. If all files are grey without transparency, of whatever depth,
-    there is one channel, otherwise three.
+    splits, numbered in sorted order. Folders of masks and the like beside those of the pictures
+    are no classes, and are left out with a warning. If all files are grey without transparency, of
+    whatever depth, there is one channel, otherwise three.
 
     Files that cannot be decoded are skipped with a warning while they are at most 1 % of a split;
     that changes neither the split nor the class of any other file.
@@ -55,17 +56,23 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
         path: The folder.
         split: "train" or "test".
         image_size: Each image's largest centred square is averaged to this height and width.
+        subfolders: "splits" where those that are called so are that whatever is beside them, which
+            is not read; "classes" where no folder is a split; None to tell by their names.
 
     Raises:
         ValueError: More than 1 % of the files cannot be decoded, there are too few files to hold
-            one out, or folders of splits stand beside others.
+            one out, or it is not clear whether folders are splits; one line.
     """
+    if subfolders is not None and subfolders not in MEANINGS:
+        raise ValueError(
+            f"subfolders must be one of {', '.join(MEANINGS)} or None; received {subfolders!r}."
+        )
     if path.is_file():
         return None
     files = find_images(path)
     if not files:
         return None
-    parts, unused = _parts(path, files)
+    parts, unused = _parts(path, files, subfolders, warn=split == "train")
     own = parts.get(split, parts["train"])
     rows = np.arange(len(own.files))
     if "test" not in parts:
@@ -75,61 +82,139 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
     skipped = decoded.note(len(rows))
     source = f"{own.root}, {split}: {len(rows)} of {len(own.files)} image files{skipped}"
     if unused:
-        source += f"; {', '.join(unused)} not read"
+        source += f"; {', '.join(f'{name}/' for name in unused)} not read"
     if own.classes is None:
         return Split(decoded.images, None, None, source)
     labelled = {name: part for name, part in parts.items() if part.classes is not None}
     numbers, names = numbered([part.classes for part in labelled.values()], str(path))
     labels = numbers[list(labelled).index(split if split in parts else "train")]
     if split == "train":
-        _warn_of_empty_folders(own)
+        _warn_of_empty_folders(own, files)
     source = f"{source}, {len(names)} classes by sub-folder"
     return Split(decoded.images, labels[rows[decoded.rows]], len(names), source, names)
 
 
-def _parts(path: Path, files: list[Path]) -> tuple[dict[str, _Part], list[str]]:
+def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
     """Return "train", and "test" where the folder has one, and the folders that are not read."""
     folders = [file.relative_to(path).parts[:-1] for file in files]
-    level = _level_of_splits(path, folders)
+    beside, pictures = _beside_pictures(folders) if subfolders != "classes" else (set(), set())
+    if beside:
+        kept = [k for k, folder in enumerate(folders) if not beside & set(enumerate(folder))]
+        names = sorted({name for _, name in beside})
+        if warn:
+            warnings.warn(
+                f"{path}: {listed(names)} seem to belong to the pictures in "
+                f"{listed(sorted({name or '.' for _, name in pictures}))}, and are not read; "
+                "subfolders='classes' reads them too.",
+                stacklevel=2,
+            )
+        files, folders = [files[k] for k in kept], [folders[k] for k in kept]
+    unused = sorted({name for _, name in beside})
+    levels = set()
+    if subfolders != "classes":
+        # What only says that pictures are in it is no class.
+        at = [{f[k] for f in folders if len(f) > k} for k in range(max(map(len, folders)))]
+        levels = {k for k, names in enumerate(at) if split_names.say_pictures(names)}
+    level, start = _level_of_splits(path, folders, subfolders), 0
+
+    def class_of(folder, own=()):
+        named = (own if k == level else (name,) for k, name in enumerate(folder))
+        kept = (name for k, name in enumerate(named) if k >= start and k not in levels)
+        return tuple(itertools.chain(*kept))
+
     if level is None:
-        return {"train": _part(path, files, folders)}, []
-    names = sorted({folder[level] for folder in folders})
-    train = [name for name in names if name.lower() in _TRAIN]
-    tests = [name for name in names if name not in train]
-    if len(train) > 1:
-        raise ValueError(f"{path}: has several folders for training, {', '.join(train)}.")
+        return {"train": _part(path, files, [class_of(folder) for folder in folders])}, unused
+    inside = [folder for folder in folders if len(folder) > level]
+    found = split_names.chosen(folder[level] for folder in inside)
     # A folder around the splits is no class; several are.
-    above = {folder[:level] for folder in folders}
+    above = {folder[:level] for folder in inside}
     root = path.joinpath(*above.pop()) if len(above) == 1 else path
     start = len(root.relative_to(path).parts)
-    chosen = [train[0], *sorted(tests, key=lambda name: _TEST.index(name.lower()))]
     parts = {}
-    for key, name in zip(("train", "test"), chosen, strict=False):
-        rows = [k for k, folder in enumerate(folders) if folder[level] == name]
-        classes = [folders[k][start:level] + folders[k][level + 1 :] for k in rows]
-        place = root / name if start == level else root
-        parts[key] = _part(place, [files[k] for k in rows], classes)
-    return parts, [f"{name}/" for name in chosen[2:]]
+    for key, own in (("train", found.train), ("test", found.test)):
+        rows = [k for k, f in enumerate(folders) if len(f) > level and f[level] in own]
+        if rows:
+            classes = [class_of(folders[k], own[folders[k][level]]) for k in rows]
+            place = root / next(iter(own)) if start == level and len(own) == 1 else root
+            parts[key] = _part(place, [files[k] for k in rows], classes)
+    return parts, [*found.unused, *unused]
 
 
-def _level_of_splits(path: Path, folders: list[tuple[str, ...]]) -> int | None:
-    """Return the level at which all folders have the names of splits, one of them of training."""
-    for level in range(min(map(len, folders))):
-        names = {folder[level] for folder in folders}
-        known = {name for name in names if name.lower() in _TRAIN + _TEST}
-        if known == names and any(name.lower() in _TRAIN for name in names):
+def _beside_pictures(folders) -> tuple[set[tuple[int, str]], set[tuple[int, str]]]:
+    """Return (level, name) of folders that hold masks and the like, and of those beside them."""
+    beside, pictures = set(), set()
+    for level in range(max(map(len, folders))):
+        names = {folder[level] if len(folder) > level else "" for folder in folders}
+        others = split_names.beside_pictures(names)
+        beside |= {(level, name) for name in others}
+        if others:
+            pictures |= {(level, name) for name in names - others}
+    return beside, pictures
+
+
+def _level_of_splits(path, folders, subfolders) -> int | None:
+    """Return the level of the folders of splits, or None where there are none."""
+    if subfolders == "classes":
+        return None
+    alone = None
+    for level in range(max(map(len, folders))):
+        names = {folder[level] if len(folder) > level else "" for folder in folders}
+        trains = {name for name in names if split_names.split_name(name).trains}
+        if subfolders == "splits":
+            if trains:
+                return level
+            continue
+        verdict = split_names.judged(names)
+        if verdict == split_names.CLASSES and _share_folders(folders, level, trains):
+            verdict = split_names.DOUBT
+        if verdict == split_names.SPLITS:
             return level
-    # A lone class may be called "train": two names of splits together mean splits.
-    tops = {folder[0] if folder else "" for folder in folders}
-    train, tests = ([n for n in sorted(tops) if n.lower() in kind] for kind in (_TRAIN, _TEST))
-    others = [n or "images of its own" for n in sorted(tops - {*train, *tests})]
-    if (train and tests) or (tests and not others):
+        if verdict == split_names.DOUBT:
+            raise ValueError(f"{path}: {_question(names)}")
+        if verdict == split_names.TRAINING_ALONE and alone is None:
+            # Unless there are splits further down.
+            alone = level
+    if subfolders == "splits":
         raise ValueError(
-            f"{path}: has folders of splits, {', '.join(train + tests)}, beside "
-            f"{listed(others) if others else 'no training one'}; keep train/ and test/ or val/ "
-            "alone, or name the folder of one split."
+            f"{path}: subfolders='splits' needs one called train; received "
+            f"{listed(sorted({name for folder in folders for name in folder[:1]})) or 'none'}."
         )
-    return None
+    return alone
+
+
+def _share_folders(folders, level, trains) -> bool:
+    """Whether a folder called train and one that is called otherwise have the same classes."""
+    below: dict[str, set[str]] = {}
+    for folder in folders:
+        if len(folder) > level + 1:
+            below.setdefault(folder[level], set()).add(folder[level + 1])
+    plain = [name for name in trains if not split_names.split_name(name).own]
+    return any(
+        len(below.get(one, set()) & inside) > 1
+        for one in plain
+        for other, inside in below.items()
+        if other != one
+    )
+
+
+def _question(names: set[str]) -> str:
+    """Say what was seen where it is not clear whether folders are splits, and how to say it."""
+    parts = [split_names.split_name(name) for name in sorted(names)]
+    train = [part.name for part in parts if part.trains]
+    tests = [part.name for part in parts if part.word and not part.trains]
+    others = [part.name or "images of its own" for part in parts if not part.word]
+    shown = ", ".join((train + tests)[:8])
+    if others or not train:
+        what = f"has folders of splits, {shown}, beside "
+        what += listed(others) if others else "no training one"
+    elif len(train) > 1:
+        what = f"has several folders for training, {', '.join(train[:8])}"
+    else:
+        what = f"has folders that may be splits or classes, {shown}"
+    return (
+        f"{what}; keep train/ and test/ or val/ alone, name the folder of one split, or say what "
+        "they are: subfolders='splits' or subfolders='classes'."
+    )
 
 
 def _part(root: Path, files: list[Path], classes: list[tuple[str, ...]]) -> _Part:
@@ -137,9 +222,9 @@ def _part(root: Path, files: list[Path], classes: list[tuple[str, ...]]) -> _Par
     return _Part(root, files, names)
 
 
-def _warn_of_empty_folders(part: _Part) -> None:
+def _warn_of_empty_folders(part: _Part, files: list[Path]) -> None:
     """Warn of folders beside those of the classes that hold no images."""
-    known = {file.relative_to(part.root).parts[0] for file in part.files}
+    known = {f.relative_to(part.root).parts[0] for f in files if f.is_relative_to(part.root)}
     empty = [e.name for e in entries(part.root) if e.is_dir() and e.name not in known]
     if empty:
         warnings.warn(

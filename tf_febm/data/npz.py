@@ -1,10 +1,12 @@
 """Images in a NumPy archive (.npz), with or without labels and test images."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from tf_febm.data.classes import checked_ids, numbered
+from tf_febm.data import npz_keys
+from tf_febm.data.classes import checked_ids, listed, numbered
 from tf_febm.data.files import (
     Split,
     VectorSplit,
@@ -18,14 +20,13 @@ from tf_febm.data.image_data import MAX_CHANNELS
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table import checked_vectors, varying_columns
 
+# As they are written most often; `npz_keys` knows others.
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")
-# What people call the examples that are held out; the first that is there is the test split.
-TEST_KEYS = ("x_test", "x_val", "x_valid", "x_validation", "x_dev")
 LAYOUTS = (
     f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
     f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test or "
-    "x_val, with y_test or y_val)"
+    "x_val, with y_test or y_val), or such names as X_train or test_images"
 )
 _ACCEPTED = (
     "accepted: uint8, or floating point in [0, 1], of shape [n, height, width] or "
@@ -57,10 +58,6 @@ class Archive:
     def __exit__(self, *_):
         self._file.close()
 
-    def first_key(self, keys: tuple[str, ...]) -> str | None:
-        """Return the first of `keys` that the archive has, or None."""
-        return next((key for key in keys if key in self.keys), None)
-
     def where(self, key: str) -> str:
         """Name the array in an error message."""
         return f"{self.path}, key {key!r}"
@@ -86,6 +83,20 @@ class Archive:
             )
         self._arrays[key] = array
         return array
+
+    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Return shape and dtype of the array under a key, which is not read, or None."""
+        versions = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        try:
+            with self._file.zip.open(f"{key}.npy") as member:
+                shape, _, dtype = versions[np.lib.format.read_magic(member)](member)
+        except Exception:
+            # Whatever it is, nobody has asked for it.
+            return None
+        return shape, dtype
 
     def images(self, key: str) -> np.ndarray:
         """Return the images under a key as uint8 `[n, height, width, channels]`.
@@ -131,11 +142,9 @@ def locate(path: Path) -> Path | None:
 def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | None:
     """Read a split from an archive, or return None where there is none.
 
-    An array of rank 2 holds vectors, any other one images. They stand under the first of
-    `IMAGE_KEYS` that is there, labels under the first of `LABEL_KEYS`. The first of
-    `TEST_KEYS` that is there is the test split, with labels `y_test` and the like; otherwise one
-    example in ten is held out. The classes are the ids that occur in either split, numbered in
-    sorted order.
+    An array of rank 2 holds vectors, any other one images. Which arrays hold the examples and the
+    labels of which split, their keys say; see `npz_keys`. Without a test split, one example in ten
+    is held out. The classes are the ids that occur in either split, numbered in sorted order.
 
     Args:
         path: The file, or a folder with exactly one .npz.
@@ -149,17 +158,17 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
     if file is None:
         return None
     with Archive(file) as archive:
-        key = archive.first_key(IMAGE_KEYS)
-        if key is None:
+        try:
+            chosen = npz_keys.choose(archive.keys)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}.") from None
+        if chosen is None:
             raise ValueError(
                 f"{file}: no images; expected one of the keys {list(IMAGE_KEYS)}; "
                 f"received {sorted(archive.keys)}."
             )
-        keys = {"train": (key, archive.first_key(LABEL_KEYS))}
-        test_key = archive.first_key(TEST_KEYS)
-        if test_key is not None:
-            keys["test"] = (test_key, archive.first_key((test_key.replace("x_", "y_"),)))
-        _check_widths(archive, keys)
+        keys = chosen.splits
+        _check_shapes(archive, chosen)
         own_key, own_label_key = keys.get(split, keys["train"])
         raw = archive.array(own_key)
         are_vectors = raw.ndim == 2
@@ -174,10 +183,14 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
         if are_vectors:
             if split == "train":
                 # Held-out rows may happen to agree.
-                varying_columns(found[rows], archive.where(key))
+                varying_columns(found[rows], archive.where(own_key))
             check_float32_resolution(raw, archive.where(own_key))
+        if split == "train":
+            _warn_of_unread(archive, chosen, raw)
         what = "vectors" if are_vectors else "images"
         source = f"{file}, key {own_key}, {split}: {len(rows)} of {len(found)} {what}"
+        if chosen.unused:
+            source += f"; {listed(sorted(chosen.unused))} not read"
         num_classes = None if labels is None else len(names)
         labels = None if labels is None else labels[rows]
         kind = VectorSplit if are_vectors else Split
@@ -190,18 +203,44 @@ def _read_labels(archive, keys, own_key, count):
         return None, None
     # First: what is wrong with them matters more than what is wrong with others.
     archive.ids(own_key, count)
-    label_keys = [label_key for _, label_key in keys.values() if label_key is not None]
-    labels, names = numbered([archive.ids(k) for k in label_keys], str(archive.path))
+    label_keys = [pair[1] for pair in keys.values() if pair[1] is not None]
+    ids = [archive.ids(y, len(archive.array(x))) for x, y in keys.values() if y is not None]
+    labels, names = numbered(ids, str(archive.path))
     return labels[label_keys.index(own_key)], names
 
 
-def _check_widths(archive, keys):
-    """Raise an error if the examples of the splits have different shapes."""
-    shapes = {key: list(archive.array(key).shape) for key, _ in keys.values()}
+def _check_shapes(archive, chosen):
+    """Raise an error if the examples of the splits, read or not, have different shapes."""
+    shapes = {key: list(archive.array(key).shape) for key in chosen.examples}
     # Grey images may have an axis of one channel or none.
-    widths = {tuple(s[1:-1] if len(s) == 4 and s[3] == 1 else s[1:]) for s in shapes.values()}
-    if len(widths) > 1:
+    kinds = {tuple(s[1:-1] if len(s) == 4 and s[3] == 1 else s[1:]) for s in shapes.values()}
+    if len(kinds) > 1:
         received = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise ValueError(
             f"{archive.path}: examples of all splits must have one shape; received {received}."
+        )
+
+
+def _warn_of_unread(archive, chosen, examples):
+    """Warn of arrays that look like examples or labels and are not called so."""
+    headers = {key: archive.header(key) for key in chosen.unused if key not in chosen.examples}
+    known = {key: found for key, found in headers.items() if found is not None}
+    shape = examples.shape
+    alike = [key for key, (other, _) in known.items() if len(other) > 1 and other[1:] == shape[1:]]
+    labels = [
+        key
+        for key, (other, dtype) in known.items()
+        if other in (shape[:1], (*shape[:1], 1)) and dtype.kind in "iuUS" and key not in alike
+    ]
+    if alike:
+        warnings.warn(
+            f"{archive.path}: {listed(alike)} may hold examples, and are not read; those that are "
+            "held out are known by such keys as x_test.",
+            stacklevel=3,
+        )
+    if labels and chosen.splits["train"][1] is None:
+        warnings.warn(
+            f"{archive.path}: {listed(labels)} may hold labels, and are not read; they are known "
+            "by such keys as y or labels.",
+            stacklevel=3,
         )

@@ -44,7 +44,7 @@ class _Source(NamedTuple):
         bundled: Split to `Split` or `VectorSplit`, for data that need no files.
         remote: What TensorFlow Datasets knows it as, if it does.
         default_size: Height and width that image files of any size are brought to.
-        is_table: Whether `from_files` takes `header` and `index_column`.
+        takes: Which arguments of `load` `from_files` takes besides; they are its alone.
     """
 
     layouts: str
@@ -52,7 +52,7 @@ class _Source(NamedTuple):
     bundled: Callable[[str], Split | VectorSplit] | None = None
     remote: Remote | None = None
     default_size: int | None = None
-    is_table: bool = False
+    takes: tuple[str, ...] = ()
 
 
 _SOURCES: dict[str, _Source] = {
@@ -89,9 +89,11 @@ _SOURCES: dict[str, _Source] = {
         remote=Remote("celeb_a", "https://drive.google.com", None, celeba.CROP),
         default_size=32,
     ),
-    "folder": _Source(image_folder.LAYOUTS, image_folder.read, default_size=32),
+    "folder": _Source(
+        image_folder.LAYOUTS, image_folder.read, default_size=32, takes=("subfolders",)
+    ),
     "npz": _Source(npz.LAYOUTS, npz.read),
-    "csv": _Source(table.LAYOUTS, table.read, is_table=True),
+    "csv": _Source(table.LAYOUTS, table.read, takes=("header", "index_column")),
     **{
         name: _Source("none, it is drawn from its density", bundled=partial(testbeds.read, name))
         for name in testbeds.names()
@@ -112,6 +114,7 @@ def load(
     *,
     header: bool | None = None,
     index_column: bool | None = None,
+    subfolders: str | None = None,
 ) -> ImageData | VectorData:
     """Read one split of a data set into memory.
 
@@ -139,15 +142,18 @@ def load(
             that to image_size × image_size. None keeps the size, except that celeba and folder,
             whose files may have any size, then take 32.
         header: Whether the first line of a table (csv) holds names; see `table.read_table`.
-        index_column: Whether the first column of a table only numbers its rows, and is left out.
+        index_column: Whether the first column of a table only numbers its rows, and is left out;
+            with it those behind it that are called as an index too.
+        subfolders: What the sub-folders of a folder of images are: "splits", "classes", or None to
+            tell by their names; see `image_folder.read`.
 
     Returns:
         The split, all of it in memory: images as 8-bit integers, vectors as float32. Classes are
         numbered from 0; `class_names` holds the ids or names that the data have for them.
 
     Warns:
-        UserWarning: For the training split, of classes without examples, and of images whose values
-            suggest another scale than 0 … 255.
+        UserWarning: Of images whose values suggest another scale than 0 … 255 and, for the training
+            split, of classes without examples.
 
     Raises:
         ValueError: An argument is not accepted, or a file is damaged; the message names it.
@@ -162,14 +168,17 @@ def load(
     source = _SOURCES[name]
     size = source.default_size if image_size is None else _checked_size(image_size)
     # A command-line flag that was not given is often the empty string.
-    about_tables = {"header": header, "index_column": index_column}
-    given = [name for name, value in about_tables.items() if value is not None]
-    if given and not source.is_table:
-        raise ValueError(f"{given[0]} is for tables (csv), not for {name}.")
+    answers = {"header": header, "index_column": index_column, "subfolders": subfolders}
+    answers = {key: value for key, value in answers.items() if value is not None}
+    for key in answers:
+        if key not in source.takes:
+            takers = [other for other, known in _SOURCES.items() if key in known.takes]
+            kind = "folders of images" if key == "subfolders" else "tables"
+            raise ValueError(f"{key} is for {kind} ({', '.join(takers)}), not for {name}.")
     if data_dir is None or data_dir == "":
         found = _without_files(name, source, split, size)
     else:
-        found = _from_files(name, source, data_dir, split, size, about_tables)
+        found = _from_files(name, source, data_dir, split, size, answers)
     if isinstance(found, VectorSplit):
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
@@ -177,20 +186,19 @@ def load(
     else:
         images = found.images if size is None else resize_array(found.images, size)
         data = ImageData(name, images, *found[1:])
-    if split == "train":
-        if data.labels is not None:
-            warn_of_empty(data.labels, data.class_names, data.source)
-        if isinstance(data, ImageData):
-            warn_of_scale(data.images, data.source)
+    if split == "train" and data.labels is not None:
+        warn_of_empty(data.labels, data.class_names, data.source)
+    if isinstance(data, ImageData):
+        warn_of_scale(data.images, data.source)
     return data
 
 
-def _from_files(name, source, data_dir, split, size, about_tables):
+def _from_files(name, source, data_dir, split, size, answers):
     if source.from_files is None:
         raise ValueError(f"{name} takes no data_dir ({source.layouts}); received {data_dir!r}.")
     path = existing(data_dir)
     arguments = (path, split) if source.default_size is None else (path, split, size)
-    found = source.from_files(*arguments, **(about_tables if source.is_table else {}))
+    found = source.from_files(*arguments, **answers)
     if found is None:
         raise FileNotFoundError(
             f"{name}: nothing usable for split={split!r} in {path}; accepted: {source.layouts}."

@@ -2,26 +2,21 @@
 
 import csv
 import math
-import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from tf_febm.data.classes import listed
 from tf_febm.data.files import VectorSplit, entries, every_tenth, reason, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
+from tf_febm.data.table_questions import MISSING, index_columns, may_be_header, number
 
 LAYOUTS = (
     "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
     "tabs, one example a line, with or without a line of column names"
 )
 SUFFIXES = (".csv", ".tsv")
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
-# Names under which programs write the number of a row; pandas leaves it out, or reads "Unnamed: 0".
-_INDEX_NAMES = re.compile(r"(unnamed: ?0|index|id|row|row_?(id|number|names)|)", re.IGNORECASE)
-# What the first column is called where it has no name.
-UNNAMED = "column 1"
-_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def read(
@@ -45,11 +40,12 @@ def read(
     file = _locate(path)
     if file is None:
         return None
-    values, columns = read_table(file, header, index_column)
-    if split == "train" and index_column is None and columns[0] == UNNAMED and _counts_rows(values):
+    values, columns, left_out = _read(file, header, index_column)
+    if split == "train" and index_column is not False and _counts_rows(values):
+        answer = "" if index_column else "; index_column=True (--table_index=drop) leaves it out"
         warnings.warn(
-            f"{file}: the first column counts the rows, and is trained on as data; "
-            "index_column=True (--table_index=drop) leaves it out.",
+            f"{file}: the first column, {columns[0]!r}, counts the rows, and is trained on as "
+            f"data{answer}.",
             stacklevel=2,
         )
     vectors = checked_vectors(values, str(file), columns)
@@ -60,6 +56,8 @@ def read(
         vectors = varying_columns(vectors, str(file), columns)
     check_float32_resolution(values, str(file), columns)
     source = f"{file}, {split}: {len(rows)} of {len(values)} rows, {vectors.shape[1]} columns"
+    if left_out:
+        source += f"; {listed(left_out)} left out"
     return VectorSplit(vectors, None, None, source, columns)
 
 
@@ -74,14 +72,19 @@ def read_table(
         file: The table.
         header: Whether the first line holds names. If None, it does where no field of it is a
             number; a line of numbers that look like names is asked about.
-        index_column: Whether the first column only numbers the rows, and is left out. If None, a
-            column that looks like it is asked about.
+        index_column: Whether the first column only numbers the rows, and is left out, with those
+            behind it that are called as an index is. If None, such columns are asked about.
 
     Raises:
         PermissionError: The file may not be read.
         ValueError: It is empty, ragged, or holds something else than numbers, or a question above
             is open; one line.
     """
+    return _read(file, header, index_column)[:2]
+
+
+def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Return what `read_table` does, and the names of the columns that are left out."""
     rows = _rows(file)
     if not rows:
         raise ValueError(f"{file}: the table is empty.")
@@ -89,8 +92,8 @@ def read_table(
     columns = tuple(f"column {i + 1}" for i in range(width))
     names = None
     if header is None:
-        header = all(_number(field) is None for field in first) and any(f.strip() for f in first)
-        if not header and _may_be_header(first, [fields for _, fields in rows[1:]]):
+        header = all(number(field) is None for field in first) and any(f.strip() for f in first)
+        if not header and may_be_header(first, [fields for _, fields in rows[1:]]):
             raise ValueError(
                 f"{file}: the first line, {_excerpt(first)}, may be column names or a row of "
                 "numbers; say which: header=True or header=False (--table_header=yes or no)."
@@ -102,17 +105,22 @@ def read_table(
     if not rows:
         raise ValueError(f"{file}: the table has column names and no rows.")
     values = _numbers(file, rows, columns)
-    if index_column is None and names is not None and _is_index(names[0], values):
+    count = 0 if names is None else index_columns(names, values)
+    if index_column is None and count:
+        shown = ", ".join(map(repr, names[:count]))
+        which = f"the first {count} columns" if count > 1 else "the first column"
+        numbers = ", ".join(f"{value:g}" for value in values[:3, 0])
         raise ValueError(
-            f"{file}: the first column, named {names[0]!r}, has a whole number of its own for each "
-            f"row, {values[0, 0]:.0f}, {values[1, 0]:.0f}, …; say whether it belongs to the data: "
-            "index_column=True leaves it out, False takes it (--table_index=drop or keep)."
+            f"{file}: {which}, named {shown}, may only number the rows ({numbers}, …); "
+            "say whether that belongs to the data: index_column=True leaves it out, False takes it "
+            "(--table_index=drop or keep)."
         )
-    if index_column:
-        if width == 1:
-            raise ValueError(f"{file}: the table has no column beside the index.")
-        return values[:, 1:], columns[1:]
-    return values, columns
+    if not index_column:
+        return values, columns, []
+    if width == 1:
+        raise ValueError(f"{file}: the table has no column beside the index.")
+    count = max(count, 1)
+    return values[:, count:], columns[count:], list(columns[:count])
 
 
 def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarray:
@@ -126,66 +134,16 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
                 f"{len(fields)}."
             )
         for k, field in enumerate(fields):
-            number = _number(field)
-            if number is None or not math.isfinite(number):
-                missing = field.strip().lower() in _MISSING
+            value = number(field)
+            if value is None or not math.isfinite(value):
+                missing = field.strip().lower() in MISSING
                 what = "a missing value" if missing else f"{field.strip()[:40]!r}"
                 raise ValueError(
                     f"{file}: every field must be a finite number; line {line}, {columns[k]}, "
                     f"holds {what}. Remove such rows or columns, or fill them in."
                 )
-            values[i, k] = number
+            values[i, k] = value
     return values
-
-
-def _may_be_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether a first line that has numbers in it may still hold names.
-
-    That is so where some fields are names, or the first is empty as above an index, and all are
-    numbers on the next line; and where all are numbers that look like those of columns, years or
-    wavelengths.
-    """
-    if not rest or len(rest[0]) != len(first):
-        return False
-    others = [field.strip() for field in first if _number(field) is None]
-    if not others:
-        return _is_numeric_header(first, rest)
-    names = others[1:] if not first[0].strip() else others
-    missing = any(name.lower() in _MISSING for name in names)
-    return not missing and all(_number(field) is not None for field in rest[0])
-
-
-def _is_numeric_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether numbers look like names of columns.
-
-    They do if they rise or fall throughout, and one of these holds: no other line has whole numbers
-    alone; they count from 0 or 1, over four columns or more; each is far outside of its column,
-    over four columns or more.
-    """
-    numbers = np.array(first, np.float64)
-    steps = np.diff(numbers)
-    if not len(steps) or not ((steps > 0).all() or (steps < 0).all()):
-        return False
-    whole = all(map(_is_whole, first))
-    if whole and len(rest) > 2 and not any(all(map(_is_whole, fields)) for fields in rest):
-        return True
-    if len(first) < 4:
-        return False
-    if whole and (steps == 1).all() and numbers[0] in (0.0, 1.0):
-        return True
-    if len(rest) < 10 or any(len(fields) != len(first) for fields in rest):
-        return False
-    others = np.array([[_number(field) or 0.0 for field in fields] for fields in rest])
-    low, high = others.min(axis=0), others.max(axis=0)
-    return bool((np.maximum(low - numbers, numbers - high) > high - low).all())
-
-
-def _is_index(name: str, values: np.ndarray) -> bool:
-    """Whether a first column without a name, or named as an index, tells all rows apart."""
-    if not _INDEX_NAMES.fullmatch(name) or len(values) < 2 or values.shape[1] < 2:
-        return False
-    column = values[:, 0]
-    return bool((column == np.rint(column)).all()) and len(np.unique(column)) == len(column)
 
 
 def _counts_rows(values: np.ndarray) -> bool:
@@ -197,10 +155,6 @@ def _counts_rows(values: np.ndarray) -> bool:
         and column[0] in (0.0, 1.0)
         and bool((np.diff(column) == 1.0).all())
     )
-
-
-def _is_whole(field: str) -> bool:
-    return _WHOLE.fullmatch(field.strip()) is not None
 
 
 def _excerpt(fields: list[str]) -> str:
@@ -262,14 +216,6 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
         raise PermissionError(f"{file}: this file may not be read.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file}: not a readable table ({reason(error)}).") from error
-
-
-def _number(field: str) -> float | None:
-    """Return a field as a number, or None; NaN, written out, is one."""
-    try:
-        return float(field)
-    except ValueError:
-        return None
 
 
 def _name(columns, k) -> str:
