@@ -130,6 +130,7 @@ def test_images_that_are_nearly_black(recwarn, x, warned):
         (3, "received int"),
         ("data.npz", "received str"),
         ([np.zeros(2, "float32")] * 500, r"list of 500: give numpy.stack\(x\)"),
+        ((np.zeros(2, "float32"),) * 500, r"tuple of 500: give numpy.stack\(x\)"),
     ],
 )
 def test_what_is_no_array_is_named_and_not_printed(x, message):

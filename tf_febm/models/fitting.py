@@ -136,10 +136,10 @@ class Fitting(Noticing, keras.Model):
         the weighted data: an example of weight 2 counts as two.
         """
         inputs.require_arrays(x, self.bounds)
-        if isinstance(x, list):
+        if isinstance(x, (list, tuple)):
             raise TypeError(
-                "x must be one array [n, …], with labels as y, or a dataset; received a list of "
-                f"{len(x)}: give numpy.stack(x), if these are examples."
+                "x must be one array [n, …], with labels as y, or a dataset; received "
+                f"{type(x).__name__} of {len(x)}: give numpy.stack(x), if these are examples."
             )
         if not self.built:
             shape = inputs.sample_shape_of(x)

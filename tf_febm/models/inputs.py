@@ -221,10 +221,12 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         )
     if not yielded and (hasattr(first, "to_numpy") or isinstance(first, tf.Tensor)):
         first = np.asarray(first)
-    if yielded or not isinstance(first, np.ndarray) or not first.size:
+    # Of a `PyDataset` that is the first batch; of others there is only the shape.
+    if not isinstance(first, np.ndarray) or not first.size:
         return
     if bounds is None:
-        check_float32_resolution(first, what)
+        if not yielded:
+            check_float32_resolution(first, what)
     elif first.dtype.kind == "f":
         low, high = bounds
         top = (float(first.max()) - low) / (high - low)
