@@ -137,7 +137,7 @@ class TestTable:
             ("--cclass", "--cclass needs labels"),
             ("--random_flip", "--random_flip is for images, not for vectors"),
             ("--use_attention", "--use_attention is for images, not for vectors"),
-            ("--image_size=8", "image_size is for images"),
+            ("--image_size=8", "--image_size=8 is for images"),
         ],
     )
     def test_flags_of_images(self, launch, table, flag, message):
@@ -150,15 +150,9 @@ class TestAnomalyStudy:
         import anomaly_study
 
         values = flags.FlagValues()
-        for name in ("tables", "method", "divergence", "seeds", "steps", "out"):
-            values[name] = flags.FLAGS[name]
-        saved = {name: flags.FLAGS[name].value for name in values}
-        try:
-            values(["x", "--tables=wine", "--seeds=2", "--steps=3", f"--out={tmp_path / 'out'}"])
-            assert anomaly_study.run(values) == 0
-        finally:
-            for name, value in saved.items():
-                flags.FLAGS[name].value = value
+        anomaly_study.define(values)
+        values(["x", "--tables=wine", "--seeds=2", "--steps=3", f"--out={tmp_path / 'out'}"])
+        assert anomaly_study.run(values) == 0
         with open(tmp_path / "out" / "study.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 6
