@@ -69,6 +69,11 @@ _GENERATOR = _is("method", "bidirectional")
 _IMAGES = Rule(lambda facts: facts["kind"] == "images", "images", lambda facts: "for vectors")
 _VECTORS = Rule(lambda facts: facts["kind"] == "vectors", "vectors", lambda facts: "for images")
 _TABLES = _is("dataset", "csv")._replace(harmless=("auto",))
+_MOVING = Rule(
+    lambda facts: facts["num_steps"] > 0 or facts["final_steps"] > 0,
+    "chains of one step or more",
+    cure="give --num_steps= or --final_steps= above 0, or leave it out",
+)
 _LANGEVIN = _is("sampler", "langevin")._replace(
     # Lines of the original have what Langevin dynamics alone has with --hmc too.
     told=lambda facts: facts["hmc"],
@@ -143,7 +148,7 @@ TRAIN: dict[str, tuple[Rule, ...]] = {
             *("sample_interval", "save_interval", "keep_checkpoints", "best_metric"),
             *("num_samples", "final_steps"),
             # Generators have a sampler too: it refines samples, and its chains are logged.
-            *("sampler", "hmc", "num_steps", "step_lr", "epsilon"),
+            *("sampler", "hmc", "num_steps"),
         ),
         ALWAYS,
     ),
@@ -173,11 +178,13 @@ TRAIN: dict[str, tuple[Rule, ...]] = {
     "confinement": (_VECTORS._replace(harmless=(0.0,)), _WELL),
     "frequency": (_VECTORS, _is("network", "fourier_mlp")),
     # Chains.
-    "noise_scale": (_LANGEVIN,),
-    "proj_norm": (_LANGEVIN._replace(harmless=(0.0,)),),
+    "step_lr": (_MOVING,),
+    "epsilon": (_MOVING._replace(harmless=(0.0,)),),
+    "noise_scale": (_LANGEVIN, _MOVING),
+    "proj_norm": (_LANGEVIN._replace(harmless=(0.0,)), _MOVING),
     "proj_norm_type": (_LANGEVIN, _BOUND),
-    "leapfrog_steps": (_is("sampler", "hmc"),),
-    "burn_in": (_METROPOLIS._replace(harmless=(0,)),),
+    "leapfrog_steps": (_is("sampler", "hmc"), _MOVING),
+    "burn_in": (_METROPOLIS._replace(harmless=(0,)), _MOVING),
     "target_acceptance": (_METROPOLIS, _ADAPTING),
     "replay_batch": (_CHAINS._replace(harmless=(False,)), _NOT_PCD),
     "pcd": (_CHAINS,),

@@ -113,6 +113,8 @@ def run(values) -> int:
     names = ("nomix", "features", "inception", "exp")
     facts = {"rounds": rounds, **{name: getattr(values, name) for name in names}}
     effects.check(effects.EVALUATE, values, facts)
+    if 0 < rounds < values.nomix:
+        raise ValueError(f"--rounds must be at least --nomix={values.nomix}; received {rounds}.")
     if values.curve and values.ensemble > 1:
         raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
     # Before the seconds that TensorFlow takes, where that can be.
@@ -153,6 +155,10 @@ def run(values) -> int:
             f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}: all "
             "chains of a pool run in each round."
         )
+    kept = {"train": len(train_data), "test": len(held_out)}
+    most = kept.get(values.reference, sum(kept.values()))
+    if values.num_real is not None and values.num_real > most:
+        warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
     for warning in warnings:
         console.say(f"warning: {warning}")
     try:
@@ -272,17 +278,13 @@ def draw(model, checkpoints, settings: dict):
             flags describe them.
 
     Raises:
-        ValueError: If there are fewer rounds than nomix, or fewer checkpoints than the ensemble.
+        ValueError: If an ensemble is larger than what was kept.
     """
     from tf_febm import samplers, training
 
     count, rounds, members = (settings[k] for k in ("num_samples", "rounds", "ensemble"))
     if not rounds:
         return training.draw_samples(model, count, settings["num_steps"], settings["seed"])[0]
-    if rounds < settings["nomix"]:
-        raise ValueError(
-            f"--rounds must be at least --nomix={settings['nomix']}; received {rounds}."
-        )
     averaged = settings["averaged"] and model.average is not None
     ensemble = None
     if members > 1:

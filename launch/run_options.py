@@ -2,7 +2,7 @@
 
 import effects
 from absl import flags
-from presets import FILTERS_OF, PLANES, PRESETS, preset_for
+from presets import BOUNDS, FILTERS_OF, PLANES, PRESETS, preset_for
 
 METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
 # As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
@@ -195,11 +195,15 @@ def notes(values: flags.FlagValues, options: dict, kind: str) -> list[str]:
 
 
 def origin(options: dict, name: str) -> str:
-    """Return " (of --preset=…)" where an option is what the preset of a run has, else nothing."""
+    """Return " (of --preset=…)" where an option is what the preset, or the method, of a run has."""
     preset = options.get("preset")
-    settings = PRESETS.get(preset, {})
-    own = name in settings and settings[name] == options[name]
-    return f" (of --preset={preset})" if own else ""
+    sources = {f"--preset={preset}": PRESETS.get(preset, {})}
+    if options["method"] == "bidirectional":
+        sources["--method=bidirectional"] = BOUNDS
+    for source, settings in sources.items():
+        if name in settings and settings[name] == options[name]:
+            return f" (of {source})"
+    return ""
 
 
 def facts(values: flags.FlagValues, options: dict, kind: str | None = None) -> dict:

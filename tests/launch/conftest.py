@@ -8,6 +8,7 @@ import importlib
 import shutil
 import signal
 
+import numpy as np
 import pytest
 
 FAST = [
@@ -56,6 +57,19 @@ def _one_classifier_of_the_digits():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "train_classifier", once)
         yield
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Return the flags of the digits as a file of images, for which there is no classifier.
+
+    To train that takes longer than what most runs here are about.
+    """
+    from tf_febm import data
+
+    path = tmp_path_factory.mktemp("pictures") / "digits.npz"
+    np.savez(path, x=data.load("digits").images, y=data.load("digits").labels)
+    return ["--dataset=npz", f"--data_dir={path}"]
 
 
 @pytest.fixture(scope="session")

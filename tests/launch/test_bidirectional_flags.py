@@ -30,13 +30,15 @@ def test_flags_reach_the_model(resolve):
 
     options = resolve(
         *FAST, "--penalty_weight=0.3", "--penalty_threshold=0.2", "--entropy_weight=0.7",
-        "--entropy=smallest_singular_value", "--entropy_iterations=3", "--penalty=none",
+        "--entropy=smallest_singular_value", "--entropy_iterations=3", "--penalty=data",
         "--generator_batch_norm", "--generator=dcgan", "--generator_lr_ratio=0.5", "--lr=1e-3",
     )  # fmt: skip
     model = building.build_model(options, data.load("digits"))
     assert (model.penalty_weight, model.penalty_threshold, model.entropy_weight) == (0.3, 0.2, 0.7)
     assert (model.entropy, model.entropy_iterations) == ("smallest_singular_value", 3)
-    assert model.penalty is None and model.latent_dim == 4
+    assert model.penalty == "data" and model.latent_dim == 4
+    none = building.build_model(resolve(*FAST, "--penalty=none"), data.load("digits"))
+    assert none.penalty is None
     names = [type(layer).__name__ for layer in model.generator_network.layers]
     assert "BatchNormalization" in names and "Conv2DTranspose" in names
     rates = [float(o.learning_rate) for o in (model.optimizer, model.generator_optimizer)]
@@ -96,12 +98,13 @@ def test_generators_of_vectors(resolve):
 
 
 @pytest.mark.slow
-def test_a_run_and_what_evaluate_makes_of_it(call, tmp_path):
+def test_a_run_and_what_evaluate_makes_of_it(call, pictures, tmp_path):
     import building
 
     from tf_febm import training
 
-    code, output, errors = call("train", *FAST, f"--logdir={tmp_path}", "--exp=run")
+    line = [*FAST, *pictures, "--preset=digits_bidirectional", f"--logdir={tmp_path}", "--exp=run"]
+    code, output, errors = call("train", *line)
     assert code == 0, errors
     assert "examples and samples" in output
     assert "lower" in output and "upper" in output

@@ -46,6 +46,7 @@ def notes(line):
 
 BOUNDS = "--method=bidirectional"
 CD = "--method=contrastive_divergence"
+STILL = "--num_steps=0 --final_steps=0"
 # Flag with a value -> the rest of a line in which it has an effect, and of lines in which it has
 # none. Every flag that has rules is here.
 LINES = {
@@ -78,11 +79,13 @@ LINES = {
         ["", "--dataset=celeba", BOUNDS + " --dataset=moons --network=published_bounds"],
     ),
     "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
-    "--noise_scale=2": ("", ["--sampler=mala", "--sampler=hmc"]),
-    "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc"]),
+    "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
+    "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
+    "--noise_scale=2": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
+    "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
-    "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala"]),
-    "--burn_in=3": ("--sampler=mala", [""]),
+    "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
+    "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
     "--target_acceptance=0.5": (
         "--sampler=hmc --burn_in=1",
         ["", "--sampler=mala", "--hmc", "--sampler=mala --burn_in=0"],

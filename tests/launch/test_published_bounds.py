@@ -71,9 +71,10 @@ class TestSettings:
         }  # fmt: skip
         assert {name: options[name] for name in expected} == expected
 
-    def test_other_methods_are_refused(self):
-        with pytest.raises(ValueError, match="--preset=bounds_paper is for --method=bidirectional"):
-            resolve("--preset=bounds_paper")
+    @pytest.mark.parametrize("preset", ["bounds_paper", "bidirectional", "plane_bidirectional"])
+    def test_other_methods_are_refused(self, preset):
+        with pytest.raises(ValueError, match=f"--preset={preset} is for --method=bidirectional"):
+            resolve(f"--preset={preset}")
 
     def test_labels_and_attention_are_refused(self):
         flags_of = ("--dataset=cifar10", "--network=published_bounds")

@@ -229,7 +229,8 @@ class TestRunsOfEarlierVersions:
         ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass"],
     ],
 )
-def test_a_run_and_what_else_is_made_of_it(call, tmp_path, line):
+def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
+    line = [*line, *pictures, "--preset=digits"]
     command = ["train", *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
     code, _, errors = call(*command)
     assert code == 0, errors
