@@ -54,11 +54,6 @@ def _is(name: str, *values: str) -> Rule:
     )
 
 
-def _told(rule: Rule, needs: str | None = None) -> Rule:
-    """Return the rule for flags of the originals that are harmless where it does not hold."""
-    return rule._replace(needs=needs or rule.needs, told=lambda facts: True)
-
-
 ALWAYS: tuple[Rule, ...] = ()
 
 # --- train.py -------------------------------------------------------------------------------------
@@ -83,7 +78,7 @@ _ADAPTING = Rule(lambda facts: bool(facts["burn_in"]), "chains with --burn_in ab
 _BOUND = Rule(lambda facts: bool(facts["proj_norm"]), "chains with --proj_norm above 0")
 _NOT_PCD = Rule(
     lambda facts: not facts["pcd"],
-    "chains without --pcd, whose chains go on where they ended",
+    "runs without --pcd, whose chains go on where they ended",
     # Lines of the original may have both.
     told=lambda facts: True,
 )
@@ -243,7 +238,7 @@ EVALUATE: dict[str, tuple[Rule, ...]] = {
     ),
     "logdir": (Rule(lambda facts: bool(facts["exp"]), "runs named by --exp="),),
     # Of the original's lines.
-    **dict.fromkeys(("nomix", "batch_size"), (_told(_ROUNDS),)),
+    **dict.fromkeys(("nomix", "batch_size"), (_ROUNDS._replace(told=lambda facts: True),)),
     "pool_size": (_ROUNDS,),
     "restart_share": (_ROUNDS, _MIXING),
     "label_share": (_ROUNDS, _MIXING, _CONDITIONAL),

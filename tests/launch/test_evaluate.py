@@ -250,10 +250,17 @@ class TestBadInput:
         run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")
         assert "--curve needs features" in refuse(*run, "--curve")
+        line = refuse(*run, "--reference=all")
+        assert "--reference=all is for figures, and there is no feature network" in line
+        line = refuse(*run, "--label_share=0.2", "--rounds=12")
+        assert "--label_share=0.2 is for runs with labels (--cclass)" in line
         assert not (run_folder / "evaluation").exists()
         # Pictures and distances in pixels need none.
-        code, output, errors = evaluate(*run, "--num_samples=12")
+        given = ["--num_samples=12", "--num_real=50", "--nomix=140"]
+        code, output, errors = evaluate(*run, *given)
         assert code == 0, errors
+        assert "warning: --nomix=140 has no effect: it is for sampling in rounds" in output
+        assert "warning: --num_real=50 is more than there are: 36 images" in output
         assert "--features=auto has no network for npz: give --inception=" in output
         found = json.loads((run_folder / "evaluation" / "evaluation.json").read_text())
         assert "samples" not in found and found["nearest"].keys() == {
