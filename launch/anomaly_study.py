@@ -6,9 +6,11 @@ study.json into --out. The same splits serve the energy, an isolation forest and
 """
 
 import statistics
+from functools import partial
 from pathlib import Path
 
 import console
+import effects
 import study_runs
 from absl import app, flags
 
@@ -18,15 +20,27 @@ DETECTORS = ("energy", "isolation_forest", "gaussian")
 # Share of the usual examples that no detector is fitted to.
 HELD_OUT = 0.3
 
-flags.DEFINE_list("tables", list(TABLES), f"Of {', '.join(TABLES)}.")
-flags.DEFINE_enum(
-    "method", "febm", ["febm", "contrastive_divergence", "dual"], "How the energy is trained."
-)
-flags.DEFINE_string("divergence", "js", "Divergence of febm and dual.")
-flags.DEFINE_integer("seeds", 5, "Number of seeds: of the split, and of all that is random.", 1)
-flags.DEFINE_integer("steps", None, "Training steps of the energy; the preset's if unset.", 1)
-flags.DEFINE_string("out", "runs/anomaly_study", "Folder of the results.")
-flags.DEFINE_bool("debug", False, "Show tracebacks.")
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    text = partial(flags.DEFINE_string, flag_values=values)
+    whole = partial(flags.DEFINE_integer, flag_values=values)
+    choice = partial(flags.DEFINE_enum, flag_values=values)
+    switch = partial(flags.DEFINE_bool, flag_values=values)
+    several = partial(flags.DEFINE_list, flag_values=values)
+    several("tables", list(TABLES), f"Of {', '.join(TABLES)}.")
+    choice(
+        "method", "febm", ["febm", "contrastive_divergence", "dual"], "How the energy is trained."
+    )
+    text("divergence", "js", "Divergence of febm and dual.")
+    whole("seeds", 5, "Number of seeds: of the split, and of all that is random.", 1)
+    whole("steps", None, "Training steps of the energy; the preset's if unset.", 1)
+    text("out", "runs/anomaly_study", "Folder of the results.")
+    switch("debug", False, "Show tracebacks.")
 
 
 def main(argv) -> int:
@@ -39,6 +53,7 @@ def run(values) -> int:
     unknown = [name for name in values.tables if name not in TABLES]
     if unknown or not values.tables:
         raise ValueError(f"--tables must be of {', '.join(TABLES)}; received {values.tables}.")
+    effects.check(effects.ANOMALY_STUDY, values, {"method": values.method})
     console.import_quietly(intra_op_threads=1)
     from presets import PRESETS
 
@@ -138,4 +153,5 @@ def write(rows: list[dict], options: dict, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    define()
     app.run(main)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import console
+import effects
 from absl import app, flags
 
 # Images in the pictures.
@@ -65,6 +66,7 @@ def run(values) -> int:
     """
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
+    effects.check(effects.APPLY, values, {})
     if not values.noise > 0.0:
         raise ValueError(f"--noise must be positive; received {values.noise}.")
     console.import_quietly()
@@ -81,6 +83,11 @@ def run(values) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
+    if values["num_images"].present and values.num_images > len(held_out):
+        console.say(
+            f"warning: --num_images={values.num_images} is more than there are: {len(held_out)} "
+            "held-out images."
+        )
     images = data.dequantise(held_out.images[: values.num_images], seed=values.seed).numpy()
     labels = None
     if model.conditional:

@@ -175,8 +175,6 @@ def build_model(options: dict, train_data):
     """Return the compiled model that the options describe."""
     if options["cclass"] and train_data.labels is None:
         raise ValueError(f"--cclass needs labels; {train_data.source} has none.")
-    if options["cclass"] and options["method"] == "bidirectional":
-        raise ValueError("--cclass is not for --method=bidirectional: its generator has no labels.")
     num_classes = train_data.num_classes if options["cclass"] else None
     names = list(train_data.class_names) if options["cclass"] else None
     check_classes(options, names, train_data.source)
@@ -185,11 +183,8 @@ def build_model(options: dict, train_data):
     def network(name):
         settings = {"num_classes": num_classes, "name": name}
         if options["network"] == run_options.PUBLISHED_BOUNDS:
-            if options["cclass"] or options["use_attention"]:
-                raise ValueError(
-                    f"--network={options['network']} has neither labels nor attention: leave out "
-                    "--cclass and --use_attention."
-                )
+            if options["cclass"]:
+                raise ValueError(f"--network={options['network']} takes no labels: no --cclass.")
             shape = train_data.sample_shape
             return bounds_networks.energy(shape, options["num_filters"], name)
         if isinstance(train_data, data.VectorData):
@@ -197,8 +192,10 @@ def build_model(options: dict, train_data):
         size, shape = options["num_filters"], train_data.image_shape
         if options["network"].startswith("resnet"):
             settings["use_attention"] = options["use_attention"]
-        elif options["use_attention"]:
-            raise ValueError(f"--use_attention is for the resnets, not for {options['network']}.")
+        if options["network"] == "fourier_mlp":
+            known = ", ".join(name for name in run_options.NETWORKS if name != "fourier_mlp")
+            origin = run_options.origin(options, "network")
+            raise ValueError(f"--network=fourier_mlp{origin} is for vectors; images take {known}.")
         if options["network"] == "mlp":
             return tf_febm.networks.mlp(shape, (size, size), "swish", **settings)
         build = tf_febm.networks.get(options["network"])
@@ -218,6 +215,7 @@ def build_model(options: dict, train_data):
 
     sampler = sampling.make_sampler(options, train_data)
     if options["method"] == "bidirectional":
+        check_latent_dim(options, train_data.sample_shape)
         model = tf_febm.BidirectionalEBM(
             network("energy"),
             make_generator(options, train_data.sample_shape, sampler.bounds),
@@ -302,6 +300,17 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
     return options, model, train_data, held_out, checkpoints, step
 
 
+def check_latent_dim(options: dict, shape) -> None:
+    """Raise a ValueError if there are more latent variables than numbers in an example."""
+    count, most = options["latent_dim"], math.prod(shape)
+    if count > most:
+        raise ValueError(
+            f"--latent_dim={count}{run_options.origin(options, 'latent_dim')} is too large for "
+            f"examples of shape {tuple(shape)}: latent_dim must be at most {most}, the numbers in "
+            f"one; give --latent_dim={most} or less."
+        )
+
+
 def make_generator(options: dict, shape, bounds):
     """Return the generator that the options describe, for data of a shape within bounds."""
     size = options["num_filters"]
@@ -309,8 +318,6 @@ def make_generator(options: dict, shape, bounds):
     if options["generator"] == run_options.PUBLISHED_BOUNDS:
         return bounds_networks.generator(options["latent_dim"], shape, size, **norm)
     if options["generator"] == "monotone":
-        if options["generator_batch_norm"]:
-            raise ValueError("--generator_batch_norm is not for --generator=monotone.")
         # Of a size of its own: it has no hidden layers.
         settings = {}
     elif options["generator"] in ("mlp", "coupling"):

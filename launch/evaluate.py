@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import console
+import effects
 import original_evaluation
 from absl import app, flags
 
@@ -22,6 +23,8 @@ REFERENCES = ("train", "test", "all")
 GRID, SHOWN, NEIGHBOURS = 100, 12, 7
 # Samples whose nearest training images are measured.
 SEARCHED = 200
+# Names of the original.
+ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
 # Chains of a round, unless the pool is smaller.
 BATCH = 512
 
@@ -83,7 +86,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text("out", None, "Where the results go; <run>/evaluation if unset.")
     text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
     flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
-    for name, own in (("num_steps", "final_steps"), ("im_number", "num_samples")):
+    for name, own in ALIASES.items():
         flags.DEFINE_alias(name, own, flag_values=values)
     original_evaluation.define(values)
 
@@ -106,6 +109,12 @@ def run(values) -> int:
         The exit code.
     """
     rounds = original_evaluation.rounds_of(values)
+    effects.check_names(values, ALIASES)
+    names = ("nomix", "features", "inception", "exp")
+    facts = {"rounds": rounds, **{name: getattr(values, name) for name in names}}
+    effects.check(effects.EVALUATE, values, facts)
+    if 0 < rounds < values.nomix:
+        raise ValueError(f"--rounds must be at least --nomix={values.nomix}; received {rounds}.")
     if values.curve and values.ensemble > 1:
         raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
     # Before the seconds that TensorFlow takes, where that can be.
@@ -121,8 +130,7 @@ def run(values) -> int:
     options, model, train_data, held_out, checkpoints, step = building.restore(
         folder, values.data_dir, values.resume_iter
     )
-    for warning in original_evaluation.check(values, options):
-        console.say(f"warning: {warning}")
+    warnings = original_evaluation.check(values, options)
     sampler = sampling.with_settings(
         model.sampler, values.step_lr, values.noise_scale, values.proj_norm
     )
@@ -134,6 +142,25 @@ def run(values) -> int:
     network = feature_network(values, train_data)
     if network is None and values.curve:
         raise ValueError(f"--curve needs features. {no_network(values, train_data)}")
+    given = values.final_steps
+    facts |= {
+        "cclass": options["cclass"],
+        "has_average": model.average is not None,
+        "has_features": network is not None,
+        "num_steps": options["final_steps"] if given is None else given,
+    }
+    warnings += effects.check(effects.EVALUATE, values, facts)
+    if rounds and values["batch_size"].present and values.batch_size > values.pool_size:
+        warnings.append(
+            f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}: all "
+            "chains of a pool run in each round."
+        )
+    kept = {"train": len(train_data), "test": len(held_out)}
+    most = kept.get(values.reference, sum(kept.values()))
+    if values.num_real is not None and values.num_real > most:
+        warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
+    for warning in warnings:
+        console.say(f"warning: {warning}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -251,21 +278,13 @@ def draw(model, checkpoints, settings: dict):
             flags describe them.
 
     Raises:
-        ValueError: If an ensemble is asked for without rounds, or is larger than what was kept.
+        ValueError: If an ensemble is larger than what was kept.
     """
     from tf_febm import samplers, training
 
     count, rounds, members = (settings[k] for k in ("num_samples", "rounds", "ensemble"))
     if not rounds:
-        if members > 1:
-            raise ValueError(f"--ensemble={members} needs --rounds=.")
-        if not settings["averaged"]:
-            raise ValueError("--noaveraged needs --rounds=.")
         return training.draw_samples(model, count, settings["num_steps"], settings["seed"])[0]
-    if rounds < settings["nomix"]:
-        raise ValueError(
-            f"--rounds must be at least --nomix={settings['nomix']}; received {rounds}."
-        )
     averaged = settings["averaged"] and model.average is not None
     ensemble = None
     if members > 1:

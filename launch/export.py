@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import console
+import effects
 from absl import app, flags
 
 # What is written into the folder of the run unless --out says otherwise.
@@ -59,6 +60,7 @@ def run(values) -> int:
     """
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
+    effects.check(effects.EXPORT, values, {"format": values.format})
     console.import_quietly()
     import keras
 

@@ -7,9 +7,11 @@ optimum. Writes table.csv, summary.json and Figures 1 to 4 into the folder --out
 import csv
 import io
 import math
+from functools import partial
 from pathlib import Path
 
 import console
+import effects
 from absl import app, flags
 
 NINE = (
@@ -34,20 +36,33 @@ COLUMNS = (
     "seconds",
 )
 
-flags.DEFINE_string("divergence", "js", "A divergence, such as js or alpha:-0.5, or all.")
-flags.DEFINE_string(
-    "mixture", "0.33:-1:0.0625,0.67:2:2", "The target, as weight:mean:variance,…; weights sum to 1."
-)
-flags.DEFINE_integer("steps", 8000, "Iterations per divergence, a multiple of 100.")
-flags.DEFINE_integer("batch_size", 1000, "Samples of the data, and of the model, per iteration.")
-flags.DEFINE_enum("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
-flags.DEFINE_integer("seed", 0, "Seed of everything.")
-flags.DEFINE_integer("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.")
-flags.DEFINE_integer("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.")
-flags.DEFINE_integer("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
-flags.DEFINE_bool("baselines", True, "Whether to run contrastive divergence and the dual form.")
-flags.DEFINE_string("out", "runs/mixture", "Folder of the results.")
-flags.DEFINE_bool("debug", False, "Show tracebacks.")
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    text = partial(flags.DEFINE_string, flag_values=values)
+    whole = partial(flags.DEFINE_integer, flag_values=values)
+    choice = partial(flags.DEFINE_enum, flag_values=values)
+    switch = partial(flags.DEFINE_bool, flag_values=values)
+    text("divergence", "js", "A divergence, such as js or alpha:-0.5, or all.")
+    text(
+        "mixture",
+        "0.33:-1:0.0625,0.67:2:2",
+        "The target, as weight:mean:variance,…; weights sum to 1.",
+    )
+    whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
+    whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.")
+    choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
+    whole("seed", 0, "Seed of everything.")
+    whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.")
+    whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.")
+    whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
+    switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
+    text("out", "runs/mixture", "Folder of the results.")
+    switch("debug", False, "Show tracebacks.")
 
 
 def main(argv) -> int:
@@ -85,6 +100,7 @@ def resolve(values) -> dict:
         raise ValueError(f"--trajectories must be at least 0; received {options['trajectories']}.")
     if not 0 <= options["seed"] < 2**31:
         raise ValueError(f"--seed must lie in 0 … 2³¹ − 1; received {options['seed']}.")
+    effects.check(effects.MIXTURE, values, options)
     return {**options, "mixture": parse_mixture(values.mixture), "out": values.out}
 
 
@@ -287,4 +303,5 @@ def _divergences(name, target, means, scales):
 
 
 if __name__ == "__main__":
+    define()
     app.run(main)

@@ -30,9 +30,10 @@ class Original(NamedTuple):
 SAME = (
     *("dataset", "batch_size", "logdir", "exp", "log_interval", "save_interval", "resume_iter"),
     *("lr", "divergence", "l2_coeff", "cclass", "proj_norm", "proj_norm_type", "num_steps"),
-    *("step_lr", "replay_batch", "noise_scale", "pcd", "num_filters", "use_attention"),
+    *("step_lr", "replay_batch", "noise_scale", "pcd", "use_attention"),
 )
 MAPPED = {
+    "num_filters": "the width of the networks, which the original fixes: left out, it is the same",
     "large_model": "--network=resnet32_large",
     "larger_model": "--network=resnet32_larger",
     "wider_model": "--network=resnet32_wider",
@@ -178,13 +179,9 @@ def check(values: flags.FlagValues) -> list[str]:
             "--augment: shifted images go on as their mirror image, where the original's have "
             "black borders."
         )
-    if values.hmc:
-        own = [f"--{n}" for n in ("proj_norm", "noise_scale") if values[n].present]
-        if own:
-            warnings.append(f"{' and '.join(own)} mean nothing to --hmc.")
-        if values["step_lr"].present:
-            warnings.append(
-                "--step_lr is the step of --hmc, which the original fixes at 15; without it the "
-                "step follows from the noise of the preset."
-            )
+    if values.hmc and values["step_lr"].present:
+        warnings.append(
+            "--step_lr is the step of --hmc, which the original fixes at 15; without it the "
+            "step follows from the noise of the preset."
+        )
     return warnings

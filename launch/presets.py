@@ -335,9 +335,9 @@ def preset_for(name: str, dataset: str, method: str = "febm") -> tuple[str, dict
         if method == "bidirectional":
             names = (*(f"{name}_{method}" for name in names), method)
         name = next(name for name in names if name in PRESETS)
+    if "latent_dim" in PRESETS[name] and method != "bidirectional":
+        raise ValueError(f"--preset={name} is for --method=bidirectional, not {method}.")
     if name in ("bounds_paper", "bounds_paper_plane"):
-        if method != "bidirectional":
-            raise ValueError(f"--preset={name} is for --method=bidirectional, not {method}.")
         name = "bounds_paper_plane" if dataset in PLANES else "bounds_paper"
     # Any other preset leaves what only this method has as the method's own.
     base = BOUNDS if method == "bidirectional" else {}

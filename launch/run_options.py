@@ -1,7 +1,8 @@
 """What the flags of train.py resolve to: the options of a run, as one plain dictionary."""
 
+import effects
 from absl import flags
-from presets import FILTERS_OF, preset_for
+from presets import BOUNDS, FILTERS_OF, PLANES, PRESETS, preset_for
 
 METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
 # As in tf_febm.networks.NAMES, which is not imported: TensorFlow takes seconds.
@@ -22,6 +23,17 @@ GENERATORS = ("mlp", "coupling", "monotone", "dcgan", "resnet")
 SAMPLERS = ("langevin", "mala", "hmc")
 # As in tf_febm.samplers.ReplayBuffer.
 STORAGES = ("auto", "uint8", "uint8_published", "float32")
+# What the examples of a data set are; those of npz are either.
+KINDS = {
+    **dict.fromkeys((*PLANES, "csv"), "vectors"),
+    **dict.fromkeys(
+        (
+            *("digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn"),
+            *("celeba", "folder"),
+        ),
+        "images",
+    ),
+}
 # The networks of the code of Geng et al. 2021; see bounds_networks.
 PUBLISHED_BOUNDS = "published_bounds"
 # Standard deviation of the noise that --noise_scale counts in.
@@ -96,20 +108,7 @@ BIDIRECTIONAL = (
 )
 
 
-# Options that mean something to some methods alone, and are refused with the others.
-_TWO_PLAYERS = ("febm", "dual")
-_CHAINS = (*_TWO_PLAYERS, "contrastive_divergence")
-METHODS_OF = {
-    **dict.fromkeys(BIDIRECTIONAL, ("bidirectional",)),
-    "leave_one_out": _TWO_PLAYERS,
-    "warmup_steps": _TWO_PLAYERS,
-    "suffix_exp": _TWO_PLAYERS,
-    "pcd": _CHAINS,
-    "match_labels": _CHAINS,
-    "buffer_storage": _CHAINS,
-}
-
-# Options that mean something to some samplers alone.
+# Options of one sampler or of two, which are unset for the others; effects says who has an effect.
 SAMPLERS_OF = {
     "noise_scale": ("langevin",),
     "proj_norm": ("langevin",),
@@ -130,7 +129,6 @@ def resolve(values: flags.FlagValues) -> dict:
         ValueError: If flags contradict each other.
     """
     preset, settings = preset_for(values.preset, values.dataset, values.method)
-    _check_methods(values)
     names = [
         flag.name
         for module, own in values.flags_by_module_dict().items()
@@ -160,9 +158,7 @@ def resolve(values: flags.FlagValues) -> dict:
     if options["beta_2"] is None:
         options["beta_2"] = BETA_2[values.method]
     if values.augment:
-        for name, value in (("random_flip", True), ("random_crop", 4)):
-            options[name] = value if values[name].value is None else values[name].value
-    _check_buffer(options)
+        options |= _augmented(values)
     if values.pcd:
         # The chains of a step have a past, in whatever is kept of it.
         options["replay_batch"] = True
@@ -170,49 +166,89 @@ def resolve(values: flags.FlagValues) -> dict:
         if not values.exp:
             raise ValueError("--suffix_exp needs --exp: the name by default has the divergence.")
         options["exp"] = f"{values.exp}_{values.divergence}".replace(":", "_")
-    return options | _chains(values, options)
+    options |= _chains(values, options, settings["noise_scale"])
+    effects.check(effects.TRAIN, values, facts(values, options))
+    return options
 
 
-def _check_methods(values) -> None:
-    """Raise a ValueError that names a flag which was given and is not for the method."""
-    for name, methods in METHODS_OF.items():
-        given = values[name].present and values[name].value != values[name].default
-        if values.method not in methods and given:
-            raise ValueError(
-                f"--{name} is for --method={' or '.join(methods)}, not {values.method}."
+def notes(values: flags.FlagValues, options: dict, kind: str) -> list[str]:
+    """Return what to tell of flags that do nothing, or not what their line may mean.
+
+    Args:
+        values: The parsed flags.
+        options: What they resolve to.
+        kind: "images" or "vectors", what the data are.
+
+    Raises:
+        ValueError: If a flag has no effect on such data.
+    """
+    lines = effects.check(effects.TRAIN, values, facts(values, options, kind))
+    network, filters = options["network"], options["num_filters"]
+    if network.startswith("resnet") and values["num_filters"].present:
+        published = FILTERS_OF[network]
+        if filters != published:
+            lines.append(
+                f"--num_filters={filters} is the width of {network} here; the original, which does "
+                f"not use the flag, has {published}: leave it out for that."
             )
+    return lines
 
 
-def _check_buffer(options: dict) -> None:
-    """Raise a ValueError that names an option of the buffer which has no effect."""
-    kept = options["replay_batch"] or options["pcd"]
-    if not options["match_labels"] and not (options["cclass"] and kept):
-        raise ValueError(
-            "--nomatch_labels is for chains with labels and a past: give --cclass, and "
-            "--replay_batch or --pcd, or leave it out."
-        )
-    if options["buffer_storage"] != "auto" and (options["pcd"] or not options["replay_batch"]):
-        raise ValueError(
-            f"--buffer_storage={options['buffer_storage']} is for the replay buffer: leave it out, "
-            "or --pcd and --noreplay_batch."
-        )
+def origin(options: dict, name: str) -> str:
+    """Return " (of --preset=…)" where an option is what the preset, or the method, of a run has."""
+    preset = options.get("preset")
+    sources = {f"--preset={preset}": PRESETS.get(preset, {})}
+    if options["method"] == "bidirectional":
+        sources["--method=bidirectional"] = BOUNDS
+    for source, settings in sources.items():
+        if name in settings and settings[name] == options[name]:
+            return f" (of {source})"
+    return ""
 
 
-def _chains(values, options: dict) -> dict:
-    """Return the options of the sampler."""
+def facts(values: flags.FlagValues, options: dict, kind: str | None = None) -> dict:
+    """Return what `effects.TRAIN` asks for.
+
+    Args:
+        values: The parsed flags.
+        options: What they resolve to.
+        kind: "images" or "vectors", what the data are; if None, as the name of the data set says,
+            if it does.
+    """
+    known = {**options, "hmc": values.hmc}
+    kind = kind or KINDS.get(options["dataset"])
+    return known if kind is None else {**known, "kind": kind}
+
+
+def _augmented(values) -> dict:
+    """Return what --augment stands for.
+
+    Raises:
+        ValueError: If another flag says otherwise.
+    """
+    parts = {"random_flip": True, "random_crop": 4}
+    for name, value in parts.items():
+        if values[name].present and values[name].value != value:
+            given = "--norandom_flip" if name == "random_flip" else f"--{name}={values[name].value}"
+            raise ValueError(
+                f"--augment is --random_flip --random_crop=4: it and {given} exclude each other."
+            )
+    return parts
+
+
+def _chains(values, options: dict, noise_scale: float) -> dict:
+    """Return the options of the sampler.
+
+    Args:
+        values: The parsed flags.
+        options: What the others resolve to.
+        noise_scale: Of the preset's Langevin dynamics.
+    """
     sampler = options["sampler"]
     if values.hmc:
         if values["sampler"].present and sampler != "hmc":
             raise ValueError(f"--hmc and --sampler={sampler} exclude each other.")
         sampler = "hmc"
-    for name, samplers in SAMPLERS_OF.items():
-        # What Langevin dynamics alone has is in the original's lines with --hmc too, and means as
-        # little there: a warning says so.
-        means_nothing = sampler not in samplers and values[name].value
-        if means_nothing and values[name].present and not (values.hmc and "langevin" in samplers):
-            raise ValueError(
-                f"--{name} is for --sampler={' or '.join(samplers)}, not {sampler}: leave it out."
-            )
     chosen = {"sampler": sampler}
     steps = [f"--{name}" for name in ("step_lr", "noise_scale") if values[name].present]
     if steps and values.epsilon:
@@ -224,7 +260,7 @@ def _chains(values, options: dict) -> dict:
         return chosen
     if values.step_lr is None:
         # The noise of a step, √ε, is that of the preset's Langevin dynamics.
-        epsilon = options["epsilon"] or (NOISE_UNIT * options["noise_scale"]) ** 2
+        epsilon = options["epsilon"] or (NOISE_UNIT * noise_scale) ** 2
         chosen["step_lr"] = epsilon / 2 if sampler == "mala" else epsilon**0.5
     chosen |= {"epsilon": 0.0, "burn_in": options["burn_in"] or 0}
     if sampler == "hmc":

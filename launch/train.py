@@ -73,6 +73,9 @@ def run(options: dict, values) -> int:
     # Of several workers the first speaks, and holds the folder.
     chief = workers.is_chief(strategy)
     report = console.say if chief else _be_silent
+    kind = "images" if hasattr(train_data, "images") else "vectors"
+    for note in run_options.notes(values, options, kind):
+        report(f"warning: {note}")
     report(describe(options, train_data, model, folder))
     if values.dry_run:
         workers.barrier(strategy)

@@ -1,6 +1,7 @@
 """What differs where the data are vectors: networks in their units, and quality figures."""
 
 import numpy as np
+import run_options
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -37,10 +38,15 @@ def check(options: dict) -> None:
     """Raise a ValueError that names a flag which is for images."""
     for name in ("random_flip", "random_crop", "use_attention"):
         if options[name]:
-            raise ValueError(f"--{name} is for images, not for vectors; received {options[name]}.")
+            raise ValueError(
+                f"--{name}={options[name]}{run_options.origin(options, name)} is for images, not "
+                "for vectors."
+            )
     if options["network"] not in NETWORKS:
+        origin = run_options.origin(options, "network")
         raise ValueError(
-            f"--network={options['network']} is for images; vectors take {' or '.join(NETWORKS)}."
+            f"--network={options['network']}{origin} is for images; vectors take "
+            f"{' or '.join(NETWORKS)}."
         )
 
 

@@ -121,6 +121,23 @@ def test_published_settings_of_the_evaluation_change_what_is_done(migrating):
             assert parsed(evaluate, flag)[name].value != usual[name].value, flag
 
 
+def test_every_flag_on_the_page_exists(migrating):
+    known = {*parsed(train_flags), *parsed(evaluate)}
+    named = re.findall(r"--(\w+)", migrating)
+    assert len(named) > 100
+    # A switch may be given as off.
+    assert not {name for name in named if name not in known and name[2:] not in known}
+
+
+def test_published_widths_are_those_without_the_flag(migrating):
+    row = next(line for line in migrating.splitlines() if line.startswith("| `num_filters`"))
+    assert "128 and for `wider_model` 256" in row
+    line = ["--exp=a", "--dataset=cifar10"]
+    for network, filters in (("", 128), ("large", 128), ("larger", 128), ("wider", 256)):
+        switch = [f"--{network}_model"] if network else []
+        assert train_flags.resolve(parsed(train_flags, *line, *switch))["num_filters"] == filters
+
+
 def test_published_command_lines_on_the_page_parse(migrating):
     block = re.search(r"```bash\n(.*?)```", migrating, re.DOTALL)[1].replace("\\\n", " ")
     train, evaluation = (line.split()[2:] for line in block.splitlines())

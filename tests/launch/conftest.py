@@ -1,10 +1,14 @@
-"""A tiny finished run of the digits, and launchers called inside this process."""
+"""A tiny finished run of the digits, and launchers called inside this process.
+
+A process of its own takes seconds to import TensorFlow: only what is about processes, such as
+signals, exit codes and where a line is run, starts one.
+"""
 
 import importlib
 import shutil
-import subprocess
-import sys
+import signal
 
+import numpy as np
 import pytest
 
 FAST = [
@@ -13,14 +17,66 @@ FAST = [
 ]  # fmt: skip
 
 
+def launched(name, *arguments):
+    """Run a launcher with flags of its own, as absl would parse them; return its exit code."""
+    import train_flags
+    from absl import flags
+
+    launcher = importlib.import_module(name)
+    values = flags.FlagValues()
+    (train_flags if name == "train" else launcher).define(values)
+    values([f"{name}.py", *map(str, arguments)])
+
+    def run():
+        resolved = [train_flags.resolve(values)] if name == "train" else []
+        return launcher.run(*resolved, values)
+
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return launcher.console.guarded(run, debug=False)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_classifier_of_the_digits():
+    """Let runs in this process share the feature network that each would train for its figures."""
+    import building
+
+    train_classifier, known = building.train_classifier, {}
+
+    def once(train_data):
+        if train_data.name != "digits":
+            return train_classifier(train_data)
+        key = (train_data.source, train_data.images.tobytes())
+        if key not in known:
+            known[key] = train_classifier(train_data)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "train_classifier", once)
+        yield
+
+
 @pytest.fixture(scope="session")
-def trained(project, tmp_path_factory):
+def pictures(tmp_path_factory):
+    """Return the flags of the digits as a file of images, for which there is no classifier.
+
+    To train that takes longer than what most runs here are about.
+    """
+    from tf_febm import data
+
+    path = tmp_path_factory.mktemp("pictures") / "digits.npz"
+    np.savez(path, x=data.load("digits").images, y=data.load("digits").labels)
+    return ["--dataset=npz", f"--data_dir={path}"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
     """Return the folder of a finished run; tests work on copies."""
     folder = tmp_path_factory.mktemp("runs")
-    script = str(project / "launch" / "train.py")
-    command = [sys.executable, script, f"--logdir={folder}", "--exp=run", *FAST]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    assert launched("train", f"--logdir={folder}", "--exp=run", *FAST) == 0
     return folder / "run"
 
 
@@ -33,14 +89,9 @@ def run_folder(trained, tmp_path):
 @pytest.fixture
 def call(capfd):
     """Return name, *arguments -> (exit code, output, errors) of a launcher, with own flags."""
-    from absl import flags
 
     def run(name, *arguments):
-        launcher = importlib.import_module(name)
-        values = flags.FlagValues()
-        launcher.define(values)
-        values([f"{name}.py", *map(str, arguments)])
-        code = launcher.console.guarded(lambda: launcher.run(values), debug=False)
+        code = launched(name, *arguments)
         return code, *capfd.readouterr()
 
     return run

@@ -1,8 +1,5 @@
 """--method=bidirectional: what its flags become, what is refused, and a run from end to end."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -33,13 +30,15 @@ def test_flags_reach_the_model(resolve):
 
     options = resolve(
         *FAST, "--penalty_weight=0.3", "--penalty_threshold=0.2", "--entropy_weight=0.7",
-        "--entropy=smallest_singular_value", "--entropy_iterations=3", "--penalty=none",
+        "--entropy=smallest_singular_value", "--entropy_iterations=3", "--penalty=data",
         "--generator_batch_norm", "--generator=dcgan", "--generator_lr_ratio=0.5", "--lr=1e-3",
     )  # fmt: skip
     model = building.build_model(options, data.load("digits"))
     assert (model.penalty_weight, model.penalty_threshold, model.entropy_weight) == (0.3, 0.2, 0.7)
     assert (model.entropy, model.entropy_iterations) == ("smallest_singular_value", 3)
-    assert model.penalty is None and model.latent_dim == 4
+    assert model.penalty == "data" and model.latent_dim == 4
+    none = building.build_model(resolve(*FAST, "--penalty=none"), data.load("digits"))
+    assert none.penalty is None
     names = [type(layer).__name__ for layer in model.generator_network.layers]
     assert "BatchNormalization" in names and "Conv2DTranspose" in names
     rates = [float(o.learning_rate) for o in (model.optimizer, model.generator_optimizer)]
@@ -73,18 +72,17 @@ def test_what_is_refused(resolve):
 
     from tf_febm import data
 
-    with pytest.raises(ValueError, match="--penalty_weight is for --method=bidirectional"):
+    with pytest.raises(ValueError, match="--penalty_weight=1.0 is for --method=bidirectional"):
         resolve("--penalty_weight=1")
     with pytest.raises(ValueError, match="--generator_lr_ratio must be positive"):
         building.check({**resolve(*FAST, "--generator_lr_ratio=0"), "exp": "run"})
     source = data.load("digits")
-    with pytest.raises(ValueError, match="--cclass is not for --method=bidirectional"):
-        building.build_model(resolve(*FAST, "--cclass"), source)
+    with pytest.raises(ValueError, match="--cclass is for --method=febm or dual or contrastive"):
+        resolve(*FAST, "--cclass")
     with pytest.raises(ValueError, match="latent_dim must be at most 64"):
         building.build_model(resolve(*FAST, "--latent_dim=65"), source)
-    with pytest.raises(ValueError, match="--generator_batch_norm is not for"):
-        flags = ("--generator=monotone", "--generator_batch_norm")
-        building.make_generator(resolve(*FAST, *flags), (2,), None)
+    with pytest.raises(ValueError, match="--generator_batch_norm is for generators with hidden"):
+        resolve(*FAST, "--generator=monotone", "--generator_batch_norm")
     with pytest.raises(ValueError, match="--generator=dcgan makes images"):
         building.make_generator(resolve(*FAST, "--generator=dcgan"), (2,), None)
 
@@ -100,19 +98,16 @@ def test_generators_of_vectors(resolve):
 
 
 @pytest.mark.slow
-def test_a_run_and_what_evaluate_makes_of_it(project, tmp_path):
+def test_a_run_and_what_evaluate_makes_of_it(call, pictures, tmp_path):
     import building
 
     from tf_febm import training
 
-    script = str(project / "launch" / "train.py")
-    run = subprocess.run(
-        [sys.executable, script, *FAST, f"--logdir={tmp_path}", "--exp=run"],
-        capture_output=True, text=True, cwd=tmp_path, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    assert "examples and samples" in run.stdout
-    assert "lower" in run.stdout and "upper" in run.stdout
+    line = [*FAST, *pictures, "--preset=digits_bidirectional", f"--logdir={tmp_path}", "--exp=run"]
+    code, output, errors = call("train", *line)
+    assert code == 0, errors
+    assert "examples and samples" in output
+    assert "lower" in output and "upper" in output
     with np.load(tmp_path / "run" / "samples" / "final.npz") as arrays:
         samples = arrays["samples"]
     assert samples.shape == (20, 8, 8, 1)

@@ -203,7 +203,8 @@ class TestBadInput:
         assert "There is no checkpoint in" in refuse(f"--run={run_folder}")
 
     def test_ensembles_that_cannot_be(self, refuse, run_folder):
-        assert "--ensemble=2 needs --rounds=" in refuse(f"--run={run_folder}", "--ensemble=2")
+        line = refuse(f"--run={run_folder}", "--ensemble=2")
+        assert "--ensemble=2 is for sampling in rounds" in line and "give --rounds=" in line
         line = refuse(f"--run={run_folder}", "--ensemble=3", "--rounds=12")
         assert "up to step 6; 2 were kept (see --keep_checkpoints of train.py)" in line
         line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--resume_iter=3")
@@ -214,7 +215,8 @@ class TestBadInput:
     def test_rounds_that_cannot_be(self, refuse, run_folder):
         line = refuse(f"--run={run_folder}", "--rounds=5")
         assert "--rounds must be at least --nomix=10; received 5" in line
-        assert "--noaveraged needs --rounds=" in refuse(f"--run={run_folder}", "--noaveraged")
+        line = refuse(f"--run={run_folder}", "--noaveraged")
+        assert "--noaveraged is for sampling in rounds" in line
 
     def test_options_of_another_version(self, refuse, run_folder):
         path = run_folder / "options.json"
@@ -248,10 +250,17 @@ class TestBadInput:
         run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")
         assert "--curve needs features" in refuse(*run, "--curve")
+        line = refuse(*run, "--reference=all")
+        assert "--reference=all is for figures, and there is no feature network" in line
+        line = refuse(*run, "--label_share=0.2", "--rounds=12")
+        assert "--label_share=0.2 is for runs with labels (--cclass)" in line
         assert not (run_folder / "evaluation").exists()
         # Pictures and distances in pixels need none.
-        code, output, errors = evaluate(*run, "--num_samples=12")
+        given = ["--num_samples=12", "--num_real=50", "--nomix=140"]
+        code, output, errors = evaluate(*run, *given)
         assert code == 0, errors
+        assert "warning: --nomix=140 has no effect: it is for sampling in rounds" in output
+        assert "warning: --num_real=50 is more than there are: 36 images" in output
         assert "--features=auto has no network for npz: give --inception=" in output
         found = json.loads((run_folder / "evaluation" / "evaluation.json").read_text())
         assert "samples" not in found and found["nearest"].keys() == {

@@ -57,7 +57,7 @@ def test_another_place_and_format(export, run_folder, tmp_path):
     code, _, error = export(
         f"--run={run_folder.path}", f"--out={out}2", "--format=tflite", "--num_steps=3"
     )
-    assert code == 1 and "num_steps is for the endpoint sample" in error
+    assert code == 1 and "--num_steps=3 is for --format=saved_model, not tflite" in error
 
 
 @pytest.mark.parametrize("arguments, message", [

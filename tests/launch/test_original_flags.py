@@ -3,16 +3,16 @@
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import original_flags
 import pytest
+import run_options
 import train_flags
 from absl import flags
 from PIL import Image
 
+from tests.launch.conftest import launched
 from tf_febm import networks
 
 # As its modules define them, read from the public code. Both programs import data.py, models.py and
@@ -114,17 +114,15 @@ class TestPublishedLinesFromEndToEnd:
     ]  # fmt: skip
 
     @pytest.fixture(scope="class")
-    def folder(self, project, tmp_path_factory):
+    def folder(self, tmp_path_factory):
         """Train as published, in a folder of its own, on noise in the form of CIFAR-10."""
         folder = tmp_path_factory.mktemp("published")
         generator = np.random.default_rng(0)
         self._write_cifar(folder / "cifar-10-batches-py", generator)
-        script = str(project / "launch" / "train.py")
         line = [*TRAINING_LINE.split(), f"--data_dir={folder / 'cifar-10-batches-py'}", *self.SMALL]
-        result = subprocess.run(
-            [sys.executable, script, *line], capture_output=True, text=True, cwd=folder, timeout=300
-        )
-        assert result.returncode == 0, result.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            assert launched("train", *line) == 0
         return folder
 
     @staticmethod
@@ -137,22 +135,17 @@ class TestPublishedLinesFromEndToEnd:
             }
             (folder / name).write_bytes(pickle.dumps(batch))
 
-    def evaluate(self, project, folder, *arguments):
-        script = str(project / "launch" / "evaluate.py")
+    def test_the_line_finds_the_run_that_its_training_line_made(self, folder, call, monkeypatch):
+        monkeypatch.chdir(folder)
         small = [
             "--resume_iter=2", "--im_number=12", "--pool_size=12", "--num_steps=1",
             "--repeat_scale=3", "--nomix=2",
         ]  # fmt: skip
-        return subprocess.run(
-            [sys.executable, script, *EVALUATION_LINE.split(), *small, *arguments],
-            capture_output=True, text=True, cwd=folder, timeout=300,
-        )  # fmt: skip
-
-    def test_the_line_finds_the_run_that_its_training_line_made(self, project, folder):
-        result = self.evaluate(project, folder)
-        assert result.returncode == 0, result.stderr
-        assert "taking runs/cifar10_cond_febm_new." in result.stdout
-        assert "round 6 of 6" in result.stdout
+        code, output, errors = call("evaluate", *EVALUATION_LINE.split(), *small)
+        assert code == 0, errors
+        assert "taking runs/cifar10_cond_febm_new." in output
+        assert "round 6 of 6" in output
+        assert "warning: --batch_size=512 is more than --pool_size=12" in output
         out = folder / "runs" / "cifar10_cond_febm_new" / "evaluation"
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 2
@@ -160,16 +153,19 @@ class TestPublishedLinesFromEndToEnd:
         assert expected.items() <= found["sampling"].items()
         assert Image.open(out / "samples.png").size[0] > 32
 
-    def test_the_run_may_lie_where_the_line_says(self, project, folder):
+    def test_the_run_may_lie_where_the_line_says(self, folder, monkeypatch):
         """As with --logdir=cachedir --suffix_exp, and as the original itself leaves it."""
+        import original_evaluation
+
+        monkeypatch.chdir(folder)
         run = folder / "runs" / "cifar10_cond_febm_new"
         for name in ("cifar10_cond_febm_new_jensen_shannon", "cifar10_cond_febm_new"):
             place = folder / "cachedir" / name
             shutil.copytree(run, place)
-            result = self.evaluate(project, folder)
-            assert result.returncode == 0, result.stderr
-            assert ("taking" in result.stdout) == (name == "cifar10_cond_febm_new")
-            assert (place / "evaluation" / "evaluation.json").exists()
+            said = []
+            found = original_evaluation.folder_of(parsed("evaluate", EVALUATION_LINE), said.append)
+            assert found.absolute() == place
+            assert any("taking" in line for line in said) == (name == "cifar10_cond_febm_new")
             shutil.rmtree(folder / "cachedir")
 
     @pytest.mark.parametrize(
@@ -306,16 +302,22 @@ class TestShorthands:
         assert (options["random_flip"], options["random_crop"]) == (True, 4)
         assert "augment" not in options
         assert "mirror image" in original_flags.check(parse("--augment"))[0]
-        options = resolve("--augment --norandom_flip --random_crop=2")
-        assert (options["random_flip"], options["random_crop"]) == (False, 2)
+        assert resolve("--augment --random_flip --random_crop=4")["random_crop"] == 4
+        for other in ("--norandom_flip", "--random_crop=2"):
+            with pytest.raises(ValueError, match=f"it and {other} exclude each other"):
+                resolve(f"--augment {other}")
         assert resolve("")["random_flip"] is False and resolve("")["random_crop"] == 0
 
     def test_hmc_in_a_line_of_the_original(self):
         line = TRAINING_LINE + " --hmc"
         options = resolve(line)
         assert options["sampler"] == "hmc" and options["step_lr"] == 10.0 and "hmc" not in options
-        warnings = original_flags.check(parse(line))
-        assert any("--proj_norm mean nothing to --hmc" in w for w in warnings)
+        warnings = [
+            *original_flags.check(parse(line)), *run_options.notes(parse(line), options, "images")
+        ]  # fmt: skip
+        assert any(
+            "--proj_norm=0.01 has no effect: it is for --sampler=lang" in w for w in warnings
+        )
         assert any("the original fixes at 15" in w for w in warnings)
         with pytest.raises(ValueError, match="--hmc and --sampler=mala exclude"):
             resolve("--hmc --sampler=mala")
@@ -326,7 +328,9 @@ class TestShorthands:
         assert resolve("--exp=a --suffix_exp --divergence=alpha:-1")["exp"] == "a_alpha_-1"
         with pytest.raises(ValueError, match="--suffix_exp needs --exp"):
             resolve("--suffix_exp")
-        with pytest.raises(ValueError, match="--suffix_exp is for --method=febm or dual"):
+        with pytest.raises(
+            ValueError, match="--suffix_exp is for --method=febm or dual, not contrastive"
+        ):
             resolve("--suffix_exp --exp=a --method=contrastive_divergence")
 
 
@@ -346,7 +350,6 @@ def test_filters_of_a_network_that_is_not_the_presets(line, filters):
 
 def test_every_network_has_a_number_of_filters():
     import presets
-    import run_options
 
     named = {*train_flags.NETWORKS, run_options.PUBLISHED_BOUNDS}
     assert set(presets.FILTERS_OF) == named

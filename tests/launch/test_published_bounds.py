@@ -71,14 +71,35 @@ class TestSettings:
         }  # fmt: skip
         assert {name: options[name] for name in expected} == expected
 
-    def test_other_methods_are_refused(self):
-        with pytest.raises(ValueError, match="--preset=bounds_paper is for --method=bidirectional"):
-            resolve("--preset=bounds_paper")
+    @pytest.mark.parametrize("preset", ["bounds_paper", "bidirectional", "plane_bidirectional"])
+    def test_other_methods_are_refused(self, preset):
+        with pytest.raises(ValueError, match=f"--preset={preset} is for --method=bidirectional"):
+            resolve(f"--preset={preset}")
 
-    def test_labels_are_refused(self):
-        flags_of = ("--dataset=cifar10", "--network=published_bounds", "--use_attention")
-        with pytest.raises(ValueError, match="has neither labels nor attention"):
-            build(resolve(*flags_of), Images())
+    def test_labels_and_attention_are_refused(self):
+        flags_of = ("--dataset=cifar10", "--network=published_bounds")
+        with pytest.raises(ValueError, match="--use_attention is for the resnets, not for publi"):
+            resolve(*flags_of, "--use_attention")
+        with pytest.raises(ValueError, match="--network=published_bounds takes no labels"):
+            build(resolve(*flags_of, "--cclass"), data.load("digits"))
+
+    @pytest.mark.parametrize("given", [[], ["--latent_dim=100"]])
+    def test_more_latent_variables_than_pixels_are_explained(self, given):
+        """Of the digits, 8×8, where the preset is made for 32×32×3."""
+        whose = "=100" if given else r"=128 \(of --preset=bounds_paper\)"
+        message = (
+            rf"--latent_dim{whose} is too large for .*\(8, 8, 1\).* give --latent_dim=64 or less"
+        )
+        with pytest.raises(ValueError, match=message):
+            build(resolve(*BIDIRECTIONAL, *given), data.load("digits"))
+
+    def test_presets_of_images_on_vectors_are_explained(self):
+        import vectors
+
+        options = resolve(*BIDIRECTIONAL, "--dataset=csv")
+        message = r"--random_flip=True \(of --preset=bounds_paper\) is for images, not for vectors"
+        with pytest.raises(ValueError, match=message):
+            vectors.check(options)
 
 
 class TestNetworks:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -103,18 +101,21 @@ class TestWhatFlagsMean:
     [
         (
             "--sampler=mala --proj_norm=0.1",
-            "--proj_norm is for --sampler=langevin, not mala: leave",
+            "--proj_norm=0.1 is for --sampler=langevin, not mala: leave",
         ),
-        ("--sampler=hmc --noise_scale=2", "--noise_scale is for --sampler=langevin, not hmc"),
+        ("--sampler=hmc --noise_scale=2", "--noise_scale=2.0 is for --sampler=langevin, not hmc"),
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
-        ("--burn_in=3", "--burn_in is for --sampler=mala or hmc, not langevin"),
-        ("--target_acceptance=0.5", "--target_acceptance is for --sampler=mala or hmc"),
-        ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps is for --sampler=hmc, not mala"),
+        ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
+        ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),
+        ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
         ("--epsilon=0.1 --step_lr=0.1", "--epsilon and --step_lr exclude each other"),
         ("--epsilon=0.1 --noise_scale=1", "--epsilon and --noise_scale exclude each other"),
         ("--pcd --method=bidirectional", "--pcd is for --method=febm or dual or contrastive"),
-        ("--noleave_one_out --method=contrastive_divergence", "--leave_one_out is for --method"),
-        ("--warmup_steps=0 --method=bidirectional", "--warmup_steps is for --method=febm or dual"),
+        ("--noleave_one_out --method=contrastive_divergence", "--noleave_one_out is for --method"),
+        (
+            "--warmup_steps=0 --method=bidirectional",
+            "--warmup_steps=0 is for --method=febm or dual",
+        ),
     ],
 )
 def test_what_excludes_each_other(line, message):
@@ -155,8 +156,14 @@ class TestWhatTheBufferIsTold:
             ("--nomatch_labels", "--nomatch_labels is for chains with labels and a past"),
             ("--nomatch_labels --cclass --noreplay_batch", "--nomatch_labels is for chains"),
             ("--buffer_storage=uint8 --pcd", "--buffer_storage=uint8 is for the replay buffer"),
-            ("--buffer_storage=float32 --noreplay_batch", "is for the replay buffer: leave it out"),
-            ("--buffer_storage=uint8 --method=bidirectional", "--buffer_storage is for --method="),
+            (
+                "--buffer_storage=float32 --noreplay_batch",
+                "is for the replay buffer, not --noreplay_batch: leave it out",
+            ),
+            (
+                "--buffer_storage=uint8 --method=bidirectional",
+                "--buffer_storage=uint8 is for --method=",
+            ),
         ],
     )
     def test_what_would_have_no_effect_is_refused(self, line, message):
@@ -222,17 +229,17 @@ class TestRunsOfEarlierVersions:
         ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass"],
     ],
 )
-def test_a_run_and_what_else_is_made_of_it(project, call, tmp_path, line):
-    script = str(project / "launch" / "train.py")
-    command = [sys.executable, script, *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
+    line = [*line, *pictures, "--preset=digits"]
+    command = ["train", *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
+    code, _, errors = call(*command)
+    assert code == 0, errors
     run = tmp_path / "run"
     kind = "mala" if "--sampler=mala" in line else "hmc"
     options = json.loads((run / "options.json").read_text())["flags"]
     assert options["sampler"] == kind and options["pcd"] == ("--pcd" in line)
-    longer = subprocess.run([*command, "--steps=6"], capture_output=True, text=True, timeout=300)
-    assert longer.returncode == 0 and "Continuing from step 4 of 6" in longer.stdout, longer.stderr
+    code, output, errors = call(*command, "--steps=6")
+    assert code == 0 and "Continuing from step 4 of 6" in output, errors
 
     import building
 

@@ -1,0 +1,257 @@
+"""No flag is silently without effect: the tables are whole, and each condition is one of a line."""
+
+import anomaly_study
+import apply
+import effects
+import evaluate
+import export
+import mixture
+import original_flags
+import pytest
+import run_options
+import train_flags
+from absl import flags
+
+
+def parsed(define, *arguments):
+    values = flags.FlagValues()
+    define(values)
+    values(["launcher", *arguments])
+    return values
+
+
+@pytest.mark.parametrize(
+    ("table", "defined", "original"),
+    [
+        (effects.TRAIN, set(parsed(train_flags.define)), original_flags.ORIGINAL),
+        (effects.EVALUATE, set(parsed(evaluate.define)), original_flags.EVALUATION_ORIGINAL),
+        (effects.APPLY, set(parsed(apply.define)), {}),
+        (effects.EXPORT, set(parsed(export.define)), {}),
+        (effects.MIXTURE, set(parsed(mixture.define)), {}),
+        (effects.ANOMALY_STUDY, set(parsed(anomaly_study.define)), {}),
+    ],
+    ids=["train", "evaluate", "apply", "export", "mixture", "anomaly_study"],
+)
+def test_every_flag_is_in_its_launchers_table(table, defined, original):
+    """Or is one of the original's that original_flags refuses or tells of."""
+    assert set(table) == defined - set(original)
+
+
+def notes(line):
+    """Return what train.py tells of a line, before it sees the data."""
+    values = parsed(train_flags.define, *line.split())
+    options = train_flags.resolve(values)
+    return run_options.notes(values, options, run_options.KINDS[options["dataset"]])
+
+
+BOUNDS = "--method=bidirectional"
+CD = "--method=contrastive_divergence"
+STILL = "--num_steps=0 --final_steps=0"
+# Flag with a value -> the rest of a line in which it has an effect, and of lines in which it has
+# none. Every flag that has rules is here.
+LINES = {
+    "--preset=plane": ("--dataset=moons", ["--dataset=digits", "--dataset=cifar10"]),
+    "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
+    "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
+    "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),
+    "--cclass": (CD, [BOUNDS]),
+    "--num_replicas=2": ("--strategy=mirrored", ["", "--strategy=multi_worker"]),
+    "--best_mode=max": ("--best_metric=bound", [""]),
+    "--max_rollbacks=2": ("--guard", ["--noguard"]),
+    "--divergence=js": ("--method=dual", [CD, BOUNDS]),
+    "--suffix_exp": ("--exp=a", [CD + " --exp=a", BOUNDS + " --exp=a"]),
+    "--variational_lr_ratio=1": ("", [CD, BOUNDS]),
+    "--variational_steps=2": ("--method=dual", [CD, BOUNDS]),
+    "--variational_l2_coeff=1": ("", [CD, BOUNDS]),
+    "--leave_one_out": ("", [CD, BOUNDS]),
+    "--log_ratio_clip=5": ("", [CD, BOUNDS]),
+    "--warmup_steps=10": ("", [CD, BOUNDS, "--l2_coeff=0", "--dataset=csv"]),
+    "--shift_invariant": ("", [CD, BOUNDS, "--method=dual"]),
+    "--random_flip": ("--dataset=svhn", ["--dataset=csv", "--dataset=rings"]),
+    "--random_crop=2": ("", ["--dataset=csv"]),
+    "--augment": ("", ["--dataset=csv"]),
+    "--large_model": ("", ["--dataset=csv"]),
+    "--larger_model": ("", ["--dataset=csv"]),
+    "--wider_model": ("", ["--dataset=csv"]),
+    "--use_attention": ("--network=resnet128", ["", "--network=conv", "--dataset=csv"]),
+    "--confinement=1": (
+        "--dataset=csv",
+        ["", "--dataset=celeba", BOUNDS + " --dataset=moons --network=published_bounds"],
+    ),
+    "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
+    "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
+    "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
+    "--noise_scale=2": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
+    "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
+    "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
+    "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
+    "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
+    "--target_acceptance=0.5": (
+        "--sampler=hmc --burn_in=1",
+        ["", "--sampler=mala", "--hmc", "--sampler=mala --burn_in=0"],
+    ),
+    "--replay_batch": ("", [BOUNDS]),
+    "--buffer_size=10": (CD, ["--noreplay_batch", "--pcd", BOUNDS]),
+    "--buffer_storage=uint8": (CD, ["--noreplay_batch", "--pcd", BOUNDS]),
+    "--match_labels": ("--cclass --pcd", ["", "--pcd", "--cclass --noreplay_batch", BOUNDS]),
+    "--nomatch_labels": ("--cclass", ["", "--pcd", "--cclass --noreplay_batch", BOUNDS]),
+    "--pcd": ("", [BOUNDS]),
+    "--latent_dim=4": (BOUNDS, ["", CD, "--method=dual"]),
+    "--penalty=none": (BOUNDS, ["", CD]),
+    "--penalty_weight=1": (BOUNDS, ["", BOUNDS + " --penalty=none"]),
+    "--penalty_threshold=1": (BOUNDS, ["", BOUNDS + " --penalty=none"]),
+    "--entropy=auto": (BOUNDS, ["", CD]),
+    "--entropy_weight=1": (BOUNDS, ["", CD]),
+    "--entropy_iterations=3": (
+        BOUNDS + " --latent_dim=33 --entropy=auto",
+        ["", BOUNDS, BOUNDS + " --latent_dim=32", BOUNDS + " --latent_dim=33 --entropy=logdet"],
+    ),
+    "--generator=mlp": (BOUNDS, ["", "--method=dual"]),
+    "--generator_lr_ratio=1": (BOUNDS, ["", CD]),
+    "--generator_batch_norm": (BOUNDS, ["", BOUNDS + " --generator=monotone"]),
+}
+
+
+def test_every_flag_with_a_condition_has_lines():
+    named = {flag.split("=")[0].lstrip("-") for flag in LINES} - {"nomatch_labels"}
+    assert named == {name for name, rules in effects.TRAIN.items() if rules}
+
+
+@pytest.mark.parametrize("flag", LINES)
+def test_a_flag_has_an_effect_or_is_refused(flag):
+    good, bad = LINES[flag]
+    assert notes(f"{flag} {good}") == []
+    for line in bad:
+        with pytest.raises(ValueError, match=f"^{flag.split('=')[0]}.* is for .*: ") as caught:
+            notes(f"{flag} {line}")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--pcd --noreplay_batch", ["--noreplay_batch"]),
+        ("--pcd --replay_batch", ["--replay_batch"]),
+        ("--noreplay_batch --method=bidirectional", ["--noreplay_batch"]),
+        ("--nopcd --method=bidirectional", ["--nopcd"]),
+        ("--noshift_invariant --method=dual", ["--noshift_invariant"]),
+        ("--table_header=auto", ["--table_header=auto"]),
+        ("--confinement=0", ["--confinement=0.0"]),
+        ("--random_crop=0 --dataset=csv", ["--random_crop=0"]),
+        ("--sampler=mala --proj_norm=0 --burn_in=0", ["--proj_norm=0.0"]),
+        # As lines of the original have them.
+        (
+            "--hmc --noise_scale=1 --proj_norm=0.01 --proj_norm_type=li",
+            ["--noise_scale=1.0", "--proj_norm=0.01", "--proj_norm_type=li"],
+        ),
+    ],
+)
+def test_what_says_no_more_than_what_is_done_is_told(line, told):
+    found = notes(line)
+    assert [text.split(" has no effect: it is for ")[0] for text in found] == told
+
+
+def test_a_told_flag_changes_nothing():
+    step = notes_options("--hmc")["step_lr"]
+    assert notes_options("--hmc --noise_scale=3")["step_lr"] == step
+
+
+def notes_options(line):
+    return train_flags.resolve(parsed(train_flags.define, *line.split()))
+
+
+def test_what_the_data_are_is_known_once_they_are_read():
+    values = parsed(train_flags.define, "--dataset=npz", "--random_flip")
+    options = train_flags.resolve(values)
+    assert run_options.notes(values, options, "images") == []
+    with pytest.raises(ValueError, match="--random_flip is for images, not for vectors"):
+        run_options.notes(values, options, "vectors")
+    values = parsed(train_flags.define, "--dataset=npz", "--preset=vectors")
+    options = train_flags.resolve(values)
+    assert run_options.notes(values, options, "vectors") == []
+    with pytest.raises(ValueError, match="--preset=vectors is for vectors, not for images"):
+        run_options.notes(values, options, "images")
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize(
+        "flag", ["--pool_size=20", "--restart_share=0.1", "--label_share=0.1", "--ensemble=2"]
+    )
+    def test_without_rounds(self, refused, flag):
+        name = flag.split("=")[0]
+        line = refused("evaluate", "--run=a", flag)
+        assert f"error: {name}" in line and "is for sampling in rounds" in line
+
+    def test_of_lines_of_the_original_they_are_told(self):
+        values = parsed(evaluate.define, "--nomix=140", "--batch_size=512", "--ensemble=1")
+        told = effects.check(effects.EVALUATE, values, {"rounds": 0})
+        assert [line.split(" has no")[0] for line in told] == [
+            "--nomix=140", "--batch_size=512", "--ensemble=1"
+        ]  # fmt: skip
+        assert all("the training go on" in line or "of training go on" in line for line in told)
+        assert effects.check(effects.EVALUATE, values, {"rounds": 360}) == []
+
+    def test_rounds_that_never_mix(self, refused):
+        line = refused("evaluate", "--run=a", "--rounds=10", "--nomix=10", "--restart_share=0.1")
+        assert "--restart_share=0.1 is for rounds before the last --nomix" in line
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("--final_steps=3 --num_steps=3", "--num_steps and --final_steps are one flag"),
+            ("--num_steps=3 --final_steps=5", "--num_steps and --final_steps are one flag"),
+            ("--im_number=30 --num_samples=20", "--im_number and --num_samples are one flag"),
+            ("--logdir=there", "--logdir=there is for runs named by --exp="),
+            ("--features=classifier --inception=a", "--inception=a is for --features=auto or"),
+            ("--inception=a --squeezenet=b", "--squeezenet=b is for --features=squeezenet, or"),
+            ("--keras_weights=w", "--keras_weights=w is for --features=keras_inception, not auto"),
+        ],
+    )
+    def test_of_names_and_networks(self, refused, line, message):
+        assert message in refused("evaluate", "--run=a", *line.split())
+
+    def test_one_name_twice_is_the_last(self):
+        values = parsed(evaluate.define, "--num_steps=3", "--num_steps=5")
+        effects.check_names(values, evaluate.ALIASES)
+        assert values.final_steps == 5
+
+    def test_what_depends_on_the_run(self):
+        known = {"rounds": 12, "nomix": 2, "cclass": False, "has_average": False}
+        known |= {"has_features": False, "num_steps": 0}
+        for flag in (
+            *("--label_share=0.1", "--averaged", "--step_lr=1", "--noise_scale=0.1"),
+            *("--proj_norm=1", "--reference=all", "--cache_dir=a"),
+        ):
+            values = parsed(evaluate.define, flag)
+            with pytest.raises(ValueError, match=flag.split("=")[0]):
+                effects.check(effects.EVALUATE, values, known)
+            better = {**known, "num_steps": 1}
+            better |= dict.fromkeys(("cclass", "has_average", "has_features"), True)
+            assert effects.check(effects.EVALUATE, values, better) == []
+
+
+class TestOthers:
+    def test_export(self, refused):
+        line = refused("export", "--run=a", "--format=onnx", "--num_steps=4")
+        assert "--num_steps=4 is for --format=saved_model, not onnx: leave it out" in line
+
+    @pytest.mark.parametrize(
+        ("module", "check", "line", "message"),
+        [
+            (
+                mixture,
+                mixture.resolve,
+                "--trajectories=0 --trajectory_steps=100",
+                "--trajectory_steps=100 is for studies with --trajectories above 0: leave it out",
+            ),
+            (
+                anomaly_study,
+                anomaly_study.run,
+                f"{CD} --divergence=kl",
+                "--divergence=kl is for --method=febm or dual, not contrastive_divergence: leave",
+            ),
+        ],
+    )
+    def test_studies(self, module, check, line, message):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            check(parsed(module.define, *line.split()))
