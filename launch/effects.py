@@ -149,6 +149,7 @@ TRAIN: dict[str, tuple[Rule, ...]] = {
     ),
     "preset": (_PRESET_FITS,),
     "image_size": (_IMAGES,),
+    "subfolders": (_is("dataset", "folder")._replace(harmless=("auto",)),),
     **dict.fromkeys(("table_header", "table_index"), (_TABLES,)),
     "cclass": (_CHAINS,),
     "num_replicas": (_is("strategy", "mirrored"),),

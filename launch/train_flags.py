@@ -61,6 +61,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         ("auto", "drop", "keep"),
         "Whether the first column of a csv only numbers its rows; auto asks where it seems so.",
     )
+    choice(
+        "subfolders",
+        "auto",
+        ("auto", "splits", "classes"),
+        "What the sub-folders of a folder of images are; auto asks where their names do not say.",
+    )
     switch("cclass", False, "Train a conditional model on the labels of the data.")
     choice(
         "preset", "auto", ["auto", *PRESETS], "Settings to start from; auto is the data set's own."

@@ -127,14 +127,15 @@ class TestBeforeTraining:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(RNG.integers(0, 256, (4, 4, 3), np.uint8)).save(path)
         arguments = ("--dataset=folder", f"--data_dir={tmp_path / 'p'}")
-        assert "folders of splits, train, test, beside 'extra'" in refused(*arguments)
+        line = refused(*arguments)
+        assert "folders of splits, train, test, beside 'extra'" in line
+        assert "--subfolders=splits or classes" in line
         assert not (tmp_path / "run").exists()
-        values = flags.FlagValues()
-        train_flags.define(values)
-        values(["", *arguments])
-        options = train_flags.resolve(values)
         for answer, counts in (("splits", (5, 5)), ("classes", (14, 1))):
-            train, test = building.load_data({**options, "subfolders": answer})
+            values = flags.FlagValues()
+            train_flags.define(values)
+            values(["", *arguments, f"--subfolders={answer}"])
+            train, test = building.load_data(train_flags.resolve(values))
             assert (len(train), len(test)) == counts
 
     @pytest.mark.parametrize("key", ["X_test", "test", "validation_images"])

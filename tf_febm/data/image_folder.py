@@ -105,7 +105,7 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
             warnings.warn(
                 f"{path}: {listed(names)} seem to belong to the pictures in "
                 f"{listed(sorted({name or '.' for _, name in pictures}))}, and are not read; "
-                "subfolders='classes' reads them too.",
+                "subfolders='classes' (--subfolders=classes) reads them too.",
                 stacklevel=2,
             )
         files, folders = [files[k] for k in kept], [folders[k] for k in kept]
@@ -213,7 +213,7 @@ def _question(names: set[str]) -> str:
         what = f"has folders that may be splits or classes, {shown}"
     return (
         f"{what}; keep train/ and test/ or val/ alone, name the folder of one split, or say what "
-        "they are: subfolders='splits' or subfolders='classes'."
+        "they are: subfolders='splits' or subfolders='classes' (--subfolders=splits or classes)."
     )
 
 
