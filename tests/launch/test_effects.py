@@ -52,6 +52,7 @@ STILL = "--num_steps=0 --final_steps=0"
 LINES = {
     "--preset=plane": ("--dataset=moons", ["--dataset=digits", "--dataset=cifar10"]),
     "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
+    "--subfolders=splits": ("--dataset=folder", ["", "--dataset=csv"]),
     "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
     "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),
     "--cclass": (CD, [BOUNDS]),
