@@ -19,8 +19,7 @@ class ReplayBuffer(tf.Module):
     start in its own.
 
     A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
-    is there. Both cost O(batch) whatever the capacity, but for labels, whose numbers are counted at
-    every step of a conditional model.
+    is there. Both cost O(batch), or O(capacity) where there are labels.
 
     Chains of a conditional model have the labels of the data batch: only then is the expected
     gradient right, whatever the law of the labels. A chain of label y starts in a stored sample of
@@ -41,8 +40,7 @@ class ReplayBuffer(tf.Module):
     sample: no place in the ring is taken, and no count of `written`. The step that ran it has its
     NaN or infinity in the energies and in every metric that they enter.
 
-    The variables are made by `build`, once the shape of a sample is known; a model does that. They
-    are part of the checkpoints and of the saved files of the model that owns the buffer.
+    A model calls `build`, which makes the variables; they are part of its checkpoints and files.
 
     Args:
         capacity: Number of samples kept, at least 1.
@@ -79,7 +77,7 @@ class ReplayBuffer(tf.Module):
         if storage not in STORAGES:
             raise ValueError(f"storage must be one of {', '.join(STORAGES)}; received {storage!r}.")
         self.storage = storage
-        # What `build` was given.
+        # As `build` was given them.
         self.bounds: tuple[float, float] | None = None
         # One set of variables for each replica of this process; just one without a strategy.
         self._parts: list[dict[str, tf.Variable]] = []

@@ -1,0 +1,42 @@
+"""Small models of points in the plane, one of each method, and their weights."""
+
+import keras
+import numpy as np
+
+import tf_febm
+
+METHODS = ("febm", "dual", "contrastive_divergence", "bidirectional")
+
+
+def plane(n=32, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 2)).astype("float32")
+
+
+def model_of(method, classes=None, optimizer=lambda: keras.optimizers.SGD(0.05), **options):
+    keras.utils.set_random_seed(1)
+    sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=2, grad_clip=None, bounds=None)
+    options = {"sampler": sampler, "seed": 0, **options}
+    energy, other = (
+        tf_febm.networks.mlp(2, (8,), num_classes=classes, name=n) for n in ("energy", "other")
+    )
+    if method == "contrastive_divergence":
+        model = tf_febm.ContrastiveDivergence(energy, **options)
+        model.compile(optimizer())
+    elif method == "bidirectional":
+        generator = tf_febm.networks.generator_mlp(2, 2)
+        model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)
+        model.compile(optimizer(), optimizer())
+    else:
+        make = tf_febm.DualFEBM if method == "dual" else tf_febm.FEBM
+        model = make(energy, other, **options)
+        model.compile(optimizer(), optimizer())
+    return model
+
+
+def weights_of(model):
+    return [w.copy() for net in model.networks for w in net.get_weights()]
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
