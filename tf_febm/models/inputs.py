@@ -115,20 +115,21 @@ def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
     """
     deviation = tf.math.reduce_std(x - x[:1], axis=0)
     spacing = tf.reduce_max(tf.abs(x), axis=0) * np.finfo(np.float32).eps
-    # Written so that NaN and infinity, which are for others to say, are fine.
-    fine = (deviation == 0.0) | ~(spacing > COARSEST * deviation)
+    # NaN and infinity are for others to say. No comparison is negated: TensorFlow would turn it
+    # round, and NaN with it.
+    coarse = tf.reduce_any((deviation > 0.0) & (spacing > COARSEST * deviation))
     message = (
         "x has columns that vary by little beside a large number, where float32 cannot tell their "
         "values apart - subtract that, in float64, before it becomes float32"
     )
     few = tf.shape(x)[0] < FEWEST_IN_BATCH
     largest = tf.reduce_max(tf.abs(x))
-    small = ~(largest > LARGEST) | ~tf.math.is_finite(largest)
+    large = tf.reduce_any((largest > LARGEST) & tf.math.is_finite(largest))
     too_large = (
         f"x has values beyond {LARGEST:g}, whose squares float32 cannot hold - divide it by its "
         "standard deviation"
     )
-    checks = [assertion(few | tf.reduce_all(fine), message), assertion(small, too_large)]
+    checks = [assertion(few | ~coarse, message), assertion(~large, too_large)]
     # Run eagerly, an assertion has raised already and is None.
     with tf.control_dependencies([check for check in checks if check is not None]):
         return tf.cast(x, tf.float32)
