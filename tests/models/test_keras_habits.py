@@ -204,11 +204,18 @@ def test_a_layer_unfrozen_later_is_trained_and_averaged():
 # --- the training stream ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("buffer", [None, "replay", "persistent"])
+@pytest.mark.parametrize(
+    ("method", "buffer"),
+    [
+        ("febm", None),
+        ("febm", "persistent"),
+        ("dual", "replay"),
+        ("contrastive_divergence", "persistent"),
+        ("contrastive_divergence", "replay"),
+        ("bidirectional", None),
+    ],
+)
 def test_validation_does_not_change_training(method, buffer):
-    if method == "bidirectional" and buffer:
-        pytest.skip("a generator has no chains to keep")
     results = []
     for validate in (False, True):
         made = {

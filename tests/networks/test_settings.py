@@ -16,7 +16,10 @@ from every_network import (
 
 from tf_febm import networks
 
-IMAGES = [name for name in NETWORKS if len(NETWORKS[name][1]) == 3]
+# The other residual networks are built of the same layers, and slow to build.
+RESNETS = ("resnet32 with attention", "resnet32_larger")
+CHOSEN = [name for name in NETWORKS if "resnet" not in name or name in RESNETS]
+IMAGES = [name for name in CHOSEN if len(NETWORKS[name][1]) == 3]
 CASES = [(name, False) for name in IMAGES] + [
     (name, True) for name in IMAGES if name in CONDITIONAL and "resnet32_" not in name
 ]
@@ -175,21 +178,18 @@ class TestFiles:
     """What is saved under one policy is the same network under any other."""
 
     POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
-    # The residual networks are built of the same layers, and slow to build.
-    SLOW = [name for name in NETWORKS if "resnet" in name and name != "resnet32 with attention"]
 
-    @pytest.mark.parametrize("name", NETWORKS)
+    @pytest.mark.parametrize("name", CHOSEN)
     def test_networks(self, name, settings, tmp_path):
         conditional = name in CONDITIONAL
         inputs = inputs_of(name, 3, conditional)
-        policies = self.POLICIES[:2] if name in self.SLOW else self.POLICIES
-        for number, policy in enumerate(policies):
+        for number, policy in enumerate(self.POLICIES):
             settings.set_dtype_policy(policy)
             network = stirred(build(name, conditional))
             expected = network(inputs).numpy()
             file = tmp_path / f"{policy}.keras"
             network.save(file)
-            for other in (policy, policies[number - 1]):
+            for other in (policy, self.POLICIES[number - 1]):
                 settings.set_dtype_policy(other)
                 again = keras.models.load_model(file)
                 np.testing.assert_array_equal(again(inputs), expected, err_msg=f"{policy}, {other}")
