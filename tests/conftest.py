@@ -1,5 +1,6 @@
 """What every test shares: quiet TensorFlow and the optional folder of real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,3 +28,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of real image sets is not beside this checkout")
     return folder
+
+
+# Graphs are many objects that live long and refer to each other: the collector's own passes over
+# all of them took a tenth of the suite's time. So it looks at what is new alone, now and then.
+_TESTS_BETWEEN_COLLECTIONS = 50
+_finished = 0
+
+
+def pytest_sessionstart(session):
+    """Leave collection to `pytest_runtest_logfinish`."""
+    gc.disable()
+
+
+def pytest_runtest_logfinish(nodeid, location):
+    """Collect what recent tests left, and pass over what is left of it from then on."""
+    global _finished
+    _finished += 1
+    if _finished % _TESTS_BETWEEN_COLLECTIONS == 0:
+        gc.collect()
+        gc.freeze()
