@@ -3,7 +3,9 @@
 import math
 import numbers
 
-__all__ = ["Settled", "interval", "number", "shape", "whole_number"]
+import numpy as np
+
+__all__ = ["Settled", "interval", "number", "shape", "switch", "whole_number"]
 
 
 class Settled:
@@ -53,6 +55,13 @@ def number(name: str, value, *, minimum: float = 0.0, above: bool = False) -> fl
             f"{name} must be a finite number {relation} {minimum:g}; received {value!r}."
         )
     return float(value)
+
+
+def switch(name: str, value) -> bool:
+    """Return `value` as a bool, or raise a ValueError if it is none."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; received {value!r}.")
+    return bool(value)
 
 
 def interval(name: str, value) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """What is assigned to a model, its sampler or buffer: it takes effect, or is refused in words."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -182,3 +184,83 @@ def test_a_rate_that_ends_at_zero_keeps_the_ratio():
     assert float(model.variational_optimizer.learning_rate) == 0.0
     model.fit(X, verbose=0, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.2)])
     assert float(model.variational_optimizer.learning_rate) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(
+    "model_class",
+    [tf_febm.FEBM, tf_febm.DualFEBM, tf_febm.ContrastiveDivergence, tf_febm.BidirectionalEBM],
+)
+def test_every_argument_can_be_read_and_assigned_or_is_refused(model_class):
+    """An argument without an attribute would make one that nothing looks at."""
+    networks = [tf_febm.networks.mlp(2, (4,), name=name) for name in "ab"]
+    if model_class is tf_febm.BidirectionalEBM:
+        model = model_class(networks[0], tf_febm.networks.generator_mlp(2, 2), 2)
+    else:
+        model = model_class(*networks[: 1 + (model_class is not tf_febm.ContrastiveDivergence)])
+    arguments = [n for n in inspect.signature(model_class.__init__).parameters if n != "self"]
+    for name in arguments:
+        if name in ("energy", "variational", "generator"):
+            with pytest.raises(AttributeError, match=f"{name} of a .* is settled"):
+                setattr(model, name, networks[0])
+        else:
+            setattr(model, name, getattr(model, name))
+
+
+@pytest.mark.parametrize("name", ["sample_shape", "average"])
+def test_what_is_made_by_building_is_settled(name):
+    model = model_of(average_decay=0.9)
+    with pytest.raises(AttributeError, match=f"{name} of a FEBM is settled"):
+        setattr(model, name, (3,))
+
+
+@pytest.mark.parametrize("name", ["leave_one_out", "simultaneous", "shift_invariant"])
+def test_switches_are_true_or_false(name):
+    model = model_of()
+    setattr(model, name, "no")
+    with pytest.raises(ValueError, match=f"{name} must be True or False; received 'no'"):
+        model.fit(X, verbose=0)
+
+
+def test_a_clip_that_is_assigned_takes_effect():
+    found = []
+    for assigned, given in ((None, None), (0.01, None), (None, 0.01)):
+        model = model_of(log_ratio_clip=given)
+        if assigned is not None:
+            weights_after_a_fit(model)
+            model = model_of()
+            model.log_ratio_clip = assigned
+            assert model.get_config()["log_ratio_clip"] == assigned
+        found.append(weights_after_a_fit(model))
+    np.testing.assert_array_equal(found[1], found[2])
+    assert np.abs(found[0] - found[1]).max() > 1e-5
+    model.divergence = "kl"
+    assert model.log_ratio_clip == 0.01
+    model.log_ratio_clip = None
+    assert model.divergence is tf_febm.divergences.get("kl")
+
+
+@pytest.mark.parametrize("name", ["optimizer", "variational_optimizer"])
+def test_another_optimizer_takes_effect(name):
+    model = model_of()
+    weights_after_a_fit(model)
+    network = model.networks[name == "variational_optimizer"]
+    setattr(model, name, keras.optimizers.SGD(0.0))
+    before = network.get_weights()
+    weights_after_a_fit(model)
+    for mine, was in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, was)
+
+
+def test_settings_of_an_optimizer_take_effect():
+    found = []
+    for clip in (None, 1e-3):
+        model = model_of()
+        weights_after_a_fit(model)
+        model.optimizer.clipnorm = clip
+        before = model.energy_network.get_weights()
+        weights_after_a_fit(model)
+        found.append(
+            max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=False))
+        )
+    # Two steps at a rate of 0.1.
+    assert found[1] <= 2 * 0.1 * 1e-3 + 1e-6 < found[0]

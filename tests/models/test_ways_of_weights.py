@@ -57,6 +57,42 @@ def test_streams_without_labels_may_have_weights(fixed_sampler):
     assert np.isfinite(model.evaluate(rows, return_dict=True, verbose=0)["loss"])
 
 
+@pytest.mark.parametrize("kind", ["dataset", "PyDataset"])
+def test_held_out_streams_without_labels_may_have_weights(kind, fixed_sampler):
+    data = Batches()
+    if kind == "dataset":
+        data = tf.data.Dataset.from_tensor_slices((X, WEIGHTS)).batch(8)
+        data = data.map(lambda x, weights: (x, None, weights))
+    model = model_of(fixed_sampler)
+    history = model.fit(X, batch_size=8, validation_data=data, verbose=0)
+    expected = model.evaluate(X, sample_weight=WEIGHTS, batch_size=8, return_dict=True, verbose=0)
+    assert history.history["val_energy_data"][0] == pytest.approx(expected["energy_data"], rel=1e-5)
+    found = model.evaluate(data, return_dict=True, verbose=0)
+    assert found["energy_data"] == pytest.approx(expected["energy_data"], rel=1e-5)
+
+
+def test_the_level_of_weights_does_not_matter_in_evaluation(fixed_sampler):
+    model = model_of(fixed_sampler)
+    expected = np.average(model.energy(X), weights=WEIGHTS)
+    for level in (1e-42, 1.0, 1e30):
+        weights = WEIGHTS.astype("float64") * level
+        logs = model.evaluate(
+            X, sample_weight=weights, batch_size=8, return_dict=True, verbose=0
+        )
+        assert logs["energy_data"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_labels_may_be_lists(fixed_sampler):
+    found = []
+    for labels in (LABELS, LABELS.tolist()):
+        model = model_of(fixed_sampler, 2)
+        model.fit(X, labels, batch_size=8, shuffle=False, validation_data=(X, labels), verbose=0)
+        logs = model.evaluate(X, labels, batch_size=8, verbose=0)
+        found.append((model.predict((X, labels), verbose=0), logs))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
 def test_lists_are_weights(fixed_sampler):
     found = []
     for weights in (WEIGHTS, WEIGHTS.tolist(), tf.constant(WEIGHTS)):
@@ -130,7 +166,15 @@ def test_classes_that_all_weigh_nothing_are_refused(fixed_sampler):
 
 
 def test_both_kinds_at_once_are_refused(fixed_sampler):
-    with pytest.raises(ValueError, match="not both"):
-        model_of(fixed_sampler, 2).fit(
-            X, LABELS, sample_weight=WEIGHTS, class_weight={0: 1.0}, verbose=0
-        )
+    model = model_of(fixed_sampler, 2)
+    for function in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match="not both") as raised:
+            function(X, LABELS, sample_weight=WEIGHTS, class_weight={0: 1.0})
+        assert "\n" not in str(raised.value)
+
+
+def test_no_data_are_named(fixed_sampler):
+    model = model_of(fixed_sampler)
+    for function in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="received None"):
+            function(None, sample_weight=WEIGHTS)

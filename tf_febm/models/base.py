@@ -80,6 +80,12 @@ class EnergyModel(Chains, Saving, Fitting):
         "variational_network",
         "generator_network",
         "latent_dim",
+        "sample_shape",
+        "average",
+        # Arguments that are kept under another name.
+        "energy",
+        "variational",
+        "generator",
     )
 
     def __setattr__(self, name, value):
@@ -200,6 +206,8 @@ class EnergyModel(Chains, Saving, Fitting):
         """
         if input_shape and not isinstance(input_shape[0], (int, type(None))):
             input_shape = input_shape[0]
+        if self.built and tuple(input_shape[1:]) == self.sample_shape:
+            return
         self.sample_shape = tuple(input_shape[1:])
         for network in self.networks:
             distribution.check_spread(network.name, network.variables, self.distribute_strategy)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_febm import objectives
+from tf_febm import arguments, objectives
 from tf_febm.models.variational import VariationalModel
 
 __all__ = ["FEBM"]
@@ -108,7 +108,7 @@ class FEBM(VariationalModel):
             seed=seed,
             name=name,
         )
-        self.shift_invariant = bool(shift_invariant)
+        self.shift_invariant = arguments.switch("shift_invariant", shift_invariant)
 
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
@@ -140,6 +140,13 @@ class FEBM(VariationalModel):
             leave_one_out=self.leave_one_out,
             energy_data=energy_data if self.shift_invariant else None,
             **weights,
+        )
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        # Not yet there where the base's constructor asks.
+        self.shift_invariant = arguments.switch(
+            "shift_invariant", getattr(self, "shift_invariant", False)
         )
 
     def _settings(self) -> dict:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import distribution, optimizers, workers
@@ -135,6 +136,7 @@ class Fitting(Noticing, keras.Model):
         `class_weight` or the last of (x, labels, weights), the density that is learned is that of
         the weighted data: an example of weight 2 counts as two.
         """
+        inputs.require_data(x)
         inputs.require_arrays(x, self.bounds)
         if isinstance(x, (list, tuple)):
             raise TypeError(
@@ -157,6 +159,8 @@ class Fitting(Noticing, keras.Model):
         if isinstance(validation_data, (tuple, list)):
             validation = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
             validation_data = weights.with_weights_kept(*validation)
+        elif validation_data is not None:
+            validation_data = weights.with_weights_kept(validation_data, None, None)[0]
         weights.check_class_weight(class_weight, self.num_classes)
         relative = weights.of_arrays(x, y, sample_weight, class_weight, validation_split)
         self._weights_are_relative = relative is not None
@@ -204,8 +208,11 @@ class Fitting(Noticing, keras.Model):
         Returns:
             The values in the order of `metrics_names`, or name -> value.
         """
+        inputs.require_data(x)
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         self._notice_changes()
+        relative = weights.of_arrays(x, y, sample_weight, None)
+        sample_weight = sample_weight if relative is None else relative
         x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
         callbacks = players.for_all(self, callbacks)
         with assertions_in_one_line():
@@ -231,6 +238,7 @@ class Fitting(Noticing, keras.Model):
             name -> value.
         """
         weights.check_class_weight(class_weight, self.num_classes)
+        weights.check_one_kind(sample_weight, class_weight)
         if sample_weight is not None or class_weight is not None:
             self._weights_are_relative = False
         self._notice_changes()
@@ -261,7 +269,10 @@ class Fitting(Noticing, keras.Model):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        inputs.require_data(x)
         inputs.require_arrays(x, self.bounds)
+        if isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], (list, tuple)):
+            x = (x[0], np.asarray(x[1]))
         with assertions_in_one_line():
             return super().predict(
                 x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks

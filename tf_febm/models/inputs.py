@@ -19,6 +19,7 @@ __all__ = [
     "check_samples",
     "refuse_dictionary",
     "require_arrays",
+    "require_data",
     "sample_shape_of",
     "split_labels",
 ]
@@ -174,6 +175,12 @@ def _refuse_numbers(data, what: str) -> None:
             f"{what} must be an array, such as numpy.asarray(…, 'float32') of shape [n, …], or a "
             f"dataset; received {type(data).__name__}{count}."
         )
+
+
+def require_data(x) -> None:
+    """Raise a ValueError if there are no data."""
+    if x is None:
+        raise ValueError("x must be an array or a dataset; received None.")
 
 
 def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> None:

@@ -31,6 +31,7 @@ class Noticing:
     make_train_function: Callable
     _chain: Callable
     _players: Callable
+    _build_optimizers: Callable
 
     # What compiled functions held when the model was last looked at.
     _held: Any = None
@@ -61,14 +62,21 @@ class Noticing:
     def _notice_changes(self) -> None:
         """Trace anew if what compiled functions hold as constants has changed since the last call.
 
-        That is: settings of the model, of its sampler and buffer, and which layers are frozen.
+        That is: settings of the model, of its sampler, buffer and optimizers, and which layers are
+        frozen. Other settings of layers, such as their regularisers, are Keras' own: it asks for
+        `compile` after them.
         """
         self._check_settings()
         trained = self._trained_ids()
         parts = [_description(part) for part in (self.sampler, self.buffer)]
         if self._held is None or parts != list(self._held[1:3]):
             _check_parts(self.sampler, self.buffer)
-        held = (repr(self._settings()), *parts, trained, self._weights_are_relative)
+        optimizers = [_optimizer_description(optimizer) for _, optimizer in self._players()]
+        held = (
+            repr(self._settings()), *parts, trained, self._weights_are_relative, optimizers
+        )  # fmt: skip
+        if self._held is not None and optimizers != self._held[-1]:
+            self._build_optimizers()
         self._notice_unfrozen()
         if self._held is not None and held != self._held:
             self._forget_compiled()
@@ -97,6 +105,20 @@ def _description(part) -> str:
     attributes = getattr(part, "__dict__", {})
     settings = {name: value for name, value in attributes.items() if isinstance(value, plain)}
     return f"{type(part).__name__} {id(part)} {settings}"
+
+
+def _optimizer_description(optimizer) -> str | None:
+    """Return what tells an optimizer and its settings apart, but for what its variables hold."""
+    if optimizer is None:
+        return None
+    plain = (bool, int, float, str, type(None))
+    settings = {
+        name: value
+        for name, value in vars(optimizer).items()
+        if isinstance(value, plain) and name != "built" and not name.startswith("_")
+    }
+    inner = _optimizer_description(getattr(optimizer, "inner_optimizer", None))
+    return f"{id(optimizer)} {settings} {inner}"
 
 
 def _check_parts(sampler, buffer) -> None:

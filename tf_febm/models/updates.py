@@ -101,7 +101,7 @@ def _second_moments(players) -> Iterator[tuple]:
         optimizer = stepping(optimizer)
         divides = hasattr(optimizer, "beta_1") and hasattr(optimizer, "beta_2")
         slots = getattr(optimizer, "_velocities", None)
-        if not divides or not slots or optimizer.gradient_accumulation_steps:
+        if not divides or not slots:
             continue
         if _local(optimizer.iterations):
             for variable in learnable(network):

@@ -84,13 +84,13 @@ class VariationalModel(EnergyModel):
             if variational_divergence is None
             else divergences.get(variational_divergence, log_ratio_clip)
         )
-        self.simultaneous = bool(simultaneous)
+        self.simultaneous = simultaneous
         self.variational_steps = variational_steps
         self.l2_coeff = l2_coeff
         self.variational_l2_coeff = (
             l2_coeff if variational_l2_coeff is None else variational_l2_coeff
         )
-        self.leave_one_out = bool(leave_one_out)
+        self.leave_one_out = leave_one_out
         self.warmup_steps = warmup_steps
         self._check_settings()
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
@@ -100,18 +100,35 @@ class VariationalModel(EnergyModel):
     def divergence(self):
         """The divergence; another one, or its name, may be assigned.
 
-        The bound that ω ascends goes with it, if it was that of the same divergence.
+        The bound that ω ascends goes with it, if it was that of the same divergence. A name keeps
+        `log_ratio_clip`.
         """
         return self._divergence
 
     @divergence.setter
     def divergence(self, divergence) -> None:
-        divergence = divergences.get(divergence)
+        present = getattr(self, "_divergence", None)
+        clip = present.log_ratio_clip if present and isinstance(divergence, str) else None
+        divergence = divergences.get(divergence, clip)
         if getattr(self, "variational_divergence", None) is getattr(self, "_divergence", self):
             self.variational_divergence = divergence
         self._divergence = divergence
 
+    @property
+    def log_ratio_clip(self) -> float | None:
+        """Where exponentials are clipped, or None; another bound may be assigned."""
+        return self.divergence.log_ratio_clip
+
+    @log_ratio_clip.setter
+    def log_ratio_clip(self, clip) -> None:
+        own = self.variational_divergence is self.divergence
+        other = divergences.get(self.variational_divergence.unclipped, clip)
+        self._divergence = divergences.get(self.divergence.unclipped, clip)
+        self.variational_divergence = self._divergence if own else other
+
     def _check_settings(self) -> None:
+        for name in ("simultaneous", "leave_one_out"):
+            setattr(self, name, arguments.switch(name, getattr(self, name)))
         self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
         self.variational_l2_coeff = arguments.number(
             "variational_l2_coeff", self.variational_l2_coeff

@@ -21,6 +21,7 @@ __all__ = [
     "MeanWeight",
     "WeightedBatches",
     "check_class_weight",
+    "check_one_kind",
     "checked_weights",
     "of_arrays",
     "of_batches",
@@ -127,6 +128,14 @@ def check_class_weight(class_weight, num_classes: int | None) -> None:
             )
 
 
+def check_one_kind(weights, class_weight) -> None:
+    """Raise a ValueError if both `sample_weight` and `class_weight` are given."""
+    if weights is not None and class_weight is not None:
+        raise ValueError(
+            "Give sample_weight or class_weight, not both: an example's weight may be the product."
+        )
+
+
 def of_arrays(x, y, weights, class_weight, validation_split: float = 0.0) -> np.ndarray | None:
     """Return one weight per example of arrays, float32 [n], with a mean of 1.
 
@@ -151,10 +160,7 @@ def of_arrays(x, y, weights, class_weight, validation_split: float = 0.0) -> np.
         return None
     if not hasattr(x, "__len__") and not tf.is_tensor(x):
         return None
-    if weights is not None and class_weight is not None:
-        raise ValueError(
-            "Give sample_weight or class_weight, not both: an example's weight may be the product."
-        )
+    check_one_kind(weights, class_weight)
     count = len(x)
     if weights is None:
         if y is None:
@@ -187,7 +193,8 @@ def with_weights_kept(x, y, weights) -> tuple:
     """
     spec = getattr(x, "element_spec", None)
     if isinstance(x, tf.data.Dataset) and isinstance(spec, tuple) and len(spec) == 3:
-        if spec[1] is None:
+        # TensorFlow's own class for None is not public.
+        if type(spec[1]).__name__ in ("NoneType", "NoneTensorSpec"):
             x = x.map(lambda x, _, weights: (x, tf.zeros([tf.shape(x)[0], 0]), weights))
         return x, y, weights
     if isinstance(x, keras.utils.PyDataset):
@@ -196,6 +203,8 @@ def with_weights_kept(x, y, weights) -> tuple:
         return (_with_labels_of_no_width(batch) for batch in x), y, weights
     if isinstance(weights, (list, tuple)):
         weights = np.asarray(weights, np.float32)
+    if isinstance(y, (list, tuple)):
+        y = np.asarray(y)
     if y is None and weights is not None:
         y = np.zeros((len(x), 0), np.float32)
     return x, y, weights
