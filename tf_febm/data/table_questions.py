@@ -72,9 +72,12 @@ def _are_names(first, rest):
     width = len(line)
     alike = [fields for fields in rest if len(fields) == width]
     own = _not_repeated(first)
-    if 1 < len(own) < width and not any(len(_not_repeated(fields)) < width for fields in alike):
-        if _are_names([first[k] for k in own], [[fields[k] for k in own] for fields in alike]):
-            return True
+    if (
+        1 < len(own) < width
+        and all(len(_not_repeated(fields)) == width for fields in alike)
+        and _are_names([first[k] for k in own], [[fields[k] for k in own] for fields in alike])
+    ):
+        return True
     rows = [[number(field) for field in fields] for fields in alike]
     rows = np.array([row for row in rows if None not in row], np.float64).reshape(-1, width)
     if len(set(line)) < width or not np.isfinite(line).all():
