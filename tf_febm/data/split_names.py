@@ -147,7 +147,7 @@ def judged(names: Iterable[str]) -> str:
     their own is the same: train2017 and val2017, seg_train and seg_test. Where several are for
     training, it must be the same for each split, and is the class: trainA, trainB, testA, testB.
     They are classes if none is called so, or where names contain such a word by chance: `train`
-    beside `bus`, `steam_train` beside `test_tube`. `tr` and `te`, which are of splits where all fits
+    beside `bus`, `steam_train` beside `test_tube`. `tr` and `te`, splits where all fits
     together, are classes beside `de` and `fr`.
 
     Args:
