@@ -16,6 +16,13 @@ from tf_febm import data, evaluation, training
 
 # Data sets that a small classifier learns in seconds.
 CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+# What each --method trains.
+MODELS = {
+    "febm": tf_febm.FEBM,
+    "dual": tf_febm.DualFEBM,
+    "contrastive_divergence": tf_febm.ContrastiveDivergence,
+    "bidirectional": tf_febm.BidirectionalEBM,
+}
 
 
 def check(options: dict) -> None:
@@ -35,6 +42,12 @@ def check(options: dict) -> None:
             raise ValueError(f"--{name} must lie in [0, 1); received {options[name]}.")
     if options["exp"] in ("", ".", "..") or not re.fullmatch(r"[^/\\\x00-\x1f]+", options["exp"]):
         raise ValueError(f"--exp must be the name of one folder; received {options['exp']!r}.")
+    metrics = MODELS[options["method"]].METRICS
+    if options["best_metric"] not in (None, *metrics):
+        raise ValueError(
+            f"--best_metric must be one of {', '.join(metrics)}; received "
+            f"{options['best_metric']!r}."
+        )
 
 
 def load_data(options: dict):
@@ -245,11 +258,10 @@ def build_model(options: dict, train_data):
         model = tf_febm.ContrastiveDivergence(network("energy"), initial="noise", **settings)
         model.compile(optimizer())
         return model
-    method = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[options["method"]]
     if options["method"] == "febm":
         settings["shift_invariant"] = options["shift_invariant"]
     updates = options["variational_steps"]
-    model = method(
+    model = MODELS[options["method"]](
         network("energy"),
         network("variational"),
         options["divergence"],

@@ -108,6 +108,12 @@ _WELL = Rule(
 _PENALTY = Rule(
     lambda facts: facts["penalty"] != "none", "--penalty=latent or data", lambda facts: "none"
 )
+_WEIGHTED = Rule(
+    # Of max(0, w·GP − τ) nothing is left without w.
+    lambda facts: facts["penalty_weight"] > 0.0,
+    "runs with --penalty_weight above 0",
+    harmless=(0.0,),
+)
 _ITERATED = Rule(
     lambda facts: (
         facts["entropy"] == "smallest_singular_value"
@@ -191,7 +197,8 @@ TRAIN: dict[str, tuple[Rule, ...]] = {
         ("latent_dim", "penalty", "entropy", "entropy_weight", "generator", "generator_lr_ratio"),
         (_GENERATOR,),
     ),
-    **dict.fromkeys(("penalty_weight", "penalty_threshold"), (_GENERATOR, _PENALTY)),
+    "penalty_weight": (_GENERATOR, _PENALTY),
+    "penalty_threshold": (_GENERATOR, _PENALTY, _WEIGHTED),
     "entropy_iterations": (_GENERATOR, _ITERATED),
     "generator_batch_norm": (_GENERATOR, _FOLDS),
 }

@@ -106,11 +106,6 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
 
     strategy = model.distribute_strategy
     chief = workers.is_chief(strategy)
-    if options["best_metric"] not in (None, *model.METRICS):
-        known = ", ".join(model.METRICS)
-        raise ValueError(
-            f"--best_metric must be one of {known}; received {options['best_metric']!r}."
-        )
     checkpoints = training.Checkpoints(
         folder.checkpoints,
         model,

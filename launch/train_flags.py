@@ -59,7 +59,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "table_index",
         "auto",
         ("auto", "drop", "keep"),
-        "Whether the first column of a csv only numbers its rows; auto asks where it seems so.",
+        "Whether to drop columns of a csv that only number its rows; auto asks where some seem to.",
     )
     choice(
         "subfolders",

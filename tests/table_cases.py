@@ -8,6 +8,7 @@ WHOLE = np.random.default_rng(1).integers(0, 9, (20, 4)).tolist()
 # Whole numbers and others, as in tables of measurements.
 MIXED = [[int(a), float(b), int(c)] for a, b, c in np.abs(_RNG.normal(size=(20, 3))) * [50, 1, 9]]
 COUNTS = _RNG.integers(0, 5000, (20, 8)).tolist()
+COUNTS4 = [row[:4] for row in COUNTS]
 
 
 def first(rows, width):
@@ -45,6 +46,19 @@ OPEN_HEADERS = [
     ("1200,1300,1400,1500", first(COUNTS, 4)),
     ("100,150,210,280,360,450,550,660", COUNTS),
     ("100.5,150,210,280.5,360,450,550,660", COUNTS),
+    # Names that are floats, as pandas writes them, and names that it has made different.
+    ("0.0,1.0,2.0", first(FLOATS, 3)),
+    ("0.0,1.0,2.0,3.0", [[float(v) for v in row] for row in WHOLE]),
+    ("1.0,2.0,3.0,4.0", FLOATS),
+    ("1.0,2.0,3.0", first(FLOATS, 3)),
+    ("4.0,1.0,3.0,2.0", COUNTS4),
+    ("2019.0,2020.0,2021.0", first(COUNTS, 3)),
+    ("0,0.1,1", first(FLOATS, 3)),
+    ("0,1,1.1", first(FLOATS, 3)),
+    ("0,1,1.1", first(WHOLE, 3)),
+    ("0,1,0.1,1.1", FLOATS),
+    ("1,1.1,1.2,2", FLOATS),
+    ("2019,2019.1,2020,2020.1", COUNTS4),
     # Names and numbers mixed, over rows of numbers.
     ("year,2020,2021,2022", FLOATS),
     (",0,1,2", FLOATS),
@@ -62,6 +76,14 @@ ROWS = [
     # Rows of years, and rows that rise throughout.
     ("1990,2001,2010", [[1980 + i, 1999 + i % 7, 2003 + i % 5] for i in range(20)]),
     ("1,2,3,5,8,13", [[i, i + 1, 2 * i + 2, 3 * i + 3, 5 * i + 5, 8 * i + 8] for i in range(20)]),
+    # Whole by chance, and steps that start with whole numbers.
+    ("5.0,3.0", [[5.1 + i / 10, 3.5 - i / 10] for i in range(1, 9)]),
+    ("10.0,0.0,5.0", [[10 - i / 7, i / 7, 5 + i / 9] for i in range(1, 6)]),
+    ("0.0", first(FLOATS, 1)),
+    ("0.0,1.0,2.0", [[i + k for k in range(3)] for i in (0.0, 1.0, 2.0, 0.5, 3.0)]),
+    ("0,0.1", first(FLOATS, 2)),
+    ("0,0.1,1", [[i, i + 0.1, i + 1] for i in range(20)]),
+    ("1,1.2,2", first(FLOATS, 3)),
     ("10,20,30,40", [[i, 2 * i, 3 * i, 4 * i] for i in range(1, 21)]),
 ]
 
@@ -104,6 +126,20 @@ NO_INDEXES = [
     ("hidden", SCATTERED),
 ]
 
+# (name of a last column, what it holds): may number the rows.
+OPEN_LATER_INDEXES = [
+    (name, values)
+    for name in ("id", "ID", "PassengerId", "row_id", "index", "customer id", "Unnamed: 4", "")
+    for values in (COUNTED, SCATTERED, [1001 + i for i in range(20)])
+]
+NO_LATER_INDEXES = [
+    ("class_id", REPEATED),
+    ("id", [i / 2 for i in range(20)]),
+    ("atomic number", SCATTERED),
+    ("count", COUNTED),
+    ("", FLOATS[0] * 5),
+]
+
 
 def lines(names, rows):
     """Return a table as text."""
@@ -114,3 +150,9 @@ def indexed(names, values):
     """Return a table with the first columns of these names, before four others."""
     rows = [[value] * len(names) + row for value, row in zip(values, FLOATS, strict=True)]
     return lines(",".join([*names, "a", "b", "c", "d"]), rows)
+
+
+def with_last(name, values):
+    """Return a table with a last column of this name, behind four others."""
+    rows = [[*row, value] for value, row in zip(values, FLOATS, strict=True)]
+    return lines(",".join(["a", "b", "c", "d", name]), rows)

@@ -102,6 +102,14 @@ SPELLINGS = [
     "trainval2012 test2012",
     "train_800 test_100",
     "trn tst",
+    "trains tests",
+    "tr te va",
+    "imagesTr imagesTs",
+    "tr_images te_images",
+    "train te",
+    "tr val",
+    "train gallery query",
+    "images_background images_evaluation",
 ]
 
 
@@ -134,6 +142,21 @@ def test_the_names_of_splits_are_read_by_their_words(tmp_path, names, around):
         ("with_mask", "without_mask"),
         ("images", "sketches"),
         ("2017", "2018"),
+        ("trains", "planes", "cars"),
+        # Languages, and other places where such words are of classes.
+        ("tr", "te", "de", "fr"),
+        ("tr", "de"),
+        ("te", "ts"),
+        ("wiki_tr", "wiki_te", "wiki_en"),
+        ("tr", "va", "zh-CN"),
+        ("background", "foreground"),
+        ("background", "train"),
+        ("tr",),
+        ("background", "cat", "dog"),
+        ("gallery", "museum", "bar"),
+        ("art_gallery", "train_station"),
+        ("art_gallery", "train_station", "bus"),
+        ("vats", "barrels"),
     ],
 )
 def test_classes_whose_names_contain_such_words_are_classes(tmp_path, names):
@@ -171,6 +194,13 @@ def test_two_training_folders_with_a_test_folder_each(tmp_path):
         (("trainA", "trainB"), "beside no .*|several folders for training"),
         (("train", "test_final"), "may be splits or classes, train, test_final"),
         (("train_clean", "test_noisy"), "may be splits or classes"),
+        (("tr", "te"), "may be splits or classes, tr, te"),
+        (("tr", "ts"), "may be splits or classes, tr, ts"),
+        (("tr", "va"), "may be splits or classes, tr, va"),
+        (("tr", "te", "unlabelled"), "folders of splits, tr, te, beside 'unlabelled'"),
+        (("train", "gallery"), "may be splits or classes, train, gallery"),
+        (("query", "gallery"), "gallery, query, beside no training one"),
+        (("background", "test"), "may be splits or classes, background, test"),
         # The same classes in both.
         (("train", "secret"), "folders of splits, train, beside 'secret'"),
     ],
@@ -183,13 +213,36 @@ def test_splits_that_are_not_clear_are_asked_about(tmp_path, folders, message):
         assert "subfolders='splits' or subfolders='classes'" in line
     loaded = data.load("folder", tmp_path, image_size=1, subfolders="classes")
     assert loaded.num_classes == 2 * len(folders) and "test/cat" not in loaded.source
-    trains = [name for name in folders if "rain" in name]
+    trains = [name for name in folders if "rain" in name or name in ("tr", "background")]
     if not trains:
         fails(ValueError, "needs one called train", "folder", tmp_path, subfolders="splits")
         return
     loaded = data.load("folder", tmp_path, image_size=1, subfolders="splits")
     assert len(loaded) == 6 * len(trains) - (0 if len(trains) < len(folders) else 1)
     assert all(f"{name}/" in loaded.source for name in ("extra", "more", "sea") if name in folders)
+
+
+def test_codes_of_splits_beside_labels(tmp_path):
+    split_folder(tmp_path, ("imagesTr", "imagesTs", "labelsTr"), ("",))
+    with pytest.warns(UserWarning, match="'labelsTr' seem to belong to the pictures"):
+        train = data.load("folder", tmp_path, image_size=1)
+    assert values(train) == [0, 1, 2] and train.labels is None
+    assert values(data.load("folder", tmp_path, "test", image_size=1)) == [100, 101, 102]
+
+
+def test_languages_above_the_splits(tmp_path):
+    """The word that is certain comes first where the answer is that there are splits."""
+    split_folder(tmp_path / "tr", ("train", "test"))
+    split_folder(tmp_path / "de", ("train", "test"))
+    for subfolders in (None, "splits"):
+        loaded = data.load("folder", tmp_path, "test", image_size=1, subfolders=subfolders)
+        assert loaded.class_names == ("de/cat", "de/dog", "tr/cat", "tr/dog")
+
+
+def test_a_background_beside_splits_is_not_trained_on(tmp_path):
+    split_folder(tmp_path, ("train", "test", "background"))
+    loaded = data.load("folder", tmp_path, image_size=1, subfolders="splits")
+    assert values(loaded) == [0, 1, 2, 10, 11, 12] and "background/ not read" in loaded.source
 
 
 def test_splits_further_down_are_asked_about_too(tmp_path):

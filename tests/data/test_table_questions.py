@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import table_cases
 from loading import fails
-from table_cases import FLOATS, indexed, lines
+from table_cases import FLOATS, indexed, lines, with_last
 
 from tf_febm import data
 from tf_febm.data import table_questions
@@ -71,6 +71,29 @@ def test_an_index_is_asked_about(write, names, values):
 @pytest.mark.parametrize(("name", "values"), table_cases.NO_INDEXES)
 def test_columns_that_are_data(write, name, values):
     assert data.load("csv", write(indexed([name], values))).sample_shape == (5,)
+
+
+@pytest.mark.parametrize(("name", "values"), table_cases.OPEN_LATER_INDEXES)
+def test_an_index_behind_other_columns_is_asked_about(write, name, values):
+    path = write(with_last(name, values))
+    line = fails(ValueError, "the column, named .*--table_index=drop or keep", "csv", path)
+    assert repr(name) in line and f"({values[0]}, {values[1]}, {values[2]}, …)" in line
+    without = data.load("csv", path, index_column=True)
+    assert without.columns == ("a", "b", "c", "d") and without.source.endswith("left out")
+    np.testing.assert_allclose(without.vectors, np.array(FLOATS)[TRAINED_ON], rtol=1e-6)
+    assert data.load("csv", path, index_column=False).sample_shape == (5,)
+
+
+@pytest.mark.parametrize(("name", "values"), table_cases.NO_LATER_INDEXES)
+def test_columns_behind_others_that_are_data(write, name, values):
+    assert data.load("csv", write(with_last(name, values))).sample_shape == (5,)
+
+
+def test_an_index_in_front_and_one_behind(write):
+    rows = [[i, *row, 500 - i] for i, row in enumerate(FLOATS)]
+    path = write(lines(",a,b,c,d,id", rows))
+    fails(ValueError, "the 2 columns, named '', 'id', may only number", "csv", path)
+    assert data.load("csv", path, index_column=True).columns == ("a", "b", "c", "d")
 
 
 @pytest.mark.parametrize("name", [None, "time"])

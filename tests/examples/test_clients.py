@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import table_cases
 from PIL import Image
-from table_cases import indexed, lines
+from table_cases import indexed, lines, with_last
 
 import tf_febm
 from tf_febm import data
@@ -133,6 +133,8 @@ TABLES = [
     *(lines(*case) for case in table_cases.ROWS),
     *(indexed(*case) for case in table_cases.OPEN_INDEXES),
     *(indexed([name], values) for name, values in table_cases.NO_INDEXES),
+    *(with_last(*case) for case in table_cases.OPEN_LATER_INDEXES),
+    *(with_last(*case) for case in table_cases.NO_LATER_INDEXES),
 ]
 
 

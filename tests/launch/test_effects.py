@@ -100,7 +100,10 @@ LINES = {
     "--latent_dim=4": (BOUNDS, ["", CD, "--method=dual"]),
     "--penalty=none": (BOUNDS, ["", CD]),
     "--penalty_weight=1": (BOUNDS, ["", BOUNDS + " --penalty=none"]),
-    "--penalty_threshold=1": (BOUNDS, ["", BOUNDS + " --penalty=none"]),
+    "--penalty_threshold=1": (
+        BOUNDS,
+        ["", BOUNDS + " --penalty=none", BOUNDS + " --penalty_weight=0"],
+    ),
     "--entropy=auto": (BOUNDS, ["", CD]),
     "--entropy_weight=1": (BOUNDS, ["", CD]),
     "--entropy_iterations=3": (
@@ -138,6 +141,10 @@ def test_a_flag_has_an_effect_or_is_refused(flag):
         ("--noshift_invariant --method=dual", ["--noshift_invariant"]),
         ("--table_header=auto", ["--table_header=auto"]),
         ("--confinement=0", ["--confinement=0.0"]),
+        (
+            "--method=bidirectional --penalty_weight=0 --penalty_threshold=0",
+            ["--penalty_threshold=0.0"],
+        ),
         ("--random_crop=0 --dataset=csv", ["--random_crop=0"]),
         ("--sampler=mala --proj_norm=0 --burn_in=0", ["--proj_norm=0.0"]),
         # As lines of the original have them.

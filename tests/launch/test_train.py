@@ -265,8 +265,10 @@ class TestBadInput:
             "--num_replicas=2"
         )
 
-    def test_a_metric_that_is_not_there(self, refuse):
-        assert "--best_metric must be one of loss, bound" in refuse("--best_metric=fid")
+    @pytest.mark.parametrize("how", [[], ["--dry_run"], ["--dataset=csv", "--data_dir=no"]])
+    def test_a_metric_that_is_not_there(self, refuse, how):
+        """Before any data are read, and before a plan is told."""
+        assert "--best_metric must be one of loss, bound" in refuse("--best_metric=fid", *how)
 
     def test_a_missing_checkpoint(self, refuse):
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")

@@ -157,13 +157,18 @@ def _level_of_splits(path, folders, subfolders) -> int | None:
     if subfolders == "classes":
         return None
     alone = None
-    for level in range(max(map(len, folders))):
-        names = {folder[level] if len(folder) > level else "" for folder in folders}
+    levels = [
+        {folder[level] if len(folder) > level else "" for folder in folders}
+        for level in range(max(map(len, folders)))
+    ]
+    if subfolders == "splits":
+        # Words that only may be of splits, such as "tr", where there are no others.
+        for perhaps in (False, True):
+            for level, names in enumerate(levels):
+                if any(split_names.split_name(name, perhaps).trains for name in names):
+                    return level
+    for level, names in enumerate(levels if subfolders is None else []):
         trains = {name for name in names if split_names.split_name(name).trains}
-        if subfolders == "splits":
-            if trains:
-                return level
-            continue
         verdict = split_names.judged(names)
         if verdict == split_names.CLASSES and _share_folders(folders, level, trains):
             verdict = split_names.DOUBT
@@ -199,7 +204,7 @@ def _share_folders(folders, level, trains) -> bool:
 
 def _question(names: set[str]) -> str:
     """Say what was seen where it is not clear whether folders are splits, and how to say it."""
-    parts = [split_names.split_name(name) for name in sorted(names)]
+    parts = split_names.read(sorted(names))
     train = [part.name for part in parts if part.trains]
     tests = [part.name for part in parts if part.word and not part.trains]
     others = [part.name or "images of its own" for part in parts if not part.word]

@@ -10,13 +10,20 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-TRAIN_WORDS = ("train", "training", "trn")
+TRAIN_WORDS = ("train", "training", "trains", "trn")
 # The first of these for which there is a folder or an array is the test split.
 TEST_WORDS = (
     "test", "testing", "tests", "tst", "val", "valid", "validation", "validate", "validating",
     "dev", "eval", "evaluation", "holdout", "heldout", "unseen", "pred", "predict", "prediction",
     "predictions",
 )  # fmt: skip
+# These are words for splits where all of a level fits together, and never where they are written
+# together with others. tr, te, ts and va are codes of languages and countries too; Omniglot trains
+# on its background set; what is searched for and in which is not trained on.
+_CODES = ("tr", "te", "ts", "va")
+_SEARCHED = ("gallery", "query", "probe")
+_PERHAPS_TRAIN = ("tr", "background")
+_PERHAPS_TEST = ("te", "ts", "va", *_SEARCHED)
 # What says nothing about what a folder holds.
 _FILLERS = (
     "set", "sets", "subset", "data", "dataset", "split", "splits", "image", "images", "img",
@@ -37,6 +44,7 @@ _PERHAPS_BESIDE = (
 _INPUTS = (
     "input", "inputs", "rgb", "frame", "frames", "color", "colour", "left", "right", "bit", "x",
 )  # fmt: skip
+_FILLERS_SET = frozenset(_FILLERS)
 _KNOWN = frozenset((*TRAIN_WORDS, *TEST_WORDS, *_FILLERS))
 
 # What the names of one level are, all of them together.
@@ -82,17 +90,19 @@ class SplitName(NamedTuple):
         rest: What else is in it, as it is written, but for numbers in front and words that say
             nothing.
         leads: Whether the word for a split comes first.
+        filled: Whether there are words in it that say nothing.
     """
 
     name: str
     word: str | None
     rest: tuple[str, ...]
     leads: bool
+    filled: bool = False
 
     @property
     def trains(self) -> bool:
         """Whether it names the training split."""
-        return self.word in TRAIN_WORDS
+        return self.word in TRAIN_WORDS + _PERHAPS_TRAIN
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -100,23 +110,32 @@ class SplitName(NamedTuple):
         return tuple(word.lower() for word in self.rest if len(word) > 1 and word.isalpha())
 
 
-def split_name(name: str) -> SplitName:
-    """Read the name of a folder."""
+def split_name(name: str, perhaps: bool = False) -> SplitName:
+    """Read the name of a folder.
+
+    Args:
+        name: The name.
+        perhaps: Whether "tr", "background" and the like are words for splits, as where all of a
+            level fits together.
+    """
     found = words(name, _KNOWN)
     # "01_train" and "02_test" are in an order of their own.
     while len(found) > 1 and found[0].isdigit():
         found.pop(0)
     small = [word.lower() for word in found]
     roles = [word for word in small if word in TRAIN_WORDS + TEST_WORDS]
+    if perhaps and not roles:
+        roles = [word for word in small if word in _PERHAPS_TRAIN + _PERHAPS_TEST]
     rest = [word for word in found if word.lower() not in (*roles, *_FILLERS)]
     if not roles or not _agree(roles):
         return SplitName(name, None, tuple(rest), False)
-    return SplitName(name, roles[0], tuple(rest), small[0] == roles[0])
+    filled = not _FILLERS_SET.isdisjoint(small)
+    return SplitName(name, roles[0], tuple(rest), small[0] == roles[0], filled)
 
 
 def _agree(roles: list[str]) -> bool:
     """Whether words are for one split; "trainval" is what one trains on."""
-    if len({role in TRAIN_WORDS for role in roles}) == 1:
+    if len({role in TRAIN_WORDS + _PERHAPS_TRAIN for role in roles}) == 1:
         return True
     return roles[0] in TRAIN_WORDS and set(roles[1:]) <= {"val", "valid", "validation", "dev"}
 
@@ -128,7 +147,8 @@ def judged(names: Iterable[str]) -> str:
     their own is the same: train2017 and val2017, seg_train and seg_test. Where several are for
     training, it must be the same for each split, and is the class: trainA, trainB, testA, testB.
     They are classes if none is called so, or where names contain such a word by chance: `train`
-    beside `bus`, `steam_train` beside `test_tube`.
+    beside `bus`, `steam_train` beside `test_tube`. `tr` and `te`, splits where all fits
+    together, are classes beside `de` and `fr`.
 
     Args:
         names: The names; "" stands for images outside of these folders.
@@ -137,7 +157,38 @@ def judged(names: Iterable[str]) -> str:
         SPLITS, TRAINING_ALONE for a folder of the training split and nothing else, CLASSES or
         DOUBT.
     """
-    parts = [split_name(name) for name in set(names)]
+    names = sorted(set(names))
+    plain, parts = [split_name(name) for name in names], read(names)
+    if plain == parts:
+        return _judged(plain)
+    verdict, certain = _judged(parts), _judged(plain)
+    kinds = {part.trains for part in parts}
+    found = {part.word for part in parts if part.word}
+    if not all(part.word for part in parts):
+        others = [word for part in parts if not part.word for word in part.rest]
+        codes = any(len(word) == 2 for word in others)
+        several = len(found & {*_CODES, *_SEARCHED}) > 1
+        bare = any(part.trains and not part.own and part.word != "background" for part in parts)
+        return DOUBT if bare and several and not codes else certain
+    if len(kinds) == 1:
+        # Without a training split, or without another one.
+        return DOUBT if len(parts) > 1 and found & {*_SEARCHED} else certain
+    return DOUBT if verdict == SPLITS and not _are_sure(parts, found) else verdict
+
+
+def _are_sure(parts: list[SplitName], found: set[str]) -> bool:
+    """Whether words that may mean something else as well are of splits, where all fit together."""
+    filled = all(part.filled for part in parts)
+    if "background" in found:
+        return filled and not found.isdisjoint(("eval", "evaluation"))
+    if found & {*_SEARCHED}:
+        return len(found & {*_SEARCHED}) > 1
+    # Two codes may be two languages.
+    return filled or len(found) > 2 or not found <= {*_CODES}
+
+
+def _judged(parts: list[SplitName]) -> str:
+    """Judge names by the words that were read in them."""
     train = [part for part in parts if part.trains]
     tests = [part for part in parts if part.word and not part.trains]
     alone = len(train) + len(tests) == len(parts)
@@ -199,12 +250,26 @@ class Chosen(NamedTuple):
 
 def chosen(names: Iterable[str]) -> Chosen:
     """Choose the folders of both splits among those of one level, one of them for training."""
-    parts = [split_name(name) for name in sorted(set(names) - {""})]
+    parts = read(sorted(set(names) - {""}))
     kinds = {part.word for part in parts if part.word and not part.trains}
-    kind = min(kinds, key=TEST_WORDS.index) if kinds else None
+    kind = min(kinds, key=(*TEST_WORDS, *_PERHAPS_TEST).index) if kinds else None
     train = _with_classes([part for part in parts if part.trains])
     test = _with_classes([part for part in parts if kind and part.word == kind])
     return Chosen(train, test, [p.name for p in parts if p.name not in {**train, **test}])
+
+
+def read(names: list[str]) -> list[SplitName]:
+    """Read the names of the folders of one level, all of which are taken to be splits.
+
+    Words that only may be of splits count where there is no other one for training, or for testing.
+    """
+    plain = [split_name(name) for name in names]
+    lacks = {trains: not any(p.word and p.trains == trains for p in plain) for trains in (0, 1)}
+    parts = [split_name(name, perhaps=True) for name in names]
+    return [
+        perhaps if perhaps.word and lacks[perhaps.trains] else part
+        for part, perhaps in zip(plain, parts, strict=True)
+    ]
 
 
 def _with_classes(parts: list[SplitName]) -> dict[str, tuple[str, ...]]:
@@ -234,7 +299,10 @@ def say_pictures(names: Iterable[str]) -> bool:
 def _kind(name: str) -> str | None:
     """Return whether a folder is called as one of "pictures" or of what is "beside" them."""
     known = _KNOWN.union(_BESIDE, _PERHAPS_BESIDE, _INPUTS)
+    # "imagesTr" beside "labelsTr".
     found = {word.lower() for word in words(name, known) if not word.isdigit()}
+    if len(found) > 1:
+        found -= {*_CODES}
     if found & {*_BESIDE}:
         return "beside"
     if found and not found <= known:

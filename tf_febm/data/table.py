@@ -72,8 +72,8 @@ def read_table(
         file: The table.
         header: Whether the first line holds names. If None, it does where no field of it is a
             number; a line of numbers that look like names is asked about.
-        index_column: Whether the first column only numbers the rows, and is left out, with those
-            behind it that are called as an index is. If None, such columns are asked about.
+        index_column: Whether to leave out the columns that only number the rows: those that are
+            called as an index is, or else the first. If None, what is called so is asked about.
 
     Raises:
         PermissionError: The file may not be read.
@@ -105,13 +105,16 @@ def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...]
     if not rows:
         raise ValueError(f"{file}: the table has column names and no rows.")
     values = _numbers(file, rows, columns)
-    count = 0 if names is None else index_columns(names, values)
-    if index_column is None and count:
-        shown = ", ".join(map(repr, names[:count]))
-        which = f"the first {count} columns" if count > 1 else "the first column"
-        numbers = ", ".join(f"{value:g}" for value in values[:3, 0])
+    index = [] if names is None else index_columns(names, values)
+    if index_column is None and index:
+        shown = ", ".join(repr(names[k]) for k in index)
+        count = len(index)
+        which = f"{count} columns" if count > 1 else "column"
+        if index == list(range(count)):
+            which = f"first {which}"
+        numbers = ", ".join(f"{value:g}" for value in values[:3, index[0]])
         raise ValueError(
-            f"{file}: {which}, named {shown}, may only number the rows ({numbers}, …); "
+            f"{file}: the {which}, named {shown}, may only number the rows ({numbers}, …); "
             "say whether that belongs to the data: index_column=True leaves it out, False takes it "
             "(--table_index=drop or keep)."
         )
@@ -119,8 +122,9 @@ def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...]
         return values, columns, []
     if width == 1:
         raise ValueError(f"{file}: the table has no column beside the index.")
-    count = max(count, 1)
-    return values[:, count:], columns[count:], list(columns[:count])
+    index = index or [0]
+    kept = tuple(name for k, name in enumerate(columns) if k not in index)
+    return np.delete(values, index, axis=1), kept, [columns[k] for k in index]
 
 
 def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarray:

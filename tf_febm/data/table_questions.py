@@ -65,24 +65,38 @@ def _are_names(first, rest):
 
     It does if one of these holds: they count from 0 or 1; they are years, and those of no other
     line; they are whole, and no other line has whole numbers alone; they are at equal steps, or
-    rise or fall throughout, as those of no other line; each is far outside of its column.
+    rise or fall throughout, as those of no other line; each is far outside of its column; they are
+    so once the names that pandas gives to repeated ones are left out.
     """
     line = np.array([number(field) for field in first])
     width = len(line)
-    rows = [[number(field) for field in fields] for fields in rest if len(fields) == width]
+    alike = [fields for fields in rest if len(fields) == width]
+    own = _not_repeated(first)
+    if (
+        1 < len(own) < width
+        and all(len(_not_repeated(fields)) == width for fields in alike)
+        and _are_names([first[k] for k in own], [[fields[k] for k in own] for fields in alike])
+    ):
+        return True
+    rows = [[number(field) for field in fields] for fields in alike]
     rows = np.array([row for row in rows if None not in row], np.float64).reshape(-1, width)
     if len(set(line)) < width or not np.isfinite(line).all():
         return False
-    whole = all(map(_is_whole, first))
+    # pandas writes the names of columns that are floats as 0.0, 1.0, …; so are rows written.
+    spelt_whole, whole = all(map(_is_whole, first)), bool((line == np.rint(line)).all())
     none_whole = len(rest) > 2 and not any(all(map(_is_whole, fields)) for fields in rest)
     if width == 1:
         # What pandas calls a column without a name.
-        return whole and none_whole and line[0] == 0
+        return spelt_whole and none_whole and line[0] == 0
     if whole:
         low, high = _YEARS
-        if none_whole or (line == np.arange(width)).all():
+        if spelt_whole and none_whole:
             return True
-        if (line == np.arange(1, width + 1)).all() and (width > 3 or len(rest) > 2):
+        counts = spelt_whole or _is_alone(_is_count, line, rows)
+        if counts and (line == np.arange(width)).all():
+            return True
+        enough = width > 3 or len(rest) > 2
+        if counts and enough and (line == np.arange(1, width + 1)).all():
             return True
         if low <= line.min() <= line.max() <= high:
             return not ((rows >= low) & (rows <= high)).all(axis=1).any()
@@ -97,6 +111,25 @@ def _are_names(first, rest):
         return False
     low, high = rows.min(axis=0), rows.max(axis=0)
     return bool((np.maximum(low - line, line - high) > high - low).all())
+
+
+def _not_repeated(fields):
+    """Return the places of fields but for "0.1", "0.2" behind "0", as pandas calls repeated ones.
+
+    These are all places where some field is neither that nor whole.
+    """
+    seen, places = {}, []
+    for k, field in enumerate(map(str.strip, fields)):
+        name, _, count = field.partition(".")
+        if _is_whole(field):
+            places.append(k)
+        elif name in seen and count == str(seen[name]):
+            seen[name] += 1
+            continue
+        else:
+            return list(range(len(fields)))
+        seen.setdefault(field, 1)
+    return places
 
 
 def _is_alone(judge, line, rows):
@@ -123,7 +156,9 @@ def _is_whole(field):
 
 
 def index_columns(names, values):
-    """Return how many of the first columns, by their names, seem to number the rows alone.
+    """Return the places of columns that, by their names, seem to number the rows alone.
+
+    These are the first ones; and others where each row has a whole number of its own.
 
     Args:
         names: Of the columns, as they stand in the table.
@@ -132,23 +167,44 @@ def index_columns(names, values):
     count = 0
     while count < values.shape[1] - 1 and _is_index(names[count], values[:, count]):
         count += 1
-    return count
+    later = [
+        k
+        for k in range(count + 1, values.shape[1])
+        if _is_called_index(names[k])
+        and _are_whole(values[:, k])
+        and len(np.unique(values[:, k])) == len(values)
+    ]
+    return [*range(count), *later]
 
 
 def _is_index(name, column):
     """Say whether a column without a name, or called as an index is, tells rows apart."""
-    name = name.strip()
-    if name in ("", "#", "№") or re.fullmatch(r"unnamed: ?\d+.*", name.lower()):
+    if _has_no_name(name):
         # Beside columns with names.
         return True
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = [" ".join(re.findall(r"[^\W_]+", spelt.lower())) for spelt in (name, text)]
-    if not (column == np.rint(column)).all():
+    if not _are_whole(column):
         return False
-    if any(map(_INDEX.fullmatch, words)):
-        return True
     own = len(np.unique(column)) == len(column) > 1
-    return own and any(map(_PERHAPS_INDEX.fullmatch, words))
+    return _is_called_index(name) or (own and any(map(_PERHAPS_INDEX.fullmatch, _spelt(name))))
+
+
+def _is_called_index(name):
+    return _has_no_name(name) or any(map(_INDEX.fullmatch, _spelt(name)))
+
+
+def _has_no_name(name):
+    name = name.strip().lower()
+    return name in ("", "#", "№") or re.fullmatch(r"unnamed: ?\d+.*", name) is not None
+
+
+def _spelt(name):
+    """Return the words of a name, in small letters, taken apart at capitals or not."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [" ".join(re.findall(r"[^\W_]+", spelt.lower())) for spelt in (name, text)]
+
+
+def _are_whole(column):
+    return bool((column == np.rint(column)).all())
 
 
 # --- the end of what is the same -----------------------------------------------------------------
