@@ -95,8 +95,8 @@ def mirrored(script, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", BY_METHOD)
-def test_every_method_trains_on_two_replicas(mirrored, tmp_path, method):
+@pytest.mark.parametrize("method", ["febm", "bidirectional"])
+def test_methods_train_on_two_replicas(mirrored, tmp_path, method):
     result = mirrored(f"--method={method}", *BY_METHOD[method])
     assert result.returncode == 0, result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -63,9 +63,21 @@ def exact_family(count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("priors", PRIORS)
-@pytest.mark.parametrize("buffer", BUFFERS)
-@pytest.mark.parametrize("method", ["febm", "contrastive_divergence"])
+@pytest.mark.parametrize(
+    ("method", "buffer", "priors"),
+    [
+        # Every two values of the three meet.
+        ("febm", "none", "rare"),
+        ("febm", "replay", "five"),
+        ("febm", "replay", "even"),
+        ("febm", "persistent", "rare"),
+        ("febm", "persistent", "five"),
+        ("contrastive_divergence", "none", "even"),
+        ("contrastive_divergence", "none", "five"),
+        ("contrastive_divergence", "replay", "rare"),
+        ("contrastive_divergence", "persistent", "even"),
+    ],
+)
 def test_class_means_are_right(method, buffer, priors):
     """Within 0.15 of the data's own class means, the demand; log Z does not run away.
 

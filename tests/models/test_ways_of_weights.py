@@ -76,9 +76,7 @@ def test_the_level_of_weights_does_not_matter_in_evaluation(fixed_sampler):
     expected = np.average(model.energy(X), weights=WEIGHTS)
     for level in (1e-42, 1.0, 1e30):
         weights = WEIGHTS.astype("float64") * level
-        logs = model.evaluate(
-            X, sample_weight=weights, batch_size=8, return_dict=True, verbose=0
-        )
+        logs = model.evaluate(X, sample_weight=weights, batch_size=8, return_dict=True, verbose=0)
         assert logs["energy_data"] == pytest.approx(expected, rel=1e-5)
 
 
