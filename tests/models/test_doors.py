@@ -44,6 +44,14 @@ def test_batches_that_have_been_rounded_to_float32():
     fails(ValueError, "bad batch: .*beyond 1e.15", model_of(2).fit, large, verbose=0)
 
 
+def test_bounds_do_not_make_vectors_fine():
+    model = model_of(2, bounds=(-10.0, 2e9))
+    fails(ValueError, "column 2 varies by .* subtract that", model.fit, TABLE, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(TABLE).batch(32)
+    fails(ValueError, "bad batch: .*subtract that, in float64", model.fit, batches, verbose=0)
+    fails(ValueError, "column 2 varies by .* subtract that", model.energy, TABLE)
+
+
 def test_what_is_scored_is_looked_at_as_well():
     model = model_of(2)
     for score in (model.energy, model.score, model.predict):

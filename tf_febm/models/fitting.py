@@ -320,7 +320,8 @@ class Fitting(Noticing, keras.Model):
         if not self.built:
             self.build(tf.convert_to_tensor(x).shape)
         x = inputs.check_samples(x, self.sample_shape)
-        if self.bounds is None and x.dtype in (tf.float32, tf.float64):
+        judged = not inputs.is_fine_by_bounds(self.bounds, x.shape.rank)
+        if judged and x.dtype in (tf.float32, tf.float64):
             x = inputs.assert_float32_resolution(x)
         x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
         if labels is not None:

@@ -17,6 +17,7 @@ __all__ = [
     "assert_valid_values",
     "check_resolution",
     "check_samples",
+    "is_fine_by_bounds",
     "refuse_dictionary",
     "require_arrays",
     "require_data",
@@ -98,12 +99,26 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
     return behind(checks, x)
 
 
+def is_fine_by_bounds(bounds, rank: int) -> bool:
+    """Whether samples are in reach of float32 by their bounds, as levels of pictures are.
+
+    Vectors may lie in bounds, too, that are far from zero beside their deviations.
+
+    Args:
+        bounds: (low, high), or None.
+        rank: Of an array of samples, n included.
+    """
+    return bounds is not None and rank > 2
+
+
 def check_resolution(x, bounds, what: str = "x") -> None:
     """Raise a ValueError if float32 rounds away what tells the rows of a float64 array apart.
 
-    Samples with bounds are in reach of float32 by these; other arrays have been rounded already.
+    Other arrays have been rounded already.
     """
-    if bounds is None and isinstance(x, np.ndarray) and x.dtype == np.float64:
+    if is_fine_by_bounds(bounds, np.ndim(x)):
+        return
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
         check_float32_resolution(x, what)
 
 
@@ -232,10 +247,9 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
     # Of a `PyDataset` that is the first batch; of others there is only the shape.
     if not isinstance(first, np.ndarray) or not first.size:
         return
-    if bounds is None:
-        if not yielded:
-            check_float32_resolution(first, what)
-    elif first.dtype.kind == "f":
+    if not yielded and not is_fine_by_bounds(bounds, first.ndim):
+        check_float32_resolution(first, what)
+    if bounds is not None and first.dtype.kind == "f":
         low, high = bounds
         top = (float(first.max()) - low) / (high - low)
         # Written so that NaN, which is for others to say, is not warned of.
