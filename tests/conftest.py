@@ -33,6 +33,8 @@ def real_data() -> Path:
 # Graphs are many objects that live long and refer to each other: the collector's own passes over
 # all of them took a tenth of the suite's time. So it looks at what is new alone, now and then.
 _TESTS_BETWEEN_COLLECTIONS = 50
+# What was in use at one look and is not any more is left to these.
+_TESTS_BETWEEN_FULL_COLLECTIONS = 500
 _finished = 0
 
 
@@ -46,5 +48,7 @@ def pytest_runtest_logfinish(nodeid, location):
     global _finished
     _finished += 1
     if _finished % _TESTS_BETWEEN_COLLECTIONS == 0:
+        if _finished % _TESTS_BETWEEN_FULL_COLLECTIONS == 0:
+            gc.unfreeze()
         gc.collect()
         gc.freeze()
