@@ -15,6 +15,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tensorflow as tf
 
@@ -23,11 +24,15 @@ from pairwise.features import AXES, BASE, CASES, RULES, text_of
 
 
 def start() -> None:
-    """Start TensorFlow with two CPUs, which each run one operation at a time."""
+    """Start TensorFlow with two CPUs, and one thread for all their operations.
+
+    Two processes share the machine, whose threads would only wait for each other.
+    """
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def run(part: int, of: int, path: str) -> None:
