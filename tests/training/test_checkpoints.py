@@ -383,24 +383,3 @@ class TestLock:
             training.RunFolder("/proc/run").locked(),
         ):
             pass
-
-
-def test_a_checkpoint_from_before_there_was_a_mean_weight(make, tmp_path, monkeypatch):
-    """It is read, and the mean of the weights begins with what comes."""
-    old, new = make(), make()
-    complete = type(old).state_variables
-
-    def without(model):
-        return {name: group for name, group in complete(model).items() if name != "mean_weight"}
-
-    with monkeypatch.context() as earlier:
-        earlier.setattr(type(old), "state_variables", without)
-        advance(old)
-        training.Checkpoints(tmp_path, old).save()
-        expected = everything(old)
-    training.Checkpoints(tmp_path, new).restore()
-    found = everything(new)
-    assert found.pop("mean_weight/0").tolist() == [0.0, 0.0]
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)

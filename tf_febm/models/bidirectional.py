@@ -165,8 +165,6 @@ class BidirectionalEBM(GeneratorModel):
                 else keras.optimizers.get(given)
                 for given in (optimizer, generator_optimizer)
             )
-            if auto_scale_loss:
-                generator_optimizer = self._with_loss_scale(generator_optimizer)
         super().compile(
             optimizer,
             jit_compile=jit_compile,
@@ -178,10 +176,7 @@ class BidirectionalEBM(GeneratorModel):
             metrics=metrics,
             weighted_metrics=weighted_metrics,
         )
-        self.generator_optimizer = generator_optimizer
-        if self.generator_optimizer is self.optimizer:
-            raise ValueError("optimizer and generator_optimizer must be two objects.")
-        self._build_optimizers()
+        self._set_second_optimizer("generator_optimizer", generator_optimizer, auto_scale_loss)
 
     def _players(self) -> list[tuple]:
         return [*super()._players(), (self.generator_network, self.generator_optimizer)]

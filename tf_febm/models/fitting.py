@@ -103,6 +103,17 @@ class Fitting(Noticing, keras.Model):
         self._build_optimizers()
         self._trained = self._trained_ids() if self.built else None
 
+    def _set_second_optimizer(self, name: str, optimizer, auto_scale_loss: bool) -> None:
+        """Set the optimizer of the other player, under its name, as `compile` does the first."""
+        with self.distribute_strategy.scope():
+            optimizer = keras.optimizers.get(optimizer)
+            if auto_scale_loss:
+                optimizer = self._with_loss_scale(optimizer)
+        setattr(self, name, optimizer)
+        if optimizer is self.optimizer:
+            raise ValueError(f"optimizer and {name} must be two objects.")
+        self._build_optimizers()
+
     def _with_loss_scale(self, optimizer):
         """Return an optimizer that scales losses, if some network computes in float16."""
         half = any(computes_in_half(network) for network in self.networks)

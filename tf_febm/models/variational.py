@@ -185,13 +185,7 @@ class VariationalModel(EnergyModel):
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
                 variational_optimizer = optimizers.default()
-            variational_optimizer = keras.optimizers.get(variational_optimizer)
-            if auto_scale_loss:
-                variational_optimizer = self._with_loss_scale(variational_optimizer)
-            self.variational_optimizer = variational_optimizer
-        if self.variational_optimizer is self.optimizer:
-            raise ValueError("optimizer and variational_optimizer must be two objects.")
-        self._build_optimizers()
+        self._set_second_optimizer("variational_optimizer", variational_optimizer, auto_scale_loss)
 
     def _players(self) -> list[tuple]:
         return [*super()._players(), (self.variational_network, self.variational_optimizer)]

@@ -69,7 +69,7 @@ class Langevin:
             for name, bound in (("grad_clip", grad_clip), ("grad_clip_norm", grad_clip_norm))
         )
         self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
-        self.noise_first = bool(noise_first)
+        self.noise_first = arguments.switch("noise_first", noise_first)
 
     @classmethod
     def from_epsilon(

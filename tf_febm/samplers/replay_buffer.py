@@ -66,7 +66,7 @@ class ReplayBuffer(tf.Module):
         storage: str = "auto",
     ):
         super().__init__(name="replay_buffer")
-        self.match_labels = bool(match_labels)
+        self.match_labels = arguments.switch("match_labels", match_labels)
         self.num_classes: int | None = None
         self.capacity = arguments.whole_number("capacity", capacity, 1)
         self.restart_probability = arguments.number("restart_probability", restart_probability)
@@ -77,7 +77,6 @@ class ReplayBuffer(tf.Module):
         if storage not in STORAGES:
             raise ValueError(f"storage must be one of {', '.join(STORAGES)}; received {storage!r}.")
         self.storage = storage
-        # As `build` was given them.
         self.bounds: tuple[float, float] | None = None
         # One set of variables for each replica of this process; just one without a strategy.
         self._parts: list[dict[str, tf.Variable]] = []
