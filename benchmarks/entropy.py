@@ -54,7 +54,7 @@ def measure_iterations(count: int) -> None:
         "condition 100, evenly": lambda: spread(np.linspace(0.01, 1.0, LATENT)),
         "condition 100, in logarithms": lambda: spread(np.geomspace(0.01, 1.0, LATENT)),
     }
-    console.say("estimate / s_min: mean, worst; mean of (d·log estimate − ½ log det JᵀJ)")
+    console.log("estimate / s_min: mean, worst; mean of (d·log estimate − ½ log det JᵀJ)")
     for name, draw in kinds.items():
         matrices = np.stack([draw() for _ in range(count)])
         exact = np.linalg.svd(matrices, compute_uv=False)
@@ -63,7 +63,7 @@ def measure_iterations(count: int) -> None:
             values = estimate(matrices.astype(np.float32), iterations)
             ratio = values / exact[:, -1]
             surplus = np.mean(LATENT * np.log(values) - volume)
-            console.say(
+            console.log(
                 f"{name:30} {iterations:4} iterations  {ratio.mean():8.4f} {ratio.max():8.4f} "
                 f"{surplus:+9.1f}"
             )
@@ -72,7 +72,7 @@ def measure_iterations(count: int) -> None:
         best = np.stack([krylov(matrix, rng) for matrix in matrices]) / exact[:, -1:]
         for iterations in KRYLOV:
             ratio = best[:, iterations - 1]
-            console.say(
+            console.log(
                 f"{name:30} {iterations:4} in Krylov   {ratio.mean():8.4f} {ratio.max():8.4f}"
             )
             if ratio.max() < NEAR:
@@ -134,7 +134,7 @@ def measure_time(count: int) -> None:
         methods[f"LOBPCG, {iterations} iterations"] = lambda n=iterations: tf.math.log(
             entropy.smallest_singular_value(generator, z, n).value
         )
-    console.say(f"ms for {count} examples of {generator.count_params():,} parameters: median of 5")
+    console.log(f"ms for {count} examples of {generator.count_params():,} parameters: median of 5")
     sides = {}
     for name, method in methods.items():
 
@@ -156,7 +156,7 @@ def measure_time(count: int) -> None:
                     seconds.append(time.process_time() - start)
     for name, both in taken.items():
         value, gradient = (1e3 * statistics.median(seconds) for seconds in both)
-        console.say(f"{name:32} {value:9.1f}  with gradient {gradient:9.1f}")
+        console.log(f"{name:32} {value:9.1f}  with gradient {gradient:9.1f}")
 
 
 if __name__ == "__main__":

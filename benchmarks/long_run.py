@@ -141,7 +141,7 @@ def main() -> int:
     building.build_model = build_and_watch
     code = train.run(train_flags.resolve(values), values)
     for line in summary(watches[0].rows, 60 * own.warmup):
-        console.say(line)
+        console.log(line)
     return 0 if code == console.STOPPED else code
 
 

@@ -22,15 +22,15 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import distribution, training
+from tf_febm import parallel, training
 
 BATCH, SHAPE, CLASSES = 8, (8, 8, 1), 3
 
 
 def part_of(whole):
     """Return the replica's part of what is given for the whole batch."""
-    count = whole.shape[0] // distribution.replicas()
-    first = count * distribution.replica_number()
+    count = whole.shape[0] // parallel.replicas()
+    first = count * parallel.replica_number()
     return tf.constant(whole)[first : first + count]
 
 
@@ -143,7 +143,7 @@ def take_steps(replicas, method, kind, steps, adam, eager, clip, weighted=False,
         # Labels of no width stand for none.
         batch = (x, labels if model.conditional else np.zeros((BATCH, 0), np.float32), weights)
     data = tf.data.Dataset.from_tensors(batch if len(batch) > 1 else x).repeat()
-    data = distribution.distribute(lambda shard: data, BATCH, strategy)
+    data = parallel.distribute(lambda shard: data, BATCH, strategy)
     # Before any chain has been stored: where stored ones start is each replica's own.
     held_out = model.evaluate(data, steps=1, verbose=0, return_dict=True)
     logs = model.fit(data, steps_per_epoch=steps, verbose=0).history
@@ -186,7 +186,7 @@ def through_a_checkpoint(replicas, folder, method, **settings):
     with strategy.scope():
         model, optimizers = make(method, "mlp", samples, adam=True, **settings)
         model.compile(*optimizers, run_eagerly=True)
-    data = distribution.distribute(
+    data = parallel.distribute(
         lambda shard: tf.data.Dataset.from_tensors(x).repeat(), BATCH, strategy
     )
     kept = training.Checkpoints(f"{folder}/{method}", model, report=lines.append)
@@ -196,7 +196,7 @@ def through_a_checkpoint(replicas, folder, method, **settings):
     else:
         assert kept.restore() == 3
     state = {
-        f"{group}/{i}": distribution.local(variable).numpy()
+        f"{group}/{i}": parallel.local(variable).numpy()
         for group, variables in model.state_variables().items()
         for i, variable in enumerate(variables)
     }

@@ -62,9 +62,9 @@ def train(path: Path, steps: int, method: str) -> None:
     import keras
     import numpy as np
 
-    from tf_febm import data, distribution, training, workers
+    from tf_febm import data, parallel, training, workers
 
-    strategy = distribution.make_strategy("multi_worker")
+    strategy = parallel.make_strategy("multi_worker")
     keras.utils.set_random_seed(1)
     digits = data.load("digits")
     batch = 12 * strategy.num_replicas_in_sync
@@ -79,7 +79,7 @@ def train(path: Path, steps: int, method: str) -> None:
         def part(shard):
             return data.stream(digits, batch, seed=3, start_step=step, shard=shard)
 
-        return distribution.distribute(part, batch, strategy)
+        return parallel.distribute(part, batch, strategy)
 
     training.train(
         model, stream, folder, checkpoints, total_steps=steps, log_interval=INTERVAL,
@@ -90,7 +90,7 @@ def train(path: Path, steps: int, method: str) -> None:
     for name, group in model.state_variables().items():
         if not name.startswith(("buffer", "directions")):
             for variable in group:
-                found.update(np.ascontiguousarray(distribution.local(variable).numpy()).tobytes())
+                found.update(np.ascontiguousarray(parallel.local(variable).numpy()).tobytes())
     buffer = None
     if model.buffer is not None:
         buffer = hashlib.sha256(model.buffer.samples.numpy().tobytes()).hexdigest()

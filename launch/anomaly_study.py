@@ -65,9 +65,9 @@ def run(values) -> int:
             scores = measure(table, seed, options)
             rows += [{"table": table, "seed": seed, "detector": d, **v} for d, v in scores.items()]
             figures = "  ".join(f"{d} {v['auroc']:.4f}" for d, v in scores.items())
-            console.say(f"{table}, seed {seed}: AUROC {figures}")
+            console.log(f"{table}, seed {seed}: AUROC {figures}")
     write(rows, options, Path(values.out))
-    console.say(f"Tables are in {values.out}.")
+    console.log(f"Tables are in {values.out}.")
     return console.DONE
 
 
@@ -148,7 +148,7 @@ def write(rows: list[dict], options: dict, out: Path) -> None:
             mean = statistics.mean(values)
             summary.setdefault(name, {})[detector] = {"auroc": mean, "deviation": deviation}
             spread = "" if deviation is None else f" ± {deviation:.4f}"
-            console.say(f"{name:14s} {detector:17s} AUROC {mean:.4f}{spread}")
+            console.log(f"{name:14s} {detector:17s} AUROC {mean:.4f}{spread}")
     files.write_json(out / "study.json", {"options": options, "results": summary})
 
 

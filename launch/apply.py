@@ -52,7 +52,7 @@ def main(argv) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     console.stop_at_once_on_signals()
     values = flags.FLAGS
-    return console.guarded(lambda: run(values), debug=values.debug)
+    return console.exit_code(lambda: run(values), debug=values.debug)
 
 
 def run(values) -> int:
@@ -84,7 +84,7 @@ def run(values) -> int:
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     if values["num_images"].present and values.num_images > len(held_out):
-        console.say(
+        console.log(
             f"warning: --num_images={values.num_images} is more than there are: {len(held_out)} "
             "held-out images."
         )
@@ -102,8 +102,8 @@ def run(values) -> int:
         evolve(model, values, out)
         results["out_of_distribution"] = tell_apart(model, held_out, others, values, out)
     files.write_json(out / "applications.json", results)
-    console.say(json.dumps(results, indent=2))
-    console.say(f"Done: look at {out}.")
+    console.log(json.dumps(results, indent=2))
+    console.log(f"Done: look at {out}.")
     return console.DONE
 
 
@@ -130,7 +130,7 @@ def denoise(model, images, labels, values, out) -> dict:
 
     rng = np.random.default_rng(values.seed)
     noisy = (images + rng.normal(0.0, values.noise, images.shape)).astype(np.float32)
-    console.say(f"Removing noise of {values.noise} from {len(images)} images …")
+    console.log(f"Removing noise of {values.noise} from {len(images)} images …")
     result = applications.denoise(model, noisy, values.noise, labels, seed=(values.seed, 1))
 
     def ratio(estimates):
@@ -157,7 +157,7 @@ def inpaint(model, images, labels, values, out) -> dict:
     images = images[:SHOWN]
     height = images.shape[1]
     known = np.arange(height)[:, None, None] < height // 2
-    console.say(f"Filling in the lower half of {len(images)} images …")
+    console.log(f"Filling in the lower half of {len(images)} images …")
     filled = applications.inpaint(
         model,
         images,
@@ -200,7 +200,7 @@ def tell_apart(model, held_out, others: dict, values, out) -> dict:
         "uniform noise": rng.random(own.shape, np.float32),
         **{name: data.dequantise(o.images[:1000], seed=1).numpy() for name, o in others.items()},
     }
-    console.say(f"Telling {held_out.name} from {', '.join(sets)} …")
+    console.log(f"Telling {held_out.name} from {', '.join(sets)} …")
     usual = applications.ood_scores(model, own)
     results = {"mean_energy": {held_out.name: float(usual["energy"].mean())}}
     energies = {held_out.name: usual["energy"]}

@@ -49,7 +49,7 @@ def main(argv) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     console.stop_at_once_on_signals()
     values = flags.FLAGS
-    return console.guarded(lambda: run(values), debug=values.debug)
+    return console.exit_code(lambda: run(values), debug=values.debug)
 
 
 def run(values) -> int:
@@ -79,10 +79,10 @@ def run(values) -> int:
     result = {"truth": truth, **{name: summary(name, rows) for name in RUNS}}
     files.write_json(out / "bounds.json", result)
     for name, found in result.items():
-        console.say(f"{name}: {found}")
+        console.log(f"{name}: {found}")
     draw(rows, truth, out / "bounds.png")
     draw_densities(models, bed, out / "densities.png")
-    console.say(f"Table and pictures are in {out}.")
+    console.log(f"Table and pictures are in {out}.")
     return console.DONE
 
 
@@ -126,7 +126,7 @@ def follow(name: str, values) -> tuple:
                 "upper_certified": found.upper(found.certified_weight),
             }
         )
-        console.say(
+        console.log(
             f"{name} step {step}, {time.monotonic() - start:.0f} s: ⌊L⌋ {found.lower:.3f}  "
             f"L {found.likelihood:.3f}  ⌈L⌉ {rows[-1]['upper']:.3f}  sufficient weight "
             f"{found.sufficient_weight:.3g}, certified {found.certified_weight:.3g}"

@@ -305,7 +305,7 @@ def restore(folder, data_dir=None, resume_iter: int = -1) -> tuple:
         raise ValueError(
             f"{folder.options} lacks the option {error}: another version wrote it."
         ) from None
-    checkpoints = training.Checkpoints(folder.checkpoints, model, report=console.say)
+    checkpoints = training.Checkpoints(folder.checkpoints, model, report=console.log)
     if not checkpoints.steps:
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
     step = checkpoints.restore(None if resume_iter < 0 else resume_iter)

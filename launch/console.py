@@ -16,7 +16,7 @@ from absl import logging
 DONE, FAILED, STOPPED = 0, 1, 3
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
     try:
         print(line, flush=True)
@@ -33,7 +33,7 @@ def every_few_seconds(text: str, seconds: float = 5.0):
         nonlocal last
         if time.monotonic() - last > seconds or done == total:
             last = time.monotonic()
-            say(text.format(done, total))
+            log(text.format(done, total))
 
     return report
 
@@ -88,14 +88,14 @@ def _silenced():
 
 
 def make_strategy(name: str, num_replicas: int | None):
-    """Return `distribution.make_strategy`, without the lines of devices that start."""
-    from tf_febm import distribution
+    """Return `parallel.make_strategy`, without the lines of devices that start."""
+    from tf_febm import parallel
 
     if name == "multi_worker":
-        say("Waiting for all workers …")
+        log("Waiting for all workers …")
     try:
         with _silenced():
-            return distribution.make_strategy(name, num_replicas)
+            return parallel.make_strategy(name, num_replicas)
     except RuntimeError as error:
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
@@ -110,7 +110,7 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
-def guarded(
+def exit_code(
     function: Callable[[], int], *, debug: bool, interrupted: str = "Interrupted; nothing is lost."
 ) -> int:
     """Run a function; turn an error into one line and a non-zero exit code.
@@ -120,11 +120,11 @@ def guarded(
         debug: Whether to let errors through with their traceback.
         interrupted: What to say if the user ends it.
     """
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+    warnings.showwarning = lambda message, *_, **__: log(f"warning: {message}")
     try:
         return function()
     except KeyboardInterrupt:
-        say(interrupted)
+        log(interrupted)
         return STOPPED
     except Exception as error:
         if debug:
@@ -170,7 +170,7 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
             os.kill(os.getpid(), number)
         seen = True
         stop.request()
-        say(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
+        log(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

@@ -96,7 +96,7 @@ def main(argv) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     values = flags.FLAGS
-    return console.guarded(lambda: run(values), debug=values.debug)
+    return console.exit_code(lambda: run(values), debug=values.debug)
 
 
 def run(values) -> int:
@@ -118,7 +118,7 @@ def run(values) -> int:
     if values.curve and values.ensemble > 1:
         raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
     # Before the seconds that TensorFlow takes, where that can be.
-    place = original_evaluation.folder_of(values, console.say)
+    place = original_evaluation.folder_of(values, console.log)
     console.import_quietly()
     import building
     import sampling
@@ -160,15 +160,15 @@ def run(values) -> int:
     if values.num_real is not None and values.num_real > most:
         warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
     for warning in warnings:
-        console.say(f"warning: {warning}")
+        console.log(f"warning: {warning}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     if network is None:
-        console.say(f"warning: no figures but distances. {no_network(values, train_data)}")
+        console.log(f"warning: no figures but distances. {no_network(values, train_data)}")
     else:
-        console.say(f"Features: {network.feature_network}")
+        console.log(f"Features: {network.feature_network}")
 
     settings = {
         "num_samples": options["num_samples"],
@@ -182,7 +182,7 @@ def run(values) -> int:
     settings |= {name: value for name, value in given.items() if value is not None}
     names = ("ensemble", "nomix", "pool_size", "restart_share", "label_share", "averaged")
     settings |= {name: getattr(values, name) for name in names}
-    console.say(f"Drawing {settings['num_samples']} samples of step {step} …")
+    console.log(f"Drawing {settings['num_samples']} samples of step {step} …")
     samples = draw(model, checkpoints, settings)
     evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
 
@@ -207,11 +207,11 @@ def run(values) -> int:
         drawn = partial(draw, model, checkpoints, settings)
         seconds = quality_curve.seconds_of_training(folder.metrics)
         rows = quality_curve.measure(
-            checkpoints, drawn, sets, network, cache_dir, console.say, seconds
+            checkpoints, drawn, sets, network, cache_dir, console.log, seconds
         )
         quality_curve.write(out, rows, network.feature_network)
-    console.say(json.dumps(result.get("samples") or result["nearest"], indent=2))
-    console.say(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
+    console.log(json.dumps(result.get("samples") or result["nearest"], indent=2))
+    console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
 
 
@@ -259,7 +259,7 @@ def figures_of(samples, sets: References, network, cache_dir) -> dict:
 
     if network is None:
         return {}
-    console.say(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
+    console.log(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
     measure = partial(evaluation.evaluate_samples, network=network, cache_dir=cache_dir)
     scale = measure(sets.scale_images, sets.against_images, reference=sets.against_name)
     return {
@@ -280,7 +280,7 @@ def draw(model, checkpoints, settings: dict):
     Raises:
         ValueError: If an ensemble is larger than what was kept.
     """
-    from tf_febm import samplers, training
+    from tf_febm import models, training
 
     count, rounds, members = (settings[k] for k in ("num_samples", "rounds", "ensemble"))
     if not rounds:
@@ -298,7 +298,7 @@ def draw(model, checkpoints, settings: dict):
             )
         steps = steps[-members:]
         ensemble = [checkpoints.energy_weights(step, averaged=averaged) for step in steps]
-    drawn = samplers.mixed_chain(
+    drawn = models.pooled_chains(
         model,
         count,
         settings["seed"],

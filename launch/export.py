@@ -46,7 +46,7 @@ def main(argv) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     values = flags.FLAGS
-    return console.guarded(lambda: run(values), debug=values.debug)
+    return console.exit_code(lambda: run(values), debug=values.debug)
 
 
 def run(values) -> int:
@@ -77,7 +77,7 @@ def run(values) -> int:
         raise FileExistsError(f"{out} exists; remove it or give another --out.")
     model = keras.models.load_model(folder.model)
     tf_febm.export(model, out, values.format, num_steps=values.num_steps)
-    console.say(f"Done: {out}.")
+    console.log(f"Done: {out}.")
     return console.DONE
 
 

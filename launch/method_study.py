@@ -75,7 +75,7 @@ def run(values) -> int:
         raise ValueError("Every run failed; their messages are above.")
     out = Path(values.logdir) / ("method_study" if kind == "study" else f"method_{kind}")
     write(rows, list(table), out)
-    console.say(f"Table and picture are in {out}.")
+    console.log(f"Table and picture are in {out}.")
     return console.DONE
 
 
@@ -91,7 +91,7 @@ def _train(name: str, method: str, seed: int, arguments: list[str], logdir: Path
         raise ValueError(f"The summary of {name} holds no Fréchet distance: {quality}.")
     row["seconds"] = result["seconds"]
     row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
-    console.say(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
+    console.log(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
     return row
 
 
@@ -113,7 +113,7 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
             "frechet_ratios": [ratio for ratio in every if ratio is not None],
         }
         figures = "no run came to its end" if mean is None else figures
-        console.say(f"{method:26s} {figures}" + (f"  ({failed} failed)" if failed else ""))
+        console.log(f"{method:26s} {figures}" + (f"  ({failed} failed)" if failed else ""))
     files.write_json(out / "study.json", summary)
     _draw(summary, out / "study.png")
 

@@ -71,7 +71,7 @@ def main(argv) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     console.stop_at_once_on_signals()
     values = flags.FLAGS
-    return console.guarded(
+    return console.exit_code(
         lambda: run(resolve(values)),
         debug=values.debug,
         interrupted="Interrupted; table.csv and summary.json hold what was done, if anything.",
@@ -147,7 +147,7 @@ def run(options: dict) -> int:
         except (ValueError, RuntimeError) as error:
             # One that fails, on a mixture that is too hard for it, does not take the others along.
             summary.setdefault("failed", {})[name] = str(error)
-            console.say(f"warning: {name} failed: {error}")
+            console.log(f"warning: {name} failed: {error}")
         _write(out, rows, summary)
     if not rows:
         raise ValueError("Every divergence failed; their messages are above.")
@@ -164,7 +164,7 @@ def run(options: dict) -> int:
         exact = exact_answer(chosen, target)
         summary["trajectories"] = _trajectories(chosen, target, exact, options, out)
     _write(out, rows, summary)
-    console.say(f"Table, summary and figures are in {out}.")
+    console.log(f"Table, summary and figures are in {out}.")
     return console.DONE
 
 
@@ -187,7 +187,7 @@ def _fit(name: str, target, options: dict, x, inside) -> dict:
 
     exact = exact_answer(name, target)
     model = build("febm", name, options)
-    fit = Fit(model, target, options, report=console.say, name=name)
+    fit = Fit(model, target, options, report=console.log, name=name)
     learned, true = log_ratios(model, fit, target, x)
     weights = target.prob(x[inside]).numpy()
     used = use_ratio(model, fit, target, options["seed"], options["num_samples"])
@@ -207,15 +207,15 @@ def _fit(name: str, target, options: dict, x, inside) -> dict:
         "accepted": used["accepted"],
         **used["figures"],
     }
-    console.say(
+    console.log(
         f"{name}: mean {fit.mean:.5f} (exact {exact.mean:.5f}), scale {fit.scale:.5f} (exact "
         f"{exact.scale:.5f}), ratio error {row['ratio_error']:.3f}, KS {row['ks_plain']:.3f} → "
         f"{row.get('ks_rejection', math.nan):.4f}, {fit.seconds:.1f} s"
     )
     if "rejection_failed" in row:
-        console.say(f"warning: {name}: no rejection sampling: {row['rejection_failed']}")
+        console.log(f"warning: {name}: no rejection sampling: {row['rejection_failed']}")
     if not row["divergence_at_hat"] < 2.0 * row["divergence_at_star"] + 0.01:
-        console.say(
+        console.log(
             f"warning: {name} is far from its exact optimum: its divergence is "
             f"{row['divergence_at_hat']:.3g} instead of {row['divergence_at_star']:.3g}."
         )
@@ -255,7 +255,7 @@ def _baselines(names, target, options: dict) -> dict:
         label = f"{method} ({name})"
         row = {"method": method, "divergence": name}
         try:
-            fit = Fit(build(method, name, options), target, options, report=console.say, name=label)
+            fit = Fit(build(method, name, options), target, options, report=console.log, name=label)
         except ValueError as error:
             row["failed"] = str(error)
         else:
@@ -264,7 +264,7 @@ def _baselines(names, target, options: dict) -> dict:
         if method == "dual":
             row["gradients"] = gradient_deviations(target, name, (0.5, 1.5), options)
         results.append(row)
-        console.say(f"{label}: error {row.get('error', math.nan):.4f}")
+        console.log(f"{label}: error {row.get('error', math.nan):.4f}")
     return {"methods": results}
 
 
@@ -275,7 +275,7 @@ def _trajectories(name: str, target, exact, options: dict, out: Path) -> dict:
     from mixture_study import trajectories
 
     fits = trajectories(
-        target, name, options, options["trajectories"], options["trajectory_steps"], console.say
+        target, name, options, options["trajectories"], options["trajectory_steps"], console.log
     )
     ways = np.concatenate([fit.path for fit in fits])
     means = np.linspace(ways[:, 0].min() - 0.3, ways[:, 0].max() + 0.3, 60)
@@ -285,7 +285,7 @@ def _trajectories(name: str, target, exact, options: dict, out: Path) -> dict:
         out / "figure_4_trajectories.png", name, fits, exact, (means, scales, values)
     )
     distances = [math.hypot(f.mean - exact.mean, f.scale - exact.scale) for f in fits]
-    console.say(f"{name}: the {len(fits)} trajectories end within {max(distances):.4f}.")
+    console.log(f"{name}: the {len(fits)} trajectories end within {max(distances):.4f}.")
     return {
         "divergence": name,
         "distances": distances,

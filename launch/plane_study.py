@@ -73,7 +73,7 @@ def run(values) -> int:
         for name in values.methods:
             pictures |= last_picture(name, logdir / f"plane_{bed}_{name}_0" / "samples")
         draw(pictures, out / f"{bed}.png")
-    console.say(f"Tables and pictures are in {out}.")
+    console.log(f"Tables and pictures are in {out}.")
     return console.DONE
 
 
@@ -115,7 +115,7 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
             lines.append(f"| {method} | " + " | ".join(texts) + " |")
         lines.append("")
     text = "\n".join(lines)
-    console.say(text)
+    console.log(text)
     files.write_json(out / "study.json", summary)
     files.write_atomically(out / "study.md", lambda file: file.write(text.encode()))
 

@@ -14,7 +14,7 @@ def make_sampler(options: dict, train_data):
         options, common
     )
     if isinstance(train_data, data.VectorData):
-        return samplers.Standardised(sampler, train_data.mean, train_data.scale, vectors.SPREAD)
+        return samplers.Preconditioned(sampler, train_data.mean, train_data.scale, vectors.SPREAD)
     return sampler
 
 

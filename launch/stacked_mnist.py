@@ -33,7 +33,7 @@ def main(argv) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     values = flags.FLAGS
-    return console.guarded(
+    return console.exit_code(
         lambda: run(values),
         debug=values.debug,
         interrupted="Interrupted; the same command continues from the last checkpoint.",
@@ -51,7 +51,7 @@ def run(values) -> int:
     if not plan.exists():
         rate = pace(arguments)
         steps = max(1, round(60.0 * values.minutes * rate))
-        console.say(f"{rate:.2f} steps a second: {steps} steps in {values.minutes:g} minutes.")
+        console.log(f"{rate:.2f} steps a second: {steps} steps in {values.minutes:g} minutes.")
         plan.parent.mkdir(parents=True, exist_ok=True)
         plan.write_text(json.dumps({"steps": steps}), encoding="utf-8")
     steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]

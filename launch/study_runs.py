@@ -29,7 +29,7 @@ def guarded(argv: list[str], run, interrupted: str = CONTINUES) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     console.stop_at_once_on_signals()
     values = flags.FLAGS
-    return console.guarded(lambda: run(values), debug=values.debug, interrupted=interrupted)
+    return console.exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
 
 
 def train(name: str, arguments: list[str], logdir: Path) -> dict | None:
@@ -43,7 +43,7 @@ def train(name: str, arguments: list[str], logdir: Path) -> dict | None:
     Raises:
         KeyboardInterrupt: If the run was stopped; made again, it continues.
     """
-    console.say(f"== {name}")
+    console.log(f"== {name}")
     summary = logdir / name / "summary.json"
     if not summary.exists():
         script = Path(__file__).with_name("train.py")

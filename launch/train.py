@@ -26,7 +26,7 @@ def main(argv) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
     values = flags.FLAGS
-    return console.guarded(
+    return console.exit_code(
         lambda: run(train_flags.resolve(values), values),
         debug=values.debug,
         interrupted="Interrupted; the same command continues from the last checkpoint.",
@@ -48,10 +48,10 @@ def run(options: dict, values) -> int:
     import building
     import keras
 
-    from tf_febm import distribution, divergences, training, workers
+    from tf_febm import divergences, parallel, training, workers
 
     for warning in original_flags.check(values):
-        console.say(f"warning: {warning}")
+        console.log(f"warning: {warning}")
     # One name for all spellings, so that a continued run recognises itself.
     options["divergence"] = divergences.get(options["divergence"]).name
     if options["exp"] is None:
@@ -61,18 +61,18 @@ def run(options: dict, values) -> int:
         options["exp"] = "_".join(parts).replace(":", "_")
     building.check(options)
     strategy = console.make_strategy(options["strategy"], options["num_replicas"])
-    distribution.check_batch_size(options["batch_size"], strategy)
+    parallel.check_batch_size(options["batch_size"], strategy)
     choices = {name: getattr(values, name) for name in ("dry_run", "overwrite", "resume_iter")}
     same = {name: value for name, value in options.items() if name not in OWN_TO_A_MACHINE}
     workers.check_same(strategy, "Flags", json.dumps({**same, **choices}, sort_keys=True))
     keras.utils.set_random_seed(options["seed"])
-    train_data, held_out = workers.together(strategy, lambda: building.load_data(options))
+    train_data, held_out = workers.run_on_all(strategy, lambda: building.load_data(options))
     with strategy.scope():
         model = building.build_model(options, train_data)
     folder = training.RunFolder(Path(options["logdir"]) / options["exp"])
     # Of several workers the first speaks, and holds the folder.
     chief = workers.is_chief(strategy)
-    report = console.say if chief else _be_silent
+    report = console.log if chief else _be_silent
     kind = "images" if hasattr(train_data, "images") else "vectors"
     for note in run_options.notes(values, options, kind):
         report(f"warning: {note}")
@@ -87,7 +87,7 @@ def run(options: dict, values) -> int:
                 with console.advising(OTHER_FOLDER):
                     stack.enter_context(folder.locked())
 
-        workers.together(strategy, hold)
+        workers.run_on_all(strategy, hold)
         return train_in(folder, options, values, model, train_data, held_out, report)
 
 
@@ -102,7 +102,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
     """
     import building
 
-    from tf_febm import distribution, training, workers
+    from tf_febm import parallel, training, workers
 
     strategy = model.distribute_strategy
     chief = workers.is_chief(strategy)
@@ -133,7 +133,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
                     earlier, names = folder.read_options(), options["class_names"]
                     building.check_classes(earlier, names, train_data.source)
 
-    workers.together(strategy, prepare)
+    workers.run_on_all(strategy, prepare)
     step = checkpoints.restore(resume_step)
     if chief:
         folder.write_options(options, versions())
@@ -153,7 +153,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
     )
     done = training.train(
         model,
-        lambda step: distribution.distribute(
+        lambda step: parallel.distribute(
             lambda shard: building.make_stream(options, train_data, step, shard),
             options["batch_size"],
             strategy,
@@ -187,7 +187,7 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
         workers.barrier(strategy)
         return console.DONE
     console.stop_at_once_on_signals()
-    console.say(f"Drawing {options['num_samples']} samples …")
+    console.log(f"Drawing {options['num_samples']} samples …")
     summary = training.finish(
         model,
         folder,
@@ -199,10 +199,10 @@ def train_in(folder, options: dict, values, model, train_data, held_out, report)
     )
     page = training.write_report(folder)
     workers.barrier(strategy)
-    console.say(json.dumps(summary["quality"], indent=2))
+    console.log(json.dumps(summary["quality"], indent=2))
     picture = folder.samples / "final.png"
     seen = picture if picture.exists() else picture.with_suffix(".npz")
-    console.say(f"Done: look at {page} and {seen}.")
+    console.log(f"Done: look at {page} and {seen}.")
     return console.DONE
 
 

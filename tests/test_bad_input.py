@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import tf_febm
-from tf_febm import data, distribution, objectives, samplers, training
+from tf_febm import data, objectives, parallel, samplers, training
 from tf_febm.models import inputs
-from tf_febm.training import checkpoint_files, health
+from tf_febm.training import checkpoint_files, numerical_checks
 from tf_febm.training.recorders import read_metrics
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis comes with the dev extra")
@@ -176,7 +176,7 @@ class TestConstructors:
         hypothesis.assume("\x00" not in text and text.isprintable())
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TF_CONFIG", text)
-            _, message = outcome(distribution._check_tf_config)
+            _, message = outcome(parallel._check_tf_config)
         assert message is None or "TF_CONFIG" in message
 
 
@@ -211,9 +211,11 @@ class TestShapesAndDtypes:
     )
     def test_a_guard_judges_any_figures(self, figures):
         cases["number"] += 1
-        trouble = health.examine(figures, [{"energy_gap": 1.0}], {}, health.Limits())
+        problem = numerical_checks.examine(
+            figures, [{"energy_gap": 1.0}], {}, numerical_checks.Limits()
+        )
         if any(not math.isfinite(value) for value in figures.values()):
-            assert trouble is not None and trouble.quantity in figures
+            assert problem is not None and problem.quantity in figures
 
 
 class TestFiles:

@@ -28,8 +28,8 @@ def test_an_error_is_ones_own():
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        workers.together(ALONE, fail)
-    assert workers.together(ALONE, lambda: 7) == 7
+        workers.run_on_all(ALONE, fail)
+    assert workers.run_on_all(ALONE, lambda: 7) == 7
 
 
 class Others:
@@ -50,7 +50,7 @@ class Others:
 def test_others_that_cannot_go_on_are_named(monkeypatch):
     Others(monkeypatch, 0.0, 1.0, 1.0)
     with pytest.raises(workers.OtherWorkerError, match="Worker 2, 3 cannot go on"):
-        workers.together(ALONE, lambda: 7)
+        workers.run_on_all(ALONE, lambda: 7)
 
 
 def test_ones_own_error_comes_first(monkeypatch):
@@ -60,7 +60,7 @@ def test_ones_own_error_comes_first(monkeypatch):
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        workers.together(ALONE, fail)
+        workers.run_on_all(ALONE, fail)
 
 
 def test_texts_that_differ_are_noticed(monkeypatch):

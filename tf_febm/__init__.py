@@ -5,20 +5,22 @@ import importlib
 from tf_febm import (
     applications,
     data,
-    distribution,
     divergences,
     entropy,
     evaluation,
     legacy,
+    models,
     networks,
     objectives,
     optimizers,
+    parallel,
     samplers,
     serving,
     training,
     workers,
 )
 from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFEBM
+from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
 from tf_febm.serving import export
 
@@ -34,12 +36,13 @@ __all__ = [
     "analysis",
     "applications",
     "data",
-    "distribution",
+    "parallel",
     "divergences",
     "entropy",
     "evaluation",
     "export",
     "legacy",
+    "models",
     "networks",
     "objectives",
     "optimizers",
@@ -50,8 +53,11 @@ __all__ = [
 ]
 
 
+_earlier = earlier_names(__name__, {"distribution": "tf_febm.parallel"})
+
+
 def __getattr__(name: str):
     # Imported when first asked for: it needs SciPy, which training does not.
     if name == "analysis":
         return importlib.import_module("tf_febm.analysis")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _earlier(name)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_febm.renamed import earlier_names
+
 __all__ = [
     "LOST",
     "OtherWorkerError",
@@ -22,7 +24,7 @@ __all__ = [
     "is_chief",
     "lost",
     "spans_workers",
-    "together",
+    "run_on_all",
     "worker_count",
     "worker_number",
     "worker_values",
@@ -88,7 +90,7 @@ def worker_values(strategy, values: list[float]) -> np.ndarray:
     """Return the numbers of every worker.
 
     Args:
-        strategy: As `distribution.make_strategy` returned it.
+        strategy: As `parallel.make_strategy` returned it.
         values: Of this worker; as many on each.
 
     Returns:
@@ -141,18 +143,18 @@ def from_first(strategy, number: int) -> int:
     """Return the first worker's number, whatever the others have.
 
     Args:
-        strategy: As `distribution.make_strategy` returned it.
+        strategy: As `parallel.make_strategy` returned it.
         number: A whole number, 0 to 2^48 − 1.
     """
     high, low = worker_values(strategy, [number // _EXACT, number % _EXACT])[0]
     return int(high) * _EXACT + int(low)
 
 
-def together(strategy, action: Callable):
+def run_on_all(strategy, action: Callable):
     """Do something on every worker, and fail on all if it fails on one.
 
     Args:
-        strategy: As `distribution.make_strategy` returned it.
+        strategy: As `parallel.make_strategy` returned it.
         action: () -> anything. It must not talk to the other workers itself.
 
     Returns:
@@ -181,7 +183,7 @@ def check_same(strategy, what: str, text: str) -> None:
     """Raise an error on all workers unless each has the same text.
 
     Args:
-        strategy: As `distribution.make_strategy` returned it.
+        strategy: As `parallel.make_strategy` returned it.
         what: What the text is, for the message.
         text: Anything.
 
@@ -194,3 +196,6 @@ def check_same(strategy, what: str, text: str) -> None:
     if len(differing):
         names = ", ".join(map(str, differing))
         raise ValueError(f"{what} must be the same on all workers; worker {names} has others.")
+
+
+__getattr__ = earlier_names(__name__, {"together": "tf_febm.workers:run_on_all"})

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import applications, samplers
+from tf_febm import applications, models, samplers
 
 X = np.random.default_rng(0).standard_normal((7, 2)).astype(np.float32)
 KNOWN = [True, False]
@@ -13,7 +13,7 @@ SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.1, 3),
     "mala": lambda: samplers.MALA(0.1, num_steps=3),
     "hmc": lambda: samplers.HMC(0.1, num_leapfrog_steps=2, num_steps=3, burn_in=1),
-    "standardised": lambda: samplers.Standardised(
+    "standardised": lambda: samplers.Preconditioned(
         samplers.Langevin.from_epsilon(0.1, 3), [0.0, 1.0], [1.0, 2.0]
     ),
 }
@@ -29,7 +29,7 @@ USES = {
     "denoise": lambda m, n, steps: applications.denoise(
         m, X[:n], 0.1 * steps, seed=1, num_steps=steps
     ),
-    "mixed_chain": lambda m, n, steps: samplers.mixed_chain(
+    "pooled_chains": lambda m, n, steps: models.pooled_chains(
         m, n, 1, pool_size=8, batch_size=4, num_rounds=4, nomix=1, num_steps=steps,
         restart_probability=0.1 * steps,
     ),
@@ -104,12 +104,12 @@ def test_samplers_of_ones_own_get_whole_numbers(gaussian):
         return initial_state
 
     model = gaussian((2,), sampler=own)
-    for use in ("sample", "inpaint", "mixed_chain"):
+    for use in ("sample", "inpaint", "pooled_chains"):
         USES[use](model, 3, 2)
     assert received == [2, 2, 2]
 
 
-@pytest.mark.parametrize("use", ["sample", "inpaint", "mixed_chain", "denoise"])
+@pytest.mark.parametrize("use", ["sample", "inpaint", "pooled_chains", "denoise"])
 def test_another_sampler_is_another_program(gaussian, use):
     """In other bounds, no result of the first sampler may come back."""
     model = gaussian((2,), sampler=samplers.Langevin(num_steps=3, bounds=(0.0, 1.0)))
@@ -128,9 +128,9 @@ def test_another_sampler_is_another_program(gaussian, use):
 def test_bad_steps(gaussian, kind):
     model, sampler = gaussian((2,), sampler=SAMPLERS[kind]()), SAMPLERS[kind]()
     for bad in (-1, 2.5, True, "3"):
-        for use in ("sample", "inpaint", "mixed_chain"):
+        for use in ("sample", "inpaint", "pooled_chains"):
             with pytest.raises((ValueError, TypeError), match="num_steps must be a whole number"):
-                USES[use](model, 3, bad) if use != "mixed_chain" else samplers.mixed_chain(
+                USES[use](model, 3, bad) if use != "pooled_chains" else models.pooled_chains(
                     model, 3, 1, pool_size=4, batch_size=4, num_rounds=2, nomix=1, num_steps=bad
                 )
     for bad in (tf.constant([3]), tf.constant(3.0)):
@@ -154,7 +154,7 @@ def standing(energy_fn, initial_state, seed):
         lambda model, seed: model.sample(8, seed=seed),
         lambda model, seed: applications.inpaint(model, np.zeros((8, 2)), [False] * 2, seed=seed),
         lambda model, seed: (
-            samplers.mixed_chain(
+            models.pooled_chains(
                 model, 8, seed, pool_size=8, batch_size=8, num_rounds=1, nomix=0
             ).samples
         ),

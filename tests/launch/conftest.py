@@ -33,7 +33,7 @@ def launched(name, *arguments):
 
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return launcher.console.guarded(run, debug=False)
+        return launcher.console.exit_code(run, debug=False)
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

@@ -28,7 +28,7 @@ def launch(tmp_path, capfd):
         values = flags.FlagValues()
         train_flags.define(values)
         values(["train.py", f"--logdir={tmp_path}", "--exp=run", *TINY, *map(str, arguments)])
-        code = train.console.guarded(
+        code = train.console.exit_code(
             lambda: train.run(train_flags.resolve(values), values), debug=False
         )
         return code, capfd.readouterr().err

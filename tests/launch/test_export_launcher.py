@@ -29,7 +29,7 @@ def export(capfd):
         values = flags.FlagValues()
         launcher.define(values)
         values(["export.py", *map(str, arguments)])
-        code = launcher.console.guarded(lambda: launcher.run(values), debug=False)
+        code = launcher.console.exit_code(lambda: launcher.run(values), debug=False)
         return code, *capfd.readouterr()
 
     return run

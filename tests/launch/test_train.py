@@ -168,7 +168,7 @@ class TestBadInput:
             train_flags.define(values)
             values(["train.py", f"--logdir={tmp_path}", "--exp=run", *FAST, *arguments])
             before = sorted(tmp_path.rglob("*"))
-            code = train.console.guarded(
+            code = train.console.exit_code(
                 lambda: train.run(train_flags.resolve(values), values), debug=False
             )
             error = capfd.readouterr().err

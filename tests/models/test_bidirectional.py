@@ -328,7 +328,7 @@ def test_images(images):
     model.fit(images, batch_size=16, verbose=0)
     x = model.sample(5, refine_steps=2).numpy()
     assert x.shape == (5, 4, 4, 1) and x.min() >= 0.0 and x.max() <= 1.0
-    assert model.furthest_start == "generator"
+    assert model.evaluation_start == "generator"
     assert model.negative_batch(3).samples.shape == (3, 4, 4, 1)
     assert not hasattr(model, "log_density_ratio")
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import distribution, optimizers, samplers, training
+from tf_febm import optimizers, parallel, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
@@ -27,7 +27,7 @@ SAMPLERS = {
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
     "mala": lambda: samplers.MALA(0.02, 2),
     "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
-    "standardised": lambda: samplers.Standardised(
+    "standardised": lambda: samplers.Preconditioned(
         samplers.Langevin.from_epsilon(0.05, 2), [0.0, -0.5], [1.5, 1.0]
     ),
 }
@@ -285,7 +285,7 @@ def train(model, case: dict, data: Data, *, epochs: int = EPOCHS, callbacks=(), 
 def state_of(model) -> dict[str, np.ndarray]:
     """Return all that training changes, name -> array; of each replica what is its own."""
     return {
-        f"{group}/{i}": distribution.local(variable).numpy()
+        f"{group}/{i}": parallel.local(variable).numpy()
         for group, variables in model.state_variables().items()
         for i, variable in enumerate(variables)
     }

@@ -11,10 +11,10 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.training import diagnosis, health
+from tf_febm.training import diagnosis, numerical_checks
 from tf_febm.training.rates import ScaledSchedule
 
-LIMITS = health.Limits()
+LIMITS = numerical_checks.Limits()
 DATA = {"chain_spread": 0.1, "chain_edge": 0.5}
 
 
@@ -34,43 +34,49 @@ class TestExamine:
         ],
     )
     def test_each_limit(self, figures, quantity):
-        trouble = health.examine(figures, [], DATA, LIMITS)
-        assert (trouble and trouble.quantity) == quantity
+        problem = numerical_checks.examine(figures, [], DATA, LIMITS)
+        assert (problem and problem.quantity) == quantity
 
     def test_a_gap_is_measured_against_its_own_past(self):
         past = [{"energy_gap": gap} for gap in (-40.0, 50.0, 60.0)]
-        assert health.examine({"energy_gap": 4999.0}, past, DATA, LIMITS) is None
-        trouble = health.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
-        assert trouble.limit == 5000.0 and "run away: 5001" in trouble.text
+        assert numerical_checks.examine({"energy_gap": 4999.0}, past, DATA, LIMITS) is None
+        problem = numerical_checks.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
+        assert problem.limit == 5000.0 and "run away: 5001" in problem.text
 
     def test_a_gap_does_not_take_its_limit_with_it(self):
         """As it did in a run whose gap doubled from interval to interval, up to 19,000."""
         past = [{"energy_gap": gap} for gap in (1.0, -0.6, -57.0, -500.0, -900.0, -950.0)]
-        assert health.examine({"energy_gap": -1010.0}, past, DATA, LIMITS).limit == 1000.0
+        assert numerical_checks.examine({"energy_gap": -1010.0}, past, DATA, LIMITS).limit == 1000.0
 
     def test_data_at_the_bounds_excuses_chains_there(self):
         figures = {"chain_spread": 0.2, "chain_edge": 1.0}
-        assert health.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS) is None
-        assert health.examine(figures, [], {}, LIMITS).quantity == "chain_edge"
+        assert (
+            numerical_checks.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS)
+            is None
+        )
+        assert numerical_checks.examine(figures, [], {}, LIMITS).quantity == "chain_edge"
 
     def test_without_data_only_equal_chains_count_as_collapsed(self):
-        assert health.examine({"chain_spread": 2e-9}, [], {}, LIMITS) is None
-        assert health.examine({"chain_spread": 0.0}, [], {}, LIMITS).quantity == "chain_spread"
+        assert numerical_checks.examine({"chain_spread": 2e-9}, [], {}, LIMITS) is None
+        assert (
+            numerical_checks.examine({"chain_spread": 0.0}, [], {}, LIMITS).quantity
+            == "chain_spread"
+        )
 
 
 def test_the_worst_of_several_chain_figures():
     one, other = {"chain_spread": 0.1, "chain_edge": 0.2}, {"chain_spread": 0.3, "chain_edge": 0.9}
-    assert health.worst([one, other]) == {"chain_spread": 0.1, "chain_edge": 0.9}
+    assert numerical_checks.worst([one, other]) == {"chain_spread": 0.1, "chain_edge": 0.9}
     broken = {"chain_spread": float("nan"), "chain_edge": 0.0}
-    assert np.isnan(health.worst([one, broken])["chain_spread"])
+    assert np.isnan(numerical_checks.worst([one, broken])["chain_spread"])
 
 
 def test_chain_figures_of_known_samples():
     """Two coordinates in [−1, 3]: one constant at a bound, one of variance 1 (in units of 16)."""
     samples = np.stack([np.full(100, 3.0), np.tile([0.0, 2.0], 50)], axis=1)
-    figures = health.chain_figures(samples, (-1.0, 3.0))
+    figures = numerical_checks.chain_figures(samples, (-1.0, 3.0))
     assert figures == pytest.approx({"chain_spread": (1 / 16) / 2, "chain_edge": 0.5})
-    assert health.chain_figures(samples) == pytest.approx({"chain_spread": 0.5})
+    assert numerical_checks.chain_figures(samples) == pytest.approx({"chain_spread": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -79,8 +85,8 @@ def test_chain_figures_of_known_samples():
 )
 def test_since_when_a_gap_was_unusual(values, since):
     attempt = [{"step": 10 * (i + 1), "energy_gap": v} for i, v in enumerate(values)]
-    trouble = health.Trouble("energy_gap", values[-1], 1000.0, "")
-    assert diagnosis.unusual_since(attempt, trouble) == since
+    problem = numerical_checks.Problem("energy_gap", values[-1], 1000.0, "")
+    assert diagnosis.unusual_since(attempt, problem) == since
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Steps that a loss scale skips: no trouble at first, trouble without end, and data in step."""
+"""Steps that a loss scale skips: no problem at first, problem without end, and data in step."""
 
 import keras
 import numpy as np
@@ -7,10 +7,10 @@ import tensorflow as tf
 
 import tf_febm
 from tf_febm import training
-from tf_febm.training import health
+from tf_febm.training import numerical_checks
 
 X = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
-LIMITS = health.Limits()
+LIMITS = numerical_checks.Limits()
 MARK = 100.0
 
 
@@ -70,21 +70,21 @@ def break_(model, broken=True, networks=slice(None)):
 
 def test_scale_figures():
     model = febm()
-    assert health.scale_figures(model) == {"loss_scale": 2.0**15}
+    assert numerical_checks.scale_figures(model) == {"loss_scale": 2.0**15}
     model.variational_optimizer.dynamic_scale.assign(2.0**-20)
-    assert health.scale_figures(model) == {"loss_scale": 2.0**-20}
+    assert numerical_checks.scale_figures(model) == {"loss_scale": 2.0**-20}
     model.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
-    assert health.scale_figures(model) == {}
+    assert numerical_checks.scale_figures(model) == {}
 
 
 @pytest.mark.parametrize(
-    ("scale", "trouble"),
+    ("scale", "problem"),
     [(2.0**15, False), (2.0**-14, False), (2.0**-15, True), (0.0, True), (np.inf, True),
      (np.nan, True)],
 )  # fmt: skip
-def test_the_limit(scale, trouble):
-    found = health.examine({"loss_scale": scale}, [], {}, LIMITS)
-    assert (found is not None) == trouble
+def test_the_limit(scale, problem):
+    found = numerical_checks.examine({"loss_scale": scale}, [], {}, LIMITS)
+    assert (found is not None) == problem
     assert found is None or found.quantity == "loss_scale"
 
 
@@ -118,7 +118,7 @@ def test_a_warm_up_of_the_scale_is_no_trouble(tmp_path):
     skipped = []
     model.fit(X, batch_size=8, epochs=4, verbose=0, callbacks=[skip, guard])
     assert int(model.optimizer.iterations) == 32 - 12
-    assert health.scale_figures(model) == {"loss_scale": 2.0**3}
+    assert numerical_checks.scale_figures(model) == {"loss_scale": 2.0**3}
 
 
 def test_broken_slots_are_noticed(tmp_path):
@@ -170,7 +170,7 @@ def test_a_run_goes_on_over_skipped_steps(tmp_path):
     model, checkpoints = run(10, skipped=(1, 2, 6))
     assert run.done and training.steps_taken(model) == 10
     assert checkpoints.skipped == 3
-    assert health.scale_figures(model) == {"loss_scale": 2.0**12}
+    assert numerical_checks.scale_figures(model) == {"loss_scale": 2.0**12}
 
 
 def test_a_run_that_skipped_continues_bit_for_bit(tmp_path):
@@ -219,7 +219,7 @@ def test_a_real_training_in_float16_is_left_alone(tmp_path, half, kind):
     )
     scales.append({"bidirectional": 2.0**15, "febm": 2.0**26}[kind])
     model.fit(X, batch_size=4, epochs=8, verbose=0, callbacks=[note, guard])
-    scales.append(health.scale_figures(model)["loss_scale"])
+    scales.append(numerical_checks.scale_figures(model)["loss_scale"])
     assert scales[1] < scales[0] and lines == []
     # Of 128 steps not many more are lost than halvings of the scale.
     assert 128 - 20 <= training.steps_taken(model) <= 128

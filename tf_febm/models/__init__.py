@@ -2,6 +2,7 @@
 
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.bidirectional import BidirectionalEBM
+from tf_febm.models.chain_pools import PooledSamples, pooled_chains, pooled_chains_by_pool
 from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
 from tf_febm.models.dual import DualFEBM
@@ -15,5 +16,8 @@ __all__ = [
     "ContrastiveDivergence",
     "DualFEBM",
     "EnergyModel",
+    "PooledSamples",
     "VariationalModel",
+    "pooled_chains",
+    "pooled_chains_by_pool",
 ]

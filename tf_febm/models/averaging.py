@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from tf_febm import distribution
+from tf_febm import parallel
 
 __all__ = ["WeightAverage", "averaged_variables", "update_with"]
 
@@ -32,12 +32,12 @@ class WeightAverage(tf.Module):
     def update(self) -> None:
         """Take the present weights into the average."""
         # Every replica has the same weights and updates its own copy: nothing need be sent.
-        updates = distribution.local(self.updates)
+        updates = parallel.local(self.updates)
         count = tf.cast(updates, tf.float32)
         decay = tf.minimum(self.decay, count / (count + 10.0))
         for average, source in zip(self.averages, self._sources, strict=True):
             value = tf.convert_to_tensor(source)
-            average = distribution.local(average)
+            average = parallel.local(average)
             average.assign_sub(tf.cast(1.0 - decay, value.dtype) * (average - value))
         updates.assign_add(1)
 

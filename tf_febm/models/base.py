@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, energies
+from tf_febm import arguments, energies, parallel
 from tf_febm.data.classes import check_names
 from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import (
@@ -210,7 +210,7 @@ class EnergyModel(Chains, Saving, Fitting):
             return
         self.sample_shape = tuple(input_shape[1:])
         for network in self.networks:
-            distribution.check_spread(network.name, network.variables, self.distribute_strategy)
+            parallel.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
             self.mean_weight = MeanWeight()
             self._build_networks()
@@ -250,7 +250,7 @@ class EnergyModel(Chains, Saving, Fitting):
             if not self.built or optimizer is None:
                 continue
             with self.distribute_strategy.scope():
-                distribution.take_gradients_as_given(optimizer)
+                parallel.take_gradients_as_given(optimizer)
                 # Those of frozen layers as well, which may be trained later.
                 optimizer.build(updates.learnable(network))
         if getattr(self, "optimizer", None) is not None:

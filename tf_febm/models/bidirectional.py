@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, energies, objectives, optimizers, randomness
+from tf_febm import arguments, energies, objectives, optimizers, parallel, randomness
 from tf_febm.models import updates
 from tf_febm.models.chains import Batch
 from tf_febm.models.generation import Generated, GeneratorModel
@@ -214,7 +214,7 @@ class BidirectionalEBM(GeneratorModel):
         # 3. φ ascends the lower bound, against the new energies.
         with generator_tape:
             samples = Batch(generated.samples, None)
-            generator_loss = own + distribution.batch_mean(
+            generator_loss = own + parallel.batch_mean(
                 self._evaluate(self.energy_network, samples, training=True)
             )
             if self.entropy_weight:
@@ -285,7 +285,7 @@ class BidirectionalEBM(GeneratorModel):
         if self.penalty == "latent":
             energy_model, gradient = value_and_gradient(samples)
             penalty = objectives.latent_gradient_penalty(
-                generated.pull_back(gradient), generated.log_density_gradient
+                generated.vector_jacobian_product(gradient), generated.log_density_gradient
             )
         else:
             energy_model = value(samples)
@@ -300,8 +300,8 @@ class BidirectionalEBM(GeneratorModel):
         self, weights: WeightedBatches, loss, measured: tuple[tf.Tensor, ...], generator_entropy
     ) -> dict:
         energy_data, energy_model, penalty = measured
-        mean_data = distribution.batch_mean(energy_data, weights.data)
-        mean_model = distribution.batch_mean(energy_model)
+        mean_data = parallel.batch_mean(energy_data, weights.data)
+        mean_model = parallel.batch_mean(energy_model)
         values = {
             "loss": loss,
             "energy_data": mean_data,
@@ -320,7 +320,7 @@ class BidirectionalEBM(GeneratorModel):
                     lower, penalty, self.penalty_weight, self.penalty_threshold
                 )
         # All of them were shares.
-        return dict(zip(values, distribution.total([*values.values()]), strict=True))
+        return dict(zip(values, parallel.all_reduce_sum([*values.values()]), strict=True))
 
     def _check_settings(self) -> None:
         for name in ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"):
@@ -377,7 +377,7 @@ class BidirectionalEBM(GeneratorModel):
 def _count(samples) -> tf.Tensor:
     """Return the number of examples, which must not be 0 on a replica: none has a Jacobian."""
     count = tf.shape(samples)[0]
-    if distribution.replicas() == 1:
+    if parallel.replicas() == 1:
         return count
     message = (
         "A batch has fewer examples than there are replicas: drop it (drop_remainder=True), or "

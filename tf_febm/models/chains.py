@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import compiled, distribution, networks, randomness
+from tf_febm import compiled, networks, parallel, randomness
 from tf_febm.models.labels import class_numbers, one_hot
 from tf_febm.samplers import ReplayBuffer
 from tf_febm.samplers.chain import step_argument
@@ -60,21 +60,21 @@ class Chains:
 
         Each replica of a strategy gets its own.
         """
-        if distribution.replicas() == 1:
+        if parallel.replicas() == 1:
             return tf.cast(self.seed_generator.next(), tf.int32)
         # As the generator does it, on the replica's copy of the state.
-        state = distribution.local(self.seed_generator.state.value)
+        state = parallel.local(self.seed_generator.state.value)
         seed = tf.cast(state * 1, tf.int32)
         state.assign_add(tf.constant([0, 1], state.dtype))
-        return tf.random.fold_in(seed, distribution.replica_number())
+        return tf.random.fold_in(seed, parallel.replica_number())
 
     def evaluation_seed(self) -> tf.Tensor:
         """Return the seed of a held-out batch, int32 [2], and leave the model's state as it is.
 
         So training is the same with validation or without, and equal weights give equal figures.
         """
-        state = tf.cast(distribution.local(self.seed_generator.state.value) * 1, tf.int32)
-        seed = tf.random.fold_in(state, _EVALUATION + distribution.replica_number())
+        state = tf.cast(parallel.local(self.seed_generator.state.value) * 1, tf.int32)
+        seed = tf.random.fold_in(state, _EVALUATION + parallel.replica_number())
         return tf.random.fold_in(seed, tf.cast(self._means.updates, tf.int32))
 
     def fresh_batch(self, count, seed, labels=None) -> Batch:
@@ -149,8 +149,8 @@ class Chains:
         """Return the filled part of the buffer, 0 to 1; 0 without one."""
         if self.buffer is None:
             return 0.0
-        filled = distribution.total(tf.cast(self.buffer.size, tf.float32))
-        return filled / (self.buffer.capacity * distribution.replicas())
+        filled = parallel.all_reduce_sum(tf.cast(self.buffer.size, tf.float32))
+        return filled / (self.buffer.capacity * parallel.replicas())
 
     def sample(
         self,
@@ -252,7 +252,7 @@ class Chains:
         return self.fresh_batch(count, seed, labels)
 
     @property
-    def furthest_start(self) -> str:
+    def evaluation_start(self) -> str:
         """The `initial` of `sample` that is furthest along: what is shown of a run starts there."""
         stored = self.buffer is not None and int(self.buffer.written) > 0
         return "buffer" if stored else self.INITIAL[0]

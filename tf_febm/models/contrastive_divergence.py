@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, objectives, randomness
+from tf_febm import arguments, objectives, parallel, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
@@ -128,15 +128,17 @@ class ContrastiveDivergence(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model, training)
         weights = of_batches(data.weights, model.weights)
-        mean_data = distribution.batch_mean(energy_data, weights.data)
-        mean_model = distribution.batch_mean(energy_model, weights.model)
+        mean_data = parallel.batch_mean(energy_data, weights.data)
+        mean_model = parallel.batch_mean(energy_model, weights.model)
         objective = mean_data - mean_model
         objective += self.l2_coeff * objectives.energy_regulariser(
             energy_data, energy_model, **weights.arguments
         )
         loss = weights.scale * objective + own
         mean_data, mean_model, objective = map(weights.told, (mean_data, mean_model, objective))
-        total, mean_data, mean_model = distribution.total([objective + own, mean_data, mean_model])
+        total, mean_data, mean_model = parallel.all_reduce_sum(
+            [objective + own, mean_data, mean_model]
+        )
         return loss, {
             "loss": total,
             "energy_data": mean_data,

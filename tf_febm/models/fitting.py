@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import distribution, optimizers, workers
 from tf_febm import networks as network_library
+from tf_febm import optimizers, parallel, workers
 from tf_febm.models import inputs, players, updates, weights
 from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.averaging import update_with
@@ -301,7 +301,7 @@ class Fitting(Noticing, keras.Model):
             data = data._replace(weights=self.mean_weight.relative(data.weights))
         # Spectral norms are estimated once for the whole step, chains included.
         with (
-            distribution.one_batch(tf.shape(data.samples)[0]),
+            parallel.one_batch(tf.shape(data.samples)[0]),
             network_library.power_iteration(*self.networks),
         ):
             try:
@@ -312,7 +312,7 @@ class Fitting(Noticing, keras.Model):
     def test_step(self, data):
         """Measure on a held-out batch, against chains that leave no trace."""
         data = self._checked_batch(data)
-        with distribution.one_batch(tf.shape(data.samples)[0]):
+        with parallel.one_batch(tf.shape(data.samples)[0]):
             try:
                 return self._test_on(data)
             finally:
@@ -344,7 +344,9 @@ class Fitting(Noticing, keras.Model):
     def _update_metrics(self, data: Batch, **values) -> dict:
         """Add values, scalars and gradient norms of a batch, to the running means; return those."""
         size = tf.cast(tf.shape(data.samples)[0], tf.float32)
-        weight = distribution.total(size if data.weights is None else tf.reduce_sum(data.weights))
+        weight = parallel.all_reduce_sum(
+            size if data.weights is None else tf.reduce_sum(data.weights)
+        )
         norms = {n: v for n, v in values.items() if isinstance(v, updates.GradientNorm)}
         values |= {name: norm.value for name, norm in norms.items()}
         counted = {name: norm.counted for name, norm in norms.items()}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, randomness, workers
+from tf_febm import arguments, parallel, randomness, workers
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
@@ -41,7 +41,7 @@ class Generated(NamedTuple):
     log_density_gradient: tf.Tensor | None = None
     directions: tf.Tensor | None = None
 
-    def pull_back(self, gradient: tf.Tensor) -> tf.Tensor:
+    def vector_jacobian_product(self, gradient: tf.Tensor) -> tf.Tensor:
         """Return ∇_z E(G(z)) = Jᵀ∇ₓE, [n, d], from ∇ₓE at the samples."""
         flat = tf.reshape(gradient, [-1, self.linear_map.size])
         return self.linear_map.transposed_product(flat)
@@ -91,7 +91,7 @@ class GeneratorModel(EnergyModel):
         self._directions: list[tf.Variable] = []
         if self.entropy == "smallest_singular_value":
             shape = [NUM_DIRECTIONS, self.latent_dim]
-            self._directions = distribution.for_each_local_replica(
+            self._directions = parallel.for_each_local_replica(
                 lambda: tf.Variable(
                     randomness.normal(shape, randomness.as_seed(0)), trainable=False
                 )
@@ -103,7 +103,7 @@ class GeneratorModel(EnergyModel):
         if not self._directions:
             return None
         # The replicas of a worker are numbered in a row.
-        return self._directions[distribution.replica_number() % len(self._directions)]
+        return self._directions[parallel.replica_number() % len(self._directions)]
 
     # --- building -------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class GeneratorModel(EnergyModel):
         return Generated(
             linear_map.output,
             linear_map,
-            distribution.batch_mean(normal_entropy(self.latent_dim) + log_volume),
+            parallel.batch_mean(normal_entropy(self.latent_dim) + log_volume),
             tf.stop_gradient(tape.gradient(log_density, z)),
             directions,
         )
@@ -188,13 +188,13 @@ class GeneratorModel(EnergyModel):
         if not network.non_trainable_variables:
             return
         network(z, training=True)
-        if distribution.replicas() == 1:
+        if parallel.replicas() == 1:
             return
         # A layer that is not `synchronized` has seen its own part only: G must stay one function.
         statistics = [v.value for v in network.non_trainable_variables if "float" in v.dtype]
-        means = distribution.total([v / distribution.replicas() for v in statistics])
+        means = parallel.all_reduce_sum([v / parallel.replicas() for v in statistics])
         for variable, mean in zip(statistics, means, strict=True):
-            distribution.local(variable).assign(mean)
+            parallel.local(variable).assign(mean)
 
     def _averages(self) -> list[tuple]:
         average = getattr(self, "generator_average", None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tf_febm import distribution
+from tf_febm import parallel
 from tf_febm.models.updates import stepping
 
 __all__ = [
@@ -117,7 +117,7 @@ def rate_of(optimizer) -> float:
     if variable is None:
         return float(stepping(optimizer).learning_rate)
     # On several replicas it is spread over devices, and the same on each.
-    return float(distribution.local(variable.value).numpy())
+    return float(parallel.local(variable.value).numpy())
 
 
 def _ratio(leading: float, rate: float, otherwise: float | None) -> float | None:

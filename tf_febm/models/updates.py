@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import distribution
+from tf_febm import parallel
 
 __all__ = [
     "GradientNorm",
@@ -55,7 +55,7 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm
     scale = tf.cast(optimizer.scale_loss(tf.constant(1.0)), tf.float32)
     with tape:
         scaled = optimizer.scale_loss(loss)
-    gradients = distribution.total(tape.gradient(scaled, variables))
+    gradients = parallel.all_reduce_sum(tape.gradient(scaled, variables))
     norm = tf.cast(tf.linalg.global_norm(gradients), tf.float32) / scale
     for variable, gradient in zip(variables, gradients, strict=True):
         if id(variable) in fresh and gradient is not None:
@@ -109,7 +109,7 @@ def _second_moments(players) -> Iterator[tuple]:
 
 
 def _local(variable) -> np.ndarray:
-    return distribution.local(getattr(variable, "value", variable)).numpy()
+    return parallel.local(getattr(variable, "value", variable)).numpy()
 
 
 def _begin_moments(optimizer, variable, gradient) -> None:
@@ -141,7 +141,7 @@ def losses_of(network):
     as the last call added it, so a step asks for it after the call on the data.
     """
     losses = [tf.cast(loss, tf.float32) for loss in network.losses]
-    return tf.add_n(losses) / distribution.replicas() if losses else 0.0
+    return tf.add_n(losses) / parallel.replicas() if losses else 0.0
 
 
 def forget_losses(*networks) -> None:

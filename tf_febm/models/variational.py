@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, divergences, objectives, optimizers
+from tf_febm import arguments, divergences, objectives, optimizers, parallel
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
@@ -328,14 +328,14 @@ class VariationalModel(EnergyModel):
         if by_data is not None:
             # Each half counts as much as the other.
             by_model = tf.ones_like(log_ratio_model) if by_model is None else by_model
-            halves = map(distribution.weight_shares, (by_data, by_model))
+            halves = map(parallel.weight_shares, (by_data, by_model))
             shares = 0.5 * tf.concat([*halves], axis=0)
-        log_ratio_mean, log_ratio_std = distribution.mean_and_std(ratios, shares)
-        mean_data, mean_model, bound, loss = distribution.total(
+        log_ratio_mean, log_ratio_std = parallel.mean_and_std(ratios, shares)
+        mean_data, mean_model, bound, loss = parallel.all_reduce_sum(
             [
-                weights.told(distribution.batch_mean(energy_data, by_data)),
+                weights.told(parallel.batch_mean(energy_data, by_data)),
                 # Without weights of its own the level is 1.
-                weights.told(distribution.batch_mean(energy_model, weights.model)),
+                weights.told(parallel.batch_mean(energy_model, weights.model)),
                 bound,
                 loss,
             ]

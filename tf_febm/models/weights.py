@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import distribution
+from tf_febm import parallel
 from tf_febm.models.assertions import assertion
 
 __all__ = [
@@ -44,8 +44,8 @@ class MeanWeight(tf.Module):
         """Take the weights of a batch into the mean, and return them divided by it, [n]."""
         added = tf.stack([tf.reduce_sum(weights), tf.cast(tf.size(weights), weights.dtype)])
         # Every replica adds the same to its own copy.
-        sums = distribution.local(self.sums)
-        sums.assign_add(tf.cast(distribution.total(added), sums.dtype))
+        sums = parallel.local(self.sums)
+        sums.assign_add(tf.cast(parallel.all_reduce_sum(added), sums.dtype))
         total, count = tf.unstack(tf.convert_to_tensor(sums))
         return tf.math.divide_no_nan(weights, tf.cast(total / count, weights.dtype))
 
@@ -88,7 +88,7 @@ def of_batches(data_weights, model_weights) -> WeightedBatches:
     """
     if data_weights is None:
         return WeightedBatches(None, None)
-    mean = distribution.total(distribution.batch_mean(data_weights))
+    mean = parallel.all_reduce_sum(parallel.batch_mean(data_weights))
     if model_weights is None:
         inside = tf.math.divide_no_nan(data_weights, mean)
         return WeightedBatches(inside, None, scale=mean)

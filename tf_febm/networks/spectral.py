@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution
+from tf_febm import arguments, parallel
 from tf_febm.networks import convolution
 from tf_febm.networks.preparation import PreparedLayer, layers_of
 
@@ -227,4 +227,4 @@ def power_iteration(*networks):
     yield
     for layer, vector in zip(layers, vectors, strict=True):
         # Every replica finds the same vector from the same weights.
-        distribution.local(layer.vector.value).assign(vector)
+        parallel.local(layer.vector.value).assign(vector)

@@ -98,7 +98,7 @@ def standardised(network: keras.Model, mean, scale) -> keras.Model:
     """Return a network that takes x in raw units and sees (x − mean)/scale.
 
     Its energies are −log densities of x up to a constant as before: the Jacobian of a constant
-    rescaling is part of log Z. Use it with `samplers.Standardised`, whose chains move in the same
+    rescaling is part of log Z. Use it with `samplers.Preconditioned`, whose chains move in the same
     units, and both with float32 in mind: where |mean| exceeds 10⁵ scales, digits are lost.
 
     Args:

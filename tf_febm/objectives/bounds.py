@@ -10,7 +10,7 @@ their gradients.
 
 import tensorflow as tf
 
-from tf_febm import arguments, distribution
+from tf_febm import arguments, parallel
 
 __all__ = ["data_gradient_penalty", "latent_gradient_penalty", "lower_bound", "upper_bound"]
 
@@ -41,9 +41,9 @@ def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.
     energy_model = _of_rank("energy_model", energy_model, 1)
     entropy = tf.convert_to_tensor(entropy, energy_data.dtype)
     if entropy.shape.rank != 0:
-        entropy = distribution.batch_mean(entropy)
-    mean_data = distribution.batch_mean(energy_data, weights_data)
-    return mean_data - distribution.batch_mean(energy_model) + entropy
+        entropy = parallel.batch_mean(entropy)
+    mean_data = parallel.batch_mean(energy_data, weights_data)
+    return mean_data - parallel.batch_mean(energy_model) + entropy
 
 
 def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> tf.Tensor:
@@ -77,9 +77,9 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
     """
     weight = arguments.number("weight", weight)
     threshold = arguments.number("threshold", threshold)
-    excess = weight * penalty - threshold / distribution.replicas()
+    excess = weight * penalty - threshold / parallel.replicas()
     # Whether the penalty counts is a matter of the whole of it. No number stays one.
-    within = distribution.total(tf.stop_gradient(excess)) <= 0.0
+    within = parallel.all_reduce_sum(tf.stop_gradient(excess)) <= 0.0
     return lower + tf.where(within, tf.zeros_like(excess), excess)
 
 
@@ -110,7 +110,7 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
             f"{energy_gradient.shape} and {log_density_gradient.shape}."
         )
     total = energy_gradient + log_density_gradient
-    return 0.5 * distribution.batch_mean(tf.reduce_sum(tf.square(total), axis=1))
+    return 0.5 * parallel.batch_mean(tf.reduce_sum(tf.square(total), axis=1))
 
 
 def data_gradient_penalty(energy_gradient, *, weights_data=None) -> tf.Tensor:
@@ -128,7 +128,7 @@ def data_gradient_penalty(energy_gradient, *, weights_data=None) -> tf.Tensor:
     """
     squares = tf.square(tf.convert_to_tensor(energy_gradient))
     norms = tf.reduce_sum(squares, axis=list(range(1, squares.shape.rank)))
-    return distribution.batch_mean(norms, weights_data)
+    return parallel.batch_mean(norms, weights_data)
 
 
 def _of_rank(name: str, value, rank: int) -> tf.Tensor:

@@ -10,7 +10,7 @@ over batches, which (Σ wᵢfᵢ)/(Σ wᵢ) is not.
 
 import tensorflow as tf
 
-from tf_febm import distribution, divergences
+from tf_febm import divergences, parallel
 
 __all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variational_bound"]
 
@@ -111,7 +111,7 @@ def energy_surrogate(
     surrogate = (
         _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data")
         - _mean(conjugate, weights_model, "weights_model")
-        + distribution.batch_mean(energy_model * factors)
+        + parallel.batch_mean(energy_model * factors)
     )
     if energy_data is None:
         return surrogate
@@ -121,7 +121,7 @@ def energy_surrogate(
     slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights)
     if weights_model is not None:
         # With weights, the covariance of a constant is zero on average only.
-        slope += distribution.total(distribution.batch_mean(factors))
+        slope += parallel.all_reduce_sum(parallel.batch_mean(factors))
     means = _own_mean(energy_data, weights_data) + _own_mean(energy_model, weights_model)
     return surrogate - slope * 0.5 * means
 
@@ -158,7 +158,7 @@ def dual_surrogate(
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
-    return distribution.batch_mean(energy_model * factors)
+    return parallel.batch_mean(energy_model * factors)
 
 
 def energy_regulariser(
@@ -185,13 +185,13 @@ def energy_regulariser(
 
 def _covariance_factors(divergence, conjugate, leave_one_out: bool, weights=None) -> tf.Tensor:
     """Return cᵢ, [m], constants such that (1/m) Σ cᵢ∇Eᵢ estimates E_q[F ∇E] − E_q[F] E_q[∇E]."""
-    if leave_one_out and conjugate.shape[0] == 1 and distribution.replicas() == 1:
+    if leave_one_out and conjugate.shape[0] == 1 and parallel.replicas() == 1:
         raise ValueError("leave_one_out needs at least 2 model samples; received 1.")
     conjugate = tf.stop_gradient(conjugate)
-    count = distribution.batch_size(conjugate)
+    count = parallel.batch_size(conjugate)
     # The means are over all replicas: with those of parts the covariance would be another one.
     if weights is None:
-        centred = conjugate - distribution.total(distribution.batch_mean(conjugate))
+        centred = conjugate - parallel.all_reduce_sum(parallel.batch_mean(conjugate))
         if leave_one_out:
             # F_i − mean of the others = (F_i − mean of all)·m/(m − 1); a lone sample has none.
             centred *= count / tf.maximum(count - 1.0, 1.0)
@@ -201,7 +201,7 @@ def _covariance_factors(divergence, conjugate, leave_one_out: bool, weights=None
     # would add to the variance.
     conjugate -= divergence.conjugate(tf.zeros([], conjugate.dtype))
     weighted = weights * conjugate
-    summed = distribution.total(tf.reduce_sum(weighted))
+    summed = parallel.all_reduce_sum(tf.reduce_sum(weighted))
     if leave_one_out:
         # Not their own weights' mean of the others: a product of two unbiased estimates.
         others = (summed - weighted) / tf.maximum(count - 1.0, 1.0)
@@ -210,17 +210,17 @@ def _covariance_factors(divergence, conjugate, leave_one_out: bool, weights=None
 
 
 def _mean(values, weights, name: str) -> tf.Tensor:
-    """Return the mean, or this replica's share of it; see `distribution.batch_mean`."""
+    """Return the mean, or this replica's share of it; see `parallel.batch_mean`."""
     if weights is not None:
         weights = _checked(name, weights, values)
-    return distribution.batch_mean(values, weights)
+    return parallel.batch_mean(values, weights)
 
 
 def _own_mean(values, weights) -> tf.Tensor:
     """Return (Σ wᵢvᵢ)/(Σ wᵢ), or this replica's share of it."""
     if weights is None:
-        return distribution.batch_mean(values)
-    return tf.reduce_sum(distribution.weight_shares(weights, values.dtype) * values)
+        return parallel.batch_mean(values)
+    return tf.reduce_sum(parallel.weight_shares(weights, values.dtype) * values)
 
 
 def _checked(name: str, weights, values) -> tf.Tensor:
@@ -241,7 +241,7 @@ def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights
             tf.stop_gradient(log_ratio_model) + constant,
             **weights,
         )
-    return distribution.total(tf.stop_gradient(tape.gradient(bound, constant)))
+    return parallel.all_reduce_sum(tf.stop_gradient(tape.gradient(bound, constant)))
 
 
 def _check_one_length(first, second, names="log_ratio_model and energy_model") -> None:

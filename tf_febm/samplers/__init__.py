@@ -1,24 +1,31 @@
 """Markov chains that draw from q(x) ∝ exp(−E(x)): kernels, the loop, where chains are kept."""
 
+from tf_febm.renamed import earlier_names
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 from tf_febm.samplers.hamiltonian import HMC, MALA
 from tf_febm.samplers.langevin import Langevin
-from tf_febm.samplers.mixed_chain import MixedSamples, mixed_chain, mixed_chain_pools
 from tf_febm.samplers.persistent_chains import PersistentChains
+from tf_febm.samplers.preconditioned import Preconditioned
 from tf_febm.samplers.replay_buffer import ReplayBuffer
-from tf_febm.samplers.standardised import Standardised
 
 __all__ = [
     "HMC",
     "MALA",
     "ChainResult",
     "Langevin",
-    "MixedSamples",
     "PersistentChains",
     "ReplayBuffer",
-    "Standardised",
+    "Preconditioned",
     "StepInfo",
-    "mixed_chain",
-    "mixed_chain_pools",
     "run_chain",
 ]
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "MixedSamples": "tf_febm.models.chain_pools:PooledSamples",
+        "Standardised": "tf_febm.samplers.preconditioned:Preconditioned",
+        "mixed_chain": "tf_febm.models.chain_pools:pooled_chains",
+        "mixed_chain_pools": "tf_febm.models.chain_pools:pooled_chains_by_pool",
+    },
+)

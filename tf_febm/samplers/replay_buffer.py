@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, randomness
+from tf_febm import arguments, parallel, randomness
 
 __all__ = ["ReplayBuffer"]
 
@@ -100,7 +100,7 @@ class ReplayBuffer(tf.Module):
         if not self._parts:
             return None
         # The replicas of a worker are numbered in a row.
-        return self._parts[distribution.replica_number() % len(self._parts)].get(name)
+        return self._parts[parallel.replica_number() % len(self._parts)].get(name)
 
     def parts(self) -> list[list[tf.Variable]]:
         """Return the variables of every replica of this process: [labels,] samples, written."""
@@ -142,7 +142,7 @@ class ReplayBuffer(tf.Module):
         images = bounds is not None and len(sample_shape) > 1
         in_bytes = images if self.storage == "auto" else self.storage != "float32"
         dtype = tf.uint8 if in_bytes else tf.float32
-        self._parts = distribution.for_each_local_replica(
+        self._parts = parallel.for_each_local_replica(
             lambda: self._create(tuple(sample_shape), dtype, num_classes)
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, distribution, workers
+from tf_febm import arguments, parallel, workers
 from tf_febm.models.averaging import averaged_variables
 from tf_febm.training import checkpoint_files, replica_state, stored_variables
 from tf_febm.training.checkpoint_files import DamagedError
@@ -72,7 +72,7 @@ class Checkpoints:
         self._strategy = model.distribute_strategy
         # One component of what is the same on all replicas: the file does not tell how many.
         groups = {
-            name: [distribution.local(variable) for variable in variables]
+            name: [parallel.local(variable) for variable in variables]
             for name, variables in model.state_variables().items()
         }
         self._own = {n: group for n, group in groups.items() if stored_variables.is_own(n)}
@@ -199,16 +199,16 @@ class Checkpoints:
         if number:
             path = self.folder / replica_state.worker_file(step, number)
             # The first waits for the files of all, and all for its index.
-            workers.together(self._strategy, lambda: replica_state.write(path, self._own))
-            workers.together(self._strategy, lambda: None)
+            workers.run_on_all(self._strategy, lambda: replica_state.write(path, self._own))
+            workers.run_on_all(self._strategy, lambda: None)
             return
         with checkpoint_files.working_folder(self.folder) as working:
             prefix = str(working / f"step-{step}")
-            workers.together(self._strategy, lambda: self._checkpoint.write(prefix))
+            workers.run_on_all(self._strategy, lambda: self._checkpoint.write(prefix))
             count = workers.worker_count(self._strategy)
             others = [self.folder / replica_state.worker_file(step, i) for i in range(1, count)]
             others = others if self._own else []
-            workers.together(
+            workers.run_on_all(
                 self._strategy,
                 lambda: checkpoint_files.place(working, self.folder, step, facts, others),
             )
@@ -274,7 +274,9 @@ class Checkpoints:
 
     def _return(self) -> dict | None:
         """Return what was written down of the last return to a checkpoint, if nothing followed."""
-        found = workers.together(self._strategy, lambda: checkpoint_files.read_return(self.folder))
+        found = workers.run_on_all(
+            self._strategy, lambda: checkpoint_files.read_return(self.folder)
+        )
         # A checkpoint of after it is there if the process ended while saving was being completed.
         late = found is not None and any(
             self.facts(step).get("returns", 0) >= found["returns"] for step in self.steps
@@ -306,7 +308,7 @@ class Checkpoints:
 
     def _read(self, step: int) -> None:
         path = f"{self.folder}/step-{step}"
-        damage = workers.together(self._strategy, lambda: self._examine(step))
+        damage = workers.run_on_all(self._strategy, lambda: self._examine(step))
         if workers.any_worker(self._strategy, damage is not None):
             others = ", ".join(str(other) for other in self.steps if other != step) or "none"
             reason = "another worker finds it damaged" if damage is None else damage
@@ -314,7 +316,7 @@ class Checkpoints:
                 f"Checkpoint {path} cannot be read: {reason}. Remove it, or resume from another; "
                 f"there are: {others}."
             )
-        workers.together(self._strategy, lambda: self._assign(path, step))
+        workers.run_on_all(self._strategy, lambda: self._assign(path, step))
         self._written = step
         facts = self.facts(step)
         self.notes = self.restored_notes = facts.get("notes", {})
@@ -343,7 +345,7 @@ class Checkpoints:
             raise OSError(f"Checkpoint {path} cannot be read at the moment: {reason}.") from None
         for group in self._model.state_variables().values():
             for variable in group:
-                distribution.copy_first(variable)
+                parallel.copy_first(variable)
         if told is not None:
             self._report(told)
 
@@ -368,7 +370,7 @@ class Checkpoints:
 
         Returns:
             The arrays that `energy_network.get_weights()` would return there, for example for the
-            `ensemble` of `samplers.mixed_chain`.
+            `ensemble` of `models.pooled_chains`.
 
         Raises:
             ValueError: If there is no checkpoint of that step, it is of another model, or the model

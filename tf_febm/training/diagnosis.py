@@ -16,27 +16,27 @@ _SIZE, _MARGIN = (720, 400), 60
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def unusual_since(attempt: Sequence[dict], trouble) -> int:
+def unusual_since(attempt: Sequence[dict], problem) -> int:
     """Return the step at whose record a quantity began to be unusual and stayed so.
 
     Unusual is within a factor of ten of the limit, or not finite.
 
     Args:
-        attempt: Records of one attempt, with `step`, in order; the last one is the trouble.
-        trouble: A `health.Trouble`.
+        attempt: Records of one attempt, with `step`, in order; the last one is the problem.
+        problem: A `checks.Problem`.
     """
 
     def unusual(record):
-        value = record.get(trouble.quantity, math.nan)
+        value = record.get(problem.quantity, math.nan)
         if not math.isfinite(value):
             return True
-        if not math.isfinite(trouble.limit):
+        if not math.isfinite(problem.limit):
             return False
-        if trouble.quantity in ("chain_spread", "loss_scale"):
-            return value < 10.0 * trouble.limit
-        if trouble.quantity == "chain_edge":
-            return value >= trouble.limit
-        return abs(value) > 0.1 * trouble.limit
+        if problem.quantity in ("chain_spread", "loss_scale"):
+            return value < 10.0 * problem.limit
+        if problem.quantity == "chain_edge":
+            return value >= problem.limit
+        return abs(value) > 0.1 * problem.limit
 
     since = attempt[-1]["step"]
     for record in reversed(attempt):
@@ -47,27 +47,27 @@ def unusual_since(attempt: Sequence[dict], trouble) -> int:
 
 
 def write_diagnosis(
-    path, attempts: Sequence[Sequence[dict]], trouble, since: int, rollbacks: list
+    path, attempts: Sequence[Sequence[dict]], problem, since: int, rollbacks: list
 ) -> None:
     """Write `path`, JSON, and a picture of the same name.
 
     Args:
         path: Ends in .json.
         attempts: The records of every attempt, each with `step`.
-        trouble: What ended the last one.
+        problem: What ended the last one.
         since: See `unusual_since`.
         rollbacks: What was tried, JSON values.
     """
     path = Path(path)
-    name = trouble.quantity
+    name = problem.quantity
     values = [[(r["step"], r[name]) for r in attempt if name in r] for attempt in attempts]
     write_json(
         path,
         {
             "quantity": name,
-            "value": trouble.value,
-            "limit": trouble.limit,
-            "text": trouble.text,
+            "value": problem.value,
+            "limit": problem.limit,
+            "text": problem.text,
             "since_step": since,
             "found_at_step": attempts[-1][-1]["step"],
             "rollbacks": rollbacks,

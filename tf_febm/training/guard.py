@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 
 from tf_febm import arguments, workers
-from tf_febm.training import health
+from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.diagnosis import unusual_since, write_diagnosis
 from tf_febm.training.logs import own_numbers
@@ -62,7 +62,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         reference: Examples of the data, floating [n, …], to which the chains are compared, or None.
         max_rollbacks: How often to go back in a run, continued ones included, at least 0.
         rate_factor: In (0, 1].
-        limits: From where on a figure is trouble.
+        limits: From where on a figure is problem.
         diagnosis: Path of a JSON file, ending in ".json", to write before giving up, a picture
             beside it; or None.
         report: Takes a line about each return.
@@ -78,7 +78,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         reference=None,
         max_rollbacks: int = 3,
         rate_factor: float = 0.5,
-        limits: health.Limits | None = None,
+        limits: checks.Limits | None = None,
         diagnosis=None,
         report: Callable[[str], None] = lambda line: None,
     ):
@@ -88,7 +88,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self.rate_factor = arguments.number("rate_factor", rate_factor, above=True)
         if self.rate_factor > 1.0:
             raise ValueError(f"rate_factor must lie in (0, 1]; received {rate_factor!r}.")
-        self.limits = health.Limits() if limits is None else limits
+        self.limits = checks.Limits() if limits is None else limits
         self._diagnosis, self._report = diagnosis, report
         self._usual: dict | None = None
         self._initial: dict | None = None
@@ -114,7 +114,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         if self._usual is None:
             self._usual = {}
             if self._reference is not None and len(self._reference) >= FEWEST_CHAINS:
-                self._usual = health.chain_figures(self._reference, self.model.bounds)
+                self._usual = checks.chain_figures(self._reference, self.model.bounds)
             self._take_up(self._checkpoints.notes, self._checkpoints.restored_notes)
 
     def _take_up(self, notes: dict, restored_notes: dict) -> None:
@@ -143,31 +143,31 @@ class DivergenceGuard(keras.callbacks.Callback):
         step = steps_taken(self.model)
         if len(self._usable(step)) >= _ENOUGH:
             self._initial = None
-        # Not what other callbacks put there: a figure not measured yet is NaN, and no trouble.
-        figures = own_numbers(self.model, logs) | health.scale_figures(self.model)
+        # Not what other callbacks put there: a figure not measured yet is NaN, and no problem.
+        figures = own_numbers(self.model, logs) | checks.scale_figures(self.model)
         figures |= self._chain_figures()
         past = self._attempts[-1]
-        trouble = health.examine(figures, past, self._usual_figures(), self.limits)
-        if trouble is None:
-            group = health.nonfinite_variable(self.model)
+        problem = checks.examine(figures, past, self._usual_figures(), self.limits)
+        if problem is None:
+            group = checks.nonfinite_variable(self.model)
             # Workers have buffers of their own, and go back together.
             strategy = self.model.distribute_strategy
             if workers.any_worker(strategy, group is not None):
                 group = "state" if workers.spans_workers(strategy) else group
                 text = f"the {group.replace('_', ' ')} holds numbers that are not finite"
-                trouble = health.Trouble(group, float("nan"), float("inf"), text)
-                figures[group] = trouble.value
+                problem = checks.Problem(group, float("nan"), float("inf"), text)
+                figures[group] = problem.value
         past.append({**figures, "step": step})
-        if trouble is None:
+        if problem is None:
             self._learn_the_gap(figures)
             return
         if len(self._rollbacks) >= self.max_rollbacks:
-            self._give_up(step, trouble)
-        self._go_back(step, trouble)
+            self._give_up(step, problem)
+        self._go_back(step, problem)
 
     def _usual_figures(self) -> dict:
         gap = self._usual_gap
-        gap = health.gap_at_first(self._first_gaps) if gap is None else gap
+        gap = checks.gap_at_first(self._first_gaps) if gap is None else gap
         return {**(self._usual or {}), "energy_gap": gap}
 
     def _learn_the_gap(self, figures: dict) -> None:
@@ -175,8 +175,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         if self._usual_gap is not None or "energy_gap" not in figures:
             return
         self._first_gaps.append(figures["energy_gap"])
-        if len(self._first_gaps) == health.FIRST:
-            self._usual_gap = health.gap_at_first(self._first_gaps)
+        if len(self._first_gaps) == checks.FIRST:
+            self._usual_gap = checks.gap_at_first(self._first_gaps)
             self._checkpoints.notes["usual_gap"] = self._usual_gap
 
     def _chain_figures(self) -> dict:
@@ -189,14 +189,14 @@ class DivergenceGuard(keras.callbacks.Callback):
         if workers.any_worker(strategy, fewest < FEWEST_CHAINS):
             return {}
         found = [
-            health.chain_figures(buffer.newest(health.CHAINS, i), self.model.bounds)
+            checks.chain_figures(buffer.newest(checks.CHAINS, i), self.model.bounds)
             for i in range(len(buffer.parts()))
         ]
-        here = health.worst(found)
+        here = checks.worst(found)
         rows = workers.worker_values(strategy, [*here.values()])
-        return health.worst([dict(zip(here, map(float, row), strict=True)) for row in rows])
+        return checks.worst([dict(zip(here, map(float, row), strict=True)) for row in rows])
 
-    def _go_back(self, step: int, trouble: health.Trouble) -> None:
+    def _go_back(self, step: int, problem: checks.Problem) -> None:
         scale = self._checkpoints.notes.get("rate_scale", 1.0) * self.rate_factor
         self._skip = self._skip + 1 if step <= self._ended else 0
         self._ended = max(step, self._ended)
@@ -207,10 +207,10 @@ class DivergenceGuard(keras.callbacks.Callback):
         elif steps:
             restored = self._checkpoints.restore(before=steps[max(index, 0)] + 1)
         else:
-            self._give_up(step, trouble)
+            self._give_up(step, problem)
         held = self._checkpoints.restored_notes.get("rate_scale", 1.0)
         self._rollbacks.append(
-            {"from": step, "to": restored, "reason": trouble.text, "rate_scale": scale}
+            {"from": step, "to": restored, "reason": problem.text, "rate_scale": scale}
         )
         seed = self.model.seed_generator.state
         first, second = (int(part) for part in seed.numpy())
@@ -229,7 +229,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         scale_rates(self.model, scale, held)
         self._attempts.append(deque(maxlen=_REMEMBERED))
         self._report(
-            f"Step {step}: {trouble.text}. Going back to step {restored} with a new seed and the "
+            f"Step {step}: {problem.text}. Going back to step {restored} with a new seed and the "
             f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."
         )
         self.went_back = True
@@ -246,10 +246,10 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._checkpoints.skipped = self._initial_skipped
         return steps_taken(self.model)
 
-    def _give_up(self, step: int, trouble: health.Trouble) -> None:
-        since = unusual_since(self._attempts[-1], trouble)
+    def _give_up(self, step: int, problem: checks.Problem) -> None:
+        since = unusual_since(self._attempts[-1], problem)
         tried = ", ".join(str(entry["to"]) for entry in self._rollbacks)
-        message = f"Training diverged at step {step}: {trouble.text}, unusual since step {since}. "
+        message = f"Training diverged at step {step}: {problem.text}, unusual since step {since}. "
         if tried:
             message += (
                 f"Going back to step {tried} did not help, with learning rates times "
@@ -257,6 +257,6 @@ class DivergenceGuard(keras.callbacks.Callback):
             )
         message += f"{last_good(self._checkpoints)} "
         if self._diagnosis is not None:
-            write_diagnosis(self._diagnosis, self._attempts, trouble, since, self._rollbacks)
+            write_diagnosis(self._diagnosis, self._attempts, problem, since, self._rollbacks)
             message += f"{self._diagnosis} and the picture beside it show how. "
         raise DivergedError(f"{message}{ADVICE}")

@@ -238,7 +238,7 @@ class SampleGrids(Recorder):
 
     def record(self, step, logs):
         """Draw samples and write their picture."""
-        initial = self.model.furthest_start
+        initial = self.model.evaluation_start
         count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
         with self.model.best_weights():
             samples = self.model.sample(count, seed=0, initial=initial).numpy()

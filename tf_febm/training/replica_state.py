@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm.files import write_atomically
-from tf_febm.training.buffers import deal
+from tf_febm.training.resharding import reshard
 from tf_febm.training.stored_variables import VALUE, is_own, kind_and_number
 
 __all__ = [
@@ -105,7 +105,7 @@ def assign(
     for name, group in groups.items():
         kind, number = kind_and_number(name)
         if kind == "buffer" and len(stored[kind]) != present:
-            stored[kind] = deal(stored[kind], present, group[-2].shape[0])
+            stored[kind] = reshard(stored[kind], present, group[-2].shape[0])
         # Starts of an iteration fit any replica.
         values = stored[kind][number % len(stored[kind])]
         for variable, value in zip(group, values, strict=True):

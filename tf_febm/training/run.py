@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_febm import applications, evaluation, workers
 from tf_febm.files import write_atomically, write_json
-from tf_febm.training import health
+from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.logs import own_numbers
@@ -43,16 +43,16 @@ GRID = 100
 class _Saver(Recorder):
     """Save checkpoints, of finite states only."""
 
-    def __init__(self, checkpoints: Checkpoints, every: int, limits: health.Limits):
+    def __init__(self, checkpoints: Checkpoints, every: int, limits: checks.Limits):
         super().__init__(every=1)
         self._checkpoints, self._interval, self._limits = checkpoints, every, limits
 
     def on_epoch_end(self, epoch, logs=None):
         """Raise a DivergedError if no step will be taken any more, for there is none to record."""
-        trouble = health.examine(health.scale_figures(self.model), [], {}, self._limits)
-        if trouble is not None:
+        problem = checks.examine(checks.scale_figures(self.model), [], {}, self._limits)
+        if problem is not None:
             raise DivergedError(
-                f"Training diverged at step {self.step}: {trouble.text}. "
+                f"Training diverged at step {self.step}: {problem.text}. "
                 f"{last_good(self._checkpoints)} {ADVICE}"
             )
         super().on_epoch_end(epoch, logs)
@@ -120,7 +120,7 @@ def train(
     callbacks = [
         *([] if guard is None else [guard]),
         count,
-        _Saver(checkpoints, save_interval, health.Limits() if guard is None else guard.limits),
+        _Saver(checkpoints, save_interval, checks.Limits() if guard is None else guard.limits),
         stop,
     ]
     with contextlib.ExitStack() as stack:
@@ -319,7 +319,7 @@ def draw_samples(model, count: int, num_steps: int, seed: int):
             batch = model.sample_batch(
                 min(CHUNK, count - start),
                 seed=(seed, start),
-                initial=model.furthest_start,
+                initial=model.evaluation_start,
                 num_steps=num_steps,
             )
             samples.append(batch.samples.numpy())

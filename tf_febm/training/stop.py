@@ -33,7 +33,7 @@ class GracefulStop(keras.callbacks.Callback):
         """Return whether training ends; all workers have to ask at the same step.
 
         Args:
-            strategy: As `distribution.make_strategy` returned it.
+            strategy: As `parallel.make_strategy` returned it.
         """
         # Never assigned from what was read before: a request may come in between.
         if workers.any_worker(strategy, self.requested):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_febm import distribution, workers
+from tf_febm import parallel, workers
 
 METHODS = (
     "febm/js", "febm/kl", "dual/js", "contrastive_divergence", "bidirectional",
@@ -178,8 +178,8 @@ class TestOutsideOfReplicas:
 
         @tf.function(autograph=False)
         def mean(x):
-            with distribution.one_batch(tf.shape(x)[0]):
-                return distribution.total(distribution.batch_mean(x))
+            with parallel.one_batch(tf.shape(x)[0]):
+                return parallel.all_reduce_sum(parallel.batch_mean(x))
 
         @tf.function(autograph=False)
         def plain(x):
@@ -194,16 +194,16 @@ class TestOutsideOfReplicas:
 
     def test_values(self):
         x = tf.constant([1.0, 2.0, 6.0])
-        assert distribution.replicas() == 1 and distribution.replica_number() == 0
-        assert float(distribution.batch_mean(x)) == 3.0
-        assert float(distribution.batch_size(x)) == 3.0
-        mean, std = distribution.mean_and_std(x)
+        assert parallel.replicas() == 1 and parallel.replica_number() == 0
+        assert float(parallel.batch_mean(x)) == 3.0
+        assert float(parallel.batch_size(x)) == 3.0
+        mean, std = parallel.mean_and_std(x)
         assert float(mean) == 3.0 and float(std) == pytest.approx(np.std([1, 2, 6]))
 
 
 class TestMakingAStrategy:
     def test_the_default_is_no_strategy(self):
-        assert distribution.make_strategy().num_replicas_in_sync == 1
+        assert parallel.make_strategy().num_replicas_in_sync == 1
         assert workers.is_chief() and not workers.spans_workers()
 
     @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ class TestMakingAStrategy:
     def test_what_cannot_be(self, name, number, message):
         tf.constant(0.0)
         with pytest.raises(ValueError, match=message):
-            distribution.make_strategy(name, number)
+            parallel.make_strategy(name, number)
 
     @pytest.mark.parametrize(
         "config",
@@ -241,4 +241,4 @@ class TestMakingAStrategy:
         if config is not None:
             monkeypatch.setenv("TF_CONFIG", config)
         with pytest.raises(ValueError, match="multi_worker needs TF_CONFIG="):
-            distribution.make_strategy("multi_worker")
+            parallel.make_strategy("multi_worker")

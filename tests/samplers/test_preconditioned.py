@@ -18,7 +18,7 @@ def energy(x):
 
 def test_moments_in_raw_units():
     epsilon = 0.4
-    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(epsilon, 60), MEAN, SCALE)
+    sampler = samplers.Preconditioned(samplers.Langevin.from_epsilon(epsilon, 60), MEAN, SCALE)
     x = tf.function(sampler)(energy, sampler.fresh([20_000, 2], (1, 2)), (3, 4)).numpy()
     # The stationary variance of Eq. 5 for a unit Gaussian is 1/(1 − ε/4); deviations of 20,000
     # samples: 0.007 of the mean in units of scale, 0.5 % of the scale. Four of these.
@@ -28,7 +28,7 @@ def test_moments_in_raw_units():
 
 
 def test_fresh_chains_are_spread_as_asked():
-    sampler = samplers.Standardised(samplers.Langevin(), MEAN, SCALE, spread=2.5)
+    sampler = samplers.Preconditioned(samplers.Langevin(), MEAN, SCALE, spread=2.5)
     z = (sampler.fresh([10_000, 2], (1, 2)).numpy().astype(np.float64) - MEAN) / SCALE
     # A standard deviation of 10,000 numbers is off by 0.7 %; four of these.
     np.testing.assert_allclose(z.std(0), 2.5, rtol=0.03)
@@ -36,7 +36,7 @@ def test_fresh_chains_are_spread_as_asked():
 
 def test_it_is_the_chain_of_the_energy_of_z():
     inner = samplers.Langevin(0.1, 0.05, 5, grad_clip=0.5, bounds=None)
-    sampler = samplers.Standardised(inner, MEAN, SCALE)
+    sampler = samplers.Preconditioned(inner, MEAN, SCALE)
     z0 = tf.random.stateless_normal([6, 2], (0, 1))
     start = tf.cast(MEAN, tf.float32) + tf.cast(SCALE, tf.float32) * z0
     mean, scale = (v.astype("f4") for v in (MEAN, SCALE))
@@ -55,7 +55,7 @@ def test_a_model_of_raw_units_trains_samples_and_is_saved(tmp_path):
         networks.standardised(networks.mlp(2, (8,), "swish", name=name), MEAN, SCALE)
         for name in ("energy", "variational")
     )
-    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(0.1, 5), MEAN, SCALE)
+    sampler = samplers.Preconditioned(samplers.Langevin.from_epsilon(0.1, 5), MEAN, SCALE)
     model = tf_febm.FEBM(
         energy_network, variational, sampler=sampler, buffer=tf_febm.ReplayBuffer(64), seed=1
     )
@@ -72,7 +72,7 @@ def test_a_model_of_raw_units_trains_samples_and_is_saved(tmp_path):
 
 
 def test_other_shapes_are_refused_not_broadcast():
-    sampler = samplers.Standardised(samplers.Langevin.from_epsilon(0.1, 2), MEAN, SCALE)
+    sampler = samplers.Preconditioned(samplers.Langevin.from_epsilon(0.1, 2), MEAN, SCALE)
     for bad in (np.zeros((4, 1), "f4"), np.zeros((4, 3), "f4"), np.zeros((4, 2), int), np.zeros(2)):
         with pytest.raises(ValueError, match=r"floating tensor \[n, 2\].*received shape"):
             sampler(energy, bad, 1)

@@ -11,10 +11,10 @@ from tf_febm import arguments, compiled, randomness
 from tf_febm.networks import preparation
 from tf_febm.samplers.chain import step_argument
 
-__all__ = ["MixedSamples", "mixed_chain", "mixed_chain_pools"]
+__all__ = ["PooledSamples", "pooled_chains", "pooled_chains_by_pool"]
 
 
-class MixedSamples(NamedTuple):
+class PooledSamples(NamedTuple):
     """Samples on the host.
 
     Attributes:
@@ -26,20 +26,20 @@ class MixedSamples(NamedTuple):
     labels: np.ndarray | None
 
 
-def mixed_chain(model, num_samples: int, seed=None, **settings) -> MixedSamples:
+def pooled_chains(model, num_samples: int, seed=None, **settings) -> PooledSamples:
     """Draw any number of samples as the published evaluation does, in one array.
 
     Args:
-        model: See `mixed_chain_pools`.
+        model: See `pooled_chains_by_pool`.
         num_samples: How many, at least 1.
         seed: An int or a pair of ints; the model's next one if None.
-        **settings: Those of `mixed_chain_pools`, which says what is done and not guaranteed.
+        **settings: Those of `pooled_chains_by_pool`, which says what is done and not guaranteed.
 
     Returns:
         The samples. Beside them, memory is taken by one pool.
     """
     filled = 0
-    for pool in mixed_chain_pools(model, num_samples, seed, **settings):
+    for pool in pooled_chains_by_pool(model, num_samples, seed, **settings):
         if not filled:
             samples = np.empty((num_samples, *pool.samples.shape[1:]), pool.samples.dtype)
             labels = None if pool.labels is None else np.empty(num_samples, pool.labels.dtype)
@@ -48,10 +48,10 @@ def mixed_chain(model, num_samples: int, seed=None, **settings) -> MixedSamples:
         if labels is not None:
             labels[part] = pool.labels
         filled = part.stop
-    return MixedSamples(samples, labels)
+    return PooledSamples(samples, labels)
 
 
-def mixed_chain_pools(
+def pooled_chains_by_pool(
     model,
     num_samples: int,
     seed=None,
@@ -66,7 +66,7 @@ def mixed_chain_pools(
     ensemble: Sequence[Sequence[np.ndarray]] | None = None,
     averaged: bool = False,
     report: Callable[[int, int], None] | None = None,
-) -> Iterator[MixedSamples]:
+) -> Iterator[PooledSamples]:
     """Draw samples as the published evaluation does, pool by pool.
 
     A pool of `pool_size` chains starts from noise, with uniformly random labels. A *round* takes
@@ -108,7 +108,7 @@ def mixed_chain_pools(
         report: Called as report(done, total) with the number of rounds, after each of them.
 
     Yields:
-        MixedSamples of up to `pool_size` samples, in all num_samples.
+        PooledSamples of up to `pool_size` samples, in all num_samples.
 
     Raises:
         ValueError: If an argument is out of its range, the model is not built or keeps no average,
@@ -141,7 +141,7 @@ def mixed_chain_pools(
     steps = step_argument(model.sampler, num_steps)
     advance = compiled.program_of(
         model,
-        ("mixed_chain", model.sampler, pool_size, batch_size),
+        ("pooled_chains", model.sampler, pool_size, batch_size),
         lambda: _compiled_round(model, pool_size, batch_size, fill_rounds),
     )
     weights = _Weights(model, ensemble, averaged)
@@ -168,7 +168,7 @@ def mixed_chain_pools(
                     report(number * num_rounds + k + 1, num_pools * num_rounds)
         count = min(pool_size, num_samples - number * pool_size)
         labels = None if labels is None else labels.numpy()[:count]
-        yield MixedSamples(samples.numpy()[:count], labels)
+        yield PooledSamples(samples.numpy()[:count], labels)
 
 
 def _compiled_round(model, pool_size, batch_size, fill_rounds):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tf_febm import randomness, samplers
+from tf_febm.models import pooled_chains, pooled_chains_by_pool
 from tf_febm.models.chains import Batch
-from tf_febm.samplers import mixed_chain, mixed_chain_pools
 
 CLASSES = 4
 
@@ -47,7 +47,7 @@ def runs(result):
 
 
 def test_every_chain_runs_and_each_round_runs_a_batch():
-    result = mixed_chain(
+    result = pooled_chains(
         Counter(), 100, 1, pool_size=100, batch_size=32, num_rounds=20, restart_probability=0.0
     )
     assert result.labels is None
@@ -61,7 +61,7 @@ def test_every_chain_runs_and_each_round_runs_a_batch():
 
 
 def test_chains_run_in_turn_first():
-    result = mixed_chain(Counter(), 10, 1, pool_size=10, batch_size=4, num_rounds=3, nomix=0)
+    result = pooled_chains(Counter(), 10, 1, pool_size=10, batch_size=4, num_rounds=3, nomix=0)
     # Rounds 0 to 3, 4 to 7, and 8, 9, 0, 1.
     np.testing.assert_array_equal(runs(result), [2, 2] + [1] * 8)
 
@@ -69,7 +69,7 @@ def test_chains_run_in_turn_first():
 @pytest.mark.parametrize("nomix", [0, 3, 19])
 def test_all_restart_until_the_last_rounds(nomix):
     """With every chain in every round, and restarts for certain, the last one tells the age."""
-    result = mixed_chain(
+    result = pooled_chains(
         Counter(), 50, 1, pool_size=50, batch_size=50, num_rounds=20, nomix=nomix,
         restart_probability=1.0,
     )  # fmt: skip
@@ -79,7 +79,7 @@ def test_all_restart_until_the_last_rounds(nomix):
 
 def test_restarts_come_with_their_probability():
     size, rounds = 20_000, 30
-    result = mixed_chain(
+    result = pooled_chains(
         Counter(), size, 1, pool_size=size, batch_size=size, num_rounds=rounds, nomix=10,
         restart_probability=0.01,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_labels_are_redrawn_with_their_probability_and_apart_from_the_images():
         "restart_probability": 0.0,
     }  # fmt: skip
     kept, redrawn = (
-        mixed_chain(Counter(conditional=True), size, 1, label_probability=p, **settings)
+        pooled_chains(Counter(conditional=True), size, 1, label_probability=p, **settings)
         for p in (0.0, 0.1)
     )
     np.testing.assert_array_equal(kept.samples, redrawn.samples)
@@ -112,25 +112,25 @@ SMALL = {"pool_size": 40, "batch_size": 16, "num_rounds": 8, "nomix": 2, "restar
 
 
 def test_equal_seeds_give_equal_samples_and_fewer_are_the_first_of_more():
-    first, again = (mixed_chain(Counter(True), 100, 5, **SMALL) for _ in range(2))
+    first, again = (pooled_chains(Counter(True), 100, 5, **SMALL) for _ in range(2))
     np.testing.assert_array_equal(first.samples, again.samples)
     np.testing.assert_array_equal(first.labels, again.labels)
-    fewer = mixed_chain(Counter(True), 45, 5, **SMALL)
+    fewer = pooled_chains(Counter(True), 45, 5, **SMALL)
     np.testing.assert_array_equal(first.samples[:45], fewer.samples)
     np.testing.assert_array_equal(first.labels[:45], fewer.labels)
-    other = mixed_chain(Counter(True), 100, 6, **SMALL)
+    other = pooled_chains(Counter(True), 100, 6, **SMALL)
     assert not np.isin(first.samples[:, 1], other.samples[:, 1]).any()
 
 
 def test_pools_are_different():
-    names = mixed_chain(Counter(), 120, 5, **SMALL).samples[:, 1]
+    names = pooled_chains(Counter(), 120, 5, **SMALL).samples[:, 1]
     # Of 2²³ possible names or more, two among 120 are equal once in a thousand seeds.
     assert len(np.unique(names)) == 120
 
 
 def test_one_trace_for_all_rounds_and_pools_and_progress_after_each():
     model, calls = Counter(), []
-    pools = list(mixed_chain_pools(model, 100, 5, report=lambda *c: calls.append(c), **SMALL))
+    pools = list(pooled_chains_by_pool(model, 100, 5, report=lambda *c: calls.append(c), **SMALL))
     assert model.traces == 1
     assert [len(pool.samples) for pool in pools] == [40, 40, 20]
     assert calls == [(k, 24) for k in range(1, 25)]
@@ -138,7 +138,7 @@ def test_one_trace_for_all_rounds_and_pools_and_progress_after_each():
 
 def test_steps_reach_the_sampler():
     settings = {**SMALL, "restart_probability": 0.0}
-    result = mixed_chain(Counter(), 40, 5, num_steps=7, **settings)
+    result = pooled_chains(Counter(), 40, 5, num_steps=7, **settings)
     assert runs(result).sum() == 7 * 8 * 16
 
 
@@ -160,7 +160,7 @@ def test_memory_does_not_grow_with_the_number_of_samples():
 
     # A pool takes 38 MiB; ten more that stayed would take 380.
     settings = {"pool_size": 20, "batch_size": 5, "num_rounds": 4, "nomix": 1}
-    used = [mebibytes() for _ in mixed_chain_pools(Large(), 260, 1, **settings)]
+    used = [mebibytes() for _ in pooled_chains_by_pool(Large(), 260, 1, **settings)]
     assert len(used) == 13
     assert used[-1] - used[2] < 100
 
@@ -190,9 +190,9 @@ EACH = {"pool_size": 10, "batch_size": 10, "num_rounds": 5, "nomix": 0, "restart
 
 def moved(model, **settings):
     """How far the chains of two pools went, and what the weight was between the pools."""
-    start = mixed_chain(model, 20, 3, ensemble=[[np.zeros((1, 1)), np.zeros(1)]], **EACH).samples
+    start = pooled_chains(model, 20, 3, ensemble=[[np.zeros((1, 1)), np.zeros(1)]], **EACH).samples
     between, ends = [], []
-    for pool in mixed_chain_pools(model, 20, 3, **EACH, **settings):
+    for pool in pooled_chains_by_pool(model, 20, 3, **EACH, **settings):
         between.append(model.energy_network.get_weights()[0].item())
         ends.append(pool.samples)
     return (start - np.concatenate(ends))[:, 0], between
@@ -217,7 +217,7 @@ def test_the_weights_come_back_when_a_round_fails(linear):
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        mixed_chain(model, 20, 3, ensemble=[[np.ones((1, 1)), np.ones(1)]], report=stop, **EACH)
+        pooled_chains(model, 20, 3, ensemble=[[np.ones((1, 1)), np.ones(1)]], report=stop, **EACH)
     assert model.energy_network.get_weights()[0].item() == own
 
 
@@ -237,13 +237,13 @@ def test_it_refuses_weights_that_do_not_fit(linear):
         ValueError, match=r"ensemble\[1\] must have .*received \[\(2, 1\), \(1,\)\]"
     ):
         good, bad = [np.ones((1, 1)), np.ones(1)], [np.ones((2, 1)), np.ones(1)]
-        mixed_chain(model, 20, ensemble=[good, bad], **EACH)
+        pooled_chains(model, 20, ensemble=[good, bad], **EACH)
     with pytest.raises(ValueError, match="at least one set of weights"):
-        mixed_chain(model, 20, ensemble=[], **EACH)
+        pooled_chains(model, 20, ensemble=[], **EACH)
     with pytest.raises(ValueError, match="averaged=True goes without an ensemble"):
-        mixed_chain(model, 20, ensemble=[good], averaged=True, **EACH)
+        pooled_chains(model, 20, ensemble=[good], averaged=True, **EACH)
     with pytest.raises(ValueError, match="keeps no average"):
-        mixed_chain(model, 20, averaged=True, **EACH)
+        pooled_chains(model, 20, averaged=True, **EACH)
 
 
 @pytest.mark.parametrize(
@@ -261,14 +261,14 @@ def test_it_refuses_weights_that_do_not_fit(linear):
 )
 def test_it_refuses(settings, message):
     with pytest.raises(ValueError, match=message):
-        mixed_chain(Counter(), **{"num_samples": 10, **settings})
+        pooled_chains(Counter(), **{"num_samples": 10, **settings})
 
 
 def test_it_refuses_a_model_without_a_shape():
     model = Counter()
     model.sample_shape = None
     with pytest.raises(ValueError, match="no shape yet"):
-        mixed_chain(model, 10)
+        pooled_chains(model, 10)
 
 
 @pytest.mark.slow
@@ -277,7 +277,7 @@ def test_ten_thousand_images_of_a_model_twice(make, classes):
     model = make(classes=classes)
     model.build((None, 4, 4, 1))
     settings = {"num_rounds": 8, "nomix": 2, "num_steps": 3, "restart_probability": 0.1}
-    one, other = (mixed_chain(model, 10_000, (1, 2), **settings) for _ in range(2))
+    one, other = (pooled_chains(model, 10_000, (1, 2), **settings) for _ in range(2))
     assert one.samples.shape == (10_000, 4, 4, 1)
     np.testing.assert_array_equal(one.samples, other.samples)
     assert one.samples.min() >= 0.0
@@ -288,7 +288,7 @@ def test_ten_thousand_images_of_a_model_twice(make, classes):
     # The chains of the sampler, not noise: its energies are below those of the noise.
     noise = samplers.Langevin(num_steps=0)
     model.sampler, kernel = noise, model.sampler
-    start = mixed_chain(model, 1000, (1, 2), num_rounds=2, nomix=0)
+    start = pooled_chains(model, 1000, (1, 2), num_rounds=2, nomix=0)
     model.sampler = kernel
     labels = (one.labels[:1000], start.labels) if classes else (None, None)
     ends, starts = model.energy(one.samples[:1000], labels[0]), model.energy(*start)

@@ -30,7 +30,7 @@ __all__ = [
     "replica_number",
     "replicas",
     "take_gradients_as_given",
-    "total",
+    "all_reduce_sum",
     "weight_shares",
 ]
 
@@ -72,7 +72,7 @@ def local(variable):
     return parts[replica_number() % len(parts)]
 
 
-def total(values):
+def all_reduce_sum(values):
     """Return the sum over all replicas.
 
     Args:
@@ -98,7 +98,7 @@ def one_batch(count) -> Iterator[None]:
     if replicas() == 1:
         yield
         return
-    token = _SIZE.set(total(tf.cast(count, tf.float32)))
+    token = _SIZE.set(all_reduce_sum(tf.cast(count, tf.float32)))
     try:
         yield
     finally:
@@ -130,7 +130,7 @@ def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
         dtype: Of the result.
     """
     weights = tf.cast(weights, dtype)
-    return tf.math.divide_no_nan(weights, total(tf.reduce_sum(weights)))
+    return tf.math.divide_no_nan(weights, all_reduce_sum(tf.reduce_sum(weights)))
 
 
 def batch_size(values) -> tf.Tensor:
@@ -147,13 +147,13 @@ def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
         shares: What each counts for, [n], with a sum of 1 over all replicas; None for equal ones.
     """
     if shares is not None:
-        mean = total(tf.reduce_sum(shares * values))
-        return mean, tf.sqrt(total(tf.reduce_sum(shares * tf.square(values - mean))))
+        mean = all_reduce_sum(tf.reduce_sum(shares * values))
+        return mean, tf.sqrt(all_reduce_sum(tf.reduce_sum(shares * tf.square(values - mean))))
     if replicas() == 1:
         return tf.reduce_mean(values), tf.math.reduce_std(values)
-    count, added = total([tf.cast(tf.size(values), values.dtype), tf.reduce_sum(values)])
+    count, added = all_reduce_sum([tf.cast(tf.size(values), values.dtype), tf.reduce_sum(values)])
     mean = added / count
-    return mean, tf.sqrt(total(tf.reduce_sum(tf.square(values - mean))) / count)
+    return mean, tf.sqrt(all_reduce_sum(tf.reduce_sum(tf.square(values - mean))) / count)
 
 
 # --- around the replicas ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A sampler whose chains move in standardised units, over vectors in raw units."""
+"""Diagonal preconditioning: any sampler, in units of the coordinates' standard deviations."""
 
 import keras
 import tensorflow as tf
@@ -6,11 +6,11 @@ import tensorflow as tf
 from tf_febm import arguments, randomness
 from tf_febm.networks.units import checked_units
 
-__all__ = ["Standardised"]
+__all__ = ["Preconditioned"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Standardised:
+class Preconditioned:
     """Run another sampler on z = (x − mean)/scale, and return x.
 
     One step size cannot serve coordinates whose units differ by orders of magnitude. For Langevin
@@ -60,7 +60,7 @@ class Standardised:
         noise = randomness.normal(shape, seed)
         if not noise.shape.is_compatible_with((None, len(self.mean))):
             raise ValueError(
-                f"A Standardised sampler of {len(self.mean)} coordinates runs chains of shape "
+                f"A Preconditioned sampler of {len(self.mean)} coordinates runs chains of shape "
                 f"[n, {len(self.mean)}]; received {noise.shape}."
             )
         return self._raw(self.spread * noise)
@@ -115,13 +115,17 @@ class Standardised:
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> "Standardised":
+    def from_config(cls, config: dict) -> "Preconditioned":
         """Make a sampler from the result of `get_config`."""
         sampler = keras.saving.deserialize_keras_object(config["sampler"])
         return cls(**{**config, "sampler": sampler})
 
     def __repr__(self):
         return (
-            f"Standardised({self.sampler!r}, mean={self.mean}, scale={self.scale}, "
+            f"Preconditioned({self.sampler!r}, mean={self.mean}, scale={self.scale}, "
             f"spread={self.spread})"
         )
+
+
+# Files of models from before the class had this name.
+keras.saving.get_custom_objects()["tf_febm>Standardised"] = Preconditioned

@@ -1,4 +1,4 @@
-"""Signs that training has left the road: what is looked at, and from where on it is trouble."""
+"""Signs that training has left the road: what is looked at, and from where on it is problem."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ from tf_febm.models import players
 
 __all__ = [
     "Limits",
-    "Trouble",
+    "Problem",
     "chain_figures",
     "examine",
     "nonfinite_variable",
@@ -27,7 +27,7 @@ FIRST = 3
 _EDGE = 1.0 / 255.0
 
 
-class Trouble(NamedTuple):
+class Problem(NamedTuple):
     """A quantity out of its range.
 
     Attributes:
@@ -44,7 +44,7 @@ class Trouble(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """From where on a quantity is trouble.
+    """From where on a quantity is problem.
 
     Attributes:
         energy_gap: |mean E(data) − mean E(model)| may always reach this,
@@ -53,7 +53,7 @@ class Limits(NamedTuple):
         spread: The variance of the chains, averaged over coordinates, may fall to this share of
             that of the data.
         edge: Share of coordinates at the bounds of the data that may be reached.
-        usual_edge: That share in the data, above which chains at the bounds are no trouble.
+        usual_edge: That share in the data, above which chains at the bounds are no problem.
         loss_scale: The scale of a loss, in float16, may fall to this: its smallest normal number.
             It is halved with every step that is skipped because gradients are not finite, some
             fifteen at the beginning of a training that is well; below this limit none is taken.
@@ -108,7 +108,7 @@ def chain_figures(samples, bounds=None) -> dict:
 
 
 def worst(figures: Sequence[dict]) -> dict:
-    """Return of each chain figure the value that is the most trouble.
+    """Return of each chain figure the value that is the most problem.
 
     Args:
         figures: At least one, each as `chain_figures` returned it.
@@ -129,26 +129,26 @@ def gap_at_first(gaps: Sequence[float]) -> float:
     return statistics.median(map(abs, gaps[:FIRST])) if gaps else 0.0
 
 
-def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) -> Trouble | None:
+def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) -> Problem | None:
     """Judge the figures of one interval.
 
     Args:
         figures: name -> number: metrics, chain figures and the loss scale.
-        past: Those of the intervals before it that were no trouble, from the first on.
+        past: Those of the intervals before it that were no problem, from the first on.
         usual: Chain figures of the data, and `energy_gap`, its size in the first intervals of the
             run; without that it is taken from `past`.
         limits: See there.
 
     Returns:
-        The first trouble found, or None.
+        The first problem found, or None.
     """
     for name, value in figures.items():
         if not math.isfinite(value):
-            return Trouble(name, value, math.inf, f"{name} is not finite")
+            return Problem(name, value, math.inf, f"{name} is not finite")
     scale = figures.get("loss_scale")
     if scale is not None and scale < limits.loss_scale:
         text = f"no step is taken any more: the loss scale has fallen to {scale:.3g}"
-        return Trouble("loss_scale", scale, limits.loss_scale, text)
+        return Problem("loss_scale", scale, limits.loss_scale, text)
     gap = figures.get("energy_gap")
     if gap is not None:
         first = usual.get("energy_gap")
@@ -157,14 +157,14 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
         limit = max(limits.energy_gap, limits.gap_factor * first)
         if abs(gap) > limit:
             text = f"the energy gap has run away: {gap:.4g} with a limit of ±{limit:.4g}"
-            return Trouble("energy_gap", gap, limit, text)
+            return Problem("energy_gap", gap, limit, text)
     spread = figures.get("chain_spread")
     if spread is not None:
         # Without data to compare with, chains count as collapsed when they are equal to rounding.
         limit = limits.spread * usual.get("chain_spread", 1e-6)
         if spread < limit:
             text = f"the chains have collapsed into one: variance {spread:.3g}, below {limit:.3g}"
-            return Trouble("chain_spread", spread, limit, text)
+            return Problem("chain_spread", spread, limit, text)
     edge = figures.get("chain_edge")
     if (
         edge is not None
@@ -172,5 +172,5 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
         and usual.get("chain_edge", 0.0) < limits.usual_edge
     ):
         text = f"the chains are stuck at the bounds with {edge:.1%} of their coordinates"
-        return Trouble("chain_edge", edge, limits.edge, text)
+        return Problem("chain_edge", edge, limits.edge, text)
     return None

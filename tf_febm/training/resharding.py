@@ -2,10 +2,10 @@
 
 import numpy as np
 
-__all__ = ["deal"]
+__all__ = ["reshard"]
 
 
-def deal(parts: list[list[np.ndarray]], count: int, capacity: int) -> list[list[np.ndarray]]:
+def reshard(parts: list[list[np.ndarray]], count: int, capacity: int) -> list[list[np.ndarray]]:
     """Deal the chains of some buffers to another number of them.
 
     The chains, from the newest on, go to the new buffers in turn, so that each gets as many, as old

@@ -1,0 +1,46 @@
+"""Names from before version 0.2, which keep working with a warning that says the present one."""
+
+import importlib
+
+import keras
+import pytest
+
+import tf_febm
+from tf_febm import samplers
+
+EARLIER = {
+    "tf_febm.distribution": "tf_febm.parallel",
+    "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
+    "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",
+    "tf_febm.samplers.mixed_chain": "tf_febm.models.pooled_chains",
+    "tf_febm.samplers.mixed_chain_pools": "tf_febm.models.pooled_chains_by_pool",
+    "tf_febm.workers.together": "tf_febm.workers.run_on_all",
+}
+
+
+def found(path: str):
+    """Return what a dotted path names, by attributes alone."""
+    place = tf_febm
+    for name in path.split(".")[1:]:
+        place = getattr(place, name)
+    return place
+
+
+@pytest.mark.parametrize(("earlier", "present"), EARLIER.items())
+def test_earlier_names_warn_and_work(earlier, present):
+    with pytest.warns(DeprecationWarning, match="is now tf_febm"):
+        assert found(earlier) is found(present)
+
+
+@pytest.mark.parametrize("module", ["tf_febm", "tf_febm.samplers", "tf_febm.workers"])
+def test_other_names_are_not_there(module):
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'"):
+        importlib.import_module(module).nothing  # noqa: B018
+
+
+def test_models_saved_with_the_earlier_name_of_the_sampler_load():
+    sampler = samplers.Preconditioned(samplers.Langevin(0.1, 0.1, 2), [0.0, 1.0], [1.0, 2.0])
+    stored = keras.saving.serialize_keras_object(sampler)
+    stored |= {"class_name": "Standardised", "registered_name": "tf_febm>Standardised"}
+    stored["module"] = "tf_febm.samplers.standardised"
+    assert isinstance(keras.saving.deserialize_keras_object(stored), samplers.Preconditioned)
