@@ -2,15 +2,18 @@
 
 import contextlib
 import gc
+import importlib.util
 import os
 import signal
 import sys
 import tempfile
 import time
+import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
-from absl import logging
+from absl import app, flags, logging
 
 # The exit codes of a run: done, failed with a message, ended early and resumable.
 DONE, FAILED, STOPPED = 0, 1, 3
@@ -85,6 +88,29 @@ def _silenced():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def without_tensorflow():
+    """Let the modules of tf_febm that need no TensorFlow be imported before it, in a `with` block.
+
+    TensorFlow takes seconds, and `import tf_febm` brings it; what flags are made of needs neither.
+    """
+    names = ("tf_febm", "tf_febm.recipes")
+    if "tf_febm" in sys.modules:
+        yield
+        return
+    place = Path(importlib.util.find_spec("tf_febm").submodule_search_locations[0])
+    for name in names:
+        package = types.ModuleType(name)
+        package.__path__ = [str(place.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = package
+    try:
+        yield
+    finally:
+        # The packages themselves are still to be imported; their modules that were, stay.
+        for name in names:
+            del sys.modules[name]
 
 
 def make_strategy(name: str, num_replicas: int | None):
@@ -190,3 +216,30 @@ def stop_at_once_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
+
+
+def main(
+    run: Callable[[flags.FlagValues], int],
+    define: Callable[[], None],
+    interrupted: str = "Interrupted; nothing is lost.",
+    stoppable: bool = False,
+) -> None:
+    """Parse the command line and run a launcher; the process ends with its exit code.
+
+    Args:
+        run: Parsed flags -> exit code.
+        define: Registers the flags.
+        interrupted: What to say after Ctrl-C.
+        stoppable: Whether a signal ends it at once, as nothing is lost by it.
+    """
+    define()
+
+    def start(argv: list[str]) -> int:
+        if len(argv) > 1:
+            raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
+        if stoppable:
+            stop_at_once_on_signals()
+        values = flags.FLAGS
+        return exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
+
+    app.run(start)

@@ -8,21 +8,18 @@ original's test_inception_febm.py work too.
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import console
 import effects
 import original_evaluation
-from absl import app, flags
+from absl import flags
 
 NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeezenet")
 
 REFERENCES = ("train", "test", "all")
 
-# Images of the grid; samples, and neighbours of each, in the pictures of neighbours.
-GRID, SHOWN, NEIGHBOURS = 100, 12, 7
-# Samples whose nearest training images are measured.
-SEARCHED = 200
+# Images of the grid.
+GRID = 100
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
 # Chains of a round, unless the pool is smaller.
@@ -91,14 +88,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     original_evaluation.define(values)
 
 
-def main(argv) -> int:
-    """Measure a run."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    values = flags.FLAGS
-    return console.exit_code(lambda: run(values), debug=values.debug)
-
-
 def run(values) -> int:
     """Rebuild the model, draw samples, measure them, write everything down.
 
@@ -120,34 +109,30 @@ def run(values) -> int:
     # Before the seconds that TensorFlow takes, where that can be.
     place = original_evaluation.folder_of(values, console.log)
     console.import_quietly()
-    import building
-    import sampling
-    import train
-
-    from tf_febm import evaluation, files, training
+    from tf_febm import evaluation, files, recipes, training
 
     folder = training.RunFolder(place)
-    options, model, train_data, held_out, checkpoints, step = building.restore(
-        folder, values.data_dir, values.resume_iter
-    )
-    warnings = original_evaluation.check(values, options)
-    sampler = sampling.with_settings(
-        model.sampler, values.step_lr, values.noise_scale, values.proj_norm
-    )
-    if sampler is not model.sampler:
-        model.sampler = sampler
+    step = None if values.resume_iter < 0 else values.resume_iter
+    found = recipes.restore(folder, values.data_dir, step, console.log)
+    recipe, model, train, held_out = found.recipe, found.model, found.train, found.held_out
+    if not hasattr(train, "images"):
+        raise ValueError(
+            f"{folder.path} is a run on vectors: its figures stand in {folder.summary.name}."
+        )
+    warnings = original_evaluation.check(values, recipe, train)
+    model.sampler = with_settings(model.sampler, values)
     out = Path(values.out) if values.out else folder.evaluation
     cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
     # First: a missing file of weights shall leave nothing behind.
-    network = feature_network(values, train_data)
+    network = feature_network(values, train)
     if network is None and values.curve:
-        raise ValueError(f"--curve needs features. {no_network(values, train_data)}")
-    given = values.final_steps
+        raise ValueError(f"--curve needs features. {no_network(values, train)}")
+    num_steps = recipe.final_steps if values.final_steps is None else values.final_steps
     facts |= {
-        "cclass": options["cclass"],
+        "cclass": recipe.conditional,
         "has_average": model.average is not None,
         "has_features": network is not None,
-        "num_steps": options["final_steps"] if given is None else given,
+        "num_steps": num_steps,
     }
     warnings += effects.check(effects.EVALUATE, values, facts)
     if rounds and values["batch_size"].present and values.batch_size > values.pool_size:
@@ -155,176 +140,87 @@ def run(values) -> int:
             f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}: all "
             "chains of a pool run in each round."
         )
-    kept = {"train": len(train_data), "test": len(held_out)}
+    kept = {"train": len(train), "test": len(held_out)}
     most = kept.get(values.reference, sum(kept.values()))
     if values.num_real is not None and values.num_real > most:
         warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
+    if network is None:
+        warnings.append(f"no figures but distances. {no_network(values, train)}")
     for warning in warnings:
         console.log(f"warning: {warning}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
-    if network is None:
-        console.log(f"warning: no figures but distances. {no_network(values, train_data)}")
-    else:
+    if network is not None:
         console.log(f"Features: {network.feature_network}")
-
     settings = {
-        "num_samples": options["num_samples"],
-        "num_steps": options["final_steps"],
-        "seed": options["seed"],
+        "num_samples": values.num_samples or recipe.num_samples,
+        "num_steps": num_steps,
+        "seed": recipe.seed if values.seed is None else values.seed,
         "rounds": rounds,
         "batch_size": min(values.batch_size or BATCH, values.pool_size),
+        **{name: getattr(values, name) for name in ("ensemble", "nomix", "pool_size", "averaged")},
+        "restart_probability": values.restart_share,
+        "label_probability": values.label_share,
     }
-    given = {"num_samples": values.num_samples, "num_steps": values.final_steps}
-    given["seed"] = values.seed
-    settings |= {name: value for name, value in given.items() if value is not None}
-    names = ("ensemble", "nomix", "pool_size", "restart_share", "label_share", "averaged")
-    settings |= {name: getattr(values, name) for name in names}
-    console.log(f"Drawing {settings['num_samples']} samples of step {step} …")
-    samples = draw(model, checkpoints, settings)
+    progress = console.every_few_seconds("round {} of {}")
+    draw = partial(training.draw_in_rounds, model, found.checkpoints, **settings, report=progress)
+    console.log(f"Drawing {settings['num_samples']} samples of step {found.step} …")
+    samples = draw()
     evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
-
-    sets = references(values, train_data, held_out, len(samples))
-    train_images = chosen(train_data.images, values.num_real)
-    unseen = chosen(held_out.images, len(samples))
-    result = {
-        "run": str(folder.path),
-        "step": step,
-        "sampling": settings,
-        **figures_of(samples, sets, network, cache_dir),
-        "nearest": write_neighbours(samples, unseen, train_images, network, cache_dir, out),
-        "versions": train.versions(),
-    }
+    sets = training.references(values.reference, train, held_out, len(samples), values.num_real)
+    if network is not None:
+        console.log(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
+    figures = training.measure_samples(
+        samples, sets, network, cache_dir, train, held_out, out, values.num_real
+    )
+    result = {"run": str(folder.path), "step": found.step, "sampling": settings, **figures}
+    result["versions"] = training.versions()
     if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
-        quality = evaluation.sample_quality(samples, train_data, held_out, network)
+        quality = evaluation.sample_quality(samples, train, held_out, network)
         result["quality"] = quality.as_dict()
     files.write_json(out / "evaluation.json", result)
     if values.curve:
-        import quality_curve
-
-        drawn = partial(draw, model, checkpoints, settings)
-        seconds = quality_curve.seconds_of_training(folder.metrics)
-        rows = quality_curve.measure(
-            checkpoints, drawn, sets, network, cache_dir, console.log, seconds
+        training.measure_curve(
+            found.checkpoints, draw, sets, network, cache_dir, folder, out, console.log
         )
-        quality_curve.write(out, rows, network.feature_network)
     console.log(json.dumps(result.get("samples") or result["nearest"], indent=2))
     console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
 
 
-class References(NamedTuple):
-    """What samples are compared with, and what shows how near real images come to real images.
-
-    Attributes:
-        name: "train", "test" or "all".
-        images: Those images.
-        scale_name: Which images are the scale, "train" or "test".
-        scale_images: Those images, as many as samples if there are.
-        against_name: What the scale is compared with: never images that it is among.
-        against_images: Those images.
-    """
-
-    name: str
-    images: Any
-    scale_name: str
-    scale_images: Any
-    against_name: str
-    against_images: Any
-
-
-def references(values, train_data, held_out, count: int) -> References:
-    """Return the images that --reference and --num_real name."""
-    import numpy as np
-
-    own = {"train": train_data.images, "test": held_out.images}
-    name = values.reference
-    real = np.concatenate([*own.values()]) if name == "all" else own[name]
-    real = chosen(real, values.num_real)
-    scale = "train" if name == "test" else "test"
-    # The test images are among all of them, and would be at distance zero from themselves.
-    against = "train" if name == "all" else name
-    against_images = chosen(own["train"], values.num_real) if name == "all" else real
-    return References(name, real, scale, chosen(own[scale], count), against, against_images)
-
-
-def figures_of(samples, sets: References, network, cache_dir) -> dict:
-    """Return the figures of samples and, as a scale to read them by, of real images.
-
-    Each says which images it was measured against; there are none without a feature network.
-    """
-    from tf_febm import evaluation
-
-    if network is None:
-        return {}
-    console.log(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
-    measure = partial(evaluation.evaluate_samples, network=network, cache_dir=cache_dir)
-    scale = measure(sets.scale_images, sets.against_images, reference=sets.against_name)
-    return {
-        "samples": measure(samples, sets.images, reference=sets.name).as_dict(),
-        "held_out": {"images": sets.scale_name, **scale.as_dict()},
-    }
-
-
-def draw(model, checkpoints, settings: dict):
-    """Return samples in [0, 1], [n, …], of the model as it is.
+def with_settings(sampler, values):
+    """Return a sampler of images with the settings that flags give, or as it is.
 
     Args:
-        model: The model.
-        checkpoints: Its Checkpoints, for an ensemble.
-        settings: num_samples, num_steps, seed, rounds, ensemble and those of the pool, as the
-            flags describe them.
+        sampler: That of the run.
+        values: The flags: step_lr, noise_scale, proj_norm; 0 bounds no gradients.
 
     Raises:
-        ValueError: If an ensemble is larger than what was kept.
+        ValueError: The sampler has no such setting, or a value is out of its range.
     """
-    from tf_febm import models, training
-
-    count, rounds, members = (settings[k] for k in ("num_samples", "rounds", "ensemble"))
-    if not rounds:
-        return training.draw_samples(model, count, settings["num_steps"], settings["seed"])[0]
-    averaged = settings["averaged"] and model.average is not None
-    ensemble = None
-    if members > 1:
-        # Backwards from the checkpoint that was restored.
-        step = training.steps_taken(model)
-        steps = [kept for kept in checkpoints.steps if kept <= step]
-        if members > len(steps):
+    config = sampler.get_config()
+    bound = "grad_clip" if config.get("grad_clip_norm") is None else "grad_clip_norm"
+    names = {"step_lr": "step_size", "noise_scale": "noise_scale", "proj_norm": bound}
+    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
+    for name, value in given.items():
+        if names[name] not in config:
             raise ValueError(
-                f"--ensemble={members} needs as many checkpoints up to step {step}; {len(steps)} "
-                "were kept (see --keep_checkpoints of train.py)."
+                f"--{name} is for Langevin dynamics; the run's sampler is "
+                f"{type(sampler).__name__}: leave it out."
             )
-        steps = steps[-members:]
-        ensemble = [checkpoints.energy_weights(step, averaged=averaged) for step in steps]
-    drawn = models.pooled_chains(
-        model,
-        count,
-        settings["seed"],
-        num_rounds=rounds,
-        nomix=settings["nomix"],
-        pool_size=settings["pool_size"],
-        batch_size=settings["batch_size"],
-        restart_probability=settings["restart_share"],
-        label_probability=settings["label_share"],
-        num_steps=settings["num_steps"],
-        ensemble=ensemble,
-        averaged=averaged and ensemble is None,
-        report=console.every_few_seconds("round {} of {}"),
-    ).samples
-    return training.to_unit_scale(model, drawn)
+        config[names[name]] = (value or None) if name == "proj_norm" else value
+    return type(sampler).from_config(config) if given else sampler
 
 
-def feature_network(values, train_data):
+def feature_network(values, train):
     """Return the feature network that the flags name; None if "auto" finds none.
 
     Raises:
         ValueError: If a flag that it needs is not given, or a file is not what it should be.
         OSError: If a file is missing.
     """
-    import building
-
     from tf_febm import evaluation
 
     name = values.features
@@ -332,69 +228,34 @@ def feature_network(values, train_data):
         offered = {
             "inception_graph": values.inception,
             "squeezenet": values.squeezenet,
-            "classifier": train_data.name in building.CLASSIFIED,
+            "classifier": train.name in evaluation.CLASSIFIED,
         }
         name = next((name for name, there in offered.items() if there), None)
         if name is None:
             return None
     if name == "classifier":
-        return building.train_classifier(train_data)
+        if train.labels is None:
+            raise ValueError(f"A classifier needs labels; {train.source} has none.")
+        return evaluation.train_classifier(
+            train.images, train.labels, train.num_classes, name=train.name
+        )
     if name == "keras_inception":
         return evaluation.KerasInception(values.keras_weights)
     if name == "inception_graph" and values.inception:
         return evaluation.InceptionGraph(values.inception)
     if name == "squeezenet" and values.squeezenet:
         return evaluation.SqueezeNet(values.squeezenet)
-    raise ValueError(no_network(values, train_data))
+    raise ValueError(no_network(values, train))
 
 
-def no_network(values, train_data) -> str:
+def no_network(values, train) -> str:
     """Return what can be done where there is no feature network."""
     return (
-        f"--features={values.features} has no network for {train_data.name}: give --inception= "
+        f"--features={values.features} has no network for {train.name}: give --inception= "
         "(classify_image_graph_def.pb), --squeezenet= (weights), or --features=keras_inception "
         "(downloads 96 MB, or --keras_weights=)."
     )
 
 
-def chosen(images, count):
-    """Return at most `count` images, drawn at random without replacement; all if it is None."""
-    import numpy as np
-
-    if count is None or count >= len(images):
-        return images
-    return images[np.sort(np.random.default_rng(0).permutation(len(images))[:count])]
-
-
-def write_neighbours(samples, unseen, real, network, cache_dir, out) -> dict:
-    """Draw the nearest training images of samples, by pixels and by features, if there are any.
-
-    Returns:
-        Median distances of samples, and of held-out images, to the nearest training image. Samples
-        much nearer than held-out images are copies.
-    """
-    import numpy as np
-
-    from tf_febm import evaluation
-
-    searches = {"pixels": lambda images: evaluation.nearest_neighbours(images, real, NEIGHBOURS)}
-    if network is not None:
-        known = evaluation.feature_statistics(real, network, cache_dir).features
-        searches["features"] = lambda images: evaluation.nearest_in_features(
-            network.features(images), known, NEIGHBOURS
-        )
-    nearest = {"reference": "train", "num_real": len(real)}
-    for name, search in searches.items():
-        found, usual = search(samples[:SEARCHED]), search(unseen[:SEARCHED])
-        nearest[name] = {
-            "samples": float(np.median(found.distances[:, 0])),
-            "held_out": float(np.median(usual.distances[:, 0])),
-        }
-        picture = evaluation.neighbours_grid(samples[:SHOWN], real, found.indices[:SHOWN])
-        evaluation.save_png(out / f"neighbours_{name}.png", picture)
-    return nearest
-
-
 if __name__ == "__main__":
-    define()
-    app.run(main)
+    console.main(run, define)

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import console
-import effects
-from absl import app, flags
+from absl import flags
 
 # What is written into the folder of the run unless --out says otherwise.
 PLACES = {"saved_model": "saved_model", "onnx": "energy.onnx", "tflite": "energy.tflite"}
@@ -41,14 +40,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
 
 
-def main(argv) -> int:
-    """Export a run."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    values = flags.FLAGS
-    return console.exit_code(lambda: run(values), debug=values.debug)
-
-
 def run(values) -> int:
     """Load the model of the run and write it.
 
@@ -60,7 +51,11 @@ def run(values) -> int:
     """
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
-    effects.check(effects.EXPORT, values, {"format": values.format})
+    if values["num_steps"].present and values.format != "saved_model":
+        raise ValueError(
+            f"--num_steps={values.num_steps} is for --format=saved_model, not {values.format}: "
+            "leave it out."
+        )
     console.import_quietly()
     import keras
 
@@ -82,5 +77,4 @@ def run(values) -> int:
 
 
 if __name__ == "__main__":
-    define()
-    app.run(main)
+    console.main(run, define)

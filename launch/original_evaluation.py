@@ -7,7 +7,7 @@ import console
 import original_flags
 from absl import flags
 from original_flags import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
-from run_options import MODEL_SWITCHES
+from train_flags import MODEL_SWITCHES
 
 __all__ = ["check", "define", "folder_of", "rounds_of"]
 
@@ -86,7 +86,7 @@ def _without_divergence(path: Path):
             asked = divergences.get("_".join(parts[count:])).name
         except ValueError:
             continue
-        if training.RunFolder(folder).read_options().get("divergence") == asked:
+        if training.RunFolder(folder).read_options()["recipe"].get("divergence") == asked:
             yield folder
 
 
@@ -103,19 +103,21 @@ def rounds_of(values) -> int:
     return rounds
 
 
-def check(values, options: dict) -> list[str]:
+def check(values, recipe, train) -> list[str]:
     """Return a warning for each flag of the original that has no effect.
 
     Args:
         values: The flags.
-        options: Those of the run.
+        recipe: That of the run.
+        train: The data of the run.
 
     Raises:
         ValueError: If a flag asks for what is not done, or for another run than this one.
     """
     warnings = original_flags.warnings_of(EVALUATION_ORIGINAL, values)
     for name, option in EVALUATION_OF_THE_RUN.items():
-        wanted, own = values[name].value, options[option]
+        own = train.name if option == "name" else getattr(recipe, option)
+        wanted = values[name].value
         if wanted is None:
             continue
         fits = wanted == own
@@ -123,7 +125,7 @@ def check(values, options: dict) -> list[str]:
             fits = wanted == (own == MODEL_SWITCHES[name])
         if not fits:
             raise ValueError(
-                f"--{name}={wanted} is not what the run has, {option}={own}: leave it out, or name "
+                f"--{name}={wanted} is not what the run has, {name if name not in MODEL_SWITCHES else 'network'}={own}: leave it out, or name "
                 "another run."
             )
     return warnings

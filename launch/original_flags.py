@@ -104,10 +104,10 @@ EVALUATION_SAME = (
     *("resume_iter", "ensemble", "nomix", "im_number"),
 )
 EVALUATION_MAPPED = {"repeat_scale": "--rounds, twice the number"}
-# What is an option of the run here: it may be said again, and must then be what the run has.
+# What is a setting of the run here: it may be said again, and must then be what the run has.
 EVALUATION_OF_THE_RUN = {
-    "dataset": "dataset",
-    "cclass": "cclass",
+    "dataset": "name",
+    "cclass": "conditional",
     "use_attention": "use_attention",
     **dict.fromkeys(("large_model", "larger_model", "wider_model"), "network"),
 }

@@ -1,23 +1,45 @@
-"""The flags of train.py; run_options says what they resolve to. Names are the original code's."""
+"""The flags of train.py: one for each setting of a recipe, in names and units of the original."""
 
-from functools import partial
+import contextlib
+import re
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import console
 import original_flags
 from absl import flags
-from presets import PRESETS
-from run_options import (
-    FIXED,
-    GENERATORS,
-    METHODS,
-    MODEL_SWITCHES,
-    NETWORKS,
-    PUBLISHED_BOUNDS,
-    SAMPLERS,
-    STORAGES,
-    resolve,
-)
 
-__all__ = ["FIXED", "GENERATORS", "METHODS", "NETWORKS", "define", "resolve"]
+with console.without_tensorflow():
+    from tf_febm import catalogue, original_names
+    from tf_febm.recipes import recipe as recipes
+    from tf_febm.recipes import table
+
+__all__ = ["Plan", "define", "in_flags", "resolve"]
+
+# Switches of the original code for what is --network here.
+MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
+# Settings whose flags have texts or values of their own.
+_BY_HAND = ("name", "why", "chains", "grad_clip_norm", "penalty", "noise_scale")
+_ANSWERS = ("auto", "yes", "no")
+
+
+class Plan(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        recipe: A `Recipe`.
+        source: Arguments of `data.Source`.
+        exp: Name of the run.
+        chosen: Settings of the recipe that flags set, field -> value.
+        notes: Lines about flags without effect.
+    """
+
+    recipe: recipes.Recipe
+    source: dict[str, Any]
+    exp: str
+    chosen: dict[str, Any]
+    notes: list[str]
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -26,199 +48,328 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     Args:
         values: Where to; absl's own unless a test has its own.
     """
-    text = partial(flags.DEFINE_string, flag_values=values)
-    choice = partial(flags.DEFINE_enum, flag_values=values)
-    switch = partial(flags.DEFINE_bool, flag_values=values)
-    whole = partial(flags.DEFINE_integer, flag_values=values)
-    number = partial(flags.DEFINE_float, flag_values=values)
-
+    own = {"flag_values": values}
     # What to train, on what.
-    choice("method", "febm", METHODS, "Training method.")
-    text(
-        "divergence",
-        "js",
-        "f-divergence: kl, reverse_kl, js, squared_hellinger, pearson_chi2, neyman_chi2, "
-        "alpha:<number>, or a spelling of the paper.",
+    flags.DEFINE_enum(
+        "recipe",
+        "auto",
+        ["auto", *table.names()],
+        "Settings to start from; see recipes.get.",
+        **own,
     )
-    text(
-        "dataset",
-        "digits",
-        "Images: digits, mnist, fashion_mnist, stacked_mnist, cifar10, cifar100, svhn, celeba, "
-        "folder or npz. In the plane: 25gaussians, 8gaussians, swiss_roll, moons, checkerboard, "
-        "pinwheel or rings. Vectors: csv, or npz with --preset=vectors.",
-    )
-    text("data_dir", None, "Local folder or file of the data set.")
-    whole("image_size", None, "Side of the images of celeba and folder; 32 if unset.")
-    choice(
+    flags.DEFINE_alias("preset", "recipe", **own)
+    flags.DEFINE_enum("dataset", "digits", list(catalogue.DATASETS), "See data.load.", **own)
+    flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.", **own)
+    flags.DEFINE_integer("image_size", None, "Side of the images of celeba and folder.", 1, **own)
+    flags.DEFINE_enum(
         "table_header",
         "auto",
-        ("auto", "yes", "no"),
+        _ANSWERS,
         "Whether the first line of a csv holds names; auto asks where that is not clear.",
+        **own,
     )
-    choice(
+    flags.DEFINE_enum(
         "table_index",
         "auto",
         ("auto", "drop", "keep"),
         "Whether to drop columns of a csv that only number its rows; auto asks where some seem to.",
+        **own,
     )
-    choice(
+    flags.DEFINE_enum(
         "subfolders",
         "auto",
         ("auto", "splits", "classes"),
         "What the sub-folders of a folder of images are; auto asks where their names do not say.",
+        **own,
     )
-    switch("cclass", False, "Train a conditional model on the labels of the data.")
-    choice(
-        "preset", "auto", ["auto", *PRESETS], "Settings to start from; auto is the data set's own."
+    # Where it goes, and how it starts.
+    flags.DEFINE_string("logdir", "runs", "Folder of all runs.", **own)
+    flags.DEFINE_string(
+        "exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.", **own
     )
-    # Where it goes.
-    text("logdir", "runs", "Folder of all runs.")
-    text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
-    switch("suffix_exp", False, "Add _<divergence> to --exp, as the original code does.")
-    whole("resume_iter", -1, "Checkpoint to continue from; -1 is the newest.")
-    switch("overwrite", False, "Remove an earlier run of this name.")
-    switch("dry_run", False, "Print the plan and stop.")
-    switch("debug", False, "Show tracebacks of errors.")
-    whole("seed", 0, "Seed of weights, data order and chains.", 0, 2**31 - 1)
-    # On what. A run may be continued on another number of replicas.
-    choice(
+    flags.DEFINE_bool("suffix_exp", False, "Add _<divergence> to --exp, as the original.", **own)
+    flags.DEFINE_integer("resume_iter", -1, "Checkpoint to continue from; -1: the newest.", **own)
+    flags.DEFINE_bool("overwrite", False, "Remove an earlier run of this name.", **own)
+    flags.DEFINE_bool("dry_run", False, "Print the plan and stop.", **own)
+    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", **own)
+    flags.DEFINE_enum(
         "strategy",
         "default",
         ("default", "mirrored", "multi_worker"),
         "One device; all GPUs of this machine; or all of the machines in TF_CONFIG.",
+        **own,
     )
-    whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", lower_bound=1)
-    # Training; a flag that is not given is taken from the preset.
-    whole("steps", None, "Training steps.", lower_bound=1)
-    whole("batch_size", None, "Images, and chains, of a step.", lower_bound=2)
-    number(
-        "lr",
-        None,
-        "Learning rate of the energy, constant unless --lr_final is given.",
-        lower_bound=0.0,
+    flags.DEFINE_integer(
+        "num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1, **own
     )
-    number(
-        "lr_final",
-        None,
-        "Learning rate at the last step, by a cosine; --lr if given.",
-        0.0,
+    # The settings of the recipe; what is not given is the recipe's.
+    texts, types = _texts(), typing.get_type_hints(recipes.Recipe)
+    for field, kind in types.items():
+        if field not in _BY_HAND:
+            _define(field, typing.get_args(kind) or (kind,), texts[field], values)
+    flags.DEFINE_enum("penalty", None, ["latent", "data", "none"], texts["penalty"], **own)
+    flags.DEFINE_float("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0, **own)
+    flags.DEFINE_enum(
+        "proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.", **own
     )
-    number("variational_lr_ratio", None, "Learning rate of the variational network over --lr.", 0.0)
-    number("beta_1", None, "Momentum of Adam.", 0.0, 1.0)
-    number("beta_2", None, "Decay of Adam's second moment; 0.999, or 0.9 of bounds.", 0.0, 1.0)
-    number("adam_epsilon", None, "What Adam adds to the root of its second moment.", 0.0)
-    switch("clip_gradients", None, "Bound each gradient by earlier ones; optimizers.ClippedAdam.")
-    whole("variational_steps", None, "Steps of the variational network for one of the energy.", 1)
-    number("l2_coeff", None, "Weight of the mean squared outputs in both losses.", 0.0)
-    number("variational_l2_coeff", None, "That of the variational network, if another one.", 0.0)
-    switch("leave_one_out", True, "Unbiased covariance in the gradient of the energy.")
-    whole("warmup_steps", 10, "First steps, in which the l2 terms alone are trained.", 0)
-    switch("shift_invariant", None, "No gradient of f-EBM along a constant added to the energy.")
-    number("data_noise", None, "Standard deviation of Gaussian noise on the data.", 0.0)
-    switch("random_flip", None, "Mirror each image left to right with probability 1/2.")
-    whole("random_crop", None, "Shift each image by up to so many pixels.", lower_bound=0)
-    switch("augment", False, "The same as --random_flip --random_crop=4.")
-    number("average_decay", None, "Decay of the weight average; 0 keeps none.", 0.0, 1.0)
-    number("log_ratio_clip", None, "Clip exponents, as the original does with 5.")
-    switch("guard", True, "Go back to the last good checkpoint when training diverges.")
-    whole("max_rollbacks", 3, "How often to go back before giving up.", lower_bound=0)
-    # Chains.
-    choice(
-        "sampler",
-        "langevin",
-        SAMPLERS,
-        "Langevin dynamics as published; or, exact in the limit of long chains, the same with a "
-        "Metropolis test (mala) or Hamiltonian Monte Carlo (hmc).",
+    flags.DEFINE_bool("replay_batch", None, "Start chains in a replay buffer.", **own)
+    flags.DEFINE_bool(
+        "pcd", None, "As many chains as --batch_size, each of which goes on where it ended.", **own
     )
-    switch("hmc", False, "The same as --sampler=hmc.")
-    whole("num_steps", None, "Steps of the sampler per training step.", lower_bound=0)
-    number(
-        "step_lr",
-        None,
-        "Factor of the gradient of a step of langevin or mala; length of a leapfrog step of hmc. "
-        "If unset, the last two move by as much noise as the preset's Langevin dynamics.",
-    )
-    whole("leapfrog_steps", None, "Gradients of a step of --sampler=hmc; 10 if unset.", 1)
-    whole(
-        "burn_in",
-        None,
-        "First steps of mala or hmc in which the step size adapts, in each run of the chains; 0 if "
-        "unset.",
-        0,
-    )
-    number("target_acceptance", None, "What it adapts to; 0.574 for mala, 0.651 for hmc.", 0.0, 1.0)
-    number("proj_norm", None, "Bound on the gradient of a Langevin step; 0 is none.")
-    choice("proj_norm_type", "li", ["li", "l2"], "Bound each coordinate or the norm.")
-    number("noise_scale", None, "Noise of a Langevin step, in units of 0.005.")
-    switch("replay_batch", True, "Start chains in a replay buffer.")
-    whole("buffer_size", None, "Capacity of the replay buffer.", lower_bound=1)
-    switch(
-        "match_labels",
-        True,
-        "Start chains of a conditional model in samples of their own label, where the original "
-        "takes any.",
-    )
-    choice(
-        "buffer_storage",
-        "auto",
-        STORAGES,
-        "How the buffer keeps samples; uint8_published is the original's coding, which drifts.",
-    )
-    switch("pcd", False, "As many chains as --batch_size, each of which goes on where it ended.")
-    number(
-        "epsilon",
-        None,
-        "Step of the paper's Eq. 5, in the place of --step_lr and --noise_scale; 0 is off. For "
-        "mala the step size is half of it, for hmc its square root. For vectors, in units of their "
-        "standard deviation.",
-        0.0,
-    )
-    # Networks.
-    choice("network", None, (*NETWORKS, PUBLISHED_BOUNDS), "Architecture of both networks.")
+    flags.DEFINE_bool("hmc", False, "The same as --sampler=hmc.", **own)
+    flags.DEFINE_bool("augment", False, "The same as --random_flip --random_crop=4.", **own)
     for name, network in MODEL_SWITCHES.items():
-        switch(name, False, f"The same as --network={network}.")
-    switch("use_attention", False, "Self-attention in the resnets.")
-    whole(
-        "num_filters",
-        None,
-        "Filters of the first convolution, or units of each layer of an mlp.",
-        lower_bound=1,
-    )
-    number(
-        "confinement",
-        None,
-        "Weight of the quadratic well in the energy of vectors, without which they may run away.",
-        0.0,
-    )
-    number("frequency", None, "Standard deviation of the angular frequencies of fourier_mlp.", 0.0)
-    # Bidirectional bounds.
-    whole("latent_dim", None, "Length of the generator's latent variables.", 1)
-    choice("penalty", None, ["latent", "data", "none"], "Gradient penalty on the energy.")
-    number("penalty_weight", None, "Weight of the gradient penalty; 1 is a bound's.", 0.0)
-    number("penalty_threshold", None, "What the weighted penalty may be without effect.", 0.0)
-    choice(
-        "entropy",
-        None,
-        ["auto", "logdet", "smallest_singular_value"],
-        "How the generator's entropy is estimated.",
-    )
-    number("entropy_weight", None, "Weight of the entropy in the generator's loss.", 0.0)
-    whole("entropy_iterations", None, "LOBPCG iterations for the smallest singular value.", 0)
-    choice(
-        "generator",
-        None,
-        (*GENERATORS, PUBLISHED_BOUNDS),
-        "Architecture of the generator; coupling and monotone are one to one.",
-    )
-    switch("generator_batch_norm", None, "Batch normalisation in the generator.")
-    number("generator_lr_ratio", None, "Learning rate of the generator over --lr.", 0.0)
-    # Reports.
-    whole("log_interval", None, "Steps between two lines of metrics.", 1)
-    whole("sample_interval", None, "Steps between two grids of samples.", 1)
-    whole("save_interval", None, "Steps between two checkpoints.", 1)
-    whole("keep_checkpoints", 3, "How many of the newest checkpoints are kept.", 1)
-    text("best_metric", None, "Metric, as in metrics.csv, whose best checkpoint is kept besides.")
-    choice("best_mode", "min", ("min", "max"), "Which value of it is the best.")
-    whole("num_samples", 1000, "Samples drawn at the end.", lower_bound=2)
-    whole("final_steps", None, "Langevin steps of each of them.", lower_bound=0)
+        flags.DEFINE_bool(name, False, f"The same as --network={network}.", **own)
     original_flags.define(values)
+
+
+def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> None:
+    """Register the flag of a setting."""
+    name, own = original_names.FLAGS.get(field, field), {"flag_values": values}
+    choices = recipes.CHOICES.get(field)
+    if choices:
+        flags.DEFINE_enum(name, None, choices, text, **own)
+    elif bool in kinds:
+        flags.DEFINE_bool(name, None, text, **own)
+    elif int in kinds:
+        flags.DEFINE_integer(name, None, text, recipes.LEAST.get(field, 0), **own)
+    elif float in kinds:
+        flags.DEFINE_float(name, None, text, **own)
+    else:
+        flags.DEFINE_string(name, None, text, **own)
+
+
+def _texts() -> dict[str, str]:
+    """Return field -> what its docstring says."""
+    found = re.findall(r"^        (\w+): (.*(?:\n {12}.*)*)", recipes.Recipe.__doc__, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def resolve(values: flags.FlagValues) -> Plan:
+    """Return what the flags ask for.
+
+    Args:
+        values: The parsed flags.
+
+    Raises:
+        ValueError: A value cannot be used, or flags contradict each other or have no effect.
+    """
+    given = {
+        flag.name: flag.value
+        for flag in {id(values[name]): values[name] for name in values}.values()
+        if flag.present and flag.value is not None
+    }
+    start = _start(values)
+    settings = {name: value for name, value in given.items() if _is_setting(name)}
+    settings |= _shorthands(values, given)
+    chosen = original_names.fields_of(settings)
+    chosen |= _bounds_of_gradients(given, start, chosen)
+    with in_flags(values):
+        if "epsilon" in chosen and chosen["epsilon"]:
+            for name in ("step_lr", "noise_scale"):
+                if name in given:
+                    raise ValueError(f"--epsilon and --{name} exclude each other.")
+        recipe = start.changed(chosen)
+        kind = catalogue.DATASETS[values.dataset].kind
+        tolerated = _tolerated(values)
+        notes = recipe.without_effect(chosen, kind, tolerated)
+        told = {note.partition("=")[0] for note in notes}
+        notes += _of_the_command_line(values, recipe, start, kind)
+    chosen = {name: value for name, value in chosen.items() if name not in told}
+    notes += original_flags.check(values)
+    return Plan(
+        recipe,
+        original_names.source_of({name: values[name].value for name in original_names.SOURCES}),
+        _name_of_the_run(values, recipe),
+        chosen,
+        [translated(note, values) for note in notes],
+    )
+
+
+def _is_setting(name: str) -> bool:
+    return (
+        original_names.FIELDS.get(name, name) in typing.get_type_hints(recipes.Recipe)
+        or name in ("replay_batch", "pcd", "proj_norm_type")
+    ) and name not in ("name", "why")
+
+
+def _start(values) -> recipes.Recipe:
+    """Return the recipe that the flags change."""
+    method = values.method or "febm"
+    if values.recipe == "auto":
+        return table.for_dataset(values.dataset, method)
+    found = table.get(values.recipe)
+    if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].recipe == "plane":
+        found = table.get("bounds_paper_plane")
+    if values.method and found.method == "bidirectional" != method:
+        raise ValueError(
+            f"--recipe={found.name} is for --method=bidirectional, not {values.method}: give "
+            "another recipe."
+        )
+    return found
+
+
+def _shorthands(values, given: dict) -> dict[str, Any]:
+    """Return the settings that switches of the original stand for.
+
+    Raises:
+        ValueError: Another flag says otherwise.
+    """
+    found: dict[str, Any] = {}
+    switched = [name for name in MODEL_SWITCHES if values[name].value]
+    if len(switched) > 1:
+        named = " and ".join(f"--{name}" for name in switched)
+        raise ValueError(f"{named} exclude each other: each is a network.")
+    for name in switched:
+        if given.get("network", MODEL_SWITCHES[name]) != MODEL_SWITCHES[name]:
+            raise ValueError(f"--{name} and --network={values.network} exclude each other.")
+        found["network"] = MODEL_SWITCHES[name]
+    if values.hmc:
+        if given.get("sampler", "hmc") != "hmc":
+            raise ValueError(f"--hmc and --sampler={values.sampler} exclude each other.")
+        found["sampler"] = "hmc"
+    if values.augment:
+        parts = {"random_flip": True, "random_crop": 4}
+        for name, value in parts.items():
+            if given.get(name, value) != value:
+                raise ValueError(
+                    "--augment is --random_flip --random_crop=4: it and "
+                    f"{_as_given(values[name])} exclude each other."
+                )
+        found |= parts
+    return found
+
+
+def _bounds_of_gradients(given: dict, start: recipes.Recipe, chosen: dict) -> dict[str, Any]:
+    """Return the setting that --proj_norm_type names, with the recipe's bound if none is given."""
+    kind = given.get("proj_norm_type")
+    if kind is None:
+        return {}
+    present = start.grad_clip if start.grad_clip_norm is None else start.grad_clip_norm
+    bound = original_names.fields_of({"proj_norm": given.get("proj_norm", present)})["grad_clip"]
+    if bound is None:
+        raise ValueError(
+            f"--proj_norm_type={kind} is for chains with --proj_norm above 0: leave it out."
+        )
+    chosen.pop("grad_clip", None)
+    chosen.pop("grad_clip_norm", None)
+    return {"grad_clip_norm" if kind == "l2" else "grad_clip": bound}
+
+
+def _tolerated(values) -> set[str]:
+    """Return the settings that lines of the original have although they do nothing there."""
+    return {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
+
+
+def _of_the_command_line(values, recipe, start, kind) -> list[str]:
+    """Return lines about flags that are no settings; raise a ValueError as effects do."""
+    notes = []
+    if values["recipe"].present and start.confinement and kind == "images":
+        raise ValueError(f"recipe={values.recipe} is for vectors, not for images: leave it out.")
+    if values.pcd and values["replay_batch"].present:
+        notes.append(
+            f"{_as_given(values['replay_batch'])} has no effect: it is for runs without --pcd, "
+            "whose chains go on where they ended."
+        )
+    for name, needed in (
+        ("subfolders", "folder"),
+        *((t, "csv") for t in ("table_header", "table_index")),
+    ):
+        if values[name].present and values.dataset != needed:
+            about = f"is for --dataset={needed}, not {values.dataset}"
+            if values[name].value != "auto":
+                raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
+            notes.append(f"--{name}=auto has no effect: it {about}.")
+    if values["image_size"].present and kind == "vectors":
+        raise ValueError(
+            f"--image_size={values.image_size} is for images, not for vectors: leave it out."
+        )
+    if values["num_replicas"].present and values.strategy != "mirrored":
+        raise ValueError(
+            f"--num_replicas={values.num_replicas} is for --strategy=mirrored, not "
+            f"{values.strategy}: leave it out."
+        )
+    if recipe.network.startswith("resnet") and values["num_filters"].present:
+        published = catalogue.NETWORKS[recipe.network].width
+        if recipe.width != published:
+            notes.append(
+                f"--num_filters={recipe.width} is the width of {recipe.network} here; the "
+                f"original, which does not use the flag, has {published}: leave it out for that."
+            )
+    return notes
+
+
+def _name_of_the_run(values, recipe: recipes.Recipe) -> str:
+    ending = f"_{recipe.divergence}".replace(":", "_")
+    if values.suffix_exp:
+        if not values.exp:
+            raise ValueError("--suffix_exp needs --exp: the name by default has the divergence.")
+        if "divergence" not in catalogue.METHODS[recipe.method].settings:
+            raise ValueError(
+                f"--suffix_exp is for --method=febm or dual, not {recipe.method}: leave it out."
+            )
+        return values.exp + ending
+    name = values.exp
+    if name is None:
+        two = "divergence" in catalogue.METHODS[recipe.method].settings
+        name = f"{values.dataset}_{recipe.method}" + (ending if two else "")
+    if name in ("", ".", "..") or not re.fullmatch(r"[^/\\\x00-\x1f]+", name):
+        raise ValueError(f"--exp must be the name of one folder; received {name!r}.")
+    return name
+
+
+def _as_given(flag: flags.Flag) -> str:
+    if flag.boolean:
+        return f"--{'' if flag.value else 'no'}{flag.name}"
+    return f"--{flag.name}={flag.value}"
+
+
+def translated(text: str, values: flags.FlagValues) -> str:
+    """Return a text about settings of a recipe as one about flags, as they were given."""
+    first = re.match(r"(\w+)=.*? (is for|has no effect)", text)
+    flag = _given_for(first[1], values) if first else None
+    if flag is not None:
+        text = f"{_as_given(flag)} {first[2]}{text[first.end() :]}"
+
+    def name(found: re.Match) -> str:
+        flag = original_names.FLAGS.get(found[1], found[1])
+        if found[2] in ("=True", "=False"):
+            return f"--{'' if found[2] == '=True' else 'no'}{flag}"
+        return f"--{flag}{found[2] or ''}"
+
+    return _MENTIONED.sub(name, text)
+
+
+def _given_for(field: str, values) -> flags.Flag | None:
+    """Return the flag that set a field, if one did."""
+    names = [original_names.FLAGS.get(field, field), *_ALSO.get(field, ())]
+    return next((values[name] for name in names if name in values and values[name].present), None)
+
+
+@contextlib.contextmanager
+def in_flags(values: flags.FlagValues) -> Iterator[None]:
+    """Say errors about settings of a recipe in terms of flags."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(translated(str(error), values)) from error
+
+
+# Flags that set a field beside the one of its name.
+_ALSO = {
+    "chains": ("pcd", "replay_batch"),
+    "grad_clip": ("proj_norm_type",),
+    "grad_clip_norm": ("proj_norm", "proj_norm_type"),
+    "network": tuple(MODEL_SWITCHES),
+    "sampler": ("hmc",),
+    "random_flip": ("augment",),
+    "random_crop": ("augment",),
+}
+_FIELDS = [field for field in typing.get_type_hints(recipes.Recipe) if field != "name"]
+# A name with an underscore is no word of English; others are meant where a value is said of them.
+_MENTIONED = re.compile(
+    r"(?<![-\w/.])({}|(?:{})(?==| must))(=True\b|=False\b)?".format(
+        "|".join(sorted((rf"{f}\b" for f in _FIELDS if "_" in f), key=len, reverse=True)),
+        "|".join(f for f in (*_FIELDS, "recipe") if "_" not in f),
+    )
+)

@@ -1,5 +1,6 @@
 """Uses of a trained model: correcting its samples, repairing images, telling strangers apart."""
 
+from tf_febm.applications.demonstration import demonstrate
 from tf_febm.applications.denoising import Denoised, denoise
 from tf_febm.applications.evolution import Evolution, chain_evolution, evolution_picture
 from tf_febm.applications.importance import ImportanceWeights, importance_weights
@@ -8,6 +9,7 @@ from tf_febm.applications.out_of_distribution import ood_scores
 from tf_febm.applications.rejection import RejectionResult, rejection_filter, rejection_sample
 
 __all__ = [
+    "demonstrate",
     "Denoised",
     "Evolution",
     "ImportanceWeights",

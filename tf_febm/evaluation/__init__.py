@@ -46,6 +46,7 @@ from tf_febm.evaluation.precision_recall import (
     precision_and_recall,
 )
 from tf_febm.evaluation.quality import SampleQuality, sample_quality
+from tf_febm.evaluation.run_figures import CLASSIFIED, run_figures
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.squeezenet import SqueezeNet
@@ -53,6 +54,8 @@ from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacke
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 
 __all__ = [
+    "CLASSIFIED",
+    "run_figures",
     "AnnealedPartition",
     "Classifier",
     "DensityCoverage",

@@ -89,21 +89,21 @@ def write_report(folder: RunFolder) -> Path:
         OSError: If there is no run, or the file cannot be written.
     """
     options = folder.read_options()
-    stored = json.loads(folder.options.read_text(encoding="utf-8"))
     summary = {}
     if folder.summary.is_file():
         summary = json.loads(folder.summary.read_text(encoding="utf-8"))
     rows = read_metrics(folder.metrics)
     sections = [
         _result(summary, rows),
-        _loading(folder, options),
+        _loading(folder, options["recipe"]),
         _pictures("Samples at the end", [folder.samples / "final.png"]),
         _pictures("Samples over time", _some(folder.samples.glob("step_*.png"))),
         _pictures("Chains from noise", [folder.samples / "evolution.png"]),
         _pictures("Energies of data and of samples", _some(folder.samples.glob("energies_*.png"))),
         _curves(rows),
-        _table("Options", options),
-        _table("Versions", stored.get("versions") or {}),
+        _table("Recipe", options["recipe"]),
+        _table("Data", options["data"]),
+        _table("Versions", options["versions"]),
     ]
     page = _PAGE.substitute(
         title=html.escape(f"tf_febm: {folder.path.resolve().name}"),
@@ -123,17 +123,17 @@ def _result(summary: dict, rows: list[dict]) -> str:
     return _table("Run", values) + _table("Quality of the samples", quality or {})
 
 
-def _loading(folder: RunFolder, options: dict) -> str:
+def _loading(folder: RunFolder, recipe: dict) -> str:
     if not folder.model.is_file():
         return ""
     # Where training is; a generator, or noise where there is no buffer, needs no word.
-    stored = options.get("replay_batch", True) and options.get("method") != "bidirectional"
+    stored = recipe.get("chains") != "fresh" and recipe.get("method") != "bidirectional"
     code = _LOADING.format(
         model=str(folder.model),
         initial=', initial="buffer"' if stored else "",
-        labels="" if not options.get("cclass") else ", labels",
+        labels="" if not recipe.get("conditional") else ", labels",
     )
-    if options.get("cclass"):
+    if recipe.get("conditional"):
         code = code.replace("samples = model.sample(", "samples, labels = model.sample_batch(")
     return f"<h2>Loading the model</h2>\n<pre>{html.escape(code)}</pre>"
 

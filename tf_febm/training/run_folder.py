@@ -5,6 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from tf_febm import original_names
 from tf_febm.files import write_json
 from tf_febm.training.lock import LOCK_NAME, locked
 
@@ -78,12 +79,20 @@ class RunFolder:
         """Return a context in which no other process runs in this folder; see `lock.locked`."""
         return locked(self.path)
 
-    def prepare(self, flags: dict, fixed: tuple[str, ...], *, overwrite: bool = False) -> None:
+    def prepare(
+        self,
+        options: dict,
+        fixed: tuple[str, ...],
+        fixed_of_data: tuple[str, ...] = (),
+        *,
+        overwrite: bool = False,
+    ) -> None:
         """Make the folder ready for a run, or for going on with the one that is there.
 
         Args:
-            flags: The resolved options of the run.
-            fixed: Names of the options that a continued run may not change.
+            options: Those of the run: "recipe" and "data", each name -> value.
+            fixed: Names of the recipe's settings that a continued run may not change.
+            fixed_of_data: The same of the data.
             overwrite: Whether to remove a run that is there.
 
         Raises:
@@ -91,7 +100,7 @@ class RunFolder:
             OSError: If the folder holds something else, or cannot be written.
         """
         try:
-            self._make_way(flags, fixed, overwrite)
+            self._make_way(options, {"recipe": fixed, "data": fixed_of_data}, overwrite)
             self.samples.mkdir(parents=True, exist_ok=True)
             # Permissions, read-only mounts and full disks: trying tells.
             with tempfile.TemporaryFile(dir=self.path) as file:
@@ -101,7 +110,7 @@ class RunFolder:
                 raise
             raise OSError(f"Cannot write to {self.path}: {error.strerror}.") from None
 
-    def _make_way(self, flags, fixed, overwrite) -> None:
+    def _make_way(self, options: dict, fixed: dict, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise OSError(f"{self.path} is a file; choose another folder.")
         # Empty folders are what an earlier attempt leaves that failed before its first step.
@@ -109,22 +118,39 @@ class RunFolder:
         entries = (entry for entry in self.path.rglob("*") if entry != lock)
         if not any(entry.is_file() or entry.is_symlink() for entry in entries):
             return
-        earlier = self._earlier_flags()
+        earlier = self._earlier_options()
         if overwrite:
             self.clear()
             return
-        changed = sorted(k for k in fixed if earlier.get(k) != flags.get(k))
+        # What an earlier version did not store cannot have been otherwise.
+        changed = [
+            f"{name}={earlier[part][name]!r} (now {options[part].get(name)!r})"
+            for part, names in fixed.items()
+            for name in names
+            if name in earlier[part] and earlier[part][name] != options[part].get(name)
+        ]
         if changed:
-            listed = ", ".join(f"{k}={earlier.get(k)!r} (now {flags.get(k)!r})" for k in changed)
             raise ValueError(
-                f"{self.path} holds a run with {listed}. Choose another folder, or overwrite "
-                "this one."
+                f"{self.path} holds a run with {', '.join(changed)}. Choose another folder, or "
+                "overwrite this one."
             )
+        known, present = (o["data"].get("class_names") for o in (earlier, options))
+        if known is not None and known != present:
+            raise ValueError(f"The run has the classes {known}; the data now have {present}.")
 
-    def _earlier_flags(self) -> dict:
+    def _earlier_options(self) -> dict:
         try:
-            flags = json.loads(self.options.read_text(encoding="utf-8"))["flags"]
-            return dict(flags.items())
+            stored = json.loads(self.options.read_text(encoding="utf-8"))
+            if "flags" not in stored:
+                return {part: dict(stored[part].items()) for part in ("recipe", "data", "versions")}
+            # Version 0.1 stored what the command line said; None was what had no effect.
+            flags = {k: v for k, v in stored["flags"].items() if v is not None}
+            names = {"class_names": flags.get("class_names")}
+            return {
+                "recipe": original_names.fields_of(flags),
+                "data": {**original_names.source_of(flags), **names},
+                "versions": dict(stored.get("versions", {}).items()),
+            }
         except FileNotFoundError:
             raise OSError(
                 f"{self.path} is not empty and holds no run; choose another folder."
@@ -136,7 +162,7 @@ class RunFolder:
             ) from None
 
     def read_options(self) -> dict:
-        """Return the resolved options of the run that is there.
+        """Return the options of the run that is there: "recipe", "data" and "versions".
 
         Raises:
             OSError: If there is no run, or its options are damaged.
@@ -144,7 +170,7 @@ class RunFolder:
         if not self.options.is_file():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.options.name}.")
         try:
-            return self._earlier_flags()
+            return self._earlier_options()
         except OSError:
             raise OSError(f"{self.options} is damaged: it holds no options of a run.") from None
 
@@ -159,6 +185,6 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
-    def write_options(self, flags: dict, versions: dict) -> None:
-        """Store the resolved options and the versions beside the run."""
-        write_json(self.options, {"flags": flags, "versions": versions})
+    def write_options(self, options: dict) -> None:
+        """Store the options of the run: "recipe", "data" and "versions", each name -> value."""
+        write_json(self.options, options)

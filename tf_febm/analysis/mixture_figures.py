@@ -4,21 +4,19 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles differ as well.
 TARGET, EXACT, LEARNED, THIRD = "#333333", "#0072B2", "#D55E00", "#009E73"
-plt.rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
+STYLE = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def _panels(count: int, size=(4.0, 3.2)):
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False
-    )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows))
+        axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
     return figure, axes.flat[:count]
@@ -31,8 +29,7 @@ def _finish(figure, axes, path: Path, labels: int) -> None:
     )
     figure.legend(handles, names, loc="upper center", ncols=labels, frameon=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.savefig(path, dpi=150)
 
 
 def _normal(x, mean, scale):
@@ -105,12 +102,12 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
         exact: The optimum, with `mean` and `scale`.
         mesh: (means [m], scales [s], divergences [s, m]).
     """
-    figure, axis = plt.subplots(figsize=(7, 5.2))
+    figure, (axis,) = _panels(1, (7, 5.2))
     means, scales, values = mesh
     low = values.min()
     levels = low + np.geomspace(1e-3, max(np.quantile(values[np.isfinite(values)], 0.9), 0.1), 14)
     axis.contour(means, scales, values, levels=levels, cmap="Greys_r", linewidths=0.9)
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(fits)))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(fits)))
     for fit, colour in zip(fits, colours, strict=True):
         way = np.array([*fit.path, (fit.mean, fit.scale)])
         axis.plot(way[:, 0], way[:, 1], color=colour, lw=1.8)
@@ -125,5 +122,4 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
     axis.set_title(f"f-EBM, {divergence}:\nways to the optimum over the true divergence")
     axis.legend(frameon=True, loc="best")
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,75 @@
+"""Names and units of the original code's settings, and the fields of a recipe that they are.
+
+The command line keeps the original's names, and so did the run folders of version 0.1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["FIELDS", "FLAGS", "NOISE_UNIT", "SOURCES", "fields_of", "source_of"]
+
+# Standard deviation of the noise that the original's noise_scale counts in.
+NOISE_UNIT = 0.005
+
+# Name on the command line -> the field, where they differ.
+FIELDS: dict[str, str] = {
+    "cclass": "conditional",
+    "lr": "learning_rate",
+    "lr_final": "final_learning_rate",
+    "variational_lr_ratio": "variational_learning_rate_ratio",
+    "generator_lr_ratio": "generator_learning_rate_ratio",
+    "step_lr": "step_size",
+    "proj_norm": "grad_clip",
+    "leapfrog_steps": "num_leapfrog_steps",
+    "buffer_size": "buffer_capacity",
+    "num_filters": "width",
+}
+# The other way round: what a field is called on the command line.
+FLAGS: dict[str, str] = {field: flag for flag, field in FIELDS.items()}
+# Settings whose 0 means that there is none.
+_NONE_IF_ZERO = ("average_decay", "epsilon", "proj_norm")
+# Of the original's switches, one stands for several settings of ours, and two for one.
+_OTHERWISE = ("proj_norm_type", "replay_batch", "pcd")
+
+# What says where the data are: name on the command line -> argument of `data.Source`.
+SOURCES: dict[str, str] = {
+    "dataset": "name",
+    "data_dir": "data_dir",
+    "image_size": "image_size",
+    "table_header": "header",
+    "table_index": "index_column",
+    "subfolders": "subfolders",
+}
+_ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
+
+
+def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in the original's names and units as fields of a recipe.
+
+    Args:
+        settings: Name -> value; names that are neither are left out.
+    """
+    found = {}
+    for name, value in settings.items():
+        if name in SOURCES or name in _OTHERWISE:
+            continue
+        if name == "noise_scale" and value is not None:
+            value = NOISE_UNIT * value
+        elif name in _NONE_IF_ZERO and value == 0.0 or value == "none":
+            value = None
+        found[FIELDS.get(name, name)] = value
+    if settings.get("proj_norm_type") == "l2" and "grad_clip" in found:
+        found["grad_clip_norm"] = found.pop("grad_clip")
+    if settings.get("pcd"):
+        found["chains"] = "persistent"
+    elif "replay_batch" in settings:
+        found["chains"] = "replay" if settings["replay_batch"] else "fresh"
+    return found
+
+
+def source_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings about the data as arguments of `data.Source`."""
+    found = {SOURCES[name]: value for name, value in settings.items() if name in SOURCES}
+    for name in ("header", "index_column", "subfolders"):
+        found[name] = _ANSWERS.get(found.get(name), found.get(name))
+    return found

@@ -1,0 +1,198 @@
+"""From a recipe and data to a compiled model and its batches."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tf_febm import catalogue, data, networks, optimizers, samplers
+from tf_febm.recipes.recipe import Recipe
+
+__all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
+
+Data = data.ImageData | data.VectorData
+
+# Where fresh chains of vectors start, in standard deviations of the data: wide, to find wells
+# beyond it.
+SPREAD = 1.5
+
+
+def kind_of(source: Data) -> str:
+    """Return "images" or "vectors"."""
+    return "vectors" if isinstance(source, data.VectorData) else "images"
+
+
+def build_model(recipe: Recipe, source: Data):
+    """Return the compiled model; see `Recipe.build`."""
+    check_fit(recipe, source)
+    method = catalogue.METHODS[recipe.method]
+    sampler = make_sampler(recipe, source)
+    settings = {name: getattr(recipe, name) for name in method.settings}
+    settings |= {
+        **method.fixed,
+        "sampler": sampler,
+        "l2_coeff": recipe.l2_coeff,
+        "average_decay": recipe.average_decay,
+        "seed": recipe.seed,
+    }
+    if method.chains:
+        settings["buffer"] = make_buffer(recipe)
+        settings["class_names"] = list(source.class_names) if recipe.conditional else None
+    players = [_player(recipe, source, name) for name in method.players]
+    model = catalogue.find(method.place)(*players, **settings)
+    model.compile(*(_optimizer(recipe, name) for name in method.players))
+    return model
+
+
+def _player(recipe: Recipe, source: Data, name: str) -> keras.Model:
+    """Return the network of a player."""
+    shape = source.sample_shape
+    width = catalogue.NETWORKS[recipe.network].width if recipe.width is None else recipe.width
+    if name == "generator":
+        return _generator(recipe, source, width)
+    num_classes = source.num_classes if recipe.conditional else None
+    settings = {"num_classes": num_classes, "name": name}
+    vectors = isinstance(source, data.VectorData)
+    if recipe.network == "published_bounds":
+        import bounds_networks
+
+        return bounds_networks.energy(shape, width, name)
+    if recipe.network.startswith("resnet"):
+        settings["use_attention"] = recipe.use_attention
+    build = networks.get(recipe.network)
+    if recipe.network in ("mlp", "fourier_mlp"):
+        if recipe.network == "fourier_mlp":
+            settings["frequency"] = recipe.frequency
+        network = build(shape, (width, width), activation="swish", **settings)
+    else:
+        network = build(num_filters=width, image_shape=shape, **settings)
+    if vectors:
+        if name == "energy":
+            network = networks.confined(network, recipe.confinement)
+        network = networks.standardised(network, source.mean, source.scale)
+    return network
+
+
+def _generator(recipe: Recipe, source: Data, width: int) -> keras.Model:
+    norm = {"batch_norm": recipe.generator_batch_norm}
+    if recipe.generator == "published_bounds":
+        import bounds_networks
+
+        return bounds_networks.generator(recipe.latent_dim, source.sample_shape, width, **norm)
+    settings: dict = {}
+    if recipe.generator in ("mlp", "coupling"):
+        settings = {"hidden_units": (width, width), **norm}
+    elif recipe.generator != "monotone":
+        settings = {"num_filters": width, **norm}
+    return networks.get_generator(recipe.generator)(
+        recipe.latent_dim,
+        source.sample_shape,
+        output_activation=None if source.bounds is None else "sigmoid",
+        name="generator",
+        **settings,
+    )
+
+
+def check_fit(recipe: Recipe, source: Data) -> None:
+    """Raise a ValueError if a recipe is not for such data."""
+    kind = kind_of(source)
+    # Settings that somebody chose were checked as such; here, what makes a model impossible.
+    for name in ("random_flip", "random_crop", "use_attention"):
+        if getattr(recipe, name) and kind == "vectors":
+            raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
+    if recipe.conditional and source.labels is None:
+        raise ValueError(f"conditional=True needs labels; {source.source} has none.")
+    if recipe.method == "bidirectional" and recipe.latent_dim > math.prod(source.sample_shape):
+        most = math.prod(source.sample_shape)
+        raise ValueError(
+            f"latent_dim={recipe.latent_dim} is too large for examples of shape "
+            f"{tuple(source.sample_shape)}: it must be at most {most}, the numbers in one."
+        )
+    if kind == "images":
+        if source.image_shape[-1] not in (1, 3):
+            raise ValueError(
+                f"Images need 1 or 3 channels; {source.source} has {source.image_shape[-1]}."
+            )
+        side = min(source.image_shape[:2])
+        if recipe.random_crop >= side:
+            raise ValueError(
+                f"random_crop must be below {side}, the side of the images; received "
+                f"{recipe.random_crop}."
+            )
+
+
+def make_stream(
+    recipe: Recipe, source: Data, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
+    """Return the batches of training from a step on, or a part of each."""
+    return data.stream(
+        source,
+        recipe.batch_size,
+        seed=recipe.seed,
+        start_step=start_step,
+        conditional=recipe.conditional,
+        noise_stddev=recipe.data_noise,
+        random_flip=recipe.random_flip,
+        random_crop=recipe.random_crop,
+        shard=shard,
+    )
+
+
+def make_sampler(recipe: Recipe, source: Data):
+    """Return the sampler, in the bounds or the units of the data."""
+    entry = catalogue.SAMPLERS[recipe.sampler]
+    settings = {name: getattr(recipe, name) for name in entry.settings}
+    if "target_acceptance" in settings and settings["target_acceptance"] is None:
+        settings["target_acceptance"] = entry.target_acceptance
+    epsilon = recipe.epsilon
+    if epsilon is None and recipe.step_size is None:
+        # The noise of a step, √ε, is that of Langevin dynamics.
+        epsilon = recipe.noise_scale**2
+    if epsilon is not None:
+        power, factor = entry.step_of_epsilon
+        settings["step_size"] = factor * epsilon**power
+        if "noise_scale" in settings:
+            settings |= {"noise_scale": epsilon**0.5, "noise_first": False}
+    sampler = catalogue.find(entry.place)(
+        num_steps=recipe.num_steps, bounds=source.bounds, **settings
+    )
+    if isinstance(source, data.VectorData):
+        return samplers.Preconditioned(sampler, source.mean, source.scale, SPREAD)
+    return sampler
+
+
+def make_buffer(recipe: Recipe):
+    """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
+    if recipe.chains == "persistent":
+        # Each replica has chains of its own, as many as it has examples.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return samplers.PersistentChains(
+            recipe.batch_size // replicas, match_labels=recipe.match_labels
+        )
+    if recipe.chains == "fresh":
+        return None
+    return samplers.ReplayBuffer(
+        recipe.buffer_capacity,
+        recipe.restart_probability,
+        recipe.match_labels,
+        storage=recipe.buffer_storage,
+    )
+
+
+def _optimizer(recipe: Recipe, player: str) -> keras.optimizers.Optimizer:
+    ratio = 1.0 if player == "energy" else getattr(recipe, f"{player}_learning_rate_ratio")
+    final = recipe.final_learning_rate
+    # A schedule even where the rate is constant: a checkpoint then fits any rate.
+    schedule = keras.optimizers.schedules.CosineDecay(
+        ratio * recipe.learning_rate,
+        recipe.steps * (recipe.variational_steps if player == "variational" else 1),
+        alpha=1.0 if final is None else final / recipe.learning_rate,
+    )
+    kind = optimizers.ClippedAdam if recipe.clip_gradients else optimizers.FusedAdam
+    beta_2 = recipe.beta_2
+    return kind(
+        schedule,
+        beta_1=recipe.beta_1,
+        beta_2=catalogue.METHODS[recipe.method].beta_2 if beta_2 is None else beta_2,
+        epsilon=recipe.adam_epsilon,
+    )

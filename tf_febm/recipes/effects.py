@@ -1,0 +1,187 @@
+"""Which settings of a recipe have an effect beside the others.
+
+No setting is silently without effect. One that is given and can have none is refused in one line;
+where it says no more than what is done anyway, a line says so.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tf_febm import catalogue
+
+__all__ = ["check", "has_effect"]
+
+
+class Rule(NamedTuple):
+    """A condition under which settings have an effect.
+
+    Attributes:
+        holds: (recipe, kind of data or None if unknown) -> whether it is met, or None if that is
+            not known yet.
+        needs: What the setting is for, as "X is for …" reads.
+        found: (recipe, kind) -> what there is instead, or nothing.
+        cure: What to do.
+    """
+
+    holds: Callable[[Any, str | None], bool | None]
+    needs: str
+    found: Callable[[Any, str | None], str] = lambda recipe, kind: ""
+    cure: str = "leave it out"
+
+
+def _one_of(field: str, values: Collection[str]) -> Rule:
+    """Return the rule that a field is one of some values."""
+    return Rule(
+        lambda recipe, kind: getattr(recipe, field) in values,
+        f"{field}={' or '.join(values)}",
+        lambda recipe, kind: getattr(recipe, field),
+    )
+
+
+def _above_zero(field: str) -> Rule:
+    return Rule(lambda recipe, kind: bool(getattr(recipe, field)), f"{field} above 0")
+
+
+def _of_kind(wanted: str) -> Rule:
+    return Rule(
+        lambda recipe, kind: None if kind is None else kind == wanted,
+        wanted,
+        lambda recipe, kind: f"for {kind}",
+    )
+
+
+_IMAGES, _VECTORS = _of_kind("images"), _of_kind("vectors")
+_MOVING = Rule(
+    lambda recipe, kind: recipe.num_steps > 0 or recipe.final_steps > 0,
+    "chains of one step or more",
+    cure="give num_steps or final_steps above 0, or leave it out",
+)
+_BUFFER = Rule(
+    lambda recipe, kind: recipe.chains == "replay",
+    "the replay buffer, chains=replay",
+    lambda recipe, kind: recipe.chains,
+)
+_PAST = Rule(
+    lambda recipe, kind: recipe.conditional and recipe.chains != "fresh",
+    "chains with labels and a past",
+    cure="set conditional, and chains=replay or persistent, or leave it out",
+)
+_PENALTY = Rule(
+    lambda recipe, kind: recipe.penalty is not None,
+    "penalty=latent or data",
+    lambda recipe, kind: "none",
+)
+_ITERATED = Rule(
+    lambda recipe, kind: (
+        recipe.entropy == "smallest_singular_value"
+        # As in BidirectionalEBM.
+        or (recipe.entropy == "auto" and recipe.latent_dim > 32)
+    ),
+    "entropy=smallest_singular_value",
+    lambda recipe, kind: f"{recipe.entropy} with {recipe.latent_dim} latent variables",
+)
+
+
+def _takes(table: Mapping[str, Any], field: str, setting: str) -> Rule:
+    """Return the rule that what a field names in the catalogue takes a setting."""
+    return _one_of(field, [name for name, entry in table.items() if setting in entry.settings])
+
+
+def _rules() -> Iterator[tuple[str, Rule]]:
+    """Yield (setting, rule) for all settings that do not always have an effect."""
+    methods, samplers = catalogue.METHODS, catalogue.SAMPLERS
+    for table, field in (
+        (methods, "method"),
+        (samplers, "sampler"),
+        (catalogue.NETWORKS, "network"),
+        (catalogue.GENERATORS, "generator"),
+    ):
+        for setting in {s: None for entry in table.values() for s in entry.settings}:
+            if any(setting not in entry.settings for entry in table.values()):
+                yield setting, _takes(table, field, setting)
+    for player in ("variational", "generator"):
+        rule = _one_of("method", [name for name, m in methods.items() if player in m.players])
+        yield f"{player}_learning_rate_ratio", rule
+        if player == "generator":
+            yield from ((name, rule) for name in ("generator", "generator_batch_norm"))
+    chains = _one_of("method", [name for name, m in methods.items() if m.chains])
+    for name in ("conditional", "chains", "buffer_capacity", "buffer_storage"):
+        yield name, chains
+    yield from ((name, chains) for name in ("restart_probability", "match_labels"))
+    yield "match_labels", _PAST
+    for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
+        yield name, _BUFFER
+    for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
+        yield name, _MOVING
+    yield "target_acceptance", _above_zero("burn_in")
+    yield "warmup_steps", _above_zero("l2_coeff")
+    yield from ((name, _IMAGES) for name in ("random_flip", "random_crop", "use_attention"))
+    yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
+    yield "max_rollbacks", Rule(lambda recipe, kind: recipe.guard, "guard=True")
+    yield (
+        "best_mode",
+        Rule(lambda recipe, kind: recipe.best_metric is not None, "runs with a best_metric"),
+    )
+    yield from ((name, _PENALTY) for name in ("penalty_weight", "penalty_threshold"))
+    # Of max(0, w·GP − τ) nothing is left without w.
+    yield "penalty_threshold", _above_zero("penalty_weight")
+    yield "entropy_iterations", _ITERATED
+
+
+RULES: dict[str, list[Rule]] = {}
+for _name, _rule in _rules():
+    RULES.setdefault(_name, []).append(_rule)
+
+# Values that ask for nothing: said in vain, they do no harm.
+_OFF: dict[str, tuple] = {
+    **dict.fromkeys(("confinement", "burn_in", "random_crop", "penalty_threshold"), (0,)),
+    **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
+    "chains": ("fresh",),
+    "buffer_storage": ("auto",),
+    **dict.fromkeys(
+        ("conditional", "shift_invariant", "random_flip", "use_attention", "generator_batch_norm"),
+        (False,),
+    ),
+}
+
+
+def check(
+    recipe,
+    given: Mapping[str, Any],
+    kind: str | None = None,
+    tolerated: Collection[str] = (),
+) -> list[str]:
+    """Return a line for each setting that was given, has no effect, and does no harm.
+
+    Args:
+        recipe: A `Recipe`, with what was given.
+        given: Settings that somebody chose, field -> value.
+        kind: "images" or "vectors", what the data are, or None if that is not known yet.
+        tolerated: Settings that are told of, whatever their value, and not refused.
+
+    Raises:
+        ValueError: A setting was given that has no effect and says something else than what is
+            done.
+    """
+    lines = []
+    for name, value in given.items():
+        rule = _broken(name, recipe, kind)
+        if rule is None:
+            continue
+        instead = rule.found(recipe, kind)
+        about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
+        if value in _OFF.get(name, ()) or name in tolerated:
+            lines.append(f"{name}={value} has no effect: it {about}.")
+        else:
+            raise ValueError(f"{name}={value} {about}: {rule.cure}.")
+    return lines
+
+
+def has_effect(name: str, recipe, kind: str | None = None) -> bool:
+    """Return whether a setting has an effect, as far as is known."""
+    return _broken(name, recipe, kind) is None
+
+
+def _broken(name: str, recipe, kind: str | None) -> Rule | None:
+    """Return the first rule of a setting that is not met."""
+    return next((rule for rule in RULES.get(name, []) if rule.holds(recipe, kind) is False), None)

@@ -1,0 +1,78 @@
+"""The recipe, data and model of a run that is stored in a folder."""
+
+import dataclasses
+import typing
+from typing import Any, NamedTuple
+
+from tf_febm import data
+from tf_febm.recipes.recipe import Recipe
+from tf_febm.training import Checkpoints, RunFolder
+
+__all__ = ["Restored", "restore"]
+
+
+class Restored(NamedTuple):
+    """What a run's folder holds.
+
+    Attributes:
+        recipe: Its `Recipe`.
+        model: The compiled model, with the weights of a checkpoint.
+        train: The data that it was trained on.
+        held_out: The data that it was not.
+        checkpoints: Its `training.Checkpoints`.
+        step: Which of them was restored.
+    """
+
+    recipe: Recipe
+    model: Any
+    train: Any
+    held_out: Any
+    checkpoints: Checkpoints
+    step: int
+
+
+def restore(folder, data_dir=None, step: int | None = None, report=lambda line: None) -> Restored:
+    """Return a run whose data have a name, ready to sample, measure or apply.
+
+    Args:
+        folder: The run's folder, or its `training.RunFolder`.
+        data_dir: Where the data are, if they have moved since.
+        step: Of the checkpoint; the newest if None.
+        report: Takes lines about damaged checkpoints.
+
+    Raises:
+        OSError: There is no run, no checkpoint, or the data are gone.
+        ValueError: The options are those of another version, the data those of no name, or they
+            have other classes now.
+    """
+    folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+    options = folder.read_options()
+    recipe = _recipe(options["recipe"], folder)
+    names = {field.name for field in dataclasses.fields(data.Source)}
+    where = {name: value for name, value in options["data"].items() if name in names}
+    if "name" not in where:
+        raise ValueError(
+            f"{folder.path} was trained on arrays, which are not stored: load its "
+            f"{folder.model.name} by keras.models.load_model."
+        )
+    if data_dir is not None:
+        where["data_dir"] = data_dir
+    train, held_out = data.Source(**where).load()
+    known = options["data"].get("class_names")
+    present = list(train.class_names) if recipe.conditional and train.class_names else None
+    if known is not None and known != present:
+        raise ValueError(f"The run has the classes {known}; {train.source} has {present}.")
+    model = recipe.build(train)
+    checkpoints = Checkpoints(folder.checkpoints, model, report=report)
+    if not checkpoints.steps:
+        raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
+    return Restored(recipe, model, train, held_out, checkpoints, checkpoints.restore(step))
+
+
+def _recipe(stored: dict, folder: RunFolder) -> Recipe:
+    """Return the recipe of stored settings, those of an earlier version completed."""
+    types = typing.get_type_hints(Recipe)
+    known = {name: value for name, value in stored.items() if name in types}
+    if "method" not in known:
+        raise ValueError(f"{folder.options} lacks the option method: another version wrote it.")
+    return Recipe(**known)

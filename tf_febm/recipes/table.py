@@ -1,0 +1,296 @@
+"""Recipes that are known to work, each with a sentence of why.
+
+The evidence stands in docs/concepts/recipes.md.
+"""
+
+import dataclasses
+
+from tf_febm import catalogue
+from tf_febm.recipes.recipe import Recipe
+
+__all__ = ["RECIPES", "for_dataset", "get", "names"]
+
+
+def _recipe(base: Recipe, name: str, why: str, **settings) -> Recipe:
+    return dataclasses.replace(base, name=name, why=why, **settings)
+
+
+# --- f-EBM and contrastive divergence -------------------------------------------------------------
+
+PAPER = Recipe(width=64)
+# The original's command lines for CIFAR-10 and CelebA.
+_RESNET = {"network": "resnet32", "width": 128}
+CIFAR10_PAPER = _recipe(
+    PAPER,
+    "cifar10_paper",
+    "The published settings for CIFAR-10; too large for a machine without a GPU.",
+    **_RESNET,
+)
+CELEBA_PAPER = _recipe(
+    PAPER,
+    "celeba_paper",
+    "The published settings for CelebA; too large for a machine without a GPU.",
+    **_RESNET,
+)
+DIGITS = _recipe(
+    PAPER,
+    "digits",
+    "On 8×8 pixels a perceptron is as good as convolutions and ten times as fast; noise on data "
+    "and chains keeps these mixing, and a variational function at a quarter of the rate does not "
+    "outrun the energy.",
+    steps=14_000,
+    batch_size=64,
+    learning_rate=1.5e-3,
+    final_learning_rate=1e-4,
+    variational_learning_rate_ratio=0.25,
+    num_steps=40,
+    noise_scale=0.05,
+    l2_coeff=0.1,
+    data_noise=0.05,
+    network="mlp",
+    width=256,
+    log_interval=100,
+    sample_interval=1000,
+    save_interval=1000,
+    final_steps=20,
+)
+_MNIST = {"steps": 6000, "width": 512}
+MNIST = _recipe(
+    DIGITS,
+    "mnist",
+    "In half an hour on one core the perceptron of the digits, twice as wide, came further than "
+    "convolutions.",
+    **_MNIST,
+)
+FASHION_MNIST = _recipe(DIGITS, "fashion_mnist", "As for MNIST.", **_MNIST)
+FOLDER = _recipe(
+    DIGITS,
+    "folder",
+    "The perceptron of MNIST, so that a first look at images of one's own takes minutes anywhere; "
+    "celeba_paper is what the paper makes of a large folder on a GPU.",
+    steps=2000,
+    width=512,
+    log_interval=50,
+    sample_interval=500,
+    save_interval=500,
+)
+PLANE = _recipe(
+    PAPER,
+    "plane",
+    "Points in the plane: l2 terms keep the energies of modes between which no chain moves at one "
+    "level, and bounded gradients keep chains from running away in steep wells.",
+    steps=4000,
+    batch_size=128,
+    learning_rate=5e-4,
+    final_learning_rate=1e-5,
+    num_steps=15,
+    epsilon=1e-3,
+    grad_clip=100.0,
+    l2_coeff=0.02,
+    average_decay=0.99,
+    network="fourier_mlp",
+    width=128,
+    frequency=5.0,
+    confinement=0.1,
+    log_interval=100,
+    sample_interval=1000,
+    save_interval=1000,
+    # Chains from noise cross plateaus by diffusion.
+    final_steps=3000,
+)
+_25 = {"epsilon": 2e-4, "grad_clip": 300.0}
+GAUSSIANS_25 = _recipe(
+    PLANE,
+    "25gaussians",
+    "Narrow modes bound ε: at curvature c the chains' variance is 1/(c(1 − εc/4)), never below ε.",
+    **_25,
+)
+GAUSSIANS_8 = _recipe(PLANE, "8gaussians", "As 25gaussians.", epsilon=1e-4, grad_clip=500.0)
+VECTORS = _recipe(
+    PLANE,
+    "vectors",
+    "Vectors of any length: confined with weight 1 the energy begins as a standard Gaussian; noise "
+    "on the data keeps few examples from becoming wells; l2 terms would flatten the confinement, "
+    "so the constant of the energy is held by shift_invariant instead.",
+    steps=1000,
+    sample_interval=250,
+    batch_size=64,
+    learning_rate=1e-3,
+    final_learning_rate=1e-4,
+    num_steps=20,
+    epsilon=0.01,
+    grad_clip=30.0,
+    l2_coeff=0.0,
+    shift_invariant=True,
+    data_noise=0.1,
+    network="mlp",
+    confinement=1.0,
+)
+
+# --- Bidirectional bounds -------------------------------------------------------------------------
+
+# Settings of the sampler are those of one that may refine samples.
+BIDIRECTIONAL = _recipe(
+    PAPER,
+    "bidirectional",
+    "Batch size, rates, Adam's β and latent variables of Geng et al. (2021), with networks of this "
+    "library, a bound's weight of the penalty and enough iterations for the singular value.",
+    method="bidirectional",
+    batch_size=64,
+    learning_rate=2e-4,
+    l2_coeff=0.0,
+    final_steps=0,
+)
+BOUNDS_PAPER = _recipe(
+    BIDIRECTIONAL,
+    "bounds_paper",
+    "What the public code of Geng et al. (2021) does on CIFAR-10, as far as methods are the same.",
+    # 100 epochs.
+    steps=78_100,
+    random_flip=True,
+    average_decay=None,
+    clip_gradients=False,
+    adam_epsilon=1e-6,
+    penalty_weight=1e-3,
+    entropy="smallest_singular_value",
+    entropy_iterations=2,
+    network="published_bounds",
+    generator="published_bounds",
+    generator_batch_norm=True,
+)
+BOUNDS_PAPER_PLANE = _recipe(
+    BOUNDS_PAPER,
+    "bounds_paper_plane",
+    "The same on points; with two latent variables the smallest singular value is exact.",
+    steps=150_000,
+    batch_size=200,
+    random_flip=False,
+    width=100,
+    latent_dim=2,
+    epsilon=1e-3,
+    grad_clip=100.0,
+    num_steps=15,
+    log_interval=100,
+    sample_interval=1000,
+    save_interval=5000,
+)
+DIGITS_BIDIRECTIONAL = _recipe(
+    BIDIRECTIONAL,
+    "digits_bidirectional",
+    "Perceptrons; a tenth of the theory's entropy weight and a hundredth of its penalty halved the "
+    "Fréchet ratio.",
+    steps=10_000,
+    learning_rate=1e-3,
+    final_learning_rate=1e-4,
+    penalty_weight=0.01,
+    entropy_weight=0.1,
+    data_noise=0.05,
+    latent_dim=10,
+    network="mlp",
+    width=256,
+    generator="mlp",
+    log_interval=100,
+    sample_interval=1000,
+    save_interval=1000,
+)
+_MNIST_BOUNDS = {
+    "steps": 20_000,
+    "latent_dim": 24,
+    "entropy": "smallest_singular_value",
+    "entropy_iterations": 3,
+}
+MNIST_BIDIRECTIONAL = _recipe(
+    DIGITS_BIDIRECTIONAL,
+    "mnist_bidirectional",
+    "Perceptrons, as convolutions on so many pixels take a GPU; weights of the digits.",
+    **_MNIST_BOUNDS,
+)
+STACKED_MNIST_BIDIRECTIONAL = _recipe(
+    DIGITS_BIDIRECTIONAL,
+    "stacked_mnist_bidirectional",
+    "As MNIST, with a faster generator.",
+    generator_learning_rate_ratio=3.0,
+    **_MNIST_BOUNDS,
+)
+PLANE_BIDIRECTIONAL = _recipe(
+    PLANE,
+    "plane_bidirectional",
+    "Of the generators the monotone one alone reaches modes far apart, and none that folds goes "
+    "with the penalty, whose gradient has a pole at every fold.",
+    method="bidirectional",
+    steps=5000,
+    batch_size=200,
+    learning_rate=1e-3,
+    final_learning_rate=1e-5,
+    generator_learning_rate_ratio=3.0,
+    l2_coeff=0.0,
+    average_decay=0.999,
+    latent_dim=2,
+    penalty_weight=0.1,
+    generator="monotone",
+    final_steps=0,
+)
+GAUSSIANS_25_BIDIRECTIONAL = _recipe(
+    PLANE_BIDIRECTIONAL,
+    "25gaussians_bidirectional",
+    "Narrow modes far apart: a hundredth of the penalty, which grows with the slopes between them, "
+    "and less entropy, which puts samples on the bridges.",
+    steps=20_000,
+    penalty_weight=0.001,
+    entropy_weight=0.9,
+    **_25,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *(PAPER, CIFAR10_PAPER, CELEBA_PAPER, DIGITS, PLANE, GAUSSIANS_25, GAUSSIANS_8, VECTORS),
+        *(MNIST, FOLDER, FASHION_MNIST, BIDIRECTIONAL, BOUNDS_PAPER, BOUNDS_PAPER_PLANE),
+        *(DIGITS_BIDIRECTIONAL, MNIST_BIDIRECTIONAL, STACKED_MNIST_BIDIRECTIONAL),
+        *(PLANE_BIDIRECTIONAL, GAUSSIANS_25_BIDIRECTIONAL),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all recipes."""
+    return tuple(RECIPES)
+
+
+def get(name: str) -> Recipe:
+    """Return a recipe by its name.
+
+    Args:
+        name: One of `names()`, such as "digits".
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; received {name!r}.")
+    return RECIPES[name]
+
+
+def for_dataset(dataset: str, method: str = "febm") -> Recipe:
+    """Return the recipe that a data set starts from.
+
+    Args:
+        dataset: A name of `tf_febm.data.names()`.
+        method: A name of `catalogue.METHODS`.
+
+    Returns:
+        The recipe of the data set, the one that it shares with others, or the one for all.
+
+    Raises:
+        ValueError: There is no such method.
+    """
+    if method not in catalogue.METHODS:
+        known = ", ".join(catalogue.METHODS)
+        raise ValueError(f"method must be one of {known}; received {method!r}.")
+    ending = catalogue.METHODS[method].recipes
+    shared = catalogue.DATASETS[dataset].recipe if dataset in catalogue.DATASETS else "paper"
+    candidates = [f"{name}{ending}" for name in (dataset, shared)]
+    if ending:
+        candidates.append(ending.lstrip("_"))
+    found = next(RECIPES[name] for name in (*candidates, "paper") if name in RECIPES)
+    return found if found.method == method else dataclasses.replace(found, method=method)

@@ -1,0 +1,306 @@
+"""A whole run by a recipe: data, model, folder, checkpoints, guard, samples, figures, report."""
+
+import contextlib
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import data, evaluation, parallel, workers
+from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.guard import DivergenceGuard
+from tf_febm.training.loop import finish, train
+from tf_febm.training.report import write_report
+from tf_febm.training.run_folder import RunFolder
+from tf_febm.training.schedule import steps_taken
+from tf_febm.training.stop import GracefulStop
+
+__all__ = ["Run", "describe", "run", "versions"]
+
+# Held-out examples whose energies are watched, and which pictures of the plane show.
+PROBE = {"images": 256, "vectors": 1000}
+# What a continued run must share with its beginning; all else, such as `steps`, may change.
+FIXED = (
+    *("method", "divergence", "conditional", "batch_size", "seed", "network", "width"),
+    *("use_attention", "confinement", "frequency", "average_decay", "chains"),
+    *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
+    *("penalty", "entropy"),
+)
+FIXED_OF_DATA = ("name", "data_dir", "image_size")
+
+
+class Run(NamedTuple):
+    """What `run` returns.
+
+    Attributes:
+        model: The model, with the weights of the last step.
+        folder: The `RunFolder`.
+        step: Steps that were taken.
+        done: Whether those are all.
+        summary: That of `finish`; None if the run is not done, or in a worker but the first.
+    """
+
+    model: Any
+    folder: RunFolder
+    step: int
+    done: bool
+    summary: dict | None
+
+
+def run(
+    recipe,
+    data,
+    folder,
+    strategy=None,
+    *,
+    held_out=None,
+    overwrite: bool = False,
+    resume_step: int | None = None,
+    dry_run: bool = False,
+    chosen: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    stop: GracefulStop | None = None,
+    on_phase: Callable[[str], None] = lambda name: None,
+) -> Run:
+    """Train by a recipe in a folder that holds all of the run, or go on with the run that is there.
+
+    What is written: options with versions and the hash of the data, metrics, TensorBoard events,
+    sample grids, checkpoints; at the end samples, figures, `model.keras` and a report. The same
+    call again continues an interrupted run, bit for bit on one device.
+
+    Of several workers each calls this with the same arguments; the first writes.
+
+    Args:
+        recipe: A `recipes.Recipe`.
+        data: A `data.Source`; or `ImageData`, `VectorData`, or an array as `Recipe.build` takes it.
+        folder: Where the run is or will be.
+        strategy: Of `parallel.make_strategy`; the present one if None.
+        held_out: The data that figures and watched energies are of. Of a `Source` its test split;
+            else, if None, every tenth example, which is then not trained on.
+        overwrite: Whether to remove a run that is there.
+        resume_step: Step of the checkpoint to go on from; the newest if None.
+        dry_run: Whether to stop before anything is written, with the plan reported.
+        chosen: Settings of the recipe that somebody chose, field -> value: each must have an effect
+            on such data.
+        report: Takes lines about progress, the plan first.
+        stop: Ends training early, with a checkpoint; see `GracefulStop`.
+        on_phase: Called with "training", then "finishing" or "stopped", when it begins.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: The recipe does not fit the data, or the run that is there.
+        OSError: Data cannot be read, or the folder cannot be written.
+        DivergedError: Training diverged, and going back did not help.
+    """
+    if resume_step is not None and overwrite:
+        raise ValueError("resume_step and overwrite exclude each other.")
+    strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    parallel.check_batch_size(recipe.batch_size, strategy)
+    stored = {"recipe": recipe.as_dict(), "data": _described(data)}
+    choices = (overwrite, resume_step, dry_run)
+    everything = {**stored, "data": {**stored["data"], "data_dir": None}, "choices": choices}
+    workers.check_same(strategy, "Recipes", json.dumps(everything, sort_keys=True))
+    keras.utils.set_random_seed(recipe.seed)
+    source, held_out = workers.run_on_all(strategy, lambda: _loaded(data, held_out))
+    stored["data"] |= {"hash": _hash(source), "class_names": _class_names(recipe, source)}
+    kind = "images" if hasattr(source, "images") else "vectors"
+    notes = recipe.without_effect(chosen or {}, kind)
+    _check_splits(recipe, source, held_out)
+    with strategy.scope():
+        model = recipe.build(source)
+    metrics = type(model).METRICS
+    if recipe.best_metric not in (None, *metrics):
+        raise ValueError(
+            f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."
+        )
+    folder = RunFolder(folder)
+    chief = workers.is_chief(strategy)
+    report = report if chief else _be_silent
+    for note in notes:
+        report(f"warning: {note}")
+    report(describe(recipe, source, model, folder))
+    if dry_run:
+        workers.barrier(strategy)
+        return Run(model, folder, 0, False, None)
+    with contextlib.ExitStack() as stack:
+        if chief:
+            workers.run_on_all(strategy, lambda: stack.enter_context(folder.locked()))
+        else:
+            workers.run_on_all(strategy, lambda: None)
+        checkpoints = Checkpoints(
+            folder.checkpoints,
+            model,
+            max_to_keep=recipe.keep_checkpoints,
+            best_metric=recipe.best_metric,
+            mode=recipe.best_mode,
+            report=report,
+        )
+
+        def prepare() -> None:
+            if resume_step is not None:
+                checkpoints.path_of(resume_step)
+            if chief:
+                folder.prepare(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+
+        workers.run_on_all(strategy, prepare)
+        step = checkpoints.restore(resume_step)
+        if chief:
+            folder.write_options({**stored, "versions": versions()})
+        if step:
+            report(f"Continuing from step {step} of {recipe.steps}.")
+        return _train_in(
+            folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase
+        )
+
+
+def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase) -> Run:
+    """Train in a folder that is ours alone, and finish the run if all steps are done."""
+    strategy = model.distribute_strategy
+    chief = workers.is_chief(strategy)
+    on_phase("training")
+    x = held_out.examples(PROBE["images" if hasattr(held_out, "images") else "vectors"])
+    probe = (x, held_out.labels[: len(x)] if recipe.conditional else None)
+    guard = DivergenceGuard(
+        checkpoints,
+        reference=x,
+        max_rollbacks=recipe.max_rollbacks,
+        diagnosis=folder.diagnosis if chief else None,
+        report=report,
+    )
+    done = train(
+        model,
+        lambda step: parallel.distribute(
+            lambda shard: recipe.stream(source, start_step=step, shard=shard),
+            recipe.batch_size,
+            strategy,
+        ),
+        folder,
+        checkpoints,
+        total_steps=recipe.steps,
+        log_interval=recipe.log_interval,
+        sample_interval=recipe.sample_interval,
+        save_interval=recipe.save_interval,
+        probe=probe,
+        report=report,
+        stop=stop,
+        guard=guard if recipe.guard else None,
+    )
+    step = steps_taken(model)
+    if not done or not chief:
+        if chief:
+            write_report(folder)
+        # Nobody leaves while others speak to it, or before the first worker has drawn its samples.
+        workers.barrier(strategy)
+        if not done:
+            on_phase("stopped")
+        return Run(model, folder, step, done, None)
+    on_phase("finishing")
+    report(f"Drawing {recipe.num_samples} samples …")
+    summary = finish(
+        model,
+        folder,
+        num_samples=recipe.num_samples,
+        num_steps=recipe.final_steps,
+        seed=recipe.seed,
+        measure=lambda samples: evaluation.run_figures(model, samples, source, held_out),
+        probe=probe,
+    )
+    write_report(folder)
+    workers.barrier(strategy)
+    return Run(model, folder, step, True, summary)
+
+
+def _be_silent(line: str) -> None:
+    """Report nothing: of several workers the first speaks."""
+
+
+def _described(source) -> dict[str, Any]:
+    """Return what is stored of where data came from."""
+    return source.as_dict() if isinstance(source, data.Source) else {}
+
+
+def _loaded(source, held_out) -> tuple:
+    """Return the training and the held-out data."""
+    if isinstance(source, data.Source):
+        if held_out is not None:
+            raise ValueError("held_out is the test split of a Source: leave it out.")
+        return source.load()
+    source = data.as_data(source)
+    return data.hold_out(source) if held_out is None else (source, data.as_data(held_out))
+
+
+def _check_splits(recipe, source, held_out) -> None:
+    """Raise a ValueError where what is held out does not fit, before anything is trained."""
+    if not recipe.conditional:
+        return
+    for split in (source, held_out):
+        if split.labels is None:
+            raise ValueError(f"conditional=True needs labels; {split.source} has none.")
+    if source.class_names != held_out.class_names:
+        raise ValueError(
+            f"The splits have different classes: {source.source}, and {held_out.source}."
+        )
+
+
+def _class_names(recipe, source) -> list[str] | None:
+    return list(source.class_names) if recipe.conditional and source.class_names else None
+
+
+def _hash(source) -> str:
+    """Return the SHA-256 of the examples and labels that are trained on."""
+    digest = hashlib.sha256()
+    for array in (getattr(source, "images", None), getattr(source, "vectors", None), source.labels):
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def describe(recipe, source, model, folder: RunFolder) -> str:
+    """Return the plan of a run, a few lines for people."""
+    parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
+    divergence = getattr(model, "divergence", None)
+    kind = "images" if hasattr(source, "images") else "vectors"
+    method = recipe.method + (f" ({divergence.name})" if divergence else "")
+    chosen = "  ".join(
+        f"{name}={value}"
+        for name, value in sorted(recipe.in_effect(kind).items())
+        if value is not None and name not in ("name", "why")
+    )
+    # A generator makes what chains make elsewhere.
+    drawn = "samples" if recipe.method == "bidirectional" else "chains"
+    return (
+        f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
+        f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}\n{chosen}"
+    )
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of what a run depends on."""
+    import tf_febm
+
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        git = subprocess.run(
+            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ).stdout.strip()
+    except OSError:
+        git = ""
+    return {
+        "tf_febm": tf_febm.__version__,
+        "git": git or None,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
