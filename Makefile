@@ -30,23 +30,23 @@ study-mixture: $(READY)
 
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
-	$(BIN)/python launch/method_study.py $(ARGS)
+	$(BIN)/python -m studies.methods $(ARGS)
 
 # Every method on points in the plane, whose density is known: 81 runs, some hours.
 study-plane: $(READY)
-	$(BIN)/python launch/plane_study.py $(ARGS)
+	$(BIN)/python -m studies.plane $(ARGS)
 
 # Anomaly scores of energies on two tables of scikit-learn, against an isolation forest and a Gaussian.
 study-anomalies: $(READY)
-	$(BIN)/python launch/anomaly_study.py $(ARGS)
+	$(BIN)/python -m studies.anomalies $(ARGS)
 
 # Upper and lower bound through training, by quadrature: docs/pictures/bounds.png.
 study-bounds: $(READY)
-	$(BIN)/python launch/bounds_study.py $(ARGS)
+	$(BIN)/python -m studies.bounds $(ARGS)
 
 # The modes of stacked MNIST after an hour of training: make study-stacked ARGS=--data_dir=mnist.npz
 study-stacked: $(READY)
-	$(BIN)/python launch/stacked_mnist.py $(ARGS)
+	$(BIN)/python -m studies.stacked_mnist $(ARGS)
 
 # Timings side by side, in an environment of their own that has PyTorch and TorchEBM as well; they
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
@@ -55,26 +55,26 @@ bench: $(PEERS)/.ready
 
 # Twenty-five SIGKILLs over one run, which has to end as if there had been none.
 storm: $(READY)
-	$(BIN)/python benchmarks/kill_storm.py --kills=25 $(ARGS)
+	$(BIN)/python drills/kill_storm.py --kills=25 $(ARGS)
 
 # 200 steps in one go against 100, a SIGKILL and the rest, for every method: equal bit for bit.
 resume: $(READY)
-	$(BIN)/python benchmarks/resume.py $(ARGS)
+	$(BIN)/python drills/resume.py $(ARGS)
 
 # One step on 1, 2 and 4 logical CPUs: every method with every network family.
 replicas: $(READY)
-	$(BIN)/python benchmarks/replicas.py $(ARGS)
+	$(BIN)/python drills/replicas.py $(ARGS)
 
 # Two and three processes that train together; one gets a SIGKILL, and all are started again.
 workers: $(READY)
 	for method in febm contrastive_divergence dual bidirectional; do \
-		$(BIN)/python benchmarks/workers.py --workers=2 --method=$$method $(ARGS) || exit 1; \
+		$(BIN)/python drills/workers.py --workers=2 --method=$$method $(ARGS) || exit 1; \
 	done
-	$(BIN)/python benchmarks/workers.py --workers=3 --method=febm $(ARGS)
+	$(BIN)/python drills/workers.py --workers=3 --method=febm $(ARGS)
 
 # Two hours of the digits: memory, speed and traces.
 long: $(READY)
-	$(BIN)/python benchmarks/long_run.py $(ARGS)
+	$(BIN)/python drills/long_run.py $(ARGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -17,17 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 BATCHES, ROUNDS = 200, 7
 
 
-def options_of(dataset: str, data_dir: str | None) -> dict:
-    """Return the options of a run with the small network and random flips and crops."""
-    import train_flags
-    from absl import flags
+def recipe_of():
+    """Return a recipe with the small network and random flips and crops."""
+    from tf_febm import recipes
 
-    values = flags.FlagValues()
-    train_flags.define(values)
-    words = [f"--dataset={dataset}", "--network=conv", "--num_filters=16", "--num_steps=10"]
-    words += ["--random_flip", "--random_crop=2", "--preset=paper"]
-    values(["input_pipeline", *words, *([f"--data_dir={data_dir}"] if data_dir else [])])
-    return train_flags.resolve(values)
+    return recipes.get("paper").replace(width=16, num_steps=10, random_flip=True, random_crop=2)
 
 
 def seconds(work) -> float:
@@ -39,15 +33,16 @@ def seconds(work) -> float:
 
 def measure(dataset: str, data_dir: str | None, steps: int) -> None:
     """Print the figures of one data set."""
-    import building
     import keras
     import tensorflow as tf
 
-    options = options_of(dataset, data_dir)
+    from tf_febm.data import Source
+
+    recipe = recipe_of()
     keras.utils.set_random_seed(0)
-    data, _ = building.load_data(options)
-    model = building.build_model(options, data)
-    batches = building.make_stream(options, data, 0)
+    data, _ = Source(dataset, data_dir).load()
+    model = recipe.build(data)
+    batches = recipe.stream(data)
 
     iterator = iter(batches)
     batch = next(iterator)

@@ -8,12 +8,7 @@ Adam, averaged weights, metrics, stratified samples, and simultaneous updates, w
 last two passes; with --alternating=1 it makes them too.
 """
 
-import sys
-from pathlib import Path
-
 import timing
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 
 # Iterations of a turn.
 STEPS, TORCH_STEPS = 2500, 500
@@ -84,16 +79,15 @@ def main() -> None:
     # One thread is the fastest for both: the operations are small.
     given = timing.arguments(__doc__, alternating=0)
     timing.import_quietly(1)
-    import mixture_study
-
     from tf_febm import analysis
+    from tf_febm.analysis import mixture_fit
 
     steps, torch_steps = (100, 10) if given.quick else (STEPS, TORCH_STEPS)
     target = analysis.gaussian_mixture([0.33, 0.67], [-1.0, 2.0], [0.0625, 2.0])
     options = {"steps": 10**6, "batch_size": 1000, "sampler": "exact", "seed": 0}
-    model = mixture_study.build("febm", "js", options)
+    model = mixture_fit.build("febm", "js", options)
     model.simultaneous = not given.alternating
-    data = mixture_study.stream(target, 1000, 0)
+    data = mixture_fit.stream(target, 1000, 0)
     torch_step = make_torch_step()
 
     def theirs():

@@ -18,28 +18,11 @@ def train() -> None:
     console.import_quietly()
     imported = time.perf_counter()
     import numpy as np
-    import presets
 
-    import tf_febm
+    from tf_febm import recipes
 
-    options = presets.DIGITS
-    shape, size = (8, 8, 1), options["num_filters"]
-    networks = (
-        tf_febm.networks.mlp(shape, (size, size), "swish", name=name)
-        for name in ("energy", "variational")
-    )
-    sampler = tf_febm.samplers.Langevin(
-        options["step_lr"], 0.005 * options["noise_scale"], options["num_steps"], 0.01
-    )
-    model = tf_febm.FEBM(
-        *networks,
-        sampler=sampler,
-        buffer=tf_febm.ReplayBuffer(10_000),
-        l2_coeff=options["l2_coeff"],
-        average_decay=options["average_decay"],
-        seed=0,
-    )
-    model.compile()
+    recipe, shape = recipes.get("digits"), (8, 8, 1)
+    model = recipe.build(np.zeros((2, *shape), np.uint8))
     built = time.perf_counter()
     rng = np.random.default_rng(0)
 
@@ -48,7 +31,7 @@ def train() -> None:
         model.train_on_batch(rng.random((count, *shape), dtype=np.float32))
         return time.perf_counter() - start
 
-    first = step(options["batch_size"])
+    first = step(recipe.batch_size)
     print("FIRST", flush=True)
     # Keras fixes the shape of the first batch; another size is one more trace, a third one, with
     # the size left open, the last.
@@ -56,7 +39,7 @@ def train() -> None:
         "import": imported - began,
         "build": built - imported,
         "first step": first,
-        "second step": step(options["batch_size"]),
+        "second step": step(recipe.batch_size),
         "a batch of another size": step(48),
         "a third size": step(32),
         "a fourth size": step(16),

@@ -124,8 +124,9 @@ def check(values, recipe, train) -> list[str]:
         if name in MODEL_SWITCHES:
             fits = wanted == (own == MODEL_SWITCHES[name])
         if not fits:
+            known = "network" if name in MODEL_SWITCHES else name
             raise ValueError(
-                f"--{name}={wanted} is not what the run has, {name if name not in MODEL_SWITCHES else 'network'}={own}: leave it out, or name "
+                f"--{name}={wanted} is not what the run has, {known}={own}: leave it out, or name "
                 "another run."
             )
     return warnings

@@ -1,4 +1,4 @@
-"""Section 6.1 of the paper: fit one Gaussian to a mixture, as a user of the library would."""
+"""One Gaussian fitted to a mixture of Gaussians by any divergence: Section 6.1 of the paper."""
 
 import time
 
@@ -6,8 +6,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import tf_febm
-from tf_febm import analysis, applications, data, networks, objectives, randomness, samplers
+from tf_febm import (
+    applications,
+    data,
+    divergences,
+    models,
+    networks,
+    objectives,
+    optimizers,
+    randomness,
+    samplers,
+)
+from tf_febm.analysis.ground_truth import gaussian_mixture
 
 # One rule for all divergences, see the README: bounded gradients for the variational function,
 # clipped norms for both players, averaged iterates.
@@ -100,24 +110,24 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
     else:
         # Unclipped, with a small step: q itself is the law in the limit. The variance of the chains
         # exceeds that of q by the factor 1/(1 − epsilon/4σ²), so narrow targets need smaller steps.
-        variance = float(analysis.gaussian_mixture(*options["mixture"]).variance())
+        variance = float(gaussian_mixture(*options["mixture"]).variance())
         epsilon = min(0.1, 0.03 * variance)
         settings["sampler"] = samplers.Langevin.from_epsilon(epsilon, num_steps=20)
-        settings["buffer"] = tf_febm.ReplayBuffer(10_000, restart_probability=0.0)
+        settings["buffer"] = samplers.ReplayBuffer(10_000, restart_probability=0.0)
 
     def optimizer():
-        return tf_febm.optimizers.FusedAdam(LEARNING_RATE, global_clipnorm=CLIP_NORM)
+        return optimizers.FusedAdam(LEARNING_RATE, global_clipnorm=CLIP_NORM)
 
     if method == "contrastive_divergence":
-        model = tf_febm.ContrastiveDivergence(energy, **settings)
+        model = models.ContrastiveDivergence(energy, **settings)
         model.compile(optimizer(), steps_per_execution=chunk)
         return model
     variational = networks.mlp(1, (64, 64), "tanh")
     if method == "dual":
-        model = tf_febm.DualFEBM(energy, variational, divergence, **settings, **players)
+        model = models.DualFEBM(energy, variational, divergence, **settings, **players)
     else:
         settings["variational_divergence"] = VARIATIONAL_DIVERGENCE
-        model = tf_febm.FEBM(energy, variational, divergence, **settings, **players)
+        model = models.FEBM(energy, variational, divergence, **settings, **players)
     model.compile(optimizer(), optimizer(), steps_per_execution=chunk)
     return model
 
@@ -273,7 +283,7 @@ def gradient_deviations(target, divergence: str, point, options: dict, batches=1
         For each theorem the mean and standard deviation over batches of the gradient for
         (mean, log scale), as lists.
     """
-    d = tf_febm.divergences.get(divergence)
+    d = divergences.get(divergence)
     size, seed = options["batch_size"], options["seed"]
     mean, log_scale = tf.Variable(point[0]), tf.Variable(float(np.log(point[1])))
 
@@ -310,8 +320,3 @@ def gradient_deviations(target, divergence: str, point, options: dict, batches=1
         name: {"mean": values.mean(0).tolist(), "deviation": values.std(0).tolist()}
         for name, values in (("theorem_1", dual), ("theorem_3", primal))
     }
-
-
-def exact_answer(divergence: str, target):
-    """Return the Gaussian that minimises the divergence, by quadrature."""
-    return analysis.best_normal(divergence, target)

@@ -96,9 +96,7 @@ def _inpaint(model, images, labels, num_steps: int, seed: int, out: Path) -> dic
     half = images.shape[1] // 2
     known = np.arange(images.shape[1])[:, None, None] < half
     filled = inpaint(model, images, known, labels, seed=(seed, 2), num_steps=num_steps)
-    _write_rows(
-        out / "inpainted.png", images, np.where(known, images, np.float32(0.5)), filled
-    )
+    _write_rows(out / "inpainted.png", images, np.where(known, images, np.float32(0.5)), filled)
     return {"known_pixels_equal": bool(np.array_equal(filled[:, :half], images[:, :half]))}
 
 

@@ -124,7 +124,7 @@ def _optimizer_description(optimizer) -> str | None:
 def _check_parts(sampler, buffer) -> None:
     """Raise a ValueError if what was assigned to a sampler or buffer cannot be."""
     for part in (sampler, buffer):
-        if type(part).__module__.startswith("tf_febm."):
+        if type(part).__module__.startswith("tf_febm.") and hasattr(type(part), "from_config"):
             # Constructors check their arguments.
             type(part).from_config(part.get_config())
     bounds = getattr(sampler, "bounds", None)

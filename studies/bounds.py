@@ -1,55 +1,58 @@
-"""Follow both bounds through training: `python launch/bounds_study.py`.
+"""Follow both bounds through training: `python -m studies.bounds`.
 
-Three runs on one test bed in the plane: a generator that is one to one and onto with the weight of
-a bound, the same with the published weight of 1e-3, and a perceptron, which may fold. At some steps
-log Z by a grid and expectations by quadrature say where ⌊L⌋, L and ⌈L⌉ are, without sampling noise.
+Three runs on one toy data set in the plane: a generator that is one to one and onto with the
+weight of a bound, the same with the published weight of 1e-3, and a perceptron, which may fold. At
+some steps log Z by a grid and expectations by quadrature say where ⌊L⌋, L and ⌈L⌉ are, without
+sampling noise.
 Writes bounds.csv, bounds.json, bounds.png and densities.png into --out.
 """
 
-import csv
-import io
 import time
 from pathlib import Path
+from typing import Any
 
-import console
 import numpy as np
-import train_flags
-from absl import app, flags
+from absl import flags
 
-# Name -> heading, and the flags of train.py that choose it.
-RUNS = {
-    "certified": ("couplings, w = 1", ["--generator=coupling", "--penalty_weight=1"]),
-    "published": ("couplings, w = 0.001", ["--generator=coupling", "--penalty_weight=0.001"]),
-    "folding": ("perceptron, w = 1", ["--generator=mlp", "--penalty_weight=1"]),
+from launch import console
+from studies import runs
+
+# Name -> heading, and the settings that choose it.
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "certified": ("couplings, w = 1", {"generator": "coupling", "penalty_weight": 1.0}),
+    "published": ("couplings, w = 0.001", {"generator": "coupling", "penalty_weight": 0.001}),
+    "folding": ("perceptron, w = 1", {"generator": "mlp", "penalty_weight": 1.0}),
 }
-# The energy begins as a Gaussian as wide as the data: with a shallower well L is far from both
-# bounds at first, and no weight is certified.
-WELL = "--confinement=1"
-# Not those of the preset, which is for the monotone generator and narrow modes.
-OTHER = ["--network=mlp", "--average_decay=0.99", "--generator_lr_ratio=1"]
+# Not those of the recipe, which is for the monotone generator and narrow modes. The energy begins
+# as a Gaussian as wide as the data: less confined, L is far from both bounds at first, and no
+# weight is certified.
+OTHER: dict[str, Any] = {
+    "confinement": 1.0,
+    "network": "mlp",
+    "average_decay": 0.99,
+    "generator_learning_rate_ratio": 1.0,
+}
 # Half a side of the grid, in standard deviations of the data.
 BOX = 8.0
 # What a difference of estimates by quadrature may be without meaning, in nats.
 NEGLIGIBLE = 1e-3
 
-flags.DEFINE_string("dataset", "moons", "A test bed in the plane; see train.py.")
-flags.DEFINE_integer("steps", 6000, "Training steps of each run.", 2)
-flags.DEFINE_integer("checks", 40, "How often the bounds are computed.", 2)
-flags.DEFINE_integer("cells", 400, "Cells of the grid along each axis.", 4)
-flags.DEFINE_integer("latents", 61, "Points of the quadrature over z along each axis.", 4)
-flags.DEFINE_integer("seed", 0, "Seed of weights and batches.", 0)
-flags.DEFINE_multi_string("train", [], "A further flag of train.py for every run; may be repeated.")
-flags.DEFINE_string("out", "runs/bounds", "Where table and pictures go.")
-flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
 
-def main(argv) -> int:
-    """Run the study."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-    console.stop_at_once_on_signals()
-    values = flags.FLAGS
-    return console.exit_code(lambda: run(values), debug=values.debug)
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    own = {"flag_values": values}
+    flags.DEFINE_string("dataset", "moons", "A toy data set in the plane.", **own)
+    flags.DEFINE_integer("steps", 6000, "Training steps of each run.", 2, **own)
+    flags.DEFINE_integer("checks", 40, "How often the bounds are computed.", 2, **own)
+    flags.DEFINE_integer("cells", 400, "Cells of the grid along each axis.", 4, **own)
+    flags.DEFINE_integer("latents", 61, "Points of the quadrature along each axis of z.", 4, **own)
+    flags.DEFINE_integer("seed", 0, "Seed of weights and batches.", 0, **own)
+    flags.DEFINE_string("out", "runs/bounds", "Where table and pictures go.", **own)
+    runs.define_common(values, logdir=None)
 
 
 def run(values) -> int:
@@ -71,11 +74,7 @@ def run(values) -> int:
     truth = -float(bed.log_prob(held_out).mean())
     out = Path(values.out)
     out.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(rows[0]))
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "bounds.csv", lambda file: file.write(text.getvalue().encode()))
+    runs.write_table(rows, out / "bounds.csv")
     result = {"truth": truth, **{name: summary(name, rows) for name in RUNS}}
     files.write_json(out / "bounds.json", result)
     for name, found in result.items():
@@ -88,25 +87,16 @@ def run(values) -> int:
 
 def follow(name: str, values) -> tuple:
     """Train one model; return it and a row for each check."""
-    import building
     import keras
 
-    from tf_febm import analysis
+    from tf_febm import analysis, data, recipes
 
-    own = flags.FlagValues()
-    train_flags.define(own)
-    common = [
-        "--method=bidirectional",
-        f"--dataset={values.dataset}",
-        f"--seed={values.seed}",
-        WELL,
-        *OTHER,
-    ]
-    own(["train.py", *common, f"--steps={values.steps}", *RUNS[name][1], *values.train])
-    options = train_flags.resolve(own)
+    recipe = recipes.for_dataset(values.dataset, "bidirectional")
+    changes = {**OTHER, **RUNS[name][1], "seed": values.seed, "steps": values.steps}
+    recipe = recipe.replace(**changes).replace(**runs.changes_of(values.set))
     keras.utils.set_random_seed(values.seed)
-    train_data, held_out = building.load_data(options)
-    model = building.build_model(options, train_data)
+    train_data, held_out = data.Source(values.dataset).load()
+    model = recipe.build(train_data)
     low, high = (train_data.mean + side * BOX * train_data.scale for side in (-1.0, 1.0))
     # Evenly in square roots: most happens early.
     steps = np.unique(np.rint(values.steps * np.linspace(0.0, 1.0, values.checks) ** 2).astype(int))
@@ -132,7 +122,7 @@ def follow(name: str, values) -> tuple:
             f"{found.sufficient_weight:.3g}, certified {found.certified_weight:.3g}"
         )
         if following is not None:
-            stream = building.make_stream(options, train_data, int(step))
+            stream = recipe.stream(train_data, start_step=int(step))
             model.fit(stream, steps_per_epoch=int(following - step), verbose=0)
     return model, rows
 
@@ -228,4 +218,4 @@ def _panel(axis, model, bed) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    console.main(run, define, stoppable=True)

@@ -1,6 +1,6 @@
 """Kill a run half way, continue it, and compare it with one that was left alone, bit for bit.
 
-    python benchmarks/resume.py --steps=200 --logdir=runs/resume [flags of launch/train.py]
+    python drills/resume.py --steps=200 --logdir=runs/resume [flags of launch/train.py]
 
 For every method, as processes of launch/train.py: one run in one go; one that gets a SIGKILL some
 steps after the checkpoint at half of them, and is started again. In the end everything in the last

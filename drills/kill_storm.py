@@ -1,6 +1,6 @@
 """Kill a run again and again, and compare what comes out with a run that was left alone.
 
-    python benchmarks/kill_storm.py --kills=25 --steps=4000 --logdir=runs/storm
+    python drills/kill_storm.py --kills=25 --steps=4000 --logdir=runs/storm
 
 Every other kill comes while a checkpoint is being written, the rest at random moments. In the end
 the run must have taken its steps, every checkpoint must agree with its checksums, and samples and

@@ -1,6 +1,6 @@
 """One SGD step on 1, 2 and 4 logical CPUs: every method with every network family.
 
-    python benchmarks/replicas.py
+    python drills/replicas.py
 
 Prints, for each pair, the largest difference of a weight after the step, relative to the largest
 entry of its array, and ends with an error if one is above 1e-5. The suite compares a choice of

@@ -1,6 +1,6 @@
 """Several real processes train the digits together; one is killed, and all are started again.
 
-    python benchmarks/workers.py --workers=3 --steps=50 --method=febm --logdir=runs/workers
+    python drills/workers.py --workers=3 --steps=50 --method=febm --logdir=runs/workers
 
 Under MultiWorkerMirroredStrategy on loopback. All workers must end with the same parameters,
 optimizers and averages, each with a buffer of its own; a worker that gets a SIGKILL takes the

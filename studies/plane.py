@@ -1,30 +1,32 @@
-"""Compare every method on points in the plane, seed by seed: `python launch/plane_study.py`.
+"""Compare every method on points in the plane, seed by seed: `python -m studies.plane`.
 
 f-EBM, contrastive divergence, bidirectional bounds and the baselines of the second paper, each with
-the preset of its method and data set. The density of the data is known, so log Z by a grid gives
+the recipe of its method and data set. The density of the data is known, so log Z by a grid gives
 KL(data‖model) and the held-out log-likelihood. Writes study.csv, study.json, study.md and a picture
 per data set into <logdir>/plane_study. Runs that are done are not repeated.
 """
 
 from pathlib import Path
+from typing import Any
 
-import console
-import study_runs
-from absl import app, flags
+from absl import flags
 
-BEDS = ("25gaussians", "swiss_roll", "moons")
-_BIDIRECTIONAL = "--method=bidirectional"
-# One row per method: its name, and the flags of train.py that choose it.
-METHODS = {
-    "febm_js": ["--divergence=js"],
-    "febm_kl": ["--divergence=kl", "--shift_invariant"],
-    "febm_reverse_kl": ["--divergence=reverse_kl", "--shift_invariant"],
-    "febm_squared_hellinger": ["--divergence=squared_hellinger"],
-    "contrastive_divergence": ["--method=contrastive_divergence"],
-    "bidirectional": [_BIDIRECTIONAL],
-    "penalty_on_data": [_BIDIRECTIONAL, "--penalty=data"],
-    "no_penalty": [_BIDIRECTIONAL, "--penalty=none"],
-    "no_entropy": [_BIDIRECTIONAL, "--entropy_weight=0"],
+from launch import console
+from studies import runs
+
+DATASETS = ("25gaussians", "swiss_roll", "moons")
+_BIDIRECTIONAL = {"method": "bidirectional"}
+# One row per method: its name, and what it changes of the data set's recipe.
+METHODS: dict[str, dict[str, Any]] = {
+    "febm_js": {"divergence": "js"},
+    "febm_kl": {"divergence": "kl", "shift_invariant": True},
+    "febm_reverse_kl": {"divergence": "reverse_kl", "shift_invariant": True},
+    "febm_squared_hellinger": {"divergence": "squared_hellinger"},
+    "contrastive_divergence": {"method": "contrastive_divergence"},
+    "bidirectional": _BIDIRECTIONAL,
+    "penalty_on_data": {**_BIDIRECTIONAL, "penalty": "data"},
+    "no_penalty": {**_BIDIRECTIONAL, "penalty": None},
+    "no_entropy": {**_BIDIRECTIONAL, "entropy_weight": 0.0},
 }
 # Figure -> its heading.
 FIGURES = {
@@ -35,18 +37,19 @@ FIGURES = {
     "seconds": "seconds",
 }
 
-flags.DEFINE_list("beds", list(BEDS), f"Of the test beds, such as {', '.join(BEDS)}.")
-flags.DEFINE_list("methods", list(METHODS), f"Of {', '.join(METHODS)}.")
-flags.DEFINE_integer("steps", None, "Training steps of each run; the preset's if unset.", 1)
-flags.DEFINE_integer("seeds", 3, "Number of seeds.", 1)
-flags.DEFINE_multi_string("train", [], "A further flag of train.py for every run; may be repeated.")
-flags.DEFINE_string("logdir", "runs", "Where the runs and the folder plane_study go.")
-flags.DEFINE_bool("debug", False, "Show tracebacks.")
 
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
 
-def main(argv) -> int:
-    """Run the study."""
-    return study_runs.guarded(argv, run)
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    own = {"flag_values": values}
+    text = f"Toy data sets, such as {', '.join(DATASETS)}."
+    flags.DEFINE_list("datasets", list(DATASETS), text, **own)
+    flags.DEFINE_list("methods", list(METHODS), f"Of {', '.join(METHODS)}.", **own)
+    flags.DEFINE_integer("seeds", 3, "Number of seeds.", 1, **own)
+    runs.define_common(values)
 
 
 def run(values) -> int:
@@ -54,25 +57,30 @@ def run(values) -> int:
     unknown = [name for name in values.methods if name not in METHODS]
     if unknown or not values.methods:
         raise ValueError(f"--methods must be of {', '.join(METHODS)}; received {values.methods}.")
-    logdir = Path(values.logdir)
-    rows = []
+    console.import_quietly()
+    from tf_febm import data, recipes
+
+    logdir, rows = Path(values.logdir), []
     for seed in range(values.seeds):
-        for bed in values.beds:
+        for dataset in values.datasets:
             for method in values.methods:
-                arguments = [f"--dataset={bed}", *METHODS[method], f"--seed={seed}", *values.train]
-                if values.steps:
-                    arguments.append(f"--steps={values.steps}")
-                summary = study_runs.train(f"plane_{bed}_{method}_{seed}", arguments, logdir)
-                rows.append({"bed": bed, "method": method, "seed": seed, **figures(summary)})
+                changes = {**METHODS[method], "seed": seed}
+                start = recipes.for_dataset(dataset, changes.get("method", "febm"))
+                recipe = start.replace(**changes).replace(**runs.changes_of(values.set))
+                name = f"plane_{dataset}_{method}_{seed}"
+                summary = runs.make(name, recipe, data.Source(dataset), logdir)
+                rows.append(
+                    {"dataset": dataset, "method": method, "seed": seed, **figures(summary)}
+                )
     if all(row["kl"] is None for row in rows):
         raise ValueError("Every run failed; their messages are above.")
     out = logdir / "plane_study"
     write(rows, values.methods, out)
-    for bed in values.beds:
+    for dataset in values.datasets:
         pictures = {}
         for name in values.methods:
-            pictures |= last_picture(name, logdir / f"plane_{bed}_{name}_0" / "samples")
-        draw(pictures, out / f"{bed}.png")
+            pictures |= last_picture(name, logdir / f"plane_{dataset}_{name}_0" / "samples")
+        draw(pictures, out / f"{dataset}.png")
     console.log(f"Tables and pictures are in {out}.")
     return console.DONE
 
@@ -94,18 +102,17 @@ def figures(summary: dict | None) -> dict:
 
 def write(rows: list[dict], methods: list[str], out: Path) -> None:
     """Write all rows, and their means and deviations over the seeds."""
-    console.import_quietly()
     from tf_febm import files
 
-    study_runs.write_table(rows, out / "study.csv")
+    runs.write_table(rows, out / "study.csv")
     summary, lines = {}, []
-    for bed in dict.fromkeys(row["bed"] for row in rows):
-        lines += [f"## {bed}", "", "| | runs | " + " | ".join(FIGURES.values()) + " |"]
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        lines += [f"## {dataset}", "", "| | runs | " + " | ".join(FIGURES.values()) + " |"]
         lines.append("|---" * (len(FIGURES) + 2) + "|")
         for method in methods:
-            own = [row for row in rows if (row["bed"], row["method"]) == (bed, method)]
-            found = {name: study_runs.describe([row[name] for row in own]) for name in FIGURES}
-            summary.setdefault(bed, {})[method] = {
+            own = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            found = {name: runs.describe([row[name] for row in own]) for name in FIGURES}
+            summary.setdefault(dataset, {})[method] = {
                 name: {"mean": mean, "deviation": deviation}
                 for name, (mean, deviation, _) in found.items()
             }
@@ -152,4 +159,4 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    console.main(run, define, runs.CONTINUES, stoppable=True)

@@ -1,6 +1,6 @@
 """Train the digits for hours, and see whether memory grows, steps slow down or graphs are retraced.
 
-    python benchmarks/long_run.py --minutes=120 --logdir=runs/long [flags of launch/train.py]
+    python drills/long_run.py --minutes=120 --logdir=runs/long [flags of launch/train.py]
 
 Every minute a row of <logdir>/long_run.csv: seconds, training steps, resident memory in MB, seconds
 of the processor, and how often the step has been traced. What they say is printed in the end. It is
@@ -127,7 +127,7 @@ def main() -> int:
     train_flags.define(values)
     values(["train.py", f"--logdir={own.logdir}", *FLAGS, *others])
     console.import_quietly()
-    import building
+    from tf_febm.recipes import building
 
     build, watches = building.build_model, []
 
@@ -139,7 +139,7 @@ def main() -> int:
         return model
 
     building.build_model = build_and_watch
-    code = train.run(train_flags.resolve(values), values)
+    code = train.run(values)
     for line in summary(watches[0].rows, 60 * own.warmup):
         console.log(line)
     return 0 if code == console.STOPPED else code

@@ -1,4 +1,4 @@
-"""Anomaly scores of an energy against two baselines: `python launch/anomaly_study.py`.
+"""Anomaly scores of an energy against two baselines: `python -m studies.anomalies`.
 
 Trains on the usual examples of two of scikit-learn's tables and scores held-out usual examples and
 the unusual ones: malignant tumours of breast_cancer, the last class of wine. Writes study.csv and
@@ -9,10 +9,10 @@ import statistics
 from functools import partial
 from pathlib import Path
 
-import console
-import effects
-import study_runs
-from absl import app, flags
+from absl import flags
+
+from launch import console
+from studies import runs
 
 # Table -> the class that counts as anomalous: 0 is malignant.
 TABLES = {"breast_cancer": 0, "wine": 2}
@@ -30,7 +30,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text = partial(flags.DEFINE_string, flag_values=values)
     whole = partial(flags.DEFINE_integer, flag_values=values)
     choice = partial(flags.DEFINE_enum, flag_values=values)
-    switch = partial(flags.DEFINE_bool, flag_values=values)
     several = partial(flags.DEFINE_list, flag_values=values)
     several("tables", list(TABLES), f"Of {', '.join(TABLES)}.")
     choice(
@@ -38,14 +37,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     text("divergence", "js", "Divergence of febm and dual.")
     whole("seeds", 5, "Number of seeds: of the split, and of all that is random.", 1)
-    whole("steps", None, "Training steps of the energy; the preset's if unset.", 1)
     text("out", "runs/anomaly_study", "Folder of the results.")
-    switch("debug", False, "Show tracebacks.")
-
-
-def main(argv) -> int:
-    """Run the study."""
-    return study_runs.guarded(argv, run, "Interrupted; nothing was written.")
+    runs.define_common(values, logdir=None)
 
 
 def run(values) -> int:
@@ -53,25 +46,26 @@ def run(values) -> int:
     unknown = [name for name in values.tables if name not in TABLES]
     if unknown or not values.tables:
         raise ValueError(f"--tables must be of {', '.join(TABLES)}; received {values.tables}.")
-    effects.check(effects.ANOMALY_STUDY, values, {"method": values.method})
     console.import_quietly(intra_op_threads=1)
-    from presets import PRESETS
+    from tf_febm import recipes
 
-    options = {**PRESETS["vectors"], "method": values.method, "divergence": values.divergence}
-    options["steps"] = values.steps or options["steps"]
+    recipe = recipes.get("vectors").replace(method=values.method)
+    if values["divergence"].present:
+        recipe = recipe.replace(divergence=values.divergence)
+    recipe = recipe.replace(**runs.changes_of(values.set))
     rows = []
     for table in values.tables:
         for seed in range(values.seeds):
-            scores = measure(table, seed, options)
+            scores = measure(table, seed, recipe)
             rows += [{"table": table, "seed": seed, "detector": d, **v} for d, v in scores.items()]
             figures = "  ".join(f"{d} {v['auroc']:.4f}" for d, v in scores.items())
             console.log(f"{table}, seed {seed}: AUROC {figures}")
-    write(rows, options, Path(values.out))
+    write(rows, recipe, Path(values.out))
     console.log(f"Tables are in {values.out}.")
     return console.DONE
 
 
-def measure(table: str, seed: int, options: dict) -> dict:
+def measure(table: str, seed: int, recipe) -> dict:
     """Return detector -> figures, on one split."""
     from sklearn.covariance import EmpiricalCovariance
     from sklearn.ensemble import IsolationForest
@@ -79,7 +73,7 @@ def measure(table: str, seed: int, options: dict) -> dict:
     from tf_febm import applications, evaluation
 
     train, usual, unusual = split(table, seed)
-    model = fit(train, {**options, "seed": seed})
+    model = fit(train, recipe.replace(seed=seed))
     forest = IsolationForest(random_state=seed).fit(train.vectors)
     z = (train.vectors - train.mean) / train.scale
     gaussian = EmpiricalCovariance().fit(z)
@@ -113,29 +107,22 @@ def split(table: str, seed: int):
     return train, x[order[:count]], x[bunch.target == TABLES[table]]
 
 
-def fit(train, options: dict):
-    """Train the energy as train.py would."""
-    import building
+def fit(train, recipe):
+    """Train the energy, without a run folder."""
     import keras
-    import run_options
 
-    keras.utils.set_random_seed(options["seed"])
-    fixed = {"cclass": False, "use_attention": False, "replay_batch": True, "log_ratio_clip": None}
-    fixed |= {"proj_norm_type": "li", "random_flip": False, "random_crop": 0}
-    # The rest is what train.py does unless told otherwise.
-    options = run_options.completed({**options, **fixed})
-    model = building.build_model(options, train)
-    stream = building.make_stream(options, train, 0)
-    model.fit(stream, steps_per_epoch=options["steps"], epochs=1, verbose=0)
+    keras.utils.set_random_seed(recipe.seed)
+    model = recipe.build(train)
+    model.fit(recipe.stream(train), steps_per_epoch=recipe.steps, epochs=1, verbose=0)
     return model
 
 
-def write(rows: list[dict], options: dict, out: Path) -> None:
+def write(rows: list[dict], recipe, out: Path) -> None:
     """Write all rows, and their means and deviations over the seeds."""
     from tf_febm import files
 
     try:
-        study_runs.write_table(rows, out / "study.csv")
+        runs.write_table(rows, out / "study.csv")
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     summary = {}
@@ -149,9 +136,8 @@ def write(rows: list[dict], options: dict, out: Path) -> None:
             summary.setdefault(name, {})[detector] = {"auroc": mean, "deviation": deviation}
             spread = "" if deviation is None else f" ± {deviation:.4f}"
             console.log(f"{name:14s} {detector:17s} AUROC {mean:.4f}{spread}")
-    files.write_json(out / "study.json", {"options": options, "results": summary})
+    files.write_json(out / "study.json", {"recipe": recipe.as_dict(), "results": summary})
 
 
 if __name__ == "__main__":
-    define()
-    app.run(main)
+    console.main(run, define, "Interrupted; nothing was written.", stoppable=True)
