@@ -326,10 +326,14 @@ def _as_given(flag: flags.Flag) -> str:
 
 def translated(text: str, values: flags.FlagValues) -> str:
     """Return a text about settings of a recipe as one about flags, as they were given."""
-    first = re.match(r"(\w+)=.*? (is for|has no effect)", text)
-    flag = _given_for(first[1], values) if first else None
-    if flag is not None:
-        text = f"{_as_given(flag)} {first[2]}{text[first.end() :]}"
+    first = re.match(r"(\w+)=\S+ ", text)
+    if first and first[1] in _FIELDS:
+        flag = _given_for(first[1], values)
+        said = f"{first[0]}(of the recipe) " if flag is None else f"{_as_given(flag)} "
+        text = said + text[first.end() :]
+
+    for chains, flag_of_these in _CHAINS.items():
+        text = re.sub(rf"(?<![-\w])(chains={chains}\b|(?<=or ){chains}\b)", flag_of_these, text)
 
     def name(found: re.Match) -> str:
         flag = original_names.FLAGS.get(found[1], found[1])
@@ -355,6 +359,8 @@ def in_flags(values: flags.FlagValues) -> Iterator[None]:
         raise ValueError(translated(str(error), values)) from error
 
 
+# What stands for a setting that has no flag of its name.
+_CHAINS = {"replay": "--replay_batch", "persistent": "--pcd", "fresh": "--noreplay_batch"}
 # Flags that set a field beside the one of its name.
 _ALSO = {
     "chains": ("pcd", "replay_batch"),

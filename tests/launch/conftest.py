@@ -8,8 +8,11 @@ import importlib
 import shutil
 import signal
 
+import console
 import numpy as np
 import pytest
+import train_flags
+from absl import flags
 
 FAST = [
     "--steps=6", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=3",
@@ -19,43 +22,48 @@ FAST = [
 
 def launched(name, *arguments):
     """Run a launcher with flags of its own, as absl would parse them; return its exit code."""
-    import train_flags
-    from absl import flags
-
     launcher = importlib.import_module(name)
     values = flags.FlagValues()
     (train_flags if name == "train" else launcher).define(values)
     values([f"{name}.py", *map(str, arguments)])
-
-    def run():
-        resolved = [train_flags.resolve(values)] if name == "train" else []
-        return launcher.run(*resolved, values)
-
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return launcher.console.exit_code(run, debug=False)
+        return console.exit_code(lambda: launcher.run(values), debug=False)
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
 
 
+def parsed(*arguments):
+    """Return the flags of train.py as absl would parse them."""
+    values = flags.FlagValues()
+    train_flags.define(values)
+    values(["train.py", *arguments])
+    return values
+
+
+def resolve(*arguments):
+    """Return what a command line of train.py asks for."""
+    return train_flags.resolve(parsed(*arguments))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_classifier_of_the_digits():
     """Let runs in this process share the feature network that each would train for its figures."""
-    import building
+    from tf_febm import evaluation
+    from tf_febm.evaluation import run_figures
 
-    train_classifier, known = building.train_classifier, {}
+    train_classifier, known = evaluation.train_classifier, {}
 
-    def once(train_data):
-        if train_data.name != "digits":
-            return train_classifier(train_data)
-        key = (train_data.source, train_data.images.tobytes())
+    def once(images, labels, num_classes, name="digits", **settings):
+        key = (images.tobytes(), labels.tobytes(), name, str(settings))
         if key not in known:
-            known[key] = train_classifier(train_data)
+            known[key] = train_classifier(images, labels, num_classes, name=name, **settings)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, "train_classifier", once)
+        patch.setattr(evaluation, "train_classifier", once)
+        patch.setattr(importlib.import_module(run_figures.__module__), "train_classifier", once)
         yield
 
 

@@ -3,33 +3,18 @@
 import keras
 import numpy as np
 import pytest
-import train_flags
-from absl import flags
 
+from tests.launch.conftest import resolve
 from tf_febm import data
 
 BIDIRECTIONAL = ("--method=bidirectional", "--preset=bounds_paper")
 
 
-def resolve(*arguments):
-    values = flags.FlagValues()
-    train_flags.define(values)
-    values(["train.py", *arguments])
-    return train_flags.resolve(values)
+IMAGES = np.zeros((2, 32, 32, 3), np.uint8)
 
 
-class Images:
-    """What building a model asks of images of 32×32 pixels."""
-
-    image_shape = sample_shape = (32, 32, 3)
-    bounds, labels, num_classes = (0.0, 1.0), None, None
-    source = "images"
-
-
-def build(options, source):
-    import building
-
-    return building.build_model(options, source)
+def build(plan, source):
+    return plan.recipe.build(source)
 
 
 def kinds(network):
@@ -39,73 +24,72 @@ def kinds(network):
 
 class TestSettings:
     def test_of_images(self):
-        options = resolve(*BIDIRECTIONAL, "--dataset=cifar10")
+        recipe = resolve(*BIDIRECTIONAL, "--dataset=cifar10").recipe
         expected = {
-            "preset": "bounds_paper", "batch_size": 64, "lr": 2e-4, "lr_final": 2e-4,
-            "generator_lr_ratio": 1.0, "beta_1": 0.0, "beta_2": 0.9, "adam_epsilon": 1e-6,
-            "clip_gradients": False, "average_decay": 0.0, "latent_dim": 128,
+            "name": "bounds_paper", "batch_size": 64, "learning_rate": 2e-4,
+            "generator_learning_rate_ratio": 1.0, "beta_1": 0.0, "beta_2": None, "adam_epsilon": 1e-6,
+            "clip_gradients": False, "average_decay": None, "latent_dim": 128,
             "entropy": "smallest_singular_value", "entropy_iterations": 2, "entropy_weight": 1.0,
             "penalty": "latent", "penalty_weight": 1e-3, "penalty_threshold": 0.0,
             "l2_coeff": 0.0, "network": "published_bounds", "generator": "published_bounds",
-            "generator_batch_norm": True, "random_flip": True, "num_filters": 64,
+            "generator_batch_norm": True, "random_flip": True, "width": 64,
         }  # fmt: skip
-        assert {name: options[name] for name in expected} == expected
+        assert {name: getattr(recipe, name) for name in expected} == expected
 
     @pytest.mark.parametrize("dataset", ["25gaussians", "swiss_roll", "moons"])
     def test_of_points(self, dataset):
-        options = resolve(*BIDIRECTIONAL, f"--dataset={dataset}")
+        recipe = resolve(*BIDIRECTIONAL, f"--dataset={dataset}").recipe
         expected = {
-            "preset": "bounds_paper_plane", "batch_size": 200, "steps": 150_000, "lr": 2e-4,
-            "beta_2": 0.9, "adam_epsilon": 1e-6, "num_filters": 100, "latent_dim": 2,
+            "name": "bounds_paper_plane", "batch_size": 200, "steps": 150_000, "learning_rate": 2e-4,
+            "beta_2": None, "adam_epsilon": 1e-6, "width": 100, "latent_dim": 2,
             "penalty_weight": 1e-3, "entropy_weight": 1.0, "generator_batch_norm": True,
             "random_flip": False,
         }  # fmt: skip
-        assert {name: options[name] for name in expected} == expected
+        assert {name: getattr(recipe, name) for name in expected} == expected
 
     def test_the_other_preset_is_what_it_was(self):
-        options = resolve("--method=bidirectional", "--dataset=svhn")
+        recipe = resolve("--method=bidirectional", "--dataset=svhn").recipe
         expected = {
-            "preset": "bidirectional", "clip_gradients": True, "beta_2": 0.9, "generator": "dcgan",
+            "name": "bidirectional", "clip_gradients": True, "beta_2": None, "generator": "dcgan",
             "generator_batch_norm": False, "penalty_weight": 1.0, "entropy_iterations": 10,
             "average_decay": 0.999, "random_flip": False,
         }  # fmt: skip
-        assert {name: options[name] for name in expected} == expected
+        assert {name: getattr(recipe, name) for name in expected} == expected
 
     @pytest.mark.parametrize("preset", ["bounds_paper", "bidirectional", "plane_bidirectional"])
     def test_other_methods_are_refused(self, preset):
-        with pytest.raises(ValueError, match=f"--preset={preset} is for --method=bidirectional"):
-            resolve(f"--preset={preset}")
+        with pytest.raises(ValueError, match=f"--recipe={preset} is for --method=bidirectional"):
+            resolve(f"--preset={preset}", "--method=febm")
 
     def test_labels_and_attention_are_refused(self):
         flags_of = ("--dataset=cifar10", "--network=published_bounds")
-        with pytest.raises(ValueError, match="--use_attention is for the resnets, not for publi"):
+        with pytest.raises(
+            ValueError, match="--use_attention is for --network=resnet32 or .*, not publi"
+        ):
             resolve(*flags_of, "--use_attention")
-        with pytest.raises(ValueError, match="--network=published_bounds takes no labels"):
+        with pytest.raises(ValueError, match="published_bounds takes no labels"):
             build(resolve(*flags_of, "--cclass"), data.load("digits"))
 
     @pytest.mark.parametrize("given", [[], ["--latent_dim=100"]])
-    def test_more_latent_variables_than_pixels_are_explained(self, given):
-        """Of the digits, 8×8, where the preset is made for 32×32×3."""
-        whose = "=100" if given else r"=128 \(of --preset=bounds_paper\)"
-        message = (
-            rf"--latent_dim{whose} is too large for .*\(8, 8, 1\).* give --latent_dim=64 or less"
-        )
-        with pytest.raises(ValueError, match=message):
-            build(resolve(*BIDIRECTIONAL, *given), data.load("digits"))
+    def test_more_latent_variables_than_pixels_are_explained(self, given, refused):
+        """Of the digits, 8×8, where the recipe is made for 32×32×3."""
+        whose = "=100" if given else "=128 (of the recipe)"
+        line = refused("train", *BIDIRECTIONAL, *given, "--dry_run")
+        assert f"--latent_dim{whose} is too large for examples of shape (8, 8, 1)" in line
+        assert "give --latent_dim=64 or less" in line
 
-    def test_presets_of_images_on_vectors_are_explained(self):
-        import vectors
-
-        options = resolve(*BIDIRECTIONAL, "--dataset=csv")
-        message = r"--random_flip=True \(of --preset=bounds_paper\) is for images, not for vectors"
-        with pytest.raises(ValueError, match=message):
-            vectors.check(options)
+    def test_recipes_of_images_on_vectors_are_explained(self, refused, tmp_path):
+        path = tmp_path / "t.csv"
+        np.savetxt(path, np.random.default_rng(0).normal(size=(40, 2)), delimiter=",")
+        line = [*BIDIRECTIONAL, "--dataset=csv", f"--data_dir={path}", "--table_header=no"]
+        message = "--random_flip (of the recipe) is for images, not for vectors"
+        assert message in refused("train", *line, "--dry_run")
 
 
 class TestNetworks:
     def test_the_energy_of_images(self):
         """Channels and parameters as the published layers have them: in·out·k² + out each."""
-        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), Images())
+        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), IMAGES)
         energy = model.energy_network
         found = [layer for layer in energy.layers if isinstance(layer, keras.layers.Conv2D)]
         assert [layer.filters for layer in found] == [64, 64, 128, 128, 256, 256, 512]
@@ -121,7 +105,7 @@ class TestNetworks:
         assert slopes == {0.1}
 
     def test_the_generator_of_images(self):
-        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), Images())
+        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), IMAGES)
         generator = model.generator_network
         shapes = [
             layer.output.shape[1:]
@@ -140,7 +124,7 @@ class TestNetworks:
 
     def test_the_range_of_images_is_that_of_tanh(self):
         """x of our generator is (1 + t)/2 of the published one, and its energy sees t again."""
-        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), Images())
+        model = build(resolve(*BIDIRECTIONAL, "--dataset=cifar10"), IMAGES)
         z = np.random.default_rng(1).normal(size=(5, 128)).astype("float32")
         generator, energy = model.generator_network, model.energy_network
         (tanh,) = (x for x in generator.layers if x.name.startswith("activation"))
@@ -220,19 +204,15 @@ class TestTraining:
         np.testing.assert_allclose(loaded.sample(6, seed=0), x, atol=1e-6)
 
     def test_points(self, tmp_path):
-        import building
-
-        options = resolve(*BIDIRECTIONAL, "--dataset=25gaussians")
+        recipe = resolve(*BIDIRECTIONAL, "--dataset=25gaussians").recipe
         source = data.load("25gaussians")
-        model = build(options, source)
-        self.check(model, building.make_stream(options, source, 0), tmp_path)
+        self.check(recipe.build(source), recipe.stream(source), tmp_path)
 
     def test_images(self, tmp_path):
-        import building
-
         # Small ones, but with all of the settings.
-        options = resolve(*BIDIRECTIONAL, "--batch_size=8", "--num_filters=4", "--latent_dim=6")
+        line = ("--batch_size=8", "--num_filters=4", "--latent_dim=6")
+        recipe = resolve(*BIDIRECTIONAL, *line).recipe
         source = data.load("digits")
-        model = build(options, source)
+        model = recipe.build(source)
         assert model.entropy == "smallest_singular_value"
-        self.check(model, building.make_stream(options, source, 0), tmp_path)
+        self.check(model, recipe.stream(source), tmp_path)

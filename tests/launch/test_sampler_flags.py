@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
-import train_flags
 from absl import flags
 
-from tf_febm import data, samplers, training
+from tests.launch.conftest import resolve
+from tf_febm import data, recipes, samplers, training
+from tf_febm.recipes import building
 
 FAST = [
     "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
@@ -16,17 +17,12 @@ FAST = [
 ]  # fmt: skip
 
 
-def resolve(*arguments):
-    values = flags.FlagValues()
-    train_flags.define(values)
-    values(["train.py", *arguments])
-    return train_flags.resolve(values)
-
-
 def sampler_of(*arguments, source=None):
-    import sampling
+    return building.make_sampler(resolve(*arguments).recipe, source or data.load("digits"))
 
-    return sampling.make_sampler(resolve(*arguments), source or data.load("digits"))
+
+def built(*arguments):
+    return resolve(*arguments).recipe.build(data.load("digits"))
 
 
 class TestWhatFlagsMean:
@@ -67,32 +63,29 @@ class TestWhatFlagsMean:
     @pytest.mark.parametrize(("name", "step"), [("mala", 0.005), ("hmc", 0.1)])
     def test_epsilon(self, name, step):
         """ε = 0.01: τ = ε/2 and h = √ε are one and the same proposal."""
-        options = resolve(f"--sampler={name}", "--epsilon=0.01")
-        assert options["step_lr"] == pytest.approx(step) and options["epsilon"] == 0.0
-        plane = resolve(f"--sampler={name}", "--dataset=moons")
-        epsilon = resolve("--dataset=moons")["epsilon"]
-        assert plane["step_lr"] == pytest.approx(epsilon / 2 if name == "mala" else epsilon**0.5)
+        assert sampler_of(f"--sampler={name}", "--epsilon=0.01").step_size == pytest.approx(step)
+        moons = data.load("moons")
+        plane = sampler_of(f"--sampler={name}", "--dataset=moons", source=moons).sampler
+        epsilon = resolve("--dataset=moons").recipe.epsilon
+        assert plane.step_size == pytest.approx(epsilon / 2 if name == "mala" else epsilon**0.5)
 
     def test_vectors_have_their_units(self):
         source = data.load("moons")
         sampler = sampler_of("--sampler=hmc", "--dataset=moons", source=source)
-        assert isinstance(sampler, samplers.Standardised)
+        assert isinstance(sampler, samplers.Preconditioned)
         assert isinstance(sampler.sampler, samplers.HMC) and sampler.sampler.bounds is None
         np.testing.assert_allclose(sampler.scale, source.scale)
 
     def test_a_step_that_is_given_wins_over_the_presets_epsilon(self):
-        options = resolve("--dataset=moons", "--step_lr=0.1", "--noise_scale=20")
-        assert (options["epsilon"], options["step_lr"], options["noise_scale"]) == (0.0, 0.1, 20.0)
-        assert resolve("--dataset=moons")["epsilon"] > 0
+        recipe = resolve("--dataset=moons", "--step_lr=0.1", "--noise_scale=20").recipe
+        assert (recipe.epsilon, recipe.step_size, recipe.noise_scale) == (None, 0.1, 0.1)
 
     def test_pcd(self):
-        import building
-
         for line in (["--pcd"], ["--pcd", "--noreplay_batch"]):
-            model = building.build_model(resolve(*FAST, *line), data.load("digits"))
+            model = built(*FAST, *line)
             assert isinstance(model.buffer, samplers.PersistentChains)
             assert model.buffer.capacity == 8 and model.buffer.restart_probability == 0.0
-        model = building.build_model(resolve(*FAST), data.load("digits"))
+        model = built(*FAST)
         assert type(model.buffer) is samplers.ReplayBuffer
 
 
@@ -110,7 +103,10 @@ class TestWhatFlagsMean:
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
         ("--epsilon=0.1 --step_lr=0.1", "--epsilon and --step_lr exclude each other"),
         ("--epsilon=0.1 --noise_scale=1", "--epsilon and --noise_scale exclude each other"),
-        ("--pcd --method=bidirectional", "--pcd is for --method=febm or dual or contrastive"),
+        (
+            "--pcd --method=bidirectional",
+            "--pcd is for --method=febm or contrastive",
+        ),
         ("--noleave_one_out --method=contrastive_divergence", "--noleave_one_out is for --method"),
         (
             "--warmup_steps=0 --method=bidirectional",
@@ -127,15 +123,16 @@ class TestWhatTheBufferIsTold:
     @pytest.fixture
     def told(self, monkeypatch):
         """Return what the buffer's constructor is given."""
-        import sampling
 
         def run(*arguments):
             found = {}
             for name in ("ReplayBuffer", "PersistentChains"):
                 monkeypatch.setattr(
-                    sampling.samplers, name, lambda size, _n=name, **kw: found.update(kw, kind=_n)
+                    building.samplers,
+                    name,
+                    lambda size, *_, _n=name, **kw: found.update(kw, kind=_n),
                 )
-            sampling.make_buffer(resolve(*arguments))
+            building.make_buffer(resolve(*arguments).recipe)
             return found
 
         return run
@@ -158,7 +155,7 @@ class TestWhatTheBufferIsTold:
             ("--buffer_storage=uint8 --pcd", "--buffer_storage=uint8 is for the replay buffer"),
             (
                 "--buffer_storage=float32 --noreplay_batch",
-                "is for the replay buffer, not --noreplay_batch: leave it out",
+                "is for the replay buffer, --replay_batch, not fresh: leave it out",
             ),
             (
                 "--buffer_storage=uint8 --method=bidirectional",
@@ -171,10 +168,8 @@ class TestWhatTheBufferIsTold:
             resolve(*line.split())
 
     def test_the_model_has_it(self):
-        import building
-
         line = ["--cclass", "--nomatch_labels", "--buffer_storage=uint8_published"]
-        model = building.build_model(resolve(*FAST, *line), data.load("digits"))
+        model = built(*FAST, *line)
         assert model.buffer.match_labels is False and model.buffer.storage == "uint8_published"
 
 
@@ -184,40 +179,17 @@ def test_what_says_nothing_is_accepted(line):
 
 
 def test_options_of_training_reach_the_model():
-    import building
-
-    options = resolve(
+    model = built(
         *FAST, "--noleave_one_out", "--warmup_steps=11", "--noclip_gradients", "--beta_2=0.99",
         "--adam_epsilon=1e-8",
     )  # fmt: skip
-    model = building.build_model(options, data.load("digits"))
     assert model.leave_one_out is False and model.warmup_steps == 11
     for optimizer in (model.optimizer, model.variational_optimizer):
         assert type(optimizer).__name__ == "FusedAdam"
         assert (optimizer.beta_2, optimizer.epsilon) == (0.99, 1e-8)
-    usual = building.build_model(resolve(*FAST), data.load("digits"))
+    usual = built(*FAST)
     assert type(usual.optimizer).__name__ == "ClippedAdam" and usual.leave_one_out
     assert (usual.optimizer.beta_2, usual.optimizer.epsilon) == (0.999, 1e-7)
-
-
-class TestRunsOfEarlierVersions:
-    def test_what_their_options_lack_is_what_they_did(self):
-        import run_options
-
-        stored = {k: v for k, v in resolve().items() if k not in run_options.EARLIER}
-        assert run_options.completed(stored) == resolve()
-        bounds = resolve("--method=bidirectional")
-        stored = {k: v for k, v in bounds.items() if k not in run_options.EARLIER}
-        # What bounds leaves unset is the other methods' alone.
-        assert run_options.completed(stored)["beta_2"] == 0.9
-
-    def test_they_go_on(self):
-        import run_options
-
-        stored = {k: v for k, v in resolve().items() if k not in run_options.EARLIER}
-        assert "pcd" not in run_options.fixed(resolve(), stored)
-        assert "pcd" in run_options.fixed(resolve("--pcd"), stored)
-        assert "pcd" in run_options.fixed(resolve(), resolve())
 
 
 @pytest.mark.slow
@@ -236,14 +208,12 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     assert code == 0, errors
     run = tmp_path / "run"
     kind = "mala" if "--sampler=mala" in line else "hmc"
-    options = json.loads((run / "options.json").read_text())["flags"]
-    assert options["sampler"] == kind and options["pcd"] == ("--pcd" in line)
+    recipe = json.loads((run / "options.json").read_text())["recipe"]
+    assert recipe["sampler"] == kind and (recipe["chains"] == "persistent") == ("--pcd" in line)
     code, output, errors = call(*command, "--steps=6")
     assert code == 0 and "Continuing from step 4 of 6" in output, errors
 
-    import building
-
-    _, model, *_ = building.restore(training.RunFolder(run))
+    model = recipes.restore(training.RunFolder(run)).model
     assert type(model.sampler).__name__ == kind.upper()
     # Of the chains' ends themselves, not of samples that are refined.
     assert np.isfinite(model.sample(4, seed=0).numpy()).all()
@@ -265,16 +235,22 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
 
 
 def test_settings_for_an_evaluation():
-    import sampling
+    import evaluate
+
+    def changed(sampler, *line):
+        values = flags.FlagValues()
+        evaluate.define(values)
+        values(["evaluate.py", *line])
+        return evaluate.with_settings(sampler, values)
 
     langevin = samplers.Langevin(grad_clip_norm=0.2, grad_clip=None, num_steps=3)
-    found = sampling.with_settings(langevin, 2.0, 0.007, 0.05)
+    found = changed(langevin, "--step_lr=2", "--noise_scale=0.007", "--proj_norm=0.05")
     assert (found.step_size, found.noise_scale, found.num_steps) == (2.0, 0.007, 3)
     # The run's kind of bound.
     assert (found.grad_clip, found.grad_clip_norm) == (None, 0.05)
-    assert sampling.with_settings(langevin, proj_norm=0.0).grad_clip_norm is None
-    assert sampling.with_settings(langevin) is langevin
+    assert changed(langevin, "--proj_norm=0").grad_clip_norm is None
+    assert changed(langevin) is langevin
     hmc = samplers.HMC(num_leapfrog_steps=3)
-    assert sampling.with_settings(hmc, step_lr=0.3).get_config()["step_size"] == 0.3
+    assert changed(hmc, "--step_lr=0.3").get_config()["step_size"] == 0.3
     with pytest.raises(ValueError, match="--noise_scale is for Langevin dynamics; .* HMC: leave"):
-        sampling.with_settings(hmc, noise_scale=0.1)
+        changed(hmc, "--noise_scale=0.1")

@@ -1,13 +1,11 @@
-"""Runs on vectors, from the flags to the summary, and bad input of the anomaly study."""
+"""Runs on vectors, from the flags to the summary."""
 
-import csv
 import json
 import math
 
 import keras
 import numpy as np
 import pytest
-from absl import flags
 
 TINY = [
     "--steps=4", "--batch_size=64", "--num_steps=2", "--num_filters=8", "--log_interval=2",
@@ -70,7 +68,7 @@ class TestTable:
         np.savetxt(path, x, delimiter=",", header="a,b,c,d", comments="")
         return path, x
 
-    def test_samples_and_energies_are_in_raw_units(self, launch, tmp_path, table):
+    def test_samples_and_energies_are_in_raw_units(self, launch, call, tmp_path, table):
         path, x = table
         code, errors = launch("--dataset=csv", f"--data_dir={path}", "--num_samples=300")
         assert code == 0, errors
@@ -102,12 +100,8 @@ class TestTable:
         assert 0.0 < difference < 10.0
         assert quality["log_z_standard_error"] < 0.5
 
-        import building
-
-        from tf_febm import training
-
-        with pytest.raises(ValueError, match="is a run on vectors: its figures stand in summary"):
-            building.restore(training.RunFolder(tmp_path / "run"))
+        code, _, errors = call("evaluate", f"--run={tmp_path / 'run'}")
+        assert code == 1 and "is a run on vectors: its figures stand in summary.json" in errors
 
     def test_bad_files_are_one_line(self, launch, tmp_path):
         bad = tmp_path / "bad.csv"
@@ -132,33 +126,3 @@ class TestTable:
     def test_flags_of_images(self, launch, table, flag, message):
         code, errors = launch("--dataset=csv", f"--data_dir={table[0]}", flag, "--dry_run")
         assert code == 1 and message in errors
-
-
-class TestAnomalyStudy:
-    def test_the_whole_of_it_in_small(self, tmp_path):
-        import anomaly_study
-
-        values = flags.FlagValues()
-        anomaly_study.define(values)
-        line = ["--tables=wine", "--seeds=2", "--steps=3", "--method=contrastive_divergence"]
-        values(["x", *line, f"--out={tmp_path / 'out'}"])
-        assert anomaly_study.run(values) == 0
-        with open(tmp_path / "out" / "study.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == 6
-        gaussian = [float(row["auroc"]) for row in rows if row["detector"] == "gaussian"]
-        # The third class of wine lies far from the others: any fit sees that.
-        assert min(gaussian) > 0.9
-        results = json.loads((tmp_path / "out" / "study.json").read_text())["results"]
-        assert results["wine"]["gaussian"]["auroc"] == pytest.approx(np.mean(gaussian))
-
-    def test_splits_keep_anomalies_out_of_training(self):
-        import anomaly_study
-
-        train, usual, unusual = anomaly_study.split("breast_cancer", 1)
-        assert (len(train), len(usual), len(unusual)) == (250, 107, 212)
-        both = np.concatenate([train.vectors, usual])
-        assert len(np.unique(both, axis=0)) == 357
-        again = anomaly_study.split("breast_cancer", 1)[0]
-        np.testing.assert_array_equal(train.vectors, again.vectors)
-        assert not np.array_equal(train.vectors, anomaly_study.split("breast_cancer", 2)[0].vectors)

@@ -106,7 +106,8 @@ def check_fit(recipe: Recipe, source: Data) -> None:
         most = math.prod(source.sample_shape)
         raise ValueError(
             f"latent_dim={recipe.latent_dim} is too large for examples of shape "
-            f"{tuple(source.sample_shape)}: it must be at most {most}, the numbers in one."
+            f"{tuple(source.sample_shape)}: it must be at most {most}, the numbers in one; give "
+            f"latent_dim={most} or less."
         )
     if kind == "images":
         if source.image_shape[-1] not in (1, 3):

@@ -64,7 +64,7 @@ _BUFFER = Rule(
 _PAST = Rule(
     lambda recipe, kind: recipe.conditional and recipe.chains != "fresh",
     "chains with labels and a past",
-    cure="set conditional, and chains=replay or persistent, or leave it out",
+    cure="set conditional=True and chains=replay or persistent, or leave it out",
 )
 _PENALTY = Rule(
     lambda recipe, kind: recipe.penalty is not None,

@@ -1,24 +1,18 @@
-"""launch/bounds_study.py: a short study from end to end, and what is refused."""
+"""The study of bounds: a short one from end to end, and what is refused."""
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
-FAST = [f"--train=--{flag}" for flag in ("batch_size=8", "num_filters=8")]
+FAST = ["--set=batch_size=8", "--set=width=8"]
 
 
-@pytest.mark.slow
-def test_a_short_study(project, tmp_path):
-    script = str(project / "launch" / "bounds_study.py")
-    command = [sys.executable, script, "--steps=4", "--checks=3", "--cells=60", *FAST]
-    result = subprocess.run(
-        [*command, f"--out={tmp_path}"], capture_output=True, text=True, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
+def test_a_short_study(study, tmp_path):
+    line = ["--steps=4", "--checks=3", "--cells=60", *FAST, f"--out={tmp_path}"]
+    code, _, errors = study("bounds", *line)
+    assert code == 0, errors
     rows = list(csv.DictReader((tmp_path / "bounds.csv").open()))
     assert [(row["run"], row["step"]) for row in rows] == [
         (run, step) for run in ("certified", "published", "folding") for step in ("0", "1", "4")
@@ -39,13 +33,7 @@ def test_a_short_study(project, tmp_path):
             assert len(image.convert("RGB").getcolors(1 << 24)) > 50
 
 
-@pytest.mark.slow
-def test_data_without_a_density(project, tmp_path):
-    script = str(project / "launch" / "bounds_study.py")
-    result = subprocess.run(
-        [sys.executable, script, "--dataset=digits", f"--out={tmp_path / 'out'}"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode == 1
-    assert "--dataset must be one of 25gaussians" in result.stderr
+def test_data_without_a_density(study, tmp_path):
+    code, _, errors = study("bounds", "--dataset=digits", f"--out={tmp_path / 'out'}")
+    assert code == 1 and "--dataset must be one of 25gaussians" in errors
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The samples of the mixture study, and the distance that its table reports."""
+"""The samples of the fits of Section 6.1, and the distance that their table reports."""
 
 from types import SimpleNamespace
 
@@ -8,15 +8,7 @@ import tensorflow as tf
 from scipy import stats
 
 from tf_febm import analysis, networks
-
-
-@pytest.fixture
-def study(project, monkeypatch):
-    monkeypatch.syspath_prepend(str(project / "launch"))
-    import mixture_study
-
-    return mixture_study
-
+from tf_febm.analysis import mixture_fit
 
 MIXTURE = ([0.2, 0.5, 0.3], [-3.0, 0.0, 4.0], [0.3, 1.0, 0.8])
 
@@ -27,9 +19,9 @@ def mixture_cdf(x):
 
 
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_the_stream_follows_the_mixture(study, batch_size):
+def test_the_stream_follows_the_mixture(batch_size):
     """Stratified samples are closer to their law than independent ones, never further."""
-    data = study.stream(analysis.gaussian_mixture(*MIXTURE), batch_size, seed=3)
+    data = mixture_fit.stream(analysis.gaussian_mixture(*MIXTURE), batch_size, seed=3)
     batches = np.stack([batch.numpy() for batch in data.take(20_000 // batch_size)])
     assert batches.shape[1:] == (batch_size, 1)
     assert stats.kstest(batches.ravel(), mixture_cdf).pvalue > 1e-3
@@ -37,9 +29,9 @@ def test_the_stream_follows_the_mixture(study, batch_size):
     assert batches.mean(axis=1).std() < 0.5 * independent
 
 
-def test_exact_samples_follow_the_gaussian(study):
+def test_exact_samples_follow_the_gaussian():
     energy = networks.quadratic(1, mean=1.5, scale=0.7)
-    sampler = study.ExactGaussian(energy.get_layer("gaussian"))
+    sampler = mixture_fit.ExactGaussian(energy.get_layer("gaussian"))
     draws = np.stack([sampler(None, tf.zeros([999, 1]), (5, i)).numpy() for i in range(30)])
     law = stats.norm(1.5, 0.7)
     assert stats.kstest(draws.ravel(), law.cdf).pvalue > 1e-3
@@ -49,20 +41,20 @@ def test_exact_samples_follow_the_gaussian(study):
     assert np.abs(draws[0] - draws[1]).max() > 0.0
 
 
-def test_kolmogorov_smirnov(study):
+def test_kolmogorov_smirnov():
     target = analysis.gaussian_mixture(*MIXTURE)
     samples = np.random.default_rng(0).normal(size=500)
     expected = stats.kstest(samples, mixture_cdf).statistic
-    assert study.kolmogorov_smirnov(samples, target) == pytest.approx(expected, abs=1e-9)
+    assert mixture_fit.kolmogorov_smirnov(samples, target) == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_rough_ratio_costs_the_rejection_alone(study):
+def test_a_rough_ratio_costs_the_rejection_alone():
     """A ratio with one rare peak rejects all else; the rest of the row is still worth having."""
-    model = study.build("febm", "js", {"seed": 0, "sampler": "exact"})
+    model = mixture_fit.build("febm", "js", {"seed": 0, "sampler": "exact"})
     # Of the proposals 1 in 741 lies above 3; there is room for 200 to a sample.
     model.log_density_ratio = lambda x, labels=None: 30.0 * tf.cast(x[:, 0] > 3.0, tf.float32)
     fit = SimpleNamespace(mean=0.0, scale=1.0)
-    used = study.use_ratio(model, fit, analysis.gaussian_mixture(*MIXTURE), seed=0, count=500)
+    used = mixture_fit.use_ratio(model, fit, analysis.gaussian_mixture(*MIXTURE), seed=0, count=500)
     figures = used["figures"]
     assert "samples after" in figures["rejection_failed"] and "ks_rejection" not in figures
     assert used["accepted"].size == 0 and figures["effective_sample_size"] > 1

@@ -1,0 +1,156 @@
+"""Recipes: what they refuse, how they change, and that they are whole."""
+
+import dataclasses
+import re
+import typing
+
+import pytest
+
+from tf_febm import catalogue, recipes
+from tf_febm.recipes import recipe as module
+from tf_febm.recipes import table
+
+FIELDS = typing.get_type_hints(recipes.Recipe)
+
+
+def test_every_setting_is_described_once():
+    attributes = recipes.Recipe.__doc__.split("Raises:")[0]
+    described = re.findall(r"^        (\w+): ", attributes, re.MULTILINE)
+    assert described == list(FIELDS)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_of_the_table(name):
+    recipe = recipes.get(name)
+    assert recipe.name == name and recipe.why.endswith(".")
+    assert recipes.Recipe(**recipe.as_dict()) == recipe
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="recipe must be one of paper, .*; received 'digit'"):
+        recipes.get("digit")
+    with pytest.raises(ValueError, match="method must be one of febm, .*; received 'gan'"):
+        recipes.for_dataset("digits", "gan")
+    with pytest.raises(TypeError, match="A recipe has no lr; its settings are name, "):
+        recipes.get("digits").replace(lr=1e-3)
+
+
+# Values of each kind of field that it must refuse, whatever the field.
+BAD = {
+    bool: ["yes", 1, None],
+    int: [1.5, True, "3", -1, None],
+    float: ["1", True, -1.0, float("nan"), float("inf")],
+    str: [3, None, b"js"],
+}
+
+
+def kinds(name):
+    return typing.get_args(FIELDS[name]) or (FIELDS[name],)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_bad_values_are_refused_and_named(name):
+    (kind,) = (kind for kind in kinds(name) if kind is not type(None))
+    for value in BAD[kind]:
+        if value is None and type(None) in kinds(name):
+            continue
+        with pytest.raises(ValueError, match=f"^{name} must .*; received ") as caught:
+            recipes.Recipe(**{name: value})
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", module.CHOICES)
+def test_choices_are_listed(name):
+    with pytest.raises(ValueError, match=f"{name} must be one of .*; received 'other'"):
+        recipes.Recipe(**{name: "other"})
+
+
+def test_ranges():
+    for name in ("beta_1", "beta_2", "average_decay"):
+        with pytest.raises(ValueError, match=f"{name} must lie in .0, 1"):
+            recipes.Recipe(**{name: 1.0})
+    for name in ("learning_rate", "step_size", "grad_clip", "generator_learning_rate_ratio"):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number > 0"):
+            recipes.Recipe(**{name: 0.0})
+    for name, least in module.LEAST.items():
+        with pytest.raises(ValueError, match=f"{name} must be a whole number ≥ {least}"):
+            recipes.Recipe(**{name: least - 1})
+    with pytest.raises(ValueError, match="seed must lie in"):
+        recipes.Recipe(seed=2**31)
+
+
+class TestChanges:
+    """What goes along with a change, and what does not."""
+
+    def test_a_rate_is_constant_unless_said_otherwise(self):
+        digits = recipes.get("digits")
+        assert digits.final_learning_rate == 1e-4
+        assert digits.replace(learning_rate=1e-3).final_learning_rate is None
+        both = digits.replace(learning_rate=1e-3, final_learning_rate=1e-5)
+        assert both.final_learning_rate == 1e-5
+
+    def test_another_network_has_a_width_of_its_own(self):
+        digits = recipes.get("digits")
+        assert digits.replace(network="conv").width is None
+        assert digits.replace(network="conv", width=8).width == 8
+        assert digits.replace(network="mlp").width == digits.width
+
+    def test_another_sampler_has_a_step_of_its_own(self):
+        assert recipes.get("digits").replace(sampler="hmc").step_size is None
+        assert recipes.get("digits").replace(sampler="hmc", step_size=0.1).step_size == 0.1
+
+    def test_a_step_that_is_given_wins_over_epsilon(self):
+        plane = recipes.get("plane")
+        assert plane.epsilon == 1e-3
+        assert plane.replace(step_size=0.1).epsilon is None
+        assert plane.replace(noise_scale=0.1).epsilon is None
+
+    def test_there_is_one_bound_of_gradients(self):
+        changed = recipes.get("digits").replace(grad_clip_norm=2.0)
+        assert (changed.grad_clip, changed.grad_clip_norm) == (None, 2.0)
+        assert changed.replace(grad_clip=0.5).grad_clip_norm is None
+
+    def test_nothing_of_the_old_one_changes(self):
+        digits = recipes.get("digits")
+        before = digits.as_dict()
+        digits.replace(steps=3)
+        assert digits.as_dict() == before
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            digits.steps = 3
+
+
+class TestForDatasets:
+    def test_names(self):
+        expected = {
+            ("digits", "febm"): "digits",
+            ("cifar10", "dual"): "cifar10_paper",
+            ("svhn", "febm"): "paper",
+            ("npz", "contrastive_divergence"): "paper",
+            ("csv", "febm"): "vectors",
+            ("moons", "febm"): "plane",
+            ("25gaussians", "febm"): "25gaussians",
+            ("digits", "bidirectional"): "digits_bidirectional",
+            ("svhn", "bidirectional"): "bidirectional",
+            ("25gaussians", "bidirectional"): "25gaussians_bidirectional",
+            ("moons", "bidirectional"): "plane_bidirectional",
+            # That of the plane is for data of two columns: any other table has the general one.
+            ("csv", "bidirectional"): "bidirectional",
+        }
+        for (dataset, method), name in expected.items():
+            recipe = recipes.for_dataset(dataset, method)
+            assert (recipe.name, recipe.method) == (name, method), dataset
+
+    def test_every_data_set_has_one_of_its_kind(self):
+        for name, dataset in catalogue.DATASETS.items():
+            if dataset.kind is not None:
+                vectors = recipes.for_dataset(name).confinement > 0.0
+                assert vectors == (dataset.kind == "vectors"), name
+
+    def test_the_published_settings_in_units_of_the_library(self):
+        paper = table.PAPER
+        published = {
+            "steps": 100_000, "batch_size": 128, "learning_rate": 3e-4, "beta_1": 0.0,
+            "num_steps": 60, "step_size": 10.0, "grad_clip": 0.01, "noise_scale": 0.005,
+            "l2_coeff": 1.0, "buffer_capacity": 10_000, "restart_probability": 0.05,
+        }  # fmt: skip
+        assert published.items() <= paper.as_dict().items()
