@@ -3,9 +3,10 @@
 from tf_febm.data import testbeds
 from tf_febm.data.classes import class_indices
 from tf_febm.data.image_data import ImageData
+from tf_febm.data.pixels import dequantise
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.sources import load, names
-from tf_febm.data.stream import dequantise, stream, without_tuning
+from tf_febm.data.stream import stream, without_tuning
 from tf_febm.data.vector_data import VectorData
 
 __all__ = [

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from tf_febm.data.classes import check_names
+from tf_febm.data.pixels import dequantise
 
 __all__ = ["ImageData", "warn_of_scale"]
 
@@ -78,9 +79,6 @@ class ImageData:
             count: How many; all if there are fewer.
             seed: That of `tf_febm.data.dequantise`.
         """
-        # Here, so that checking a data set does not import TensorFlow's pipelines.
-        from tf_febm.data.stream import dequantise
-
         return dequantise(self.images[:count], seed)
 
     def __len__(self) -> int:
