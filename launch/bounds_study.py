@@ -1,6 +1,6 @@
 """Follow both bounds through training: `python launch/bounds_study.py`.
 
-Three runs on one test bed in the plane: a generator that is one to one and onto with the weight of
+Three runs on one toy dataset in the plane: a generator that is one to one and onto with the weight of
 a bound, the same with the published weight of 1e-3, and a perceptron, which may fold. At some steps
 log Z by a grid and expectations by quadrature say where ⌊L⌋, L and ⌈L⌉ are, without sampling noise.
 Writes bounds.csv, bounds.json, bounds.png and densities.png into --out.
@@ -32,7 +32,7 @@ BOX = 8.0
 # What a difference of estimates by quadrature may be without meaning, in nats.
 NEGLIGIBLE = 1e-3
 
-flags.DEFINE_string("dataset", "moons", "A test bed in the plane; see train.py.")
+flags.DEFINE_string("dataset", "moons", "A toy dataset in the plane; see train.py.")
 flags.DEFINE_integer("steps", 6000, "Training steps of each run.", 2)
 flags.DEFINE_integer("checks", 40, "How often the bounds are computed.", 2)
 flags.DEFINE_integer("cells", 400, "Cells of the grid along each axis.", 4)
@@ -57,12 +57,12 @@ def run(values) -> int:
     console.import_quietly()
     from tf_febm import data, files
 
-    if values.dataset not in data.testbeds.names():
+    if values.dataset not in data.toy_datasets.names():
         raise ValueError(
-            f"--dataset must be one of {', '.join(data.testbeds.names())}; received "
+            f"--dataset must be one of {', '.join(data.toy_datasets.names())}; received "
             f"{values.dataset}."
         )
-    bed = data.testbeds.get(values.dataset)
+    bed = data.toy_datasets.get(values.dataset)
     rows, models = [], {}
     for name in RUNS:
         models[name], own = follow(name, values)

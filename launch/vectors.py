@@ -69,8 +69,8 @@ def network(options: dict, train_data, num_classes, name: str):
 
 def quality(model, samples, train_data, held_out) -> dict:
     """Return the figures of a model of vectors: against the true density where it is known."""
-    if train_data.name in data.testbeds.names():
-        bed = data.testbeds.get(train_data.name)
+    if train_data.name in data.toy_datasets.names():
+        bed = data.toy_datasets.get(train_data.name)
         figures = evaluation.plane_quality(model.energy, samples, bed, held_out.vectors)
         return figures.as_dict()
     if model.conditional:

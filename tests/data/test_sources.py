@@ -16,8 +16,8 @@ IMAGES = (
     "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
     "folder", "npz",
 )  # fmt: skip
-NAMES = (*IMAGES, "csv", *data.testbeds.names())
-BUNDLED = ("digits", *data.testbeds.names())
+NAMES = (*IMAGES, "csv", *data.toy_datasets.names())
+BUNDLED = ("digits", *data.toy_datasets.names())
 
 
 def test_names():
@@ -103,7 +103,7 @@ def test_contract(name, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in IMAGES])
 def test_contract_of_vectors(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(data.testbeds, "SIZES", {"train": 30, "test": 10})
+    monkeypatch.setattr(data.toy_datasets, "SIZES", {"train": 30, "test": 10})
     where = None
     if name not in BUNDLED:
         where = tmp_path
@@ -161,8 +161,8 @@ def test_bad_image_size(image_size):
         data.load("digits", image_size=image_size)
 
 
-@pytest.mark.parametrize("name", data.testbeds.names())
-def test_test_beds_take_no_folder(name, tmp_path):
+@pytest.mark.parametrize("name", data.toy_datasets.names())
+def test_toy_datasets_take_no_folder(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name} takes no data_dir"):
         data.load(name, tmp_path)
 

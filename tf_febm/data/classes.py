@@ -1,4 +1,4 @@
-"""Classes: from the ids that people use, whatever they are, to 0 … n − 1, and what they are called.
+"""Class labels: from ids of any kind to the numbers 0 … n − 1, and names.
 
 A conditional network has weights, and a model draws samples, for every number below the number of
 classes. So ids are numbered in sorted order, and none that nobody uses gets a number.
@@ -13,7 +13,6 @@ from tf_febm.data.files import reason
 
 __all__ = ["class_indices", "numbered"]
 
-_ACCEPTED = "whole numbers ≥ 0, booleans or strings"
 # Names in a message; the rest is counted.
 _SHOWN = 5
 
@@ -48,20 +47,15 @@ def checked_ids(values, count: int | None, where: str) -> np.ndarray:
         ValueError: Wrong dtype, shape or range; one line.
     """
     try:
-        values = np.asarray(values)
+        given = np.asarray(values)
+        values = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
+        values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
     except ValueError as error:
-        raise ValueError(f"{where}: labels must be a flat list ({reason(error)}).") from error
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
+        raise ValueError(
+            f"{where}: labels must be a flat list, of UTF-8 if they are bytes ({reason(error)})."
+        ) from error
     kind = values.dtype.kind
-    if kind == "S":
-        try:
-            values, kind = np.char.decode(values, "utf-8"), "U"
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{where}: labels of bytes must be UTF-8 ({reason(error)}); give them as strings."
-            ) from error
-    good = (kind in "iubU") and values.ndim == 1 and len(values)
+    good = kind in "iubU" and values.ndim == 1 and len(values)
     if not good or (count is not None and len(values) != count):
         expected = "" if count is None else f" of shape [{count}], one per example"
         hint = ""
@@ -72,14 +66,28 @@ def checked_ids(values, count: int | None, where: str) -> np.ndarray:
         # "Integers" first: what nearly all files hold.
         raise ValueError(
             f"{where}: labels must be integers{expected} (or booleans or strings); received "
-            f"{values.dtype} {list(values.shape)}{hint}."
+            f"{given.dtype} {list(given.shape)}{hint}."
         )
     if kind in "iu" and int(values.min()) < 0:
         raise ValueError(
-            f"{where}: labels must be {_ACCEPTED}; received {values.min()} to {values.max()}. "
+            f"{where}: labels must be whole numbers ≥ 0, booleans or strings; received {values.min()} to {values.max()}. "
             "Leave out examples without a class; other negative ids may be given as strings."
         )
     return values
+
+
+def checked_labels(values, count: int, num_classes: int, where: str) -> np.ndarray:
+    """Return labels of a data set with classes of its own, int32 [count], below `num_classes`.
+
+    The other arguments and errors are those of `checked_ids`.
+    """
+    values = checked_ids(values, count, where)
+    low, high = values.min(), values.max()
+    if values.dtype.kind not in "iu" or high >= num_classes:
+        raise ValueError(
+            f"{where}: labels must be in [0, {num_classes}); received {low} to {high}."
+        )
+    return values.astype(np.int32)
 
 
 def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
@@ -101,11 +109,8 @@ def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray],
     # Of Python's objects: numpy has no common type for int64 and uint64.
     known = sorted({value for part in parts for value in np.unique(part).tolist()})
     rows = {value: row for row, value in enumerate(known)}
-    labels = []
-    for part in parts:
-        own, places = np.unique(part, return_inverse=True)
-        labels.append(np.array([rows[v] for v in own.tolist()], np.int32)[places.reshape(-1)])
-    return labels, tuple(str(value) for value in known)
+    labels = [np.array([rows[value] for value in part.tolist()], np.int32) for part in parts]
+    return labels, tuple(map(str, known))
 
 
 def check_names(names, num_classes) -> tuple[str, ...] | None:

@@ -9,13 +9,9 @@ import numpy as np
 
 from tf_febm.data import split_names
 from tf_febm.data.classes import listed, numbered
-from tf_febm.data.files import Split, entries, every_tenth, rows_of_split
+from tf_febm.data.files import Source, Split, entries, every_tenth, rows_of_split
 from tf_febm.data.images import SUFFIXES, are_all_grey, decode_images, find_images
 
-LAYOUTS = (
-    f"a folder with images ({', '.join(SUFFIXES)}) at any depth; if all of them are in "
-    "sub-folders, these are the classes, or train/ and test/ or val/ with the classes in them"
-)
 # What `load` takes as `subfolders`.
 MEANINGS = ("splits", "classes")
 
@@ -237,3 +233,12 @@ def _warn_of_empty_folders(part: _Part, files: list[Path]) -> None:
             "does not exist.",
             stacklevel=2,
         )
+
+
+FOLDER = Source(
+    f"a folder with images ({', '.join(SUFFIXES)}) at any depth; if all of them are in "
+    "sub-folders, these are the classes, or train/ and test/ or val/ with the classes in them",
+    read,
+    default_size=32,
+    takes=("subfolders",),
+)

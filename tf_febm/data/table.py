@@ -1,4 +1,4 @@
-"""Vectors from files: tables of comma-separated numbers, and arrays [n, d] in NumPy archives."""
+"""Tables of numbers, separated by commas, semicolons or tabs."""
 
 import csv
 import math
@@ -8,20 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data.classes import listed
-from tf_febm.data.files import VectorSplit, entries, every_tenth, reason, rows_of_split
+from tf_febm.data.files import Source, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table_questions import MISSING, index_columns, may_be_header, number
 
-LAYOUTS = (
-    "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
-    "tabs, one example a line, with or without a line of column names"
-)
 SUFFIXES = (".csv", ".tsv")
 
 
 def read(
     path: Path, split: str, header: bool | None = None, index_column: bool | None = None
-) -> VectorSplit | None:
+) -> Split | None:
     """Read a split of a table, or return None where there is none.
 
     The first line holds column names if no field of it is a number. Lines that are empty are
@@ -37,7 +33,7 @@ def read(
         PermissionError: The file may not be read.
         ValueError: The table cannot be used; one line naming file, line and column.
     """
-    file = _locate(path)
+    file = only_file(path, SUFFIXES)
     if file is None:
         return None
     values, columns, left_out = _read(file, header, index_column)
@@ -58,7 +54,7 @@ def read(
     source = f"{file}, {split}: {len(rows)} of {len(values)} rows, {vectors.shape[1]} columns"
     if left_out:
         source += f"; {listed(left_out)} left out"
-    return VectorSplit(vectors, None, None, source, columns)
+    return Split(vectors, None, None, source, columns=columns)
 
 
 def read_table(
@@ -209,26 +205,24 @@ def varying_columns(vectors: np.ndarray, where: str, columns=None) -> np.ndarray
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return (line number, fields) of all lines that are not empty."""
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            head = text.readline()
-            delimiter = max(",;\t", key=head.count)
-            text.seek(0)
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            return [(reader.line_num, row) for row in reader if any(f.strip() for f in row)]
-    except PermissionError as error:
-        raise PermissionError(f"{file}: this file may not be read.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: not a readable table ({reason(error)}).") from error
+    with (
+        reading(file, "not a readable table"),
+        open(file, newline="", encoding="utf-8-sig") as text,
+    ):
+        head = text.readline()
+        delimiter = max(",;\t", key=head.count)
+        text.seek(0)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        return [(reader.line_num, row) for row in reader if any(f.strip() for f in row)]
 
 
 def _name(columns, k) -> str:
     return f"column {k + 1}" if columns is None else columns[k]
 
 
-def _locate(path: Path) -> Path | None:
-    """Return the table meant by a path: itself, or the only one in it, or None."""
-    if path.is_file():
-        return path if path.suffix.lower() in SUFFIXES else None
-    found = [entry for entry in entries(path) if entry.suffix.lower() in SUFFIXES]
-    return found[0] if len(found) == 1 else None
+CSV = Source(
+    "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
+    "tabs, one example a line, with or without a line of column names",
+    read,
+    takes=("header", "index_column"),
+)

@@ -1,32 +1,15 @@
 """TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
 
 import threading
-from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm.data.files import Split, reason
+from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
 
 # Upper limit of the check before a download. TFDS itself retries for minutes without a word.
 REACHABLE_WITHIN_SECONDS = 5.0
 _BATCH = 256
-
-
-class Remote(NamedTuple):
-    """A data set of TensorFlow Datasets.
-
-    Attributes:
-        builder: Its name there.
-        url: The host that TFDS downloads it from.
-        num_classes: Number of classes, if the examples have a "label"; otherwise None.
-        share: Side of the centred crop, as a share of the shorter side, where images are resized.
-    """
-
-    builder: str
-    url: str
-    num_classes: int | None
-    share: float = 1.0
 
 
 def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | None) -> Split:
