@@ -51,7 +51,7 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
         return read_npz(path, split, held_out=last_tenth)
     files, kind = _files_of_split(folder, files, split)
     decoded = decode_images(files, image_size, share=CROP)
-    source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note(len(files))}"
+    source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note}"
     return Split(decoded.images, None, None, source)
 
 

@@ -54,7 +54,8 @@ def read(form: _Format, path: Path, split: str) -> Split | None:
         files = [folder / (batch + suffix) for batch in form.batches[split]]
         files = [file for file in files if file.is_file()]
         if files:
-            rows, labels = map(np.concatenate, zip(*(read_batch(form, f) for f in files)))
+            read_ones = [read_batch(form, file) for file in files]
+            rows, labels = (np.concatenate(part) for part in zip(*read_ones, strict=True))
             images = np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             source = f"{folder}: {', '.join(file.name for file in files)}"
             return Split(images, labels, form.num_classes, source)

@@ -70,8 +70,9 @@ def checked_ids(values, count: int | None, where: str) -> np.ndarray:
         )
     if kind in "iu" and int(values.min()) < 0:
         raise ValueError(
-            f"{where}: labels must be whole numbers ≥ 0, booleans or strings; received {values.min()} to {values.max()}. "
-            "Leave out examples without a class; other negative ids may be given as strings."
+            f"{where}: labels must be whole numbers ≥ 0, booleans or strings; received "
+            f"{values.min()} to {values.max()}. Leave out examples without a class; other negative "
+            "ids may be given as strings."
         )
     return values
 

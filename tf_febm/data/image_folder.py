@@ -75,8 +75,7 @@ def read(path: Path, split: str, image_size: int, subfolders: str | None = None)
         rows = rows_of_split(every_tenth(len(own.files)), split, str(own.root))
     every = [file for part in parts.values() for file in part.files]
     decoded = decode_images([own.files[k] for k in rows], image_size, grey=are_all_grey(every))
-    skipped = decoded.note(len(rows))
-    source = f"{own.root}, {split}: {len(rows)} of {len(own.files)} image files{skipped}"
+    source = f"{own.root}, {split}: {len(rows)} of {len(own.files)} image files{decoded.note}"
     if unused:
         source += f"; {', '.join(f'{name}/' for name in unused)} not read"
     if own.classes is None:
