@@ -1,6 +1,6 @@
 """Follow both bounds through training: `python launch/bounds_study.py`.
 
-Three runs on one toy dataset in the plane: a generator that is one to one and onto with the weight of
+Three runs on one toy dataset: a generator that is one to one and onto with the weight of
 a bound, the same with the published weight of 1e-3, and a perceptron, which may fold. At some steps
 log Z by a grid and expectations by quadrature say where ⌊L⌋, L and ⌈L⌉ are, without sampling noise.
 Writes bounds.csv, bounds.json, bounds.png and densities.png into --out.

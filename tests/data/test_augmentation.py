@@ -70,11 +70,10 @@ def batches(dataset, steps):
     return [batch.numpy() for batch in dataset.take(steps)]
 
 
-@pytest.mark.parametrize("start_step", [1, 7])
-def test_an_augmented_stream_resumes_exactly(places, start_step):
-    skipped = data.stream(places, 5, seed=3, **OPTIONS).skip(start_step)
-    resumed = data.stream(places, 5, seed=3, start_step=start_step, **OPTIONS)
-    np.testing.assert_array_equal(batches(skipped, 4), batches(resumed, 4))
+def test_an_augmented_stream_resumes_exactly(places):
+    whole = batches(data.stream(places, 5, seed=3, **OPTIONS), 10)
+    resumed = data.stream(places, 5, seed=3, start_step=7, **OPTIONS)
+    np.testing.assert_array_equal(whole[7:], batches(resumed, 3))
 
 
 def test_every_step_has_its_own_augmentation(places):

@@ -1,4 +1,4 @@
-"""Any folder of image files; sub-folders may be the splits, and the classes."""
+"""Folders of image files, whose sub-folders may be splits and classes."""
 
 import itertools
 import warnings
@@ -108,19 +108,23 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
     levels = set()
     if subfolders != "classes":
         # What only says that pictures are in it is no class.
-        at = [{f[k] for f in folders if len(f) > k} for k in range(max(map(len, folders)))]
-        levels = {k for k, names in enumerate(at) if split_names.say_pictures(names)}
+        at = enumerate(_names_by_level(folders))
+        levels = {k for k, names in at if split_names.say_pictures(names - {""})}
     level, start = _level_of_splits(path, folders, subfolders), 0
 
-    def class_of(folder, own=()):
-        named = (own if k == level else (name,) for k, name in enumerate(folder))
+    def class_of(folder, own):
+        named = (own[name] if k == level else (name,) for k, name in enumerate(folder))
         kept = (name for k, name in enumerate(named) if k >= start and k not in levels)
-        return tuple(itertools.chain(*kept))
+        return "/".join(itertools.chain(*kept))
+
+    def part_of(root, rows, own=None):
+        classes = [class_of(folders[k], own) for k in rows]
+        return _Part(root, [files[k] for k in rows], np.array(classes) if all(classes) else None)
 
     if level is None:
-        return {"train": _part(path, files, [class_of(folder) for folder in folders])}, unused
+        return {"train": part_of(path, range(len(files)))}, unused
     inside = [folder for folder in folders if len(folder) > level]
-    found = split_names.chosen(folder[level] for folder in inside)
+    found = split_names.choose(folder[level] for folder in inside)
     # A folder around the splits is no class; several are.
     above = {folder[:level] for folder in inside}
     root = path.joinpath(*above.pop()) if len(above) == 1 else path
@@ -129,17 +133,21 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
     for key, own in (("train", found.train), ("test", found.test)):
         rows = [k for k, f in enumerate(folders) if len(f) > level and f[level] in own]
         if rows:
-            classes = [class_of(folders[k], own[folders[k][level]]) for k in rows]
             place = root / next(iter(own)) if start == level and len(own) == 1 else root
-            parts[key] = _part(place, [files[k] for k in rows], classes)
+            parts[key] = part_of(place, rows, own)
     return parts, [*found.unused, *unused]
+
+
+def _names_by_level(folders) -> list[set[str]]:
+    """Return the names of the folders of each level; "" stands for images outside of them."""
+    depth = max(map(len, folders))
+    return [{f[k] if len(f) > k else "" for f in folders} for k in range(depth)]
 
 
 def _beside_pictures(folders) -> tuple[set[tuple[int, str]], set[tuple[int, str]]]:
     """Return (level, name) of folders that hold masks and the like, and of those beside them."""
     beside, pictures = set(), set()
-    for level in range(max(map(len, folders))):
-        names = {folder[level] if len(folder) > level else "" for folder in folders}
+    for level, names in enumerate(_names_by_level(folders)):
         others = split_names.beside_pictures(names)
         beside |= {(level, name) for name in others}
         if others:
@@ -152,10 +160,7 @@ def _level_of_splits(path, folders, subfolders) -> int | None:
     if subfolders == "classes":
         return None
     alone = None
-    levels = [
-        {folder[level] if len(folder) > level else "" for folder in folders}
-        for level in range(max(map(len, folders)))
-    ]
+    levels = _names_by_level(folders)
     if subfolders == "splits":
         # Words that only may be of splits, such as "tr", where there are no others.
         for perhaps in (False, True):
@@ -215,11 +220,6 @@ def _question(names: set[str]) -> str:
         f"{what}; keep train/ and test/ or val/ alone, name the folder of one split, or say what "
         "they are: subfolders='splits' or subfolders='classes' (--subfolders=splits or classes)."
     )
-
-
-def _part(root: Path, files: list[Path], classes: list[tuple[str, ...]]) -> _Part:
-    names = None if () in classes else np.array(["/".join(folder) for folder in classes])
-    return _Part(root, files, names)
 
 
 def _warn_of_empty_folders(part: _Part, files: list[Path]) -> None:
