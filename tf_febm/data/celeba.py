@@ -36,14 +36,6 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
 
     The split is the official one when the folder reaches into the official test set (a number
     above 182637); otherwise the last tenth is held out. There are no labels from a folder.
-
-    Args:
-        path: The folder, a folder that contains it, or an .npz.
-        split: "train" or "test".
-        image_size: Height and width of the result.
-
-    Raises:
-        ValueError: More than 1 % of the files cannot be decoded; the message names the first.
     """
     folder = first_folder(path, _NESTED)
     files = [] if path.is_file() else [entry for entry in entries(folder) if is_image(entry)]

@@ -38,14 +38,6 @@ def read(form: _Format, path: Path, split: str) -> Split | None:
     """Read a split of CIFAR-10 or CIFAR-100, or return None where there is none.
 
     Training batches that are missing are left out; `source` names those that were read.
-
-    Args:
-        form: Which of the two.
-        path: The folder of the batches, or one that contains it under its own name.
-        split: "train" or "test".
-
-    Raises:
-        ValueError: A batch is damaged, or holds something else than it should.
     """
     for nested, suffix, read_batch in zip(
         form.folders, ("", ".bin"), (_read_pickle, _read_binary), strict=True

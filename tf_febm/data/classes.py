@@ -92,35 +92,19 @@ def checked_labels(values, count: int, num_classes: int, where: str) -> np.ndarr
 
 
 def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Number the ids of several splits alike, from 0 in their sorted order.
-
-    Args:
-        parts: Ids of each, as `checked_ids` returns them.
-        where: The file, for the error message.
-
-    Returns:
-        int32 numbers for each part, and the names of all classes.
-
-    Raises:
-        ValueError: Some parts have strings and some have numbers.
-    """
+    """Return int32 numbers of the ids of several splits, from 0 in sorted order, and all names."""
     if len({part.dtype.kind == "U" for part in parts}) > 1:
         kinds = " and ".join(dict.fromkeys(str(part.dtype) for part in parts))
         raise ValueError(f"{where}: labels of all splits must be of one kind; received {kinds}.")
     # Of Python's objects: numpy has no common type for int64 and uint64.
-    known = sorted({value for part in parts for value in np.unique(part).tolist()})
+    known = sorted({value for part in parts for value in part.tolist()})
     rows = {value: row for row, value in enumerate(known)}
     labels = [np.array([rows[value] for value in part.tolist()], np.int32) for part in parts]
     return labels, tuple(map(str, known))
 
 
 def check_names(names, num_classes) -> tuple[str, ...] | None:
-    """Return the names of classes, or None where there are no classes.
-
-    Raises:
-        TypeError: They are no sequence of strings.
-        ValueError: There are not as many as classes, or one occurs twice.
-    """
+    """Return the names of classes, or None where there are no classes."""
     if names is None:
         return None if num_classes is None else tuple(map(str, range(num_classes)))
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):

@@ -51,7 +51,8 @@ class Source(NamedTuple):
     Attributes:
         layouts: What `data_dir` may be; error messages quote it.
         from_files: (path, split) to `Split`, or to None where the path holds nothing of the kind.
-            If there is a `default_size`, the image size is its third argument.
+            If there is a `default_size`, the image size is its third argument. What is wrong with a
+            file is one line that names it.
         bundled: Split to `Split`, for data that need no files.
         remote: What TensorFlow Datasets knows it as, if it does.
         default_size: Height and width that image files of any size are brought to.
@@ -93,12 +94,7 @@ def reading(file: Path, fault: str) -> Iterator[None]:
 
 
 def existing(data_dir: str | os.PathLike) -> Path:
-    """Return `data_dir` as a path that exists and can be read.
-
-    Raises:
-        FileNotFoundError: There is no such file or folder.
-        PermissionError: The folder may not be listed.
-    """
+    """Return `data_dir` as a path that exists and can be read."""
     path = Path(data_dir).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"data_dir {str(data_dir)!r} does not exist.")
@@ -151,16 +147,7 @@ def every_tenth(count: int) -> np.ndarray:
 
 
 def rows_of_split(held_out: np.ndarray, split: str, where: str) -> np.ndarray:
-    """Return the row numbers that belong to a split.
-
-    Args:
-        held_out: bool `[n]`, true for the items of the test split.
-        split: "train" or "test".
-        where: The file or folder, for the error message.
-
-    Raises:
-        ValueError: Nothing is held out because there are fewer than ten items.
-    """
+    """Return the row numbers of a split, of a mask of the test split; `where` is for the error."""
     if split == "test" and not held_out.any():
         raise ValueError(
             f"{where}: split='test' holds out one example in ten; received only {len(held_out)}."

@@ -48,16 +48,8 @@ def read(path: Path, split: str, image_size: int, subfolders: str | None = None)
     Files that cannot be decoded are skipped with a warning while they are at most 1 % of a split;
     that changes neither the split nor the class of any other file.
 
-    Args:
-        path: The folder.
-        split: "train" or "test".
-        image_size: Each image's largest centred square is averaged to this height and width.
-        subfolders: "splits" where those that are called so are that whatever is beside them, which
-            is not read; "classes" where no folder is a split; None to tell by their names.
-
-    Raises:
-        ValueError: More than 1 % of the files cannot be decoded, there are too few files to hold
-            one out, or it is not clear whether folders are splits; one line.
+    Where `subfolders` is "splits", those that are called so are that whatever is beside them, which
+    is not read; where it is "classes", no folder is a split.
     """
     if subfolders is not None and subfolders not in MEANINGS:
         raise ValueError(

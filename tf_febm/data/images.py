@@ -70,13 +70,8 @@ def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarr
     of pixels they count in part. (Pillow's BOX filter rounds after each axis, upwards on average.)
     An image smaller than `size` is enlarged by the same rule.
 
-    Args:
-        pixels: Levels from 0 to 255, `[height, width, channels]`, of any real type.
-        size: Height and width of the result.
-        share: Side of the square, as a share of the shorter side of the image; 1 is the largest.
-
-    Returns:
-        uint8 `[size, size, channels]`.
+    Levels of any real type, `[height, width, channels]`, become uint8. The side of the square is
+    that `share` of the shorter side of the image.
     """
     height, width = pixels.shape[:2]
     side = round(share * min(height, width))
@@ -102,21 +97,8 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
     What the pixels of a file mean, of any depth, `pictures.picture_levels` says: the orientation
     tag of photographs is obeyed, an animation gives its first frame, transparent pixels are put on
     white. Levels are rounded to 8 bits once, after averaging. Files that cannot be decoded are
-    skipped, counted and named in a warning as long as they are at most 1 % of all.
-
-    Args:
-        paths: The files.
-        size: Height and width of the result.
-        grey: One channel if true, otherwise three (RGB).
-        share: See `centre_square`.
-
-    Returns:
-        The images and the numbers of their paths.
-
-    Raises:
-        PermissionError: A file may not be read.
-        ValueError: More than 1 % of the files are not images, are damaged, or cannot be read
-            exactly; the message counts them and names the first.
+    skipped, counted and named in a warning as long as they are at most 1 % of all, otherwise in a
+    ValueError. `grey` makes one channel of three.
     """
     images = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
     failures = {}

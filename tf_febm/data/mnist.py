@@ -19,16 +19,7 @@ _NESTED = {"mnist": ("MNIST/raw",), "fashion_mnist": ("FashionMNIST/raw",)}
 
 
 def read(name: str, path: Path, split: str) -> Split | None:
-    """Read a split of MNIST or Fashion-MNIST, or return None where there is none.
-
-    Args:
-        name: "mnist" or "fashion_mnist": the name of the archive, when `path` is a folder.
-        path: The .npz file, or a folder with it or with idx files.
-        split: "train" or "test".
-
-    Raises:
-        ValueError: A file is damaged, of another kind, or images and labels do not belong together.
-    """
+    """Read a split of MNIST or Fashion-MNIST, or return None where there is none."""
     archive = path if path.is_file() else path / f"{name}.npz"
     if archive.suffix.lower() == ".npz" and archive.is_file():
         with Archive(archive) as arrays:
@@ -58,9 +49,6 @@ def read_idx(file: Path, rank: int) -> np.ndarray:
     """Read an idx file of unsigned bytes, compressed or not.
 
     The format: two zero bytes, 8 (unsigned byte), the rank, one big-endian uint32 per axis, data.
-
-    Raises:
-        ValueError: Not such a file, another rank, or fewer or more data than the header says.
     """
     with reading(file, "damaged or cut-off gzip file"):
         content = file.read_bytes()

@@ -1,5 +1,6 @@
 """Images in a NumPy archive (.npz), with or without labels and test images."""
 
+import contextlib
 import warnings
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tf_febm.data.files import (
 )
 from tf_febm.data.image_data import MAX_CHANNELS
 from tf_febm.data.resolution import check_float32_resolution
-from tf_febm.data.table import checked_vectors, varying_columns
+from tf_febm.data.table import check_columns_vary, checked_vectors
 
 # As they are written most often; `npz_keys` knows others.
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
@@ -54,11 +55,7 @@ class Archive:
         return f"{self.path}, key {key!r}"
 
     def array(self, key: str) -> np.ndarray:
-        """Return the array under a key.
-
-        Raises:
-            ValueError: No such key, a damaged member, or an array of Python objects.
-        """
+        """Return the array under a key."""
         if key not in self.keys:
             raise ValueError(f"{self.path}: no key {key!r}; received {sorted(self.keys)}.")
         if key not in self._arrays:
@@ -76,25 +73,18 @@ class Archive:
 
     def header(self, key: str) -> tuple[tuple[int, ...], np.dtype] | None:
         """Return shape and dtype of the array under a key, which is not read, or None."""
-        versions = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        try:
-            with self._file.zip.open(f"{key}.npy") as member:
-                shape, _, dtype = versions[np.lib.format.read_magic(member)](member)
-        except Exception:
-            # Whatever it is, nobody has asked for it.
-            return None
-        return shape, dtype
+        # Whatever is wrong, nobody has asked for it.
+        with contextlib.suppress(Exception), self._file.zip.open(f"{key}.npy") as member:
+            old = np.lib.format.read_magic(member) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0
+            shape, _, dtype = (read_header if old else np.lib.format.read_array_header_2_0)(member)
+            return shape, dtype
+        return None
 
     def images(self, key: str) -> np.ndarray:
         """Return the images under a key as uint8 `[n, height, width, channels]`.
 
         Floating-point values in [0, 1] are rounded to 8 bits: round(255·x).
-
-        Raises:
-            ValueError: Wrong dtype, rank, number of channels or range, NaN or infinity.
         """
         array = self.array(key)
         received = f"received {array.dtype} {list(array.shape)}"
@@ -122,15 +112,8 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
 
     An array of rank 2 holds vectors, any other one images. Which arrays hold the examples and the
     labels of which split, their keys say; see `npz_keys`. Without a test split, one example in ten
-    is held out. The classes are the ids that occur in either split, numbered in sorted order.
-
-    Args:
-        path: The file, or a folder with exactly one .npz.
-        split: "train" or "test".
-        held_out: count → mask of the held-out examples, for archives of images without one.
-
-    Raises:
-        ValueError: The archive or one of its arrays cannot be used; one line naming it.
+    is held out, of images as `held_out` says of their number. The classes are the ids that occur in
+    either split, numbered in sorted order.
     """
     file = only_file(path, (".npz",))
     if file is None:
@@ -159,7 +142,7 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
         if are_vectors:
             if split == "train":
                 # Held-out rows may happen to agree.
-                varying_columns(found[rows], where)
+                check_columns_vary(found[rows], where)
             check_float32_resolution(raw, where)
         if split == "train":
             _warn_of_unread(archive, chosen, raw)
@@ -178,10 +161,9 @@ def _read_labels(archive, keys, own_key, count):
         return None, None
     # First: what is wrong with them matters more than what is wrong with others.
     archive.ids(own_key, count)
-    label_keys = [pair[1] for pair in keys.values() if pair[1] is not None]
-    ids = [archive.ids(y, len(archive.array(x))) for x, y in keys.values() if y is not None]
-    labels, names = numbered(ids, str(archive.path))
-    return labels[label_keys.index(own_key)], names
+    ids = {y: archive.ids(y, len(archive.array(x))) for x, y in keys.values() if y is not None}
+    labels, names = numbered(list(ids.values()), str(archive.path))
+    return labels[list(ids).index(own_key)], names
 
 
 def _check_shapes(archive, chosen):
@@ -200,13 +182,10 @@ def _warn_of_unread(archive, chosen, examples):
     """Warn of arrays that look like examples or labels and are not called so."""
     headers = {key: archive.header(key) for key in chosen.unused if key not in chosen.examples}
     known = {key: found for key, found in headers.items() if found is not None}
-    shape = examples.shape
-    alike = [key for key, (other, _) in known.items() if len(other) > 1 and other[1:] == shape[1:]]
-    labels = [
-        key
-        for key, (other, dtype) in known.items()
-        if other in (shape[:1], (*shape[:1], 1)) and dtype.kind in "iuUS" and key not in alike
-    ]
+    count, *shape = examples.shape
+    alike = [key for key, (other, _) in known.items() if shape and [*other[1:]] == shape]
+    columns = [key for key, (other, _) in known.items() if other in ((count,), (count, 1))]
+    labels = [k for k in columns if known[k][1].kind in "iuUS" and k not in alike]
     if alike:
         warnings.warn(
             f"{archive.path}: {listed(alike)} may hold examples, and are not read; those that are "

@@ -16,7 +16,6 @@ from tf_febm.data.vector_data import VectorData
 __all__ = ["load", "names"]
 
 _SPLITS = ("train", "test")
-_TABLES = "tables (csv)"
 
 
 def names() -> tuple[str, ...]:
@@ -87,15 +86,12 @@ def load(
     size = source.default_size
     if image_size is not None:
         size = arguments.whole_number("image_size", image_size, 1)
-    answers = {}
-    for key, value, kind in (
-        ("header", header, _TABLES),
-        ("index_column", index_column, _TABLES),
-        ("subfolders", subfolders, "folders of images (folder)"),
-    ):
-        if value is not None and key not in source.takes:
+    given = {"header": header, "index_column": index_column, "subfolders": subfolders}
+    answers = {key: value for key, value in given.items() if value is not None}
+    for key in answers:
+        if key not in source.takes:
+            kind = "folders of images (folder)" if key == "subfolders" else "tables (csv)"
             raise ValueError(f"{key} is for {kind}, not for {name}.")
-        answers |= {} if value is None else {key: value}
     found = _read(name, source, data_dir, split, size, answers)
     data: ImageData | VectorData
     if found.examples.ndim == 2:

@@ -228,12 +228,13 @@ def choose(names: Iterable[str]) -> Chosen:
     parts = read(sorted(set(names) - {""}))
     kinds = {part.word for part in parts if part.word and not part.trains}
     kind = min(kinds, key=(*TEST_WORDS, *_PERHAPS_TEST).index) if kinds else None
-    chosen = []
+    chosen: list[dict[str, tuple[str, ...]]] = []
     for own in ([p for p in parts if p.trains], [p for p in parts if kind and p.word == kind]):
         # Each folder's class is what its name has of its own, where there are several.
         several = len({part.rest for part in own}) == len(own) > 1
         chosen.append({part.name: (" ".join(part.rest),) if several else () for part in own})
-    return Chosen(*chosen, [p.name for p in parts if p.name not in {**chosen[0], **chosen[1]}])
+    train, test = chosen
+    return Chosen(train, test, [part.name for part in parts if part.name not in {**train, **test}])
 
 
 def read(names: list[str]) -> list[SplitName]:

@@ -13,13 +13,6 @@ def read(path: Path, split: str) -> Split | None:
 
     The files call the digit 0 class 10; here it is class 0, as in TensorFlow Datasets. The third
     published file, extra_32x32.mat, is not read.
-
-    Args:
-        path: The folder of the files.
-        split: "train" or "test".
-
-    Raises:
-        ValueError: A file is damaged, or holds something else than it should.
     """
     # Slow to import, and needed by nobody who reads other data.
     import scipy.io

@@ -17,18 +17,6 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
 
     A copy that TFDS prepared earlier (under TFDS_DATA_DIR or ~/tensorflow_datasets) is used without
     network. Otherwise the host of the data is asked first, for at most 5 seconds.
-
-    Args:
-        name: Our name of the data set, for messages.
-        remote: Where it is.
-        layouts: What `data_dir` may be, for messages.
-        split: "train" or "test".
-        image_size: Centre-crop and average to this height and width; None keeps the size.
-
-    Raises:
-        ConnectionError: There is no local copy, and the host does not answer.
-        OSError: TFDS could not download or prepare the data.
-        ValueError: The prepared copy is damaged.
     """
     builder = make_builder(remote.builder)
     if not builder.data_path.exists():

@@ -27,58 +27,6 @@ __all__ = [
 ]
 
 
-class Swirl(tfb.Bijector):
-    """Turn every point of the plane about the origin by the angle rate·e^|x|.
-
-    Points keep their distance from the origin and circles are turned as a whole, so areas do not
-    change: the Jacobian determinant is 1.
-
-    Args:
-        rate: Radians at the origin; the turn grows outwards.
-    """
-
-    def __init__(self, rate, name="swirl"):
-        super().__init__(
-            forward_min_event_ndims=1, is_constant_jacobian=True, name=name, dtype=tf.float64
-        )
-        self.rate = rate
-
-    def _turned(self, x, sign):
-        angle = sign * self.rate * tf.exp(tf.norm(x, axis=-1))
-        cos, sin = tf.cos(angle), tf.sin(angle)
-        return tf.stack(
-            [cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1
-        )
-
-    def _forward(self, x):
-        return self._turned(x, 1.0)
-
-    def _inverse(self, y):
-        return self._turned(y, -1.0)
-
-    def _forward_log_det_jacobian(self, x):
-        return tf.zeros([], tf.float64)
-
-
-class FromPolar(tfb.Bijector):
-    """Map (r, θ), r > 0, to (r cos θ, r sin θ); the Jacobian determinant is r."""
-
-    def __init__(self, name="from_polar"):
-        super().__init__(forward_min_event_ndims=1, name=name, dtype=tf.float64)
-
-    def _forward(self, polar):
-        r, angle = polar[..., 0], polar[..., 1]
-        return tf.stack([r * tf.cos(angle), r * tf.sin(angle)], axis=-1)
-
-    def _inverse(self, x):
-        # At the origin itself the determinant is 0; a density there is a limit.
-        r = tf.maximum(tf.norm(x, axis=-1), 1e-12)
-        return tf.stack([r, tf.atan2(x[..., 1], x[..., 0])], axis=-1)
-
-    def _forward_log_det_jacobian(self, polar):
-        return tf.math.log(polar[..., 0])
-
-
 class RoundGaussians(tfd.MixtureSameFamily):
     """Mix round Gaussians, and draw from the chosen ones alone: a curve has hundreds."""
 
@@ -144,7 +92,7 @@ def pinwheel() -> ToyDataset:
         s**2 * v[:, :, None] * v[:, None, :] for s, v in ((0.3, along), (0.05, across))
     )
     arms = tfd.MultivariateNormalTriL(_double(along), _double(np.linalg.cholesky(covariance)))
-    bent = tfd.TransformedDistribution(_equal(arms, 5), Swirl(0.25))
+    bent = tfd.TransformedDistribution(_equal(arms, 5), _swirl(0.25))
     return ToyDataset("pinwheel", bent, (-5.0, 5.0), 1 / 50)
 
 
@@ -153,8 +101,51 @@ def rings() -> ToyDataset:
     radii = _double((0.5, 1.0, 1.5, 2.0))
     radius = _equal(tfd.TruncatedNormal(radii, _double(0.05), _double(0), _double(10)), 4)
     angle = tfd.Uniform(_double(-math.pi), _double(math.pi))
-    plane = tfd.TransformedDistribution(tfd.Blockwise([radius, angle]), FromPolar())
+    plane = tfd.TransformedDistribution(tfd.Blockwise([radius, angle]), _from_polar())
     return ToyDataset("rings", plane, (-5.0, 5.0), 1 / 32)
+
+
+def _swirl(rate) -> tfb.Bijector:
+    """Turn every point of the plane about the origin by the angle rate·e^|x|.
+
+    Points keep their distance from the origin and circles are turned as a whole, so areas do not
+    change: the Jacobian determinant is 1.
+    """
+
+    def turned(x, sign):
+        angle = sign * rate * tf.exp(tf.norm(x, axis=-1))
+        cos, sin = tf.cos(angle), tf.sin(angle)
+        return tf.stack(
+            [cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1
+        )
+
+    return tfb.Inline(
+        forward_fn=lambda x: turned(x, 1.0),
+        inverse_fn=lambda y: turned(y, -1.0),
+        forward_log_det_jacobian_fn=lambda x: tf.zeros([], tf.float64),
+        forward_min_event_ndims=1,
+        is_constant_jacobian=True,
+    )
+
+
+def _from_polar() -> tfb.Bijector:
+    """Map (r, θ), r > 0, to (r cos θ, r sin θ); the Jacobian determinant is r."""
+
+    def forward(polar):
+        r, angle = polar[..., 0], polar[..., 1]
+        return tf.stack([r * tf.cos(angle), r * tf.sin(angle)], axis=-1)
+
+    def inverse(x):
+        # At the origin itself the determinant is 0; a density there is a limit.
+        r = tf.maximum(tf.norm(x, axis=-1), 1e-12)
+        return tf.stack([r, tf.atan2(x[..., 1], x[..., 0])], axis=-1)
+
+    return tfb.Inline(
+        forward_fn=forward,
+        inverse_fn=inverse,
+        forward_log_det_jacobian_fn=lambda polar: tf.math.log(polar[..., 0]),
+        forward_min_event_ndims=1,
+    )
 
 
 def _modes(name, centres, scale, step) -> ToyDataset:
