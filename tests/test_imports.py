@@ -7,6 +7,7 @@ asks for it, and is no import of the table.
 import ast
 import graphlib
 import pathlib
+import sys
 
 import pytest
 
@@ -93,6 +94,13 @@ def test_no_circle(graph):
 
 def test_no_arrow_runs_up(graph):
     assert arrows_up(graph) == []
+
+
+def test_the_catalogue_is_read_before_tensorflow():
+    tree = ast.parse(sources()["tf_febm.catalogue"])
+    nodes = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    roots = {getattr(n, "module", None) or n.names[0].name for n in nodes}
+    assert {root.split(".")[0] for root in roots} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import scipy.io
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tf_febm import data
+from tf_febm import catalogue, data
+from tf_febm.data.files import Source
 
 IMAGES = (
     "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
@@ -22,6 +23,12 @@ BUNDLED = ("digits", *data.toy_datasets.names())
 
 def test_names():
     assert data.names() == NAMES
+
+
+def test_every_row_of_the_catalogue_names_its_definition():
+    for name, row in catalogue.DATASETS.items():
+        found = catalogue.load(row.place)
+        assert found().name == name if row.kind == "plane" else isinstance(found, Source), name
 
 
 # One row for each source: how to write a small copy of it. A source without a row fails below.

@@ -36,15 +36,9 @@ def class_indices(ids, where: str = "labels") -> tuple[np.ndarray, tuple[str, ..
 
 
 def checked_ids(values, count: int | None, where: str) -> np.ndarray:
-    """Return the ids of examples, [count], as integers or strings.
+    """Return the ids of examples, integers, booleans or strings, [count], [n] if that is None.
 
-    Args:
-        values: Whole numbers ≥ 0, booleans or strings, [count] or [count, 1].
-        count: How many there must be; any number if None.
-        where: The file and key, for the error message.
-
-    Raises:
-        ValueError: Wrong dtype, shape or range; one line.
+    What else they are, [count, 1] but for that, is a ValueError that begins with `where`.
     """
     try:
         given = np.asarray(values)
