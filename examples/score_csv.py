@@ -136,10 +136,6 @@ def may_be_header(first, rest):
     That is so where some fields are names, or the first are empty as above an index, and all are
     numbers on the next line; and where all are numbers that look like those of columns, years or
     wavelengths.
-
-    Args:
-        first: The fields of the line.
-        rest: Those of all lines behind it.
     """
     if not rest or len(rest[0]) != len(first):
         return False
@@ -247,13 +243,10 @@ def _is_whole(field):
 
 
 def index_columns(names, values):
-    """Return the places of columns that, by their names, seem to number the rows alone.
+    """Return the places of columns that, by their names, seem to number the rows of values alone.
 
-    These are the first ones; and others where each row has a whole number of its own.
-
-    Args:
-        names: Of the columns, as they stand in the table.
-        values: [n, d]; one column is left in any case.
+    These are the first ones, and others where each row has a whole number of its own; one column
+    is left in any case.
     """
     count = 0
     while count < values.shape[1] - 1 and _is_index(names[count], values[:, count]):

@@ -60,12 +60,12 @@ def run(values) -> int:
     console.import_quietly()
     from tf_febm import data, files
 
-    if values.dataset not in data.testbeds.names():
+    if values.dataset not in data.toy_datasets.names():
         raise ValueError(
-            f"--dataset must be one of {', '.join(data.testbeds.names())}; received "
+            f"--dataset must be one of {', '.join(data.toy_datasets.names())}; received "
             f"{values.dataset}."
         )
-    bed = data.testbeds.get(values.dataset)
+    bed = data.toy_datasets.get(values.dataset)
     rows, models = [], {}
     for name in RUNS:
         models[name], own = follow(name, values)

@@ -9,6 +9,8 @@ import tf_febm
 from tf_febm import samplers
 
 EARLIER = {
+    "tf_febm.data.testbeds": "tf_febm.data.toy_datasets",
+    "tf_febm.data.toy_datasets.TestBed": "tf_febm.data.toy_datasets.ToyDataset",
     "tf_febm.distribution": "tf_febm.parallel",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",

@@ -38,11 +38,12 @@ class Settled:
             )
 
 
-def whole_number(name: str, value, minimum: int = 0) -> int:
-    """Return `value` as an int of at least `minimum`, or raise a ValueError."""
+def whole_number(name: str, value, minimum: int = 0, below: int | None = None) -> int:
+    """Return `value` as an int of at least `minimum` and `below` a limit, or raise a ValueError."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < minimum:
-        raise ValueError(f"{name} must be a whole number ≥ {minimum}; received {value!r}.")
+    if not whole or value < minimum or (below is not None and value >= below):
+        limit = "" if below is None else f" and < {below}"
+        raise ValueError(f"{name} must be a whole number ≥ {minimum}{limit}; received {value!r}.")
     return int(value)
 
 

@@ -1,11 +1,12 @@
-"""What can be chosen by name, and where it is defined: one line for each sampler and method.
+"""Tables of what can be chosen by name: a line registers a method, sampler, network or data set.
 
-Nothing is imported here, so that a command line can name the choices before TensorFlow starts. To
-add a sampler or a method, write it in a file of its own and add its line: recipes, flags and the
-contract tests find it by that.
+Nothing is imported here but the standard library: the command line reads this file by its place,
+for the names and defaults, before TensorFlow is imported, which takes seconds. `load` imports what
+a line stands for.
 """
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -19,16 +20,33 @@ __all__ = [
     "Network",
     "Sampler",
     "find",
+    "load",
 ]
 
 
-def find(place: str) -> Any:
-    """Import what "package.module:name" names."""
-    module, name = place.split(":")
-    return getattr(importlib.import_module(module), name)
+def load(place: str) -> Any:
+    """Return what "package.module:attribute" names, imported now."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
-# --- Samplers -------------------------------------------------------------------------------------
+def find(what: str, table: Mapping[str, Any], name: str) -> Any:
+    """Return a row of a table.
+
+    Args:
+        what: What the table lists, for the message.
+        table: Name -> row.
+        name: The name that is looked for.
+
+    Raises:
+        ValueError: If there is no such name.
+    """
+    if name not in table:
+        raise ValueError(f"{what} must be one of {', '.join(table)}; received {name!r}.")
+    return table[name]
+
+
+# --- samplers -------------------------------------------------------------------------------------
 
 
 class Sampler(NamedTuple):
@@ -68,7 +86,7 @@ SAMPLERS: dict[str, Sampler] = {
     ),
 }
 
-# --- Methods --------------------------------------------------------------------------------------
+# --- methods --------------------------------------------------------------------------------------
 
 
 class Method(NamedTuple):
@@ -122,56 +140,100 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# --- Networks -------------------------------------------------------------------------------------
+# --- networks and generators ----------------------------------------------------------------------
 
 
 class Network(NamedTuple):
-    """An architecture."""
+    """A function that builds an energy network or a generator; see `networks.build`.
 
-    width: int
-    settings: tuple[str, ...] = ()
+    Attributes:
+        place: The function, "package.module:function".
+        kind: What its data are: "images", "vectors" or "both".
+        default_width: Filters or hidden units where the user says nothing; 0 for a network whose
+            size is not a width.
+        options: The optional arguments of `networks.build`, or of `networks.build_generator`, that
+            it takes.
+        standardised: Whether over vectors it sees them in units of the data's standard deviations,
+            and may have quadratic confinement; otherwise it takes raw units and is left as it is.
+    """
+
+    place: str
+    kind: str
+    default_width: int
+    options: tuple[str, ...]
+    standardised: bool = True
 
 
-NETWORKS: dict[str, Network] = {
-    "conv": Network(64),
-    "fourier_mlp": Network(128, ("frequency", "confinement")),
-    "mlp": Network(256, ("confinement",)),
-    "mnist_net": Network(64),
-    "resnet32": Network(128, ("use_attention",)),
-    "resnet32_large": Network(128, ("use_attention",)),
-    "resnet32_larger": Network(128, ("use_attention",)),
-    "resnet32_wider": Network(256, ("use_attention",)),
-    "resnet128": Network(64, ("use_attention",)),
-    "published_bounds": Network(64),
+_LABELS, _RESNET = ("num_classes",), ("num_classes", "use_attention")
+_GENERATOR = ("batch_norm", "output_activation")
+_IN = "tf_febm.networks"
+
+# The widths of the resnets are what the original builds.
+NETWORKS = {
+    "conv": Network(f"{_IN}.conv:conv", "images", 64, _LABELS),
+    "fourier_mlp": Network(f"{_IN}.fourier:fourier_mlp", "vectors", 128, (*_LABELS, "frequency")),
+    "mlp": Network(f"{_IN}.mlp:mlp", "both", 256, _LABELS),
+    "mnist_net": Network(f"{_IN}.mnist:mnist_net", "images", 64, _LABELS),
+    "resnet32": Network(f"{_IN}.resnets:resnet32", "images", 128, _RESNET),
+    "resnet32_large": Network(f"{_IN}.resnets:resnet32_large", "images", 128, _RESNET),
+    "resnet32_larger": Network(f"{_IN}.resnets:resnet32_larger", "images", 128, _RESNET),
+    "resnet32_wider": Network(f"{_IN}.resnets:resnet32_wider", "images", 256, _RESNET),
+    "resnet128": Network(f"{_IN}.resnets:resnet128", "images", 64, _RESNET),
+    "published_bounds": Network(f"{_IN}.published_bounds:published_bounds", "both", 64, (), False),
 }
-GENERATORS: dict[str, Network] = {
-    "mlp": Network(256, ("generator_batch_norm",)),
-    "coupling": Network(256, ("generator_batch_norm",)),
-    "monotone": Network(256),
-    "dcgan": Network(64, ("generator_batch_norm",)),
-    "resnet": Network(64, ("generator_batch_norm",)),
-    "published_bounds": Network(64, ("generator_batch_norm",)),
+GENERATORS = {
+    "mlp": Network(f"{_IN}.generators:generator_mlp", "both", 256, _GENERATOR),
+    "coupling": Network(f"{_IN}.generators:generator_coupling", "both", 256, _GENERATOR),
+    "monotone": Network(f"{_IN}.monotone:generator_monotone", "both", 0, ("output_activation",)),
+    "dcgan": Network(f"{_IN}.generators:generator_dcgan", "images", 64, _GENERATOR),
+    "resnet": Network(f"{_IN}.generators:generator_resnet", "images", 64, _GENERATOR),
+    "published_bounds": Network(
+        f"{_IN}.published_bounds:generator_published_bounds", "both", 64, ("batch_norm",)
+    ),
 }
 
-# --- Data sets ------------------------------------------------------------------------------------
+# --- data sets ------------------------------------------------------------------------------------
 
 
 class Dataset(NamedTuple):
-    """A data set."""
+    """Data that `tf_febm.data.load` reads.
 
+    Attributes:
+        place: A `tf_febm.data.files.Reader`, or for a "plane" a function without arguments that
+            returns a `ToyDataset`: "package.module:attribute".
+        kind: "images", "vectors", "plane" for vectors in the plane of a known density, or None
+            where that depends on the file.
+        recipe: What training starts from where nothing else is said.
+        labels: Whether there are classes; None where that depends on the files.
+        classifier: Whether a small classifier, which judges samples, learns it in seconds.
+    """
+
+    place: str
     kind: str | None
-    recipe: str = "paper"
+    recipe: str
+    labels: bool | None = False
+    classifier: bool = False
 
 
-_PLANE = ("25gaussians", "8gaussians", "swiss_roll", "moons", "checkerboard", "pinwheel", "rings")
-DATASETS: dict[str, Dataset] = {
-    **{n: Dataset("images") for n in ("digits", "mnist", "fashion_mnist", "stacked_mnist")},
-    "cifar10": Dataset("images", "cifar10_paper"),
-    "cifar100": Dataset("images"),
-    "svhn": Dataset("images"),
-    "celeba": Dataset("images", "celeba_paper"),
-    "folder": Dataset("images"),
-    "npz": Dataset(None),
-    "csv": Dataset("vectors", "vectors"),
-    **{n: Dataset("vectors", "plane") for n in _PLANE},
+_D = "tf_febm.data"
+
+DATASETS = {
+    "digits": Dataset(f"{_D}.digits:DIGITS", "images", "digits", True, True),
+    "mnist": Dataset(f"{_D}.mnist:MNIST", "images", "mnist", True, True),
+    "fashion_mnist": Dataset(f"{_D}.mnist:FASHION_MNIST", "images", "fashion_mnist", True, True),
+    "stacked_mnist": Dataset(f"{_D}.mnist:STACKED_MNIST", "images", "paper", True),
+    "cifar10": Dataset(f"{_D}.cifar:CIFAR10", "images", "cifar10_paper", True),
+    "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "paper", True),
+    "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "paper", True),
+    "celeba": Dataset(f"{_D}.celeba:CELEBA", "images", "celeba_paper", None),
+    "folder": Dataset(f"{_D}.image_folder:FOLDER", "images", "folder", None),
+    "npz": Dataset(f"{_D}.npz:NPZ", None, "paper", None),
+    "csv": Dataset(f"{_D}.table:CSV", "vectors", "vectors"),
+    "25gaussians": Dataset(f"{_D}.toy_densities:gaussians_25", "plane", "25gaussians"),
+    "8gaussians": Dataset(f"{_D}.toy_densities:gaussians_8", "plane", "8gaussians"),
+    "swiss_roll": Dataset(f"{_D}.toy_densities:swiss_roll", "plane", "plane"),
+    "moons": Dataset(f"{_D}.toy_densities:moons", "plane", "plane"),
+    "checkerboard": Dataset(f"{_D}.toy_densities:checkerboard", "plane", "plane"),
+    "pinwheel": Dataset(f"{_D}.toy_densities:pinwheel", "plane", "plane"),
+    "rings": Dataset(f"{_D}.toy_densities:rings", "plane", "plane"),
 }

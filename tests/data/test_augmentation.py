@@ -70,11 +70,10 @@ def batches(dataset, steps):
     return [batch.numpy() for batch in dataset.take(steps)]
 
 
-@pytest.mark.parametrize("start_step", [1, 7])
-def test_an_augmented_stream_resumes_exactly(places, start_step):
-    skipped = data.stream(places, 5, seed=3, **OPTIONS).skip(start_step)
-    resumed = data.stream(places, 5, seed=3, start_step=start_step, **OPTIONS)
-    np.testing.assert_array_equal(batches(skipped, 4), batches(resumed, 4))
+def test_an_augmented_stream_resumes_exactly(places):
+    whole = batches(data.stream(places, 5, seed=3, **OPTIONS), 10)
+    resumed = data.stream(places, 5, seed=3, start_step=7, **OPTIONS)
+    np.testing.assert_array_equal(whole[7:], batches(resumed, 3))
 
 
 def test_every_step_has_its_own_augmentation(places):
@@ -98,9 +97,9 @@ def test_augmentation_leaves_the_order_and_the_dequantisation_alone():
 @pytest.mark.parametrize(
     ("crop", "message"),
     [
-        (-1, r"random_crop must be in \[0, 5\); received -1"),
-        (5, r"random_crop must be in \[0, 5\); received 5"),
-        (1.5, "random_crop must be a whole number; received 1.5"),
+        (-1, "random_crop must be a whole number ≥ 0 and < 5; received -1"),
+        (5, "random_crop must be a whole number ≥ 0 and < 5; received 5"),
+        (1.5, "random_crop must be a whole number .*received 1.5"),
     ],
 )
 def test_refuses(places, crop, message):

@@ -12,7 +12,7 @@ def source():
     return data.ImageData("some", images, np.arange(10, dtype=np.int32), 10)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 6])
+@pytest.mark.parametrize("count", [2, 3])
 def test_shards_together_are_the_stream_to_the_bit(source, count):
     options = {
         "seed": 4, "start_step": 2, "conditional": True, "noise_stddev": 0.1,
@@ -37,11 +37,11 @@ def test_form_of_a_shard(source):
     ("shard", "message"),
     [
         ((0, 4), "batch_size must be a multiple of the number of shards; received 6 and 4"),
-        ((2, 2), r"shard index must be in \[0, 2\); received 2"),
-        ((-1, 2), r"shard index must be in \[0, 2\); received -1"),
-        ((0, 0), r"shard count must be in \[1, 7\); received 0"),
-        ((0, 12), r"shard count must be in"),
-        ((0.0, 2), "shard index must be a whole number; received 0.0"),
+        ((2, 2), "shard index must be a whole number ≥ 0 and < 2; received 2"),
+        ((-1, 2), "shard index must be a whole number ≥ 0 and < 2; received -1"),
+        ((0, 0), "shard count must be a whole number ≥ 1 and < 7; received 0"),
+        ((0, 12), "shard count must be a whole number ≥ 1 and < 7; received 12"),
+        ((0.0, 2), "shard index must be a whole number .*received 0.0"),
         (3, r"shard must be \(index, count\); received 3"),
         ((1, 2, 3), r"shard must be \(index, count\); received \(1, 2, 3\)"),
     ],

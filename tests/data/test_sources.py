@@ -10,18 +10,25 @@ import scipy.io
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tf_febm import data
+from tf_febm import catalogue, data
+from tf_febm.data.files import Reader
 
 IMAGES = (
     "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
     "folder", "npz",
 )  # fmt: skip
-NAMES = (*IMAGES, "csv", *data.testbeds.names())
-BUNDLED = ("digits", *data.testbeds.names())
+NAMES = (*IMAGES, "csv", *data.toy_datasets.names())
+BUNDLED = ("digits", *data.toy_datasets.names())
 
 
 def test_names():
     assert data.names() == NAMES
+
+
+def test_every_row_of_the_catalogue_names_its_definition():
+    for name, row in catalogue.DATASETS.items():
+        found = catalogue.load(row.place)
+        assert found().name == name if row.kind == "plane" else isinstance(found, Reader), name
 
 
 # One row for each source: how to write a small copy of it. A source without a row fails below.
@@ -103,7 +110,7 @@ def test_contract(name, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in IMAGES])
 def test_contract_of_vectors(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(data.testbeds, "SIZES", {"train": 30, "test": 10})
+    monkeypatch.setattr(data.toy_datasets, "SIZES", {"train": 30, "test": 10})
     where = None
     if name not in BUNDLED:
         where = tmp_path
@@ -161,8 +168,8 @@ def test_bad_image_size(image_size):
         data.load("digits", image_size=image_size)
 
 
-@pytest.mark.parametrize("name", data.testbeds.names())
-def test_test_beds_take_no_folder(name, tmp_path):
+@pytest.mark.parametrize("name", data.toy_datasets.names())
+def test_toy_datasets_take_no_folder(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name} takes no data_dir"):
         data.load(name, tmp_path)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_febm import data
-from tf_febm.data import stacked
+from tf_febm.data import mnist
 from tf_febm.data.files import Split
 
 
@@ -16,9 +16,9 @@ def digits():
 
 
 def test_every_channel_holds_every_digit_once(digits):
-    found = stacked.stack(digits, seed=0)
-    assert found.images.shape == (40, 2, 2, 3) and found.num_classes == 1000
-    numbers = found.images[:, 0, 0]
+    found = mnist.stack(digits, seed=0)
+    assert found.examples.shape == (40, 2, 2, 3) and found.num_classes == 1000
+    numbers = found.examples[:, 0, 0]
     np.testing.assert_array_equal(np.sort(numbers, axis=0), np.arange(40)[:, None].repeat(3, 1))
     # The channels are of different orders.
     assert all((numbers[:, i] != numbers[:, j]).any() for i, j in ((0, 1), (0, 2), (1, 2)))
@@ -28,7 +28,7 @@ def test_every_channel_holds_every_digit_once(digits):
 
 
 def test_seeds(digits):
-    first, again, other = (stacked.stack(digits, seed).images for seed in (0, 0, 1))
+    first, again, other = (mnist.stack(digits, seed).examples for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 

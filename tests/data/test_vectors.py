@@ -22,7 +22,7 @@ class TestVectorData:
     @pytest.mark.parametrize(
         ("fields", "kind", "message"),
         [
-            ({"name": ""}, TypeError, "name must be a string"),
+            ({"name": ""}, ValueError, "name must not be empty"),
             ({"vectors": [[1.0]]}, TypeError, "numpy array; received list"),
             ({"vectors": X.astype(np.float64)}, ValueError, r"received float64 \[40, 3\]"),
             ({"vectors": X[0]}, ValueError, r"received float32 \[3\]"),

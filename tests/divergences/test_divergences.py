@@ -355,8 +355,8 @@ class TestRegister:
             divergences.from_generator(lambda u: (u - 1) ** 2, name=None)
 
     def test_registered_names_are_found(self, monkeypatch):
-        monkeypatch.setattr(divergences.registry, "_REGISTRY", dict(divergences.registry._REGISTRY))
-        monkeypatch.setattr(divergences.registry, "_ALIASES", dict(divergences.registry._ALIASES))
+        monkeypatch.setattr(divergences.base, "_REGISTRY", dict(divergences.base._REGISTRY))
+        monkeypatch.setattr(divergences.base, "_ALIASES", dict(divergences.base._ALIASES))
         made = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam")
         divergences.register(made, aliases=("Vincze-Le Cam",))
         assert divergences.get("vincze le cam") is made

@@ -112,9 +112,9 @@ class TestModes:
         assert strict.covered == 1
 
     def test_the_truth_covers_all_of_its_modes(self):
-        from tf_febm.data import testbeds
+        from tf_febm.data import toy_datasets
 
-        bed = testbeds.get("25gaussians")
+        bed = toy_datasets.get("25gaussians")
         found = evaluation.mode_coverage(bed.sample(1000, seed=1), bed.modes, bed.mode_scale)
         assert found.covered == 25
         # e^-8 = 3.4e-4 of a Gaussian in the plane lies further out: 0.3 of 1,000 samples.
@@ -134,9 +134,9 @@ class TestModes:
 
 
 def test_plane_quality_of_the_true_energy_and_of_a_shifted_one():
-    from tf_febm.data import testbeds
+    from tf_febm.data import toy_datasets
 
-    bed = testbeds.get("25gaussians")
+    bed = toy_datasets.get("25gaussians")
     held_out = bed.sample(2000, seed=1)
 
     def energy(x):

@@ -150,7 +150,7 @@ def test_the_client_asks_what_training_asks(project, tmp_path, index):
     for text, header in itertools.product(TABLES, (None, True)):
         path.write_text(text)
         try:
-            expected, _ = table.read_table(path, header, index)
+            expected, *_ = table.read_table(path, header, index)
         except ValueError as error:
             ours = str(error)
             with pytest.raises(SystemExit) as caught:

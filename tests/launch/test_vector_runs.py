@@ -26,10 +26,10 @@ def launch(call, tmp_path):
 
 @pytest.fixture
 def smaller(monkeypatch):
-    """Let test beds be small, and their grids coarse."""
-    from tf_febm.data import testbeds
+    """Let toy datasets be small, and their grids coarse."""
+    from tf_febm.data import toy_datasets
 
-    monkeypatch.setattr(testbeds, "SIZES", {"train": 2000, "test": 500})
+    monkeypatch.setattr(toy_datasets, "SIZES", {"train": 2000, "test": 500})
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def le_cam():
     generator = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_cam")
     divergences.register(generator)
     yield
-    for table in (divergences.registry._REGISTRY, divergences.registry._ALIASES):
+    for table in (divergences.base._REGISTRY, divergences.base._ALIASES):
         del table["le_cam"]
 
 

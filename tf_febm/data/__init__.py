@@ -1,14 +1,16 @@
 """Images and vectors in memory, and the endless stream of batches that training reads."""
 
-from tf_febm.data import testbeds
+from tf_febm.data import toy_datasets
 from tf_febm.data.arrays import as_data, hold_out
 from tf_febm.data.classes import class_indices
 from tf_febm.data.image_data import ImageData
+from tf_febm.data.pixels import dequantise
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.source import Source
 from tf_febm.data.sources import load, names
-from tf_febm.data.stream import dequantise, stream, without_tuning
+from tf_febm.data.stream import stream, without_tuning
 from tf_febm.data.vector_data import VectorData
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "ImageData",
@@ -22,6 +24,8 @@ __all__ = [
     "load",
     "names",
     "stream",
-    "testbeds",
+    "toy_datasets",
     "without_tuning",
 ]
+
+__getattr__ = earlier_names(__name__, {"testbeds": "tf_febm.data.toy_datasets"})

@@ -5,21 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm.data import npz
 from tf_febm.data.files import (
+    Remote,
+    Reader,
     Split,
-    VectorSplit,
     entries,
     first_folder,
     last_tenth,
     rows_of_split,
 )
 from tf_febm.data.images import decode_images, is_image
+from tf_febm.data.npz import NPZ
+from tf_febm.data.npz import read as read_npz
 
-LAYOUTS = (
-    "a folder that is or contains img_align_celeba/ with the aligned images (000001.jpg, …), "
-    f"or {npz.LAYOUTS}"
-)
 # list_eval_partition.txt: 1…162770 training, …182637 validation, …202599 test.
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637
 # Side of the crop as a share of the width.
@@ -28,7 +26,7 @@ CROP = 128 / 178
 _NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 
 
-def read(path: Path, split: str, image_size: int) -> Split | VectorSplit | None:
+def read(path: Path, split: str, image_size: int) -> Split | None:
     """Read a split of CelebA, or return None where there is none.
 
     The crop is the centred square of 128×128 in the published 178×218 pictures, which holds the
@@ -38,29 +36,20 @@ def read(path: Path, split: str, image_size: int) -> Split | VectorSplit | None:
 
     The split is the official one when the folder reaches into the official test set (a number
     above 182637); otherwise the last tenth is held out. There are no labels from a folder.
-
-    Args:
-        path: The folder, a folder that contains it, or an .npz.
-        split: "train" or "test".
-        image_size: Height and width of the result.
-
-    Raises:
-        ValueError: More than 1 % of the files cannot be decoded; the message names the first.
     """
-    if path.is_file():
-        return npz.read(path, split, held_out=last_tenth)
     folder = first_folder(path, _NESTED)
-    files = [entry for entry in entries(folder) if is_image(entry)]
+    files = [] if path.is_file() else [entry for entry in entries(folder) if is_image(entry)]
     if not files:
-        return npz.read(path, split, held_out=last_tenth)
+        return read_npz(path, split, held_out=last_tenth)
     files, kind = _files_of_split(folder, files, split)
     decoded = decode_images(files, image_size, share=CROP)
-    source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note(len(files))}"
+    source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note}"
     return Split(decoded.images, None, None, source)
 
 
 def _files_of_split(folder, files, split):
-    numbers = np.array([_number(file) for file in files])
+    stems = [file.stem for file in files]
+    numbers = np.array([int(stem) if re.fullmatch(r"\d+", stem) else 0 for stem in stems])
     if numbers.max() <= _LAST_VALIDATION:
         rows = rows_of_split(last_tenth(len(files)), split, str(folder))
         kind = "last tenth held out"
@@ -76,6 +65,10 @@ def _files_of_split(folder, files, split):
     return [files[row] for row in rows], kind
 
 
-def _number(file):
-    match = re.match(r"\d+$", file.stem)
-    return int(match.group()) if match else 0
+CELEBA = Reader(
+    "a folder that is or contains img_align_celeba/ with the aligned images (000001.jpg, …), "
+    f"or {NPZ.layouts}",
+    read,
+    remote=Remote("celeb_a", "https://drive.google.com", None, CROP),
+    default_size=32,
+)

@@ -2,14 +2,15 @@
 
 import io
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm.data.files import Split, checked_labels, first_folder, reason
+from tf_febm.data.classes import checked_labels
+from tf_febm.data.files import Remote, Reader, Split, first_folder, reading
 
-_SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 
 
@@ -32,61 +33,12 @@ class _Format(NamedTuple):
     label_key: bytes
     label_bytes: int
 
-    @property
-    def layouts(self) -> str:
-        """What `data_dir` may be."""
-        pickled, binary = self.folders
-        names = ", ".join(name for batch in self.batches.values() for name in batch)
-        return (
-            f"a folder that is or contains {pickled}/ ({names}) or {binary}/ (the same with .bin)"
-        )
 
-
-_FORMATS = {
-    "cifar10": _Format(
-        title="CIFAR-10",
-        num_classes=10,
-        folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
-        batches={
-            "train": tuple(f"data_batch_{k}" for k in range(1, 6)),
-            "test": ("test_batch",),
-        },
-        label_key=b"labels",
-        label_bytes=1,
-    ),
-    # The 100 fine classes; the 20 coarse ones stand beside them and are not read.
-    "cifar100": _Format(
-        title="CIFAR-100",
-        num_classes=100,
-        folders=("cifar-100-python", "cifar-100-binary"),
-        batches={"train": ("train",), "test": ("test",)},
-        label_key=b"fine_labels",
-        label_bytes=2,
-    ),
-}
-
-
-def layouts(name: str) -> str:
-    """Say what `data_dir` may be."""
-    return _FORMATS[name].layouts
-
-
-def read(name: str, path: Path, split: str) -> Split | None:
+def read(form: _Format, path: Path, split: str) -> Split | None:
     """Read a split of CIFAR-10 or CIFAR-100, or return None where there is none.
 
     Training batches that are missing are left out; `source` names those that were read.
-
-    Args:
-        name: "cifar10" or "cifar100", whose labels are the 100 fine classes.
-        path: The folder of the batches, or one that contains it under its own name.
-        split: "train" or "test".
-
-    Raises:
-        ValueError: A batch is damaged, or holds something else than it should.
     """
-    if path.is_file():
-        return None
-    form = _FORMATS[name]
     for nested, suffix, read_batch in zip(
         form.folders, ("", ".bin"), (_read_pickle, _read_binary), strict=True
     ):
@@ -94,79 +46,50 @@ def read(name: str, path: Path, split: str) -> Split | None:
         files = [folder / (batch + suffix) for batch in form.batches[split]]
         files = [file for file in files if file.is_file()]
         if files:
-            images, labels = zip(*(read_batch(form, file) for file in files), strict=True)
+            read_ones = [read_batch(form, file) for file in files]
+            rows, labels = (np.concatenate(part) for part in zip(*read_ones, strict=True))
+            images = np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             source = f"{folder}: {', '.join(file.name for file in files)}"
-            return Split(np.concatenate(images), np.concatenate(labels), form.num_classes, source)
+            return Split(images, labels, form.num_classes, source)
     return None
 
 
 def _read_pickle(form, file):
-    content = _content(file)
-    try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:
-        # A damaged pickle can raise nearly anything.
-        raise ValueError(f"{file}: not a readable {form.title} batch ({reason(error)}).") from error
+    # A damaged pickle can raise nearly anything.
+    with reading(file, f"not a readable {form.title} batch"):
+        batch = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
     keys = (b"data", form.label_key)
     missing = [key for key in keys if not isinstance(batch, dict) or key not in batch]
     if missing:
         raise ValueError(
             f"{file}: a {form.title} batch has the keys {keys[0]}, {keys[1]}; no {missing[0]}."
         )
-    data = batch[b"data"]
-    if (
-        not isinstance(data, np.ndarray)
-        or data.dtype != np.uint8
-        or data.ndim != 2
-        or data.shape[1] != _PIXELS
-        or len(data) == 0
-    ):
-        kind = (
-            f"{data.dtype} {list(data.shape)}"
-            if isinstance(data, np.ndarray)
-            else type(data).__name__
-        )
+    rows = batch[b"data"]
+    kind = type(rows).__name__
+    if isinstance(rows, np.ndarray):
+        kind = f"{rows.dtype} {list(rows.shape)}"
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (_PIXELS,):
         raise ValueError(f"{file}: b'data' must be uint8 [n, {_PIXELS}]; received {kind}.")
     where = f"{file}, key {form.label_key}"
-    labels = checked_labels(batch[form.label_key], len(data), form.num_classes, where)
-    return _channels_last(data), labels
+    return rows, checked_labels(batch[form.label_key], len(rows), form.num_classes, where)
 
 
 def _read_binary(form, file):
-    content = _content(file)
+    with reading(file, "cannot be read"):
+        content = file.read_bytes()
     width = form.label_bytes + _PIXELS
     if not content or len(content) % width:
         raise ValueError(
             f"{file}: the size must be a multiple of {width} bytes; received {len(content)}."
         )
     rows = np.frombuffer(content, np.uint8).reshape(-1, width)
-    labels = rows[:, form.label_bytes - 1]
-    return _channels_last(rows[:, form.label_bytes :]), checked_labels(
-        labels, len(rows), form.num_classes, str(file)
-    )
-
-
-def _content(file):
-    try:
-        return file.read_bytes()
-    except PermissionError as error:
-        raise PermissionError(f"{file}: this file may not be read.") from error
-
-
-def _channels_last(rows):
-    return np.ascontiguousarray(rows.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1))
+    labels = checked_labels(rows[:, form.label_bytes - 1], len(rows), form.num_classes, str(file))
+    return rows[:, form.label_bytes :], labels
 
 
 def _make_dtype(spec, align=False, copy=False):
     # Pickles of the time say 0 and 1; NumPy 2.4 warns unless these are booleans.
     return np.dtype(spec, align=bool(align), copy=bool(copy))
-
-
-def _make_bytes(text, encoding):
-    # How Python 3 writes bytes into pickles of protocol 2 and below.
-    if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"unexpected encoding {encoding!r}.")
-    return text.encode("latin1") if isinstance(text, str) else bytes(text)
 
 
 # Unpickling calls what the file names. This is everything that a plain array needs, in both
@@ -176,7 +99,10 @@ _ALLOWED = {
     ("numpy", "dtype"): _make_dtype,
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("_codecs", "encode"): _make_bytes,
+    # How Python 3 writes bytes into pickles of protocol 2 and below.
+    ("_codecs", "encode"): lambda text, encoding: (
+        text.encode("latin1") if isinstance(text, str) else bytes(text)
+    ),
 }
 
 
@@ -189,3 +115,36 @@ class _ArrayUnpickler(pickle.Unpickler):
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"refused to load {module}.{name}.") from None
+
+
+def _source(form: _Format, name: str) -> Reader:
+    pickled, binary = form.folders
+    names = ", ".join(name for batch in form.batches.values() for name in batch)
+    layouts = f"a folder that is or contains {pickled}/ ({names}) or {binary}/ (the same with .bin)"
+    remote = Remote(name, "https://www.cs.toronto.edu", form.num_classes)
+    return Reader(layouts, partial(read, form), remote=remote)
+
+
+CIFAR10 = _source(
+    _Format(
+        title="CIFAR-10",
+        num_classes=10,
+        folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
+        batches={"train": tuple(f"data_batch_{k}" for k in range(1, 6)), "test": ("test_batch",)},
+        label_key=b"labels",
+        label_bytes=1,
+    ),
+    "cifar10",
+)
+# The 100 fine classes; the 20 coarse ones stand beside them and are not read.
+CIFAR100 = _source(
+    _Format(
+        title="CIFAR-100",
+        num_classes=100,
+        folders=("cifar-100-python", "cifar-100-binary"),
+        batches={"train": ("train",), "test": ("test",)},
+        label_key=b"fine_labels",
+        label_bytes=2,
+    ),
+    "cifar100",
+)

@@ -1,4 +1,4 @@
-"""Classes: from the ids that people use, whatever they are, to 0 … n − 1, and what they are called.
+"""Class labels: from ids of any kind to the numbers 0 … n − 1, and names.
 
 A conditional network has weights, and a model draws samples, for every number below the number of
 classes. So ids are numbered in sorted order, and none that nobody uses gets a number.
@@ -13,7 +13,6 @@ from tf_febm.data.files import reason
 
 __all__ = ["class_indices", "numbered"]
 
-_ACCEPTED = "whole numbers ≥ 0, booleans or strings"
 # Names in a message; the rest is counted.
 _SHOWN = 5
 
@@ -37,31 +36,20 @@ def class_indices(ids, where: str = "labels") -> tuple[np.ndarray, tuple[str, ..
 
 
 def checked_ids(values, count: int | None, where: str) -> np.ndarray:
-    """Return the ids of examples, [count], as integers or strings.
+    """Return the ids of examples, integers, booleans or strings, [count], [n] if that is None.
 
-    Args:
-        values: Whole numbers ≥ 0, booleans or strings, [count] or [count, 1].
-        count: How many there must be; any number if None.
-        where: The file and key, for the error message.
-
-    Raises:
-        ValueError: Wrong dtype, shape or range; one line.
+    What else they are, [count, 1] but for that, is a ValueError that begins with `where`.
     """
     try:
-        values = np.asarray(values)
+        given = np.asarray(values)
+        values = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
+        values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
     except ValueError as error:
-        raise ValueError(f"{where}: labels must be a flat list ({reason(error)}).") from error
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
+        raise ValueError(
+            f"{where}: labels must be a flat list, of UTF-8 if they are bytes ({reason(error)})."
+        ) from error
     kind = values.dtype.kind
-    if kind == "S":
-        try:
-            values, kind = np.char.decode(values, "utf-8"), "U"
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{where}: labels of bytes must be UTF-8 ({reason(error)}); give them as strings."
-            ) from error
-    good = (kind in "iubU") and values.ndim == 1 and len(values)
+    good = kind in "iubU" and values.ndim == 1 and len(values)
     if not good or (count is not None and len(values) != count):
         expected = "" if count is None else f" of shape [{count}], one per example"
         hint = ""
@@ -72,49 +60,45 @@ def checked_ids(values, count: int | None, where: str) -> np.ndarray:
         # "Integers" first: what nearly all files hold.
         raise ValueError(
             f"{where}: labels must be integers{expected} (or booleans or strings); received "
-            f"{values.dtype} {list(values.shape)}{hint}."
+            f"{given.dtype} {list(given.shape)}{hint}."
         )
     if kind in "iu" and int(values.min()) < 0:
         raise ValueError(
-            f"{where}: labels must be {_ACCEPTED}; received {values.min()} to {values.max()}. "
-            "Leave out examples without a class; other negative ids may be given as strings."
+            f"{where}: labels must be whole numbers ≥ 0, booleans or strings; received "
+            f"{values.min()} to {values.max()}. Leave out examples without a class; other negative "
+            "ids may be given as strings."
         )
     return values
 
 
-def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Number the ids of several splits alike, from 0 in their sorted order.
+def checked_labels(values, count: int, num_classes: int, where: str) -> np.ndarray:
+    """Return labels of a data set with classes of its own, int32 [count], below `num_classes`.
 
-    Args:
-        parts: Ids of each, as `checked_ids` returns them.
-        where: The file, for the error message.
-
-    Returns:
-        int32 numbers for each part, and the names of all classes.
-
-    Raises:
-        ValueError: Some parts have strings and some have numbers.
+    The other arguments and errors are those of `checked_ids`.
     """
+    values = checked_ids(values, count, where)
+    low, high = values.min(), values.max()
+    if values.dtype.kind not in "iu" or high >= num_classes:
+        raise ValueError(
+            f"{where}: labels must be in [0, {num_classes}); received {low} to {high}."
+        )
+    return values.astype(np.int32)
+
+
+def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return int32 numbers of the ids of several splits, from 0 in sorted order, and all names."""
     if len({part.dtype.kind == "U" for part in parts}) > 1:
         kinds = " and ".join(dict.fromkeys(str(part.dtype) for part in parts))
         raise ValueError(f"{where}: labels of all splits must be of one kind; received {kinds}.")
     # Of Python's objects: numpy has no common type for int64 and uint64.
-    known = sorted({value for part in parts for value in np.unique(part).tolist()})
+    known = sorted({value for part in parts for value in part.tolist()})
     rows = {value: row for row, value in enumerate(known)}
-    labels = []
-    for part in parts:
-        own, places = np.unique(part, return_inverse=True)
-        labels.append(np.array([rows[v] for v in own.tolist()], np.int32)[places.reshape(-1)])
-    return labels, tuple(str(value) for value in known)
+    labels = [np.array([rows[value] for value in part.tolist()], np.int32) for part in parts]
+    return labels, tuple(map(str, known))
 
 
 def check_names(names, num_classes) -> tuple[str, ...] | None:
-    """Return the names of classes, or None where there are no classes.
-
-    Raises:
-        TypeError: They are no sequence of strings.
-        ValueError: There are not as many as classes, or one occurs twice.
-    """
+    """Return the names of classes, or None where there are no classes."""
     if names is None:
         return None if num_classes is None else tuple(map(str, range(num_classes)))
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):

@@ -1,10 +1,8 @@
-"""Digits: scikit-learn's 8×8 digits, the data set that needs neither network nor files."""
+"""scikit-learn's 8×8 digits, which need neither network nor files."""
 
 import numpy as np
 
-from tf_febm.data.files import Split
-
-NUM_CLASSES = 10
+from tf_febm.data.files import Reader, Split
 
 
 def read(split: str) -> Split:
@@ -23,4 +21,7 @@ def read(split: str) -> Split:
     )[split == "test"]
     images = np.rint(bunch.images[rows] * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     labels = bunch.target[rows].astype(np.int32)
-    return Split(images, labels, NUM_CLASSES, f"scikit-learn load_digits, {split} of a fixed 80/20")
+    return Split(images, labels, 10, f"scikit-learn load_digits, {split} of a fixed 80/20")
+
+
+DIGITS = Reader("none, it is part of scikit-learn", bundled=read)

@@ -1,6 +1,8 @@
-"""The user's files: finding them, and one clear line when they are not what they should be."""
+"""What readers have in common: finding files, splits, and one clear line about what is wrong."""
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,24 +10,61 @@ import numpy as np
 
 
 class Split(NamedTuple):
-    """What a reader hands to `load`: an `ImageData` that is not checked and not resized yet."""
+    """What a reader hands to `load`, which checks it, and resizes images.
 
-    images: np.ndarray
+    Attributes:
+        examples: Images, uint8 `[n, height, width, channels]`, or vectors, float32 `[n, d]`.
+        labels: int32 `[n]` or None.
+        num_classes: Number of classes, given exactly when `labels` are.
+        source: One line that says where they came from.
+        class_names: Of the classes, or None for their numbers.
+        columns: Names of the coordinates of vectors, or None.
+    """
+
+    examples: np.ndarray
     labels: np.ndarray | None
     num_classes: int | None
     source: str
     class_names: tuple[str, ...] | None = None
-
-
-class VectorSplit(NamedTuple):
-    """What a reader hands to `load`: a `VectorData` that is not checked yet."""
-
-    vectors: np.ndarray
-    labels: np.ndarray | None
-    num_classes: int | None
-    source: str
     columns: tuple[str, ...] | None = None
-    class_names: tuple[str, ...] | None = None
+
+
+class Remote(NamedTuple):
+    """A data set of TensorFlow Datasets.
+
+    Attributes:
+        builder: Its name there.
+        url: The host that TFDS downloads it from.
+        num_classes: Number of classes, if the examples have a "label"; otherwise None.
+        share: Side of the centred crop, as a share of the shorter side, where images are resized.
+    """
+
+    builder: str
+    url: str
+    num_classes: int | None
+    share: float = 1.0
+
+
+class Reader(NamedTuple):
+    """How one data set is read; the table `tf_febm.catalogue.DATASETS` says where each is defined.
+
+    Attributes:
+        layouts: What `data_dir` may be; error messages quote it.
+        from_files: (path, split) to `Split`, or to None where the path holds nothing of the kind.
+            If there is a `default_size`, the image size is its third argument. What is wrong with a
+            file is one line that names it.
+        bundled: Split to `Split`, for data that need no files.
+        remote: What TensorFlow Datasets knows it as, if it does.
+        default_size: Height and width that image files of any size are brought to.
+        takes: Which arguments of `load` `from_files` takes besides; they are its alone.
+    """
+
+    layouts: str
+    from_files: Callable[..., Split | None] | None = None
+    bundled: Callable[[str], Split] | None = None
+    remote: Remote | None = None
+    default_size: int | None = None
+    takes: tuple[str, ...] = ()
 
 
 def reason(error: BaseException) -> str:
@@ -34,13 +73,28 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def existing(data_dir: str | os.PathLike) -> Path:
-    """Return `data_dir` as a path that exists and can be read.
+@contextlib.contextmanager
+def reading(file: Path, fault: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into one line that names the file.
+
+    Args:
+        file: The file that is read.
+        fault: What is said where it is damaged or of another kind: libraries raise nearly anything.
 
     Raises:
-        FileNotFoundError: There is no such file or folder.
-        PermissionError: The folder may not be listed.
+        PermissionError: The file may not be read.
+        ValueError: Anything else.
     """
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionError(f"{file}: this file may not be read.") from error
+    except Exception as error:
+        raise ValueError(f"{file}: {fault} ({reason(error)}).") from error
+
+
+def existing(data_dir: str | os.PathLike) -> Path:
+    """Return `data_dir` as a path that exists and can be read."""
     path = Path(data_dir).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"data_dir {str(data_dir)!r} does not exist.")
@@ -64,12 +118,17 @@ def entries(folder: Path) -> list[Path]:
     try:
         found = os.listdir(folder)
     except PermissionError as error:
-        raise PermissionError(
-            f"{folder}: this folder may not be read ({error.strerror})."
-        ) from error
+        raise PermissionError(f"{folder}: this folder may not be read.") from error
     # Names with a dot are caches and macOS resource forks (._x.jpg), which are not images.
     names = (name for name in sorted(found) if not name.startswith("."))
     return [folder / name for name in names if name.lower() not in _NOT_OF_PEOPLE]
+
+
+def only_file(path: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """Return the file meant by a path: itself, or the only one of these suffixes in it, or None."""
+    candidates = [path] if path.is_file() else entries(path)
+    found = [file for file in candidates if file.suffix.lower() in suffixes]
+    return found[0] if len(found) == 1 else None
 
 
 def first_folder(path: Path, nested: tuple[str, ...]) -> Path:
@@ -83,59 +142,14 @@ def last_tenth(count: int) -> np.ndarray:
 
 
 def every_tenth(count: int) -> np.ndarray:
-    """Return a mask of the held-out items, every tenth: 9, 19, 29 and so on.
-
-    Images sorted by class stay balanced this way.
-    """
+    """Return a mask of the held-out items, every tenth: images sorted by class stay balanced."""
     return np.arange(count) % 10 == 9
 
 
 def rows_of_split(held_out: np.ndarray, split: str, where: str) -> np.ndarray:
-    """Return the row numbers that belong to a split.
-
-    Args:
-        held_out: bool `[n]`, true for the items of the test split.
-        split: "train" or "test".
-        where: The file or folder, for the error message.
-
-    Raises:
-        ValueError: Nothing is held out because there are fewer than ten items.
-    """
+    """Return the row numbers of a split, of a mask of the test split; `where` is for the error."""
     if split == "test" and not held_out.any():
         raise ValueError(
             f"{where}: split='test' holds out one example in ten; received only {len(held_out)}."
         )
     return np.flatnonzero(held_out == (split == "test"))
-
-
-def checked_labels(values, count: int, num_classes: int, where: str) -> np.ndarray:
-    """Return labels of a data set with classes of its own as int32, or say what is wrong with them.
-
-    Ids of other data are numbered by `classes.numbered`.
-
-    Args:
-        values: integers, `[count]` or `[count, 1]`.
-        count: Number of images.
-        num_classes: Labels must be below it.
-        where: The file and key, for the error message.
-
-    Raises:
-        ValueError: Wrong dtype, shape or range.
-    """
-    try:
-        values = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{where}: labels must be a flat list ({reason(error)}).") from error
-    if values.shape == (count, 1):
-        values = values[:, 0]
-    if not np.issubdtype(values.dtype, np.integer) or values.shape != (count,) or not count:
-        raise ValueError(
-            f"{where}: labels must be integers of shape [{count}], one per image; "
-            f"received {values.dtype} {list(values.shape)}."
-        )
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(
-            f"{where}: labels must be in [0, {num_classes}); received {low} to {high}."
-        )
-    return values.astype(np.int32)

@@ -1,11 +1,13 @@
-"""ImageData: one split of one data set, checked once and read-only from then on."""
+"""Images of one split of a data set, in memory."""
 
 import dataclasses
 import warnings
 
 import numpy as np
+import tensorflow as tf
 
-from tf_febm.data.classes import check_names
+from tf_febm.data.in_memory import InMemory
+from tf_febm.data.pixels import dequantise
 
 __all__ = ["ImageData", "warn_of_scale"]
 
@@ -15,8 +17,8 @@ MAX_CHANNELS = 4
 DARKEST = 16
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImageData:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ImageData(InMemory):
     """Hold one split of an image data set in memory.
 
     The arrays are not copied: the fields are read-only views of what was given. The whole split is
@@ -44,68 +46,35 @@ class ImageData:
     source: str = ""
     class_names: tuple[str, ...] | None = None
 
-    def __post_init__(self):
-        for field in ("name", "source"):
-            value = getattr(self, field)
-            if not isinstance(value, str):
-                raise TypeError(f"{field} must be a string; received {value!r}.")
-        if not self.name:
-            raise ValueError("name must not be empty; received ''.")
-        _check_images(self.images)
-        object.__setattr__(self, "images", read_only(self.images))
-        labels, num_classes = check_labels(self.labels, self.num_classes, len(self.images))
-        object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "num_classes", num_classes)
-        object.__setattr__(self, "class_names", check_names(self.class_names, num_classes))
-
     # What `stream` yields lies in it, and so do the chains of a model of it.
     bounds = (0.0, 1.0)
+    _field = "images"
+
+    def __post_init__(self):
+        images = self.images
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"images must be a numpy array; received {type(images).__name__}.")
+        good = images.dtype == np.uint8 and images.ndim == 4 and 0 not in images.shape
+        if not good or images.shape[3] > MAX_CHANNELS:
+            raise ValueError(
+                "images must be uint8 [n, height, width, channels], none of them 0, with 1 to "
+                f"{MAX_CHANNELS} channels; received {images.dtype} {list(images.shape)}."
+            )
+        self._settle()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Return (height, width, channels)."""
+        """Return (height, width, channels), which `sample_shape` is for all kinds of data."""
         return self.images.shape[1:]
 
-    @property
-    def sample_shape(self) -> tuple[int, int, int]:
-        """Return `image_shape`, under the name that it has for all kinds of data."""
-        return self.image_shape
-
-    def examples(self, count: int, seed: int = 0):
+    def examples(self, count: int, seed: int = 0) -> tf.Tensor:
         """Return the first `count` images as networks see them, float32 in [0, 1].
 
         Args:
             count: How many; all if there are fewer.
             seed: That of `tf_febm.data.dequantise`.
         """
-        # Here, so that checking a data set does not import TensorFlow's pipelines.
-        from tf_febm.data.stream import dequantise
-
         return dequantise(self.images[:count], seed)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __repr__(self) -> str:
-        # The generated one would print the pixels.
-        return (
-            f"ImageData(name={self.name!r}, images=uint8 {list(self.images.shape)}, "
-            f"num_classes={self.num_classes}, source={self.source!r})"
-        )
-
-
-def _check_images(images):
-    if not isinstance(images, np.ndarray):
-        raise TypeError(f"images must be a numpy array; received {type(images).__name__}.")
-    received = f"received {images.dtype} {list(images.shape)}"
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(f"images must be uint8 [n, height, width, channels], {received}.")
-    if 0 in images.shape:
-        raise ValueError(f"images must not be empty along any axis; {received}.")
-    if images.shape[3] > MAX_CHANNELS:
-        raise ValueError(
-            f"images must have 1 to {MAX_CHANNELS} channels, on the last axis; {received}."
-        )
 
 
 def warn_of_scale(images, source: str) -> None:
@@ -130,43 +99,3 @@ def warn_of_scale(images, source: str) -> None:
     else:
         return
     warnings.warn(f"{source}: the images {meaning}.", stacklevel=3)
-
-
-def check_labels(labels, num_classes, count):
-    """Return labels, read-only, and the number of classes, both None or both checked.
-
-    Raises:
-        TypeError: One of them is not of the type that the data classes document.
-        ValueError: Only one is given, or a shape, dtype or value does not fit `count` examples.
-    """
-    if labels is None and num_classes is None:
-        return None, None
-    if labels is None or num_classes is None:
-        raise ValueError(
-            "labels and num_classes must be given together; received "
-            f"labels={'None' if labels is None else 'an array'}, num_classes={num_classes!r}."
-        )
-    if isinstance(num_classes, bool) or not isinstance(num_classes, (int, np.integer)):
-        raise TypeError(f"num_classes must be an integer; received {num_classes!r}.")
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1; received {num_classes}.")
-    if not isinstance(labels, np.ndarray):
-        raise TypeError(f"labels must be a numpy array; received {type(labels).__name__}.")
-    if labels.dtype != np.int32 or labels.shape != (count,):
-        raise ValueError(
-            f"labels must be int32 [{count}], one per example; "
-            f"received {labels.dtype} {list(labels.shape)}."
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(
-            f"labels must be in [0, {num_classes}); received values from {low} to {high}."
-        )
-    return read_only(labels), int(num_classes)
-
-
-def read_only(array):
-    """Return a view of an array that cannot be written to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -1,4 +1,4 @@
-"""Any folder of image files; sub-folders may be the splits, and the classes."""
+"""Folders of image files, whose sub-folders may be splits and classes."""
 
 import itertools
 import warnings
@@ -9,13 +9,9 @@ import numpy as np
 
 from tf_febm.data import split_names
 from tf_febm.data.classes import listed, numbered
-from tf_febm.data.files import Split, entries, every_tenth, rows_of_split
+from tf_febm.data.files import Reader, Split, entries, every_tenth, rows_of_split
 from tf_febm.data.images import SUFFIXES, are_all_grey, decode_images, find_images
 
-LAYOUTS = (
-    f"a folder with images ({', '.join(SUFFIXES)}) at any depth; if all of them are in "
-    "sub-folders, these are the classes, or train/ and test/ or val/ with the classes in them"
-)
 # What `load` takes as `subfolders`.
 MEANINGS = ("splits", "classes")
 
@@ -52,16 +48,8 @@ def read(path: Path, split: str, image_size: int, subfolders: str | None = None)
     Files that cannot be decoded are skipped with a warning while they are at most 1 % of a split;
     that changes neither the split nor the class of any other file.
 
-    Args:
-        path: The folder.
-        split: "train" or "test".
-        image_size: Each image's largest centred square is averaged to this height and width.
-        subfolders: "splits" where those that are called so are that whatever is beside them, which
-            is not read; "classes" where no folder is a split; None to tell by their names.
-
-    Raises:
-        ValueError: More than 1 % of the files cannot be decoded, there are too few files to hold
-            one out, or it is not clear whether folders are splits; one line.
+    Where `subfolders` is "splits", those that are called so are that whatever is beside them, which
+    is not read; where it is "classes", no folder is a split.
     """
     if subfolders is not None and subfolders not in MEANINGS:
         raise ValueError(
@@ -79,8 +67,7 @@ def read(path: Path, split: str, image_size: int, subfolders: str | None = None)
         rows = rows_of_split(every_tenth(len(own.files)), split, str(own.root))
     every = [file for part in parts.values() for file in part.files]
     decoded = decode_images([own.files[k] for k in rows], image_size, grey=are_all_grey(every))
-    skipped = decoded.note(len(rows))
-    source = f"{own.root}, {split}: {len(rows)} of {len(own.files)} image files{skipped}"
+    source = f"{own.root}, {split}: {len(rows)} of {len(own.files)} image files{decoded.note}"
     if unused:
         source += f"; {', '.join(f'{name}/' for name in unused)} not read"
     if own.classes is None:
@@ -113,19 +100,23 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
     levels = set()
     if subfolders != "classes":
         # What only says that pictures are in it is no class.
-        at = [{f[k] for f in folders if len(f) > k} for k in range(max(map(len, folders)))]
-        levels = {k for k, names in enumerate(at) if split_names.say_pictures(names)}
+        at = enumerate(_names_by_level(folders))
+        levels = {k for k, names in at if split_names.say_pictures(names - {""})}
     level, start = _level_of_splits(path, folders, subfolders), 0
 
-    def class_of(folder, own=()):
-        named = (own if k == level else (name,) for k, name in enumerate(folder))
+    def class_of(folder, own):
+        named = (own[name] if k == level else (name,) for k, name in enumerate(folder))
         kept = (name for k, name in enumerate(named) if k >= start and k not in levels)
-        return tuple(itertools.chain(*kept))
+        return "/".join(itertools.chain(*kept))
+
+    def part_of(root, rows, own=None):
+        classes = [class_of(folders[k], own) for k in rows]
+        return _Part(root, [files[k] for k in rows], np.array(classes) if all(classes) else None)
 
     if level is None:
-        return {"train": _part(path, files, [class_of(folder) for folder in folders])}, unused
+        return {"train": part_of(path, range(len(files)))}, unused
     inside = [folder for folder in folders if len(folder) > level]
-    found = split_names.chosen(folder[level] for folder in inside)
+    found = split_names.choose(folder[level] for folder in inside)
     # A folder around the splits is no class; several are.
     above = {folder[:level] for folder in inside}
     root = path.joinpath(*above.pop()) if len(above) == 1 else path
@@ -134,17 +125,21 @@ def _parts(path, files, subfolders, warn) -> tuple[dict[str, _Part], list[str]]:
     for key, own in (("train", found.train), ("test", found.test)):
         rows = [k for k, f in enumerate(folders) if len(f) > level and f[level] in own]
         if rows:
-            classes = [class_of(folders[k], own[folders[k][level]]) for k in rows]
             place = root / next(iter(own)) if start == level and len(own) == 1 else root
-            parts[key] = _part(place, [files[k] for k in rows], classes)
+            parts[key] = part_of(place, rows, own)
     return parts, [*found.unused, *unused]
+
+
+def _names_by_level(folders) -> list[set[str]]:
+    """Return the names of the folders of each level; "" stands for images outside of them."""
+    depth = max(map(len, folders))
+    return [{f[k] if len(f) > k else "" for f in folders} for k in range(depth)]
 
 
 def _beside_pictures(folders) -> tuple[set[tuple[int, str]], set[tuple[int, str]]]:
     """Return (level, name) of folders that hold masks and the like, and of those beside them."""
     beside, pictures = set(), set()
-    for level in range(max(map(len, folders))):
-        names = {folder[level] if len(folder) > level else "" for folder in folders}
+    for level, names in enumerate(_names_by_level(folders)):
         others = split_names.beside_pictures(names)
         beside |= {(level, name) for name in others}
         if others:
@@ -157,10 +152,7 @@ def _level_of_splits(path, folders, subfolders) -> int | None:
     if subfolders == "classes":
         return None
     alone = None
-    levels = [
-        {folder[level] if len(folder) > level else "" for folder in folders}
-        for level in range(max(map(len, folders)))
-    ]
+    levels = _names_by_level(folders)
     if subfolders == "splits":
         # Words that only may be of splits, such as "tr", where there are no others.
         for perhaps in (False, True):
@@ -222,11 +214,6 @@ def _question(names: set[str]) -> str:
     )
 
 
-def _part(root: Path, files: list[Path], classes: list[tuple[str, ...]]) -> _Part:
-    names = None if () in classes else np.array(["/".join(folder) for folder in classes])
-    return _Part(root, files, names)
-
-
 def _warn_of_empty_folders(part: _Part, files: list[Path]) -> None:
     """Warn of folders beside those of the classes that hold no images."""
     known = {f.relative_to(part.root).parts[0] for f in files if f.is_relative_to(part.root)}
@@ -237,3 +224,12 @@ def _warn_of_empty_folders(part: _Part, files: list[Path]) -> None:
             "does not exist.",
             stacklevel=2,
         )
+
+
+FOLDER = Reader(
+    f"a folder with images ({', '.join(SUFFIXES)}) at any depth; if all of them are in "
+    "sub-folders, these are the classes, or train/ and test/ or val/ with the classes in them",
+    read,
+    default_size=32,
+    takes=("subfolders",),
+)

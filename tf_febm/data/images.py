@@ -1,16 +1,18 @@
-"""Image files to arrays: decoding, centre crop, averaging down."""
+"""Image files as arrays: decoding, centre crop, averaging over areas."""
 
 import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from tf_febm.data.files import entries, reason
+from tf_febm.data.files import entries, reading
 from tf_febm.data.pictures import picture_levels
 
 # Formats that Pillow reads everywhere, so that a folder means the same on every machine.
@@ -28,15 +30,12 @@ class Decoded(NamedTuple):
     Attributes:
         images: uint8 `[n, size, size, 1 or 3]`.
         rows: Which of the paths they are, int64 `[n]`, ascending.
+        note: How many were skipped, for the record; "" if none was.
     """
 
     images: np.ndarray
     rows: np.ndarray
-
-    def note(self, count: int) -> str:
-        """Say for the record how many of `count` files were skipped; nothing if none was."""
-        skipped = count - len(self.rows)
-        return f", {skipped} skipped as damaged" if skipped else ""
+    note: str = ""
 
 
 def is_image(path: Path) -> bool:
@@ -71,48 +70,25 @@ def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarr
     of pixels they count in part. (Pillow's BOX filter rounds after each axis, upwards on average.)
     An image smaller than `size` is enlarged by the same rule.
 
-    Args:
-        pixels: Levels from 0 to 255, `[height, width, channels]`, of any real type.
-        size: Height and width of the result.
-        share: Side of the square, as a share of the shorter side of the image; 1 is the largest.
-
-    Returns:
-        uint8 `[size, size, channels]`.
+    Levels of any real type, `[height, width, channels]`, become uint8. The side of the square is
+    that `share` of the shorter side of the image.
     """
     height, width = pixels.shape[:2]
     side = round(share * min(height, width))
     top, left = (height - side) // 2, (width - side) // 2
     square = pixels[top : top + side, left : left + side]
-    if side == size:
-        return np.rint(square).astype(np.uint8, copy=False)
-    rows = _sums_along_rows(square.astype(np.float64), size)
-    sums = _sums_along_rows(rows.transpose(1, 0, 2), size).transpose(1, 0, 2)
-    return np.rint(sums * (size / side) ** 2).astype(np.uint8)
+    if side != size:
+        with tf.device("CPU:0"):
+            square = tf.image.resize(square, (size, size), method="area").numpy()
+    return np.rint(square).astype(np.uint8, copy=False)
 
 
 def resize_array(images: np.ndarray, size: int, share: float = 1.0) -> np.ndarray:
     """Apply `centre_square` to each of uint8 `[n, height, width, channels]`."""
     if images.shape[1:3] == (size, size):
         return images
-    resized = np.empty((len(images), size, size, images.shape[3]), np.uint8)
     # One by one: floating-point copies of a whole data set would not fit into memory.
-    for row, pixels in enumerate(images):
-        resized[row] = centre_square(pixels, size, share)
-    return resized
-
-
-def _sums_along_rows(values, size):
-    """Sum `[side, …]` over `size` intervals of equal length of the first axis.
-
-    Differences of running sums: linear in the number of pixels, and unlike a matrix product it
-    does not start a second set of threads inside those that decode files.
-    """
-    side = len(values)
-    edges = np.arange(size + 1) * side / size
-    whole = np.minimum(edges.astype(int), side - 1)
-    part = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
-    before = np.cumsum(values, axis=0)[whole] - values[whole]
-    return np.diff(before + part * values[whole], axis=0)
+    return np.stack([centre_square(pixels, size, share) for pixels in images])
 
 
 def decode_images(paths: list[Path], size: int, grey: bool = False, share: float = 1.0) -> Decoded:
@@ -121,21 +97,8 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
     What the pixels of a file mean, of any depth, `pictures.picture_levels` says: the orientation
     tag of photographs is obeyed, an animation gives its first frame, transparent pixels are put on
     white. Levels are rounded to 8 bits once, after averaging. Files that cannot be decoded are
-    skipped, counted and named in a warning as long as they are at most 1 % of all.
-
-    Args:
-        paths: The files.
-        size: Height and width of the result.
-        grey: One channel if true, otherwise three (RGB).
-        share: See `centre_square`.
-
-    Returns:
-        The images and the numbers of their paths.
-
-    Raises:
-        PermissionError: A file may not be read.
-        ValueError: More than 1 % of the files are not images, are damaged, or cannot be read
-            exactly; the message counts them and names the first.
+    skipped, counted and named in a warning as long as they are at most 1 % of all, otherwise in a
+    ValueError. `grey` makes one channel of three.
     """
     images = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
     failures = {}
@@ -149,7 +112,14 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
         else:
             images[row] = centre_square(pixels, size, share)
 
-    _for_all(decode, len(paths))
+    # Pillow decodes outside the interpreter lock, so threads do use several cores.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        try:
+            for future in [pool.submit(decode, row) for row in range(len(paths))]:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if not failures:
         return Decoded(images, np.arange(len(paths)))
     # Threads fail in any order.
@@ -160,7 +130,7 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
         raise ValueError(f"{count}, more than {MAX_SKIPPED_SHARE:.0%}: {first}{more}")
     warnings.warn(f"{count} and are skipped: {first}{more}", stacklevel=2)
     rows = np.setdiff1d(np.arange(len(paths)), list(failures))
-    return Decoded(images[rows], rows)
+    return Decoded(images[rows], rows, f", {len(failures)} skipped as damaged")
 
 
 def are_all_grey(paths: list[Path]) -> bool:
@@ -176,31 +146,10 @@ def are_all_grey(paths: list[Path]) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path):
-    """Open an image; inside, everything that Pillow raises becomes one line naming the file."""
-    try:
-        with open(path, "rb") as file, Image.open(file) as image:
-            yield image
-    except PermissionError as error:
-        raise PermissionError(f"{path}: this file may not be read ({error.strerror}).") from error
-    except Exception as error:
-        # Damaged files raise OSError, SyntaxError, EOFError, struct.error and others from Pillow.
-        raise ValueError(f"{path}: not a readable image ({reason(error)}).") from error
-
-
-def _for_all(work, count, chunk=64):
-    """Run work(0), …, work(count - 1) in threads; the first failure stops the rest."""
-
-    def work_on(start):
-        for row in range(start, min(start + chunk, count)):
-            work(row)
-
-    # Pillow decodes outside the interpreter lock, so threads do use several cores.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(work_on, start) for start in range(0, count, chunk)]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with (
+        reading(path, "not a readable image"),
+        open(path, "rb") as file,
+        Image.open(file) as image,
+    ):
+        yield image

@@ -1,5 +1,6 @@
 """Images in a NumPy archive (.npz), with or without labels and test images."""
 
+import contextlib
 import warnings
 from pathlib import Path
 
@@ -8,26 +9,21 @@ import numpy as np
 from tf_febm.data import npz_keys
 from tf_febm.data.classes import checked_ids, listed, numbered
 from tf_febm.data.files import (
+    Reader,
     Split,
-    VectorSplit,
-    checked_labels,
-    entries,
     every_tenth,
+    only_file,
+    reading,
     reason,
     rows_of_split,
 )
 from tf_febm.data.image_data import MAX_CHANNELS
 from tf_febm.data.resolution import check_float32_resolution
-from tf_febm.data.table import checked_vectors, varying_columns
+from tf_febm.data.table import check_columns_vary, checked_vectors
 
 # As they are written most often; `npz_keys` knows others.
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")
-LAYOUTS = (
-    f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
-    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test or "
-    "x_val, with y_test or y_val), or such names as X_train or test_images"
-)
 _ACCEPTED = (
     "accepted: uint8, or floating point in [0, 1], of shape [n, height, width] or "
     f"[n, height, width, channels] with 1 to {MAX_CHANNELS} channels"
@@ -39,13 +35,9 @@ class Archive:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            # Never allow_pickle: an archive from elsewhere must not be able to run code.
+        # Never allow_pickle: an archive from elsewhere must not be able to run code.
+        with reading(path, "not a readable .npz archive"):
             self._file = np.load(path, allow_pickle=False)
-        except PermissionError as error:
-            raise PermissionError(f"{path}: this file may not be read.") from error
-        except Exception as error:
-            raise ValueError(f"{path}: not a readable .npz archive ({reason(error)}).") from error
         if isinstance(self._file, np.ndarray):
             raise ValueError(f"{path}: expected an .npz archive; received a single array (.npy).")
         self.keys = tuple(self._file.files)
@@ -63,48 +55,36 @@ class Archive:
         return f"{self.path}, key {key!r}"
 
     def array(self, key: str) -> np.ndarray:
-        """Return the array under a key.
-
-        Raises:
-            ValueError: No such key, a damaged member, or an array of Python objects.
-        """
+        """Return the array under a key."""
         if key not in self.keys:
             raise ValueError(f"{self.path}: no key {key!r}; received {sorted(self.keys)}.")
-        if key in self._arrays:
-            return self._arrays[key]
-        try:
-            array = self._file[key]
-        except Exception as error:
-            # A truncated archive raises zlib.error, BadZipFile, EOFError or ValueError.
-            raise ValueError(f"{self.where(key)}: cannot be read ({reason(error)}).") from error
+        if key not in self._arrays:
+            try:
+                self._arrays[key] = self._file[key]
+            except Exception as error:
+                # A truncated archive raises zlib.error, BadZipFile, EOFError or ValueError.
+                raise ValueError(f"{self.where(key)}: cannot be read ({reason(error)}).") from error
+        array = self._arrays[key]
         if not isinstance(array, np.ndarray):
             raise ValueError(
                 f"{self.where(key)}: expected an array; received {type(array).__name__}."
             )
-        self._arrays[key] = array
         return array
 
     def header(self, key: str) -> tuple[tuple[int, ...], np.dtype] | None:
         """Return shape and dtype of the array under a key, which is not read, or None."""
-        versions = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        try:
-            with self._file.zip.open(f"{key}.npy") as member:
-                shape, _, dtype = versions[np.lib.format.read_magic(member)](member)
-        except Exception:
-            # Whatever it is, nobody has asked for it.
-            return None
-        return shape, dtype
+        # Whatever is wrong, nobody has asked for it.
+        with contextlib.suppress(Exception), self._file.zip.open(f"{key}.npy") as member:
+            old = np.lib.format.read_magic(member) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0
+            shape, _, dtype = (read_header if old else np.lib.format.read_array_header_2_0)(member)
+            return shape, dtype
+        return None
 
     def images(self, key: str) -> np.ndarray:
         """Return the images under a key as uint8 `[n, height, width, channels]`.
 
         Floating-point values in [0, 1] are rounded to 8 bits: round(255·x).
-
-        Raises:
-            ValueError: Wrong dtype, rank, number of channels or range, NaN or infinity.
         """
         array = self.array(key)
         received = f"received {array.dtype} {list(array.shape)}"
@@ -122,39 +102,20 @@ class Archive:
             array = np.rint(array.astype(np.float32, copy=False) * 255).astype(np.uint8)
         return array if array.ndim == 4 else array[..., np.newaxis]
 
-    def labels(self, key: str, count: int, num_classes: int) -> np.ndarray:
-        """Return the labels under a key as int32; see `files.checked_labels`."""
-        return checked_labels(self.array(key), count, num_classes, self.where(key))
-
     def ids(self, key: str, count: int | None = None) -> np.ndarray:
         """Return the ids of classes under a key; see `classes.checked_ids`."""
         return checked_ids(self.array(key), count, self.where(key))
 
 
-def locate(path: Path) -> Path | None:
-    """Return the archive meant by a path: itself, or the only .npz in it, or None."""
-    if path.is_file():
-        return path if path.suffix.lower() == ".npz" else None
-    found = [entry for entry in entries(path) if entry.suffix.lower() == ".npz"]
-    return found[0] if len(found) == 1 else None
-
-
-def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | None:
+def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
     """Read a split from an archive, or return None where there is none.
 
     An array of rank 2 holds vectors, any other one images. Which arrays hold the examples and the
     labels of which split, their keys say; see `npz_keys`. Without a test split, one example in ten
-    is held out. The classes are the ids that occur in either split, numbered in sorted order.
-
-    Args:
-        path: The file, or a folder with exactly one .npz.
-        split: "train" or "test".
-        held_out: count → mask of the held-out examples, for archives of images without one.
-
-    Raises:
-        ValueError: The archive or one of its arrays cannot be used; one line naming it.
+    is held out, of images as `held_out` says of their number. The classes are the ids that occur in
+    either split, numbered in sorted order.
     """
-    file = locate(path)
+    file = only_file(path, (".npz",))
     if file is None:
         return None
     with Archive(file) as archive:
@@ -170,31 +131,28 @@ def read(path: Path, split: str, held_out=every_tenth) -> Split | VectorSplit | 
         keys = chosen.splits
         _check_shapes(archive, chosen)
         own_key, own_label_key = keys.get(split, keys["train"])
-        raw = archive.array(own_key)
+        raw, where = archive.array(own_key), archive.where(own_key)
         are_vectors = raw.ndim == 2
-        if are_vectors:
-            found, held_out = checked_vectors(raw, archive.where(own_key)), every_tenth
-        else:
-            found = archive.images(own_key)
+        found = checked_vectors(raw, where) if are_vectors else archive.images(own_key)
         labels, names = _read_labels(archive, keys, own_label_key, len(found))
         rows = np.arange(len(found))
         if "test" not in keys:
-            rows = rows_of_split(held_out(len(found)), split, str(file))
+            mask = (every_tenth if are_vectors else held_out)(len(found))
+            rows = rows_of_split(mask, split, str(file))
         if are_vectors:
             if split == "train":
                 # Held-out rows may happen to agree.
-                varying_columns(found[rows], archive.where(own_key))
-            check_float32_resolution(raw, archive.where(own_key))
+                check_columns_vary(found[rows], where)
+            check_float32_resolution(raw, where)
         if split == "train":
             _warn_of_unread(archive, chosen, raw)
-        what = "vectors" if are_vectors else "images"
-        source = f"{file}, key {own_key}, {split}: {len(rows)} of {len(found)} {what}"
-        if chosen.unused:
-            source += f"; {listed(sorted(chosen.unused))} not read"
-        num_classes = None if labels is None else len(names)
-        labels = None if labels is None else labels[rows]
-        kind = VectorSplit if are_vectors else Split
-        return kind(found[rows], labels, num_classes, source, class_names=names)
+    what = "vectors" if are_vectors else "images"
+    source = f"{file}, key {own_key}, {split}: {len(rows)} of {len(found)} {what}"
+    if chosen.unused:
+        source += f"; {listed(sorted(chosen.unused))} not read"
+    if labels is None:
+        return Split(found[rows], None, None, source)
+    return Split(found[rows], labels[rows], len(names), source, names)
 
 
 def _read_labels(archive, keys, own_key, count):
@@ -203,10 +161,9 @@ def _read_labels(archive, keys, own_key, count):
         return None, None
     # First: what is wrong with them matters more than what is wrong with others.
     archive.ids(own_key, count)
-    label_keys = [pair[1] for pair in keys.values() if pair[1] is not None]
-    ids = [archive.ids(y, len(archive.array(x))) for x, y in keys.values() if y is not None]
-    labels, names = numbered(ids, str(archive.path))
-    return labels[label_keys.index(own_key)], names
+    ids = {y: archive.ids(y, len(archive.array(x))) for x, y in keys.values() if y is not None}
+    labels, names = numbered(list(ids.values()), str(archive.path))
+    return labels[list(ids).index(own_key)], names
 
 
 def _check_shapes(archive, chosen):
@@ -225,13 +182,10 @@ def _warn_of_unread(archive, chosen, examples):
     """Warn of arrays that look like examples or labels and are not called so."""
     headers = {key: archive.header(key) for key in chosen.unused if key not in chosen.examples}
     known = {key: found for key, found in headers.items() if found is not None}
-    shape = examples.shape
-    alike = [key for key, (other, _) in known.items() if len(other) > 1 and other[1:] == shape[1:]]
-    labels = [
-        key
-        for key, (other, dtype) in known.items()
-        if other in (shape[:1], (*shape[:1], 1)) and dtype.kind in "iuUS" and key not in alike
-    ]
+    count, *shape = examples.shape
+    alike = [key for key, (other, _) in known.items() if shape and [*other[1:]] == shape]
+    columns = [key for key, (other, _) in known.items() if other in ((count,), (count, 1))]
+    labels = [k for k in columns if known[k][1].kind in "iuUS" and k not in alike]
     if alike:
         warnings.warn(
             f"{archive.path}: {listed(alike)} may hold examples, and are not read; those that are "
@@ -244,3 +198,11 @@ def _warn_of_unread(archive, chosen, examples):
             "by such keys as y or labels.",
             stacklevel=3,
         )
+
+
+NPZ = Reader(
+    f"an .npz file, or a folder with exactly one, with images, or vectors [n, d], under "
+    f"{' / '.join(IMAGE_KEYS)} (optionally labels under {' / '.join(LABEL_KEYS)}, and x_test or "
+    "x_val, with y_test or y_val), or such names as X_train or test_images",
+    read,
+)

@@ -1,4 +1,4 @@
-"""What the keys of an archive say: examples or labels, and of which split, however it is spelt."""
+"""Keys of archives: examples or labels, and of which split, however that is spelt."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -48,31 +48,21 @@ class Key(NamedTuple):
     kind: str | None
     rest: tuple[str, ...]
 
-    @property
-    def holds_examples(self) -> bool:
-        """Whether it is called as examples are."""
-        return self.kind == "" or self.kind in _EXAMPLES
-
-    @property
-    def is_held_out(self) -> bool:
-        """Whether it is of a split for other things than training."""
-        return self.split in _HELD_OUT
-
 
 def read_key(key: str) -> Key:
     """Read a key of an archive."""
     found = [word.lower() for word in words(key, _KNOWN)]
-    splits = [word for word in found if word in _SPLITS]
+    roles = [word for word in found if word in _SPLITS]
+    splits = {_SPLITS[word] for word in roles}
     # "test_data_labels" holds labels.
     kinds = [w for w in found if w in _LABELS] or [w for w in found if w in _EXAMPLES]
-    rest = [w for w in found if w not in (*_SPLITS, *_EXAMPLES, *_LABELS, *_FILLERS)]
+    rest = [w for w in found if w not in _KNOWN]
     if kinds == ["arr"] and rest == ["0"]:
         rest = []
-    if len({_SPLITS[word] for word in splits}) > 1:
-        rest += splits
-        splits = []
-    kind = kinds[0] if kinds else "" if splits and splits[0] in _ALONE and not rest else None
-    return Key(key, _SPLITS[splits[0]] if splits else None, kind, tuple(rest))
+    if len(splits) > 1:
+        return Key(key, None, kinds[0] if kinds else None, (*rest, *roles))
+    kind = kinds[0] if kinds else "" if roles and roles[0] in _ALONE and not rest else None
+    return Key(key, splits.pop() if splits else None, kind, tuple(rest))
 
 
 class Chosen(NamedTuple):
@@ -94,12 +84,9 @@ def choose(keys: Iterable[str]) -> Chosen | None:
 
     The examples for training are called so, or else of no split; `images` and `x_train` come before
     keys with something of their own, as `x_train_scaled`, which their test split then has too.
-
-    Raises:
-        ValueError: Two keys say the same; one line.
     """
     parts = [read_key(key) for key in keys]
-    examples = [part for part in parts if part.holds_examples]
+    examples = [part for part in parts if part.kind == "" or part.kind in _EXAMPLES]
     train = (
         _first([p for p in examples if p.split == "train" and p.kind])
         or _first([p for p in examples if not p.split and not p.rest])
@@ -107,7 +94,7 @@ def choose(keys: Iterable[str]) -> Chosen | None:
     )
     if train is None:
         return None
-    held_out = [p for p in examples if p.is_held_out and p.rest == train.rest]
+    held_out = [p for p in examples if p.split in _HELD_OUT and p.rest == train.rest]
     splits = {"train": (train.key, _labels_of(train, parts))}
     test = _first(held_out)
     if test is not None:
@@ -121,7 +108,7 @@ def _first(parts: list[Key]) -> Key | None:
     """Return the first of keys, in the order of what they say."""
 
     def order(part):
-        split = _HELD_OUT.index(part.split) if part.is_held_out else 0
+        split = _HELD_OUT.index(part.split) if part.split in _HELD_OUT else 0
         kind = _EXAMPLES.index(part.kind) if part.kind else len(_EXAMPLES)
         return len(part.rest), split, kind
 
@@ -137,7 +124,7 @@ def _labels_of(examples: Key, parts: list[Key]) -> str | None:
     """Return the key of the labels of examples, or None."""
     fitting = [p for p in parts if p.kind in _LABELS and p.rest in ((), examples.rest)]
     of_split = [p for p in fitting if p.split == examples.split]
-    if not of_split and not examples.is_held_out:
-        of_split = [p for p in fitting if not p.is_held_out]
+    if not of_split and examples.split not in _HELD_OUT:
+        of_split = [p for p in fitting if p.split not in _HELD_OUT]
     found = sorted(of_split, key=lambda p: (p.rest != examples.rest, _LABELS.index(p.kind)))
     return found[0].key if found else None

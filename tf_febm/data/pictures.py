@@ -13,21 +13,13 @@ PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 
 
 def picture_levels(image, channels):
-    """Return a picture of `PIL.Image.open` as levels, 0 (black) to 255 (white).
+    """Return a picture of `PIL.Image.open` as levels, 0 to 255, [height, width, channels].
 
     White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].
     Transparency is put on white, the orientation tag is obeyed, and grey is
     0.299 R + 0.587 G + 0.114 B. An animation, or a file of several pages, gives the first picture.
-
-    Args:
-        image: As it was opened, from one of `PICTURE_FORMATS`; nothing loaded yet.
-        channels: 1 for grey, 3 for colour.
-
-    Returns:
-        [height, width, channels]: uint8 if that is exact, else float64 that is not rounded.
-
-    Raises:
-        ValueError: The pixels cannot be read exactly.
+    Levels are uint8 if that is exact, else float64 that is not rounded; what cannot be read exactly
+    is a ValueError.
     """
     if image.format not in PICTURE_FORMATS:
         raise ValueError(f"{image.format} is not among {', '.join(PICTURE_FORMATS)}")

@@ -1,32 +1,16 @@
-"""The registry of data sources, and `load`.
+"""Loading of data sets by name; `tf_febm.catalogue.DATASETS` lists them.
 
-To add a source: write a reader in a module of its own and add one entry to `_SOURCES`.
+To add one: a `Reader` in a module of its own, and a line in that table.
 """
 
-import operator
 import os
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
 
-from tf_febm.data import (
-    celeba,
-    cifar,
-    digits,
-    image_folder,
-    mnist,
-    npz,
-    stacked,
-    svhn,
-    table,
-    testbeds,
-    tfds_source,
-)
+from tf_febm import arguments, catalogue
+from tf_febm.data import toy_datasets
 from tf_febm.data.classes import warn_of_empty
-from tf_febm.data.files import Split, VectorSplit, existing
+from tf_febm.data.files import Reader, Split, existing
 from tf_febm.data.image_data import ImageData, warn_of_scale
 from tf_febm.data.images import resize_array
-from tf_febm.data.tfds_source import Remote
 from tf_febm.data.vector_data import VectorData
 
 __all__ = ["load", "names"]
@@ -34,76 +18,9 @@ __all__ = ["load", "names"]
 _SPLITS = ("train", "test")
 
 
-class _Source(NamedTuple):
-    """How one data set is read.
-
-    Attributes:
-        layouts: What `data_dir` may be; error messages quote it.
-        from_files: (path, split) to `Split` or `VectorSplit`, or to None where the path holds
-            nothing of the kind. If there is a `default_size`, the image size is its third argument.
-        bundled: Split to `Split` or `VectorSplit`, for data that need no files.
-        remote: What TensorFlow Datasets knows it as, if it does.
-        default_size: Height and width that image files of any size are brought to.
-        takes: Which arguments of `load` `from_files` takes besides; they are its alone.
-    """
-
-    layouts: str
-    from_files: Callable[..., Split | VectorSplit | None] | None = None
-    bundled: Callable[[str], Split | VectorSplit] | None = None
-    remote: Remote | None = None
-    default_size: int | None = None
-    takes: tuple[str, ...] = ()
-
-
-_SOURCES: dict[str, _Source] = {
-    "digits": _Source("none, it is part of scikit-learn", bundled=digits.read),
-    "mnist": _Source(
-        mnist.layouts("mnist"),
-        partial(mnist.read, "mnist"),
-        remote=Remote("mnist", "https://storage.googleapis.com", 10),
-    ),
-    "fashion_mnist": _Source(
-        mnist.layouts("fashion_mnist"),
-        partial(mnist.read, "fashion_mnist"),
-        remote=Remote(
-            "fashion_mnist", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", 10
-        ),
-    ),
-    "stacked_mnist": _Source(mnist.layouts("mnist"), stacked.read),
-    "cifar10": _Source(
-        cifar.layouts("cifar10"),
-        partial(cifar.read, "cifar10"),
-        remote=Remote("cifar10", "https://www.cs.toronto.edu", 10),
-    ),
-    "cifar100": _Source(
-        cifar.layouts("cifar100"),
-        partial(cifar.read, "cifar100"),
-        remote=Remote("cifar100", "https://www.cs.toronto.edu", 100),
-    ),
-    "svhn": _Source(
-        svhn.LAYOUTS, svhn.read, remote=Remote("svhn_cropped", "http://ufldl.stanford.edu", 10)
-    ),
-    "celeba": _Source(
-        celeba.LAYOUTS,
-        celeba.read,
-        remote=Remote("celeb_a", "https://drive.google.com", None, celeba.CROP),
-        default_size=32,
-    ),
-    "folder": _Source(
-        image_folder.LAYOUTS, image_folder.read, default_size=32, takes=("subfolders",)
-    ),
-    "npz": _Source(npz.LAYOUTS, npz.read),
-    "csv": _Source(table.LAYOUTS, table.read, takes=("header", "index_column")),
-    **{
-        name: _Source("none, it is drawn from its density", bundled=partial(testbeds.read, name))
-        for name in testbeds.names()
-    },
-}
-
-
 def names() -> tuple[str, ...]:
     """Return the names that `load` accepts."""
-    return tuple(_SOURCES)
+    return tuple(catalogue.DATASETS)
 
 
 def load(
@@ -129,7 +46,7 @@ def load(
     | folder | image files at any depth | – | `test/` or `val/` in it, else every tenth file |
     | npz | .npz of images, or of vectors [n, d] | – | `x_test`, else every tenth example |
     | csv | .csv of numbers, one vector a line | – | every tenth row |
-    | `testbeds.names()` | – | 50,000 points of a known density | 10,000 others |
+    | `toy_datasets.names()` | – | 50,000 points of a known density | 10,000 others |
 
     TFDS is TensorFlow Datasets: a copy that it prepared earlier works without network; otherwise
     it downloads, if the host answers within five seconds.
@@ -161,64 +78,73 @@ def load(
         ConnectionError: There is no `data_dir`, no prepared copy and no network.
         OSError: A file may not be read, or a download failed.
     """
-    if not isinstance(name, str) or name not in _SOURCES:
+    if not isinstance(name, str) or name not in catalogue.DATASETS:
         raise ValueError(f"Unknown data set {name!r}; accepted: {', '.join(names())}.")
     if split not in _SPLITS:
         raise ValueError(f"split must be one of {', '.join(_SPLITS)}; received {split!r}.")
-    source = _SOURCES[name]
-    size = source.default_size if image_size is None else _checked_size(image_size)
-    # A command-line flag that was not given is often the empty string.
-    answers = {"header": header, "index_column": index_column, "subfolders": subfolders}
-    answers = {key: value for key, value in answers.items() if value is not None}
+    source = _source(name)
+    size = source.default_size
+    if image_size is not None:
+        size = arguments.whole_number("image_size", image_size, 1)
+    given = {"header": header, "index_column": index_column, "subfolders": subfolders}
+    answers = {key: value for key, value in given.items() if value is not None}
     for key in answers:
         if key not in source.takes:
-            takers = [other for other, known in _SOURCES.items() if key in known.takes]
-            kind = "folders of images" if key == "subfolders" else "tables"
-            raise ValueError(f"{key} is for {kind} ({', '.join(takers)}), not for {name}.")
-    if data_dir is None or data_dir == "":
-        found = _without_files(name, source, split, size)
-    else:
-        found = _from_files(name, source, data_dir, split, size, answers)
-    if isinstance(found, VectorSplit):
+            kind = "folders of images (folder)" if key == "subfolders" else "tables (csv)"
+            raise ValueError(f"{key} is for {kind}, not for {name}.")
+    found = _read(name, source, data_dir, split, size, answers)
+    data: ImageData | VectorData
+    if found.examples.ndim == 2:
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
-        data: ImageData | VectorData = VectorData(name, *found)
+        data = VectorData(
+            name,
+            found.examples,
+            found.labels,
+            found.num_classes,
+            found.source,
+            found.columns,
+            found.class_names,
+        )
     else:
-        images = found.images if size is None else resize_array(found.images, size)
-        data = ImageData(name, images, *found[1:])
+        images = found.examples if size is None else resize_array(found.examples, size)
+        data = ImageData(
+            name, images, found.labels, found.num_classes, found.source, found.class_names
+        )
+        warn_of_scale(images, data.source)
     if split == "train" and data.labels is not None:
         warn_of_empty(data.labels, data.class_names, data.source)
-    if isinstance(data, ImageData):
-        warn_of_scale(data.images, data.source)
     return data
 
 
-def _from_files(name, source, data_dir, split, size, answers):
+def _source(name: str) -> Reader:
+    row = catalogue.DATASETS[name]
+    if row.kind == "plane":
+        return Reader(
+            "none, it is drawn from its density",
+            bundled=lambda split: toy_datasets.read(name, split),
+        )
+    return catalogue.load(row.place)
+
+
+def _read(name, source, data_dir, split, size, answers) -> Split:
+    # A command-line flag that was not given is often the empty string.
+    if data_dir is None or data_dir == "":
+        if source.bundled is not None:
+            return source.bundled(split)
+        if source.remote is None:
+            raise ValueError(f"{name} needs data_dir ({source.layouts}); received none.")
+        # It asks for the network, which nobody needs who has the files.
+        from tf_febm.data import tfds_source
+
+        return tfds_source.read(name, source.remote, source.layouts, split, size)
     if source.from_files is None:
         raise ValueError(f"{name} takes no data_dir ({source.layouts}); received {data_dir!r}.")
     path = existing(data_dir)
-    arguments = (path, split) if source.default_size is None else (path, split, size)
-    found = source.from_files(*arguments, **answers)
+    given = (path, split) if source.default_size is None else (path, split, size)
+    found = source.from_files(*given, **answers)
     if found is None:
         raise FileNotFoundError(
             f"{name}: nothing usable for split={split!r} in {path}; accepted: {source.layouts}."
         )
     return found
-
-
-def _without_files(name, source, split, size):
-    if source.bundled is not None:
-        return source.bundled(split)
-    if source.remote is None:
-        raise ValueError(f"{name} needs data_dir ({source.layouts}); received none.")
-    return tfds_source.read(name, source.remote, source.layouts, split, size)
-
-
-def _checked_size(image_size):
-    try:
-        size = 0 if isinstance(image_size, bool) else operator.index(image_size)
-    except TypeError:
-        size = 0
-    if size < 1:
-        raise ValueError(f"image_size must be a whole number ≥ 1 or None; received {image_size!r}.")
-    return size

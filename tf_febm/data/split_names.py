@@ -1,9 +1,9 @@
-"""What the words in the names of folders and arrays say about splits, however they are spelt.
+"""Names of folders and arrays that say which split they hold, however they are spelt.
 
 A name is taken apart at separators, digits and capitals, and known words that are written together
 are too: train-set, trainset, TrainSet and "Training Data" all name the training split, train2017
-and seg_train name it with something of their own. What a name says alone is not enough: `train` is
-a vehicle beside `bus` and `car`. So the names of one level are judged together.
+and seg_train name it with something of their own. `train` is also a vehicle beside `bus` and `car`,
+so the names of one level are judged together.
 """
 
 import re
@@ -44,7 +44,7 @@ _PERHAPS_BESIDE = (
 _INPUTS = (
     "input", "inputs", "rgb", "frame", "frames", "color", "colour", "left", "right", "bit", "x",
 )  # fmt: skip
-_FILLERS_SET = frozenset(_FILLERS)
+_VALIDATION = {"val", "valid", "validation", "dev"}
 _KNOWN = frozenset((*TRAIN_WORDS, *TEST_WORDS, *_FILLERS))
 
 # What the names of one level are, all of them together.
@@ -52,12 +52,7 @@ SPLITS, TRAINING_ALONE, CLASSES, DOUBT = "splits", "training alone", "classes", 
 
 
 def words(name: str, known: frozenset[str]) -> list[str]:
-    """Return the words of a name, as they are written.
-
-    Args:
-        name: Of a folder or an array.
-        known: Words, in small letters, that are told apart where they are written together.
-    """
+    """Return the words of a name, as they are written; known ones are told apart when joined."""
     # At capitals (trainSet, RGBTrain), at digits, and at all that is no letter or digit.
     text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     found: list[str] = []
@@ -111,13 +106,7 @@ class SplitName(NamedTuple):
 
 
 def split_name(name: str, perhaps: bool = False) -> SplitName:
-    """Read the name of a folder.
-
-    Args:
-        name: The name.
-        perhaps: Whether "tr", "background" and the like are words for splits, as where all of a
-            level fits together.
-    """
+    """Read the name of a folder; `perhaps` takes "tr", "background" and the like for splits too."""
     found = words(name, _KNOWN)
     # "01_train" and "02_test" are in an order of their own.
     while len(found) > 1 and found[0].isdigit():
@@ -127,17 +116,13 @@ def split_name(name: str, perhaps: bool = False) -> SplitName:
     if perhaps and not roles:
         roles = [word for word in small if word in _PERHAPS_TRAIN + _PERHAPS_TEST]
     rest = [word for word in found if word.lower() not in (*roles, *_FILLERS)]
-    if not roles or not _agree(roles):
+    agree = len({role in TRAIN_WORDS + _PERHAPS_TRAIN for role in roles}) == 1
+    # "trainval" is what one trains on.
+    if not agree and not (roles and roles[0] in TRAIN_WORDS and {*roles[1:]} <= _VALIDATION):
         return SplitName(name, None, tuple(rest), False)
-    filled = not _FILLERS_SET.isdisjoint(small)
-    return SplitName(name, roles[0], tuple(rest), small[0] == roles[0], filled)
-
-
-def _agree(roles: list[str]) -> bool:
-    """Whether words are for one split; "trainval" is what one trains on."""
-    if len({role in TRAIN_WORDS + _PERHAPS_TRAIN for role in roles}) == 1:
-        return True
-    return roles[0] in TRAIN_WORDS and set(roles[1:]) <= {"val", "valid", "validation", "dev"}
+    return SplitName(
+        name, roles[0], tuple(rest), small[0] == roles[0], bool({*small} & {*_FILLERS})
+    )
 
 
 def judged(names: Iterable[str]) -> str:
@@ -154,15 +139,13 @@ def judged(names: Iterable[str]) -> str:
         names: The names; "" stands for images outside of these folders.
 
     Returns:
-        SPLITS, TRAINING_ALONE for a folder of the training split and nothing else, CLASSES or
-        DOUBT.
+        SPLITS, TRAINING_ALONE, CLASSES or DOUBT.
     """
     names = sorted(set(names))
     plain, parts = [split_name(name) for name in names], read(names)
-    if plain == parts:
-        return _judged(plain)
     verdict, certain = _judged(parts), _judged(plain)
-    kinds = {part.trains for part in parts}
+    if plain == parts:
+        return verdict
     found = {part.word for part in parts if part.word}
     if not all(part.word for part in parts):
         others = [word for part in parts if not part.word for word in part.rest]
@@ -170,14 +153,14 @@ def judged(names: Iterable[str]) -> str:
         several = len(found & {*_CODES, *_SEARCHED}) > 1
         bare = any(part.trains and not part.own and part.word != "background" for part in parts)
         return DOUBT if bare and several and not codes else certain
-    if len(kinds) == 1:
+    if len({part.trains for part in parts}) == 1:
         # Without a training split, or without another one.
         return DOUBT if len(parts) > 1 and found & {*_SEARCHED} else certain
     return DOUBT if verdict == SPLITS and not _are_sure(parts, found) else verdict
 
 
 def _are_sure(parts: list[SplitName], found: set[str]) -> bool:
-    """Whether words that may mean something else as well are of splits, where all fit together."""
+    """Whether words that may mean something else too are of splits, where all fit together."""
     filled = all(part.filled for part in parts)
     if "background" in found:
         return filled and not found.isdisjoint(("eval", "evaluation"))
@@ -193,29 +176,21 @@ def _judged(parts: list[SplitName]) -> str:
     tests = [part for part in parts if part.word and not part.trains]
     alone = len(train) + len(tests) == len(parts)
     if not train or not tests:
-        return _judged_of_one_kind(train or tests, alone)
+        plain = [part for part in train + tests if not part.own]
+        if not alone or not parts:
+            # "test" and "val" beside others; "valid" beside "invalid" is a class.
+            several = len({part.word for part in plain if not part.trains}) > 1
+            return DOUBT if several else CLASSES
+        if len(parts) == 1 and plain and train:
+            return TRAINING_ALONE
+        return DOUBT if plain or len({part.own for part in parts}) < len(parts) else CLASSES
     if alone and _are_clear(train, tests):
         return SPLITS
-    pairs = any(one.own == other.own for one in train for other in tests)
-    if pairs:
+    if any(one.own == other.own for one in train for other in tests):
         return DOUBT
-    by_chance = all(part.own for part in parts) and (
-        {part.leads for part in train}.isdisjoint(part.leads for part in tests)
-    )
+    places_differ = {part.leads for part in train}.isdisjoint(part.leads for part in tests)
+    by_chance = all(part.own for part in parts) and places_differ
     return CLASSES if by_chance or not alone else DOUBT
-
-
-def _judged_of_one_kind(parts: list[SplitName], alone: bool) -> str:
-    """Judge names all of which are for training, or all of which are not; or there are none."""
-    plain = [part for part in parts if not part.own]
-    if not alone or not parts:
-        # "test" and "val" beside others; "valid" beside "invalid" is a class.
-        several = len({part.word for part in plain if not part.trains}) > 1
-        return DOUBT if several else CLASSES
-    if len(parts) == 1 and plain and parts[0].trains:
-        return TRAINING_ALONE
-    alike = len({part.own for part in parts}) < len(parts)
-    return DOUBT if plain or alike else CLASSES
 
 
 def _are_clear(train: list[SplitName], tests: list[SplitName]) -> bool:
@@ -248,14 +223,18 @@ class Chosen(NamedTuple):
     unused: list[str]
 
 
-def chosen(names: Iterable[str]) -> Chosen:
+def choose(names: Iterable[str]) -> Chosen:
     """Choose the folders of both splits among those of one level, one of them for training."""
     parts = read(sorted(set(names) - {""}))
     kinds = {part.word for part in parts if part.word and not part.trains}
     kind = min(kinds, key=(*TEST_WORDS, *_PERHAPS_TEST).index) if kinds else None
-    train = _with_classes([part for part in parts if part.trains])
-    test = _with_classes([part for part in parts if kind and part.word == kind])
-    return Chosen(train, test, [p.name for p in parts if p.name not in {**train, **test}])
+    chosen: list[dict[str, tuple[str, ...]]] = []
+    for own in ([p for p in parts if p.trains], [p for p in parts if kind and p.word == kind]):
+        # Each folder's class is what its name has of its own, where there are several.
+        several = len({part.rest for part in own}) == len(own) > 1
+        chosen.append({part.name: (" ".join(part.rest),) if several else () for part in own})
+    train, test = chosen
+    return Chosen(train, test, [part.name for part in parts if part.name not in {**train, **test}])
 
 
 def read(names: list[str]) -> list[SplitName]:
@@ -270,12 +249,6 @@ def read(names: list[str]) -> list[SplitName]:
         perhaps if perhaps.word and lacks[perhaps.trains] else part
         for part, perhaps in zip(plain, parts, strict=True)
     ]
-
-
-def _with_classes(parts: list[SplitName]) -> dict[str, tuple[str, ...]]:
-    """Name each folder's class by what its name has of its own, where there are several."""
-    several = len({part.rest for part in parts}) == len(parts) > 1
-    return {part.name: (" ".join(part.rest),) if several else () for part in parts}
 
 
 def beside_pictures(names: Iterable[str]) -> set[str]:

@@ -1,50 +1,16 @@
 """The endless stream of training batches: a pure function of (seed, step)."""
 
-import operator
-
-import numpy as np
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 from tf_febm.data.augmentation import flip_and_crop
 from tf_febm.data.image_data import ImageData
+from tf_febm.data.pixels import AUGMENTATION, DEQUANTISATION, NOISE, ORDER, dequantise, key
 from tf_febm.data.vector_data import VectorData
 
-__all__ = ["dequantise", "stream", "without_tuning"]
+__all__ = ["stream", "without_tuning"]
 
-# Each use of randomness has its own key, so that none repeats another's numbers.
-_ORDER, _DEQUANTISATION, _NOISE, _AUGMENTATION = 1, 2, 3, 4
-_LEVELS = 256
-# 16 random bits below the 8 of the pixel: together the 24 that float32 holds exactly.
-_FRACTIONS = 65_536
 _MAX_POSITION = 2**62
-
-
-def dequantise(images, seed=0) -> tf.Tensor:
-    """Dequantise 8-bit images: x = (v + u) / 256 with u uniform on [0, 1).
-
-    The sum is exact in float32 (u has 16 bits), so 0 ≤ x < 1 and floor(256·x) gives v back.
-
-    Args:
-        images: uint8, any shape; a NumPy array or a tensor.
-        seed: An integer in [0, 2⁶³), or a stateless seed of two integers. The same seed gives the
-            same result.
-
-    Returns:
-        float32 of the same shape.
-
-    Raises:
-        TypeError: The images are not uint8.
-        ValueError: The seed is not accepted.
-    """
-    dtype = getattr(images, "dtype", None)
-    if dtype is None or tf.as_dtype(dtype) != tf.uint8:
-        raise TypeError(f"images must be a uint8 array; received {dtype or type(images).__name__}.")
-    if not tf.is_tensor(seed) and np.ndim(seed) == 0:
-        seed = _key(_integer("seed", seed, 0, 2**63), _DEQUANTISATION)
-    images = tf.convert_to_tensor(images)
-    fraction = tf.floor(randomness.uniform(tf.shape(images), seed) * _FRACTIONS) * (1 / _FRACTIONS)
-    return (tf.cast(images, tf.float32) + fraction) * (1 / _LEVELS)
 
 
 def stream(
@@ -107,10 +73,10 @@ def stream(
             "data must be an ImageData or a VectorData (see data.load); received "
             f"{type(data).__name__}."
         )
-    batch_size = _integer("batch_size", batch_size, 1, 2**31)
-    seed = _integer("seed", seed, 0, 2**63)
-    start_step = _integer("start_step", start_step, 0, _MAX_POSITION // batch_size)
-    noise_stddev = _standard_deviation(noise_stddev)
+    batch_size = arguments.whole_number("batch_size", batch_size, 1, 2**31)
+    seed = arguments.whole_number("seed", seed, 0, 2**63)
+    start_step = arguments.whole_number("start_step", start_step, 0, _MAX_POSITION // batch_size)
+    noise_stddev = arguments.number("noise_stddev", noise_stddev)
     part = _part_of(batch_size, shard)
     if conditional and data.labels is None:
         raise ValueError(f"conditional=True needs labels; received {data!r} without any.")
@@ -138,10 +104,10 @@ def stream(
 
 def _image_examples(data, seed, noise_stddev, random_flip, random_crop):
     """Return (step, rows) -> float32 images in [0, 1]."""
-    random_crop = _integer("random_crop", random_crop, 0, min(data.image_shape[:2]))
+    random_crop = arguments.whole_number("random_crop", random_crop, 0, min(data.image_shape[:2]))
     images = tf.constant(data.images)
     dequantisation, noise, augmentation = (
-        _key(seed, use) for use in (_DEQUANTISATION, _NOISE, _AUGMENTATION)
+        key(seed, use) for use in (DEQUANTISATION, NOISE, AUGMENTATION)
     )
 
     def make(step, rows):
@@ -164,7 +130,7 @@ def _vector_examples(data, seed, noise_stddev, random_flip, random_crop):
             f"random_flip and random_crop are for images, not for vectors; received {random_flip} "
             f"and {random_crop}."
         )
-    vectors, noise = tf.constant(data.vectors), _key(seed, _NOISE)
+    vectors, noise = tf.constant(data.vectors), key(seed, NOISE)
     scale = tf.constant(noise_stddev * data.scale, tf.float32)
 
     def make(step, rows):
@@ -198,11 +164,11 @@ def _shuffled_rows(count, batch_size, seed, start_step):
     # consecutive epochs it reaches a small part of all positions only; a permutation is exact,
     # takes 8 bytes an image and a millisecond for 60,000.
     first_epoch, offset = divmod(start_step * batch_size, count)
-    key = _key(seed, _ORDER)
+    order_key = key(seed, ORDER)
 
     def one_epoch(epoch):
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(count, dtype=tf.int64), tf.random.fold_in(key, epoch)
+            tf.range(count, dtype=tf.int64), tf.random.fold_in(order_key, epoch)
         )
         return order[tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0) :]
 
@@ -212,30 +178,14 @@ def _shuffled_rows(count, batch_size, seed, start_step):
     return epochs.rebatch(batch_size).apply(endless)
 
 
-def _key(seed, use):
-    return tf.random.fold_in(tf.constant([seed, 0], tf.int64), tf.constant(use, tf.int64))
-
-
-def _integer(name, value, low, high):
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be a whole number; received {value!r}.") from None
-    if not low <= number < high:
-        raise ValueError(f"{name} must be in [{low}, {high}); received {value!r}.")
-    return number
-
-
 def _part_of(batch_size, shard):
     """Return the rows of a batch that are a shard's, a slice."""
     try:
         index, count = shard
     except (TypeError, ValueError):
         raise ValueError(f"shard must be (index, count); received {shard!r}.") from None
-    count = _integer("shard count", count, 1, batch_size + 1)
-    index = _integer("shard index", index, 0, count)
+    count = arguments.whole_number("shard count", count, 1, batch_size + 1)
+    index = arguments.whole_number("shard index", index, 0, count)
     size, rest = divmod(batch_size, count)
     if rest:
         raise ValueError(
@@ -243,13 +193,3 @@ def _part_of(batch_size, shard):
             f"{count}."
         )
     return slice(index * size, (index + 1) * size)
-
-
-def _standard_deviation(value):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"noise_stddev must be a number; received {value!r}.") from None
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"noise_stddev must be finite and not negative; received {value!r}.")
-    return number

@@ -1,4 +1,4 @@
-"""Vectors from files: tables of comma-separated numbers, and arrays [n, d] in NumPy archives."""
+"""Tables of numbers, separated by commas, semicolons or tabs."""
 
 import csv
 import math
@@ -8,40 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data.classes import listed
-from tf_febm.data.files import VectorSplit, entries, every_tenth, reason, rows_of_split
+from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table_questions import MISSING, index_columns, may_be_header, number
 
-LAYOUTS = (
-    "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
-    "tabs, one example a line, with or without a line of column names"
-)
 SUFFIXES = (".csv", ".tsv")
 
 
 def read(
     path: Path, split: str, header: bool | None = None, index_column: bool | None = None
-) -> VectorSplit | None:
+) -> Split | None:
     """Read a split of a table, or return None where there is none.
 
     The first line holds column names if no field of it is a number. Lines that are empty are
     skipped. Every tenth row is held out.
-
-    Args:
-        path: The file, or a folder with exactly one .csv or .tsv.
-        split: "train" or "test".
-        header: See `read_table`.
-        index_column: See `read_table`.
-
-    Raises:
-        PermissionError: The file may not be read.
-        ValueError: The table cannot be used; one line naming file, line and column.
     """
-    file = _locate(path)
+    file = only_file(path, SUFFIXES)
     if file is None:
         return None
-    values, columns, left_out = _read(file, header, index_column)
-    if split == "train" and index_column is not False and _counts_rows(values):
+    values, columns, left_out = read_table(file, header, index_column)
+    first, enough = values[:, 0], len(values) >= 10 and values.shape[1] > 1
+    counts_rows = enough and first[0] in (0.0, 1.0) and bool((np.diff(first) == 1.0).all())
+    if split == "train" and index_column is not False and counts_rows:
         answer = "" if index_column else "; index_column=True (--table_index=drop) leaves it out"
         warnings.warn(
             f"{file}: the first column, {columns[0]!r}, counts the rows, and is trained on as "
@@ -53,18 +41,18 @@ def read(
     vectors = vectors[rows]
     if split == "train":
         # Held-out rows may happen to agree.
-        vectors = varying_columns(vectors, str(file), columns)
+        check_columns_vary(vectors, str(file), columns)
     check_float32_resolution(values, str(file), columns)
     source = f"{file}, {split}: {len(rows)} of {len(values)} rows, {vectors.shape[1]} columns"
     if left_out:
         source += f"; {listed(left_out)} left out"
-    return VectorSplit(vectors, None, None, source, columns)
+    return Split(vectors, None, None, source, columns=columns)
 
 
 def read_table(
     file: Path, header: bool | None = None, index_column: bool | None = None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the numbers of a table, float64 [n, d], and the names of its columns.
+) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Return the numbers of a table, float64 [n, d], names of its columns, and of those left out.
 
     Columns without names are called column 1, column 2 and so on.
 
@@ -80,11 +68,6 @@ def read_table(
         ValueError: It is empty, ragged, or holds something else than numbers, or a question above
             is open; one line.
     """
-    return _read(file, header, index_column)[:2]
-
-
-def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
-    """Return what `read_table` does, and the names of the columns that are left out."""
     rows = _rows(file)
     if not rows:
         raise ValueError(f"{file}: the table is empty.")
@@ -94,8 +77,10 @@ def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...]
     if header is None:
         header = all(number(field) is None for field in first) and any(f.strip() for f in first)
         if not header and may_be_header(first, [fields for _, fields in rows[1:]]):
+            shown = ", ".join(field.strip()[:20] for field in first[:4])
+            shown += ", …" if len(first) > 4 else ""
             raise ValueError(
-                f"{file}: the first line, {_excerpt(first)}, may be column names or a row of "
+                f"{file}: the first line, {shown}, may be column names or a row of "
                 "numbers; say which: header=True or header=False (--table_header=yes or no)."
             )
     if header:
@@ -108,15 +93,13 @@ def _read(file: Path, header, index_column) -> tuple[np.ndarray, tuple[str, ...]
     index = [] if names is None else index_columns(names, values)
     if index_column is None and index:
         shown = ", ".join(repr(names[k]) for k in index)
-        count = len(index)
-        which = f"{count} columns" if count > 1 else "column"
-        if index == list(range(count)):
-            which = f"first {which}"
+        leading = "first " if index == list(range(len(index))) else ""
+        which = f"{len(index)} columns" if len(index) > 1 else "column"
         numbers = ", ".join(f"{value:g}" for value in values[:3, index[0]])
         raise ValueError(
-            f"{file}: the {which}, named {shown}, may only number the rows ({numbers}, …); "
-            "say whether that belongs to the data: index_column=True leaves it out, False takes it "
-            "(--table_index=drop or keep)."
+            f"{file}: the {leading}{which}, named {shown}, may only number the rows ({numbers}, "
+            "…); say whether that belongs to the data: index_column=True leaves it out, False "
+            "takes it (--table_index=drop or keep)."
         )
     if not index_column:
         return values, columns, []
@@ -150,28 +133,8 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
     return values
 
 
-def _counts_rows(values: np.ndarray) -> bool:
-    """Whether a first column is 0, 1, 2 … or 1, 2, 3 …, with others beside it."""
-    column = values[:, 0]
-    return (
-        values.shape[1] > 1
-        and len(column) >= 10
-        and column[0] in (0.0, 1.0)
-        and bool((np.diff(column) == 1.0).all())
-    )
-
-
-def _excerpt(fields: list[str]) -> str:
-    shown = ", ".join(field.strip()[:20] for field in fields[:4])
-    return f"{shown}, …" if len(fields) > 4 else shown
-
-
 def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
-    """Return real [n, d] as float32, finite.
-
-    Raises:
-        ValueError: It is empty, no array of real numbers, or not finite in float32; one line.
-    """
+    """Return real [n, d] as float32, finite."""
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
         raise ValueError(
             f"{where}: vectors must be real numbers [n, d], n, d ≥ 1; received {values.dtype} "
@@ -189,46 +152,38 @@ def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
     return vectors
 
 
-def varying_columns(vectors: np.ndarray, where: str, columns=None) -> np.ndarray:
-    """Return float32 vectors [n, d] whose columns all vary.
-
-    Raises:
-        ValueError: A column has one value throughout, so that it has no scale; one line.
-    """
-    spread = np.ptp(vectors, axis=0) if len(vectors) > 1 else np.ones(vectors.shape[1])
-    constant = np.flatnonzero(spread == 0.0)
-    if len(constant):
+def check_columns_vary(vectors: np.ndarray, where: str, columns=None) -> None:
+    """Raise an error if a column of vectors, float32 [n, d], n > 1, has one value throughout."""
+    constant = np.flatnonzero(np.ptp(vectors, axis=0) == 0.0)
+    if len(vectors) > 1 and len(constant):
         named = ", ".join(_name(columns, k) for k in constant[:5])
         more = " …" if len(constant) > 5 else ""
         raise ValueError(
             f"{where}: columns must vary; constant in float32: {named}{more}. Remove them, or if "
             "they do vary beside a large number, subtract that."
         )
-    return vectors
 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return (line number, fields) of all lines that are not empty."""
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            head = text.readline()
-            delimiter = max(",;\t", key=head.count)
-            text.seek(0)
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            return [(reader.line_num, row) for row in reader if any(f.strip() for f in row)]
-    except PermissionError as error:
-        raise PermissionError(f"{file}: this file may not be read.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: not a readable table ({reason(error)}).") from error
+    with (
+        reading(file, "not a readable table"),
+        open(file, newline="", encoding="utf-8-sig") as text,
+    ):
+        head = text.readline()
+        delimiter = max(",;\t", key=head.count)
+        text.seek(0)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        return [(reader.line_num, row) for row in reader if any(f.strip() for f in row)]
 
 
 def _name(columns, k) -> str:
     return f"column {k + 1}" if columns is None else columns[k]
 
 
-def _locate(path: Path) -> Path | None:
-    """Return the table meant by a path: itself, or the only one in it, or None."""
-    if path.is_file():
-        return path if path.suffix.lower() in SUFFIXES else None
-    found = [entry for entry in entries(path) if entry.suffix.lower() in SUFFIXES]
-    return found[0] if len(found) == 1 else None
+CSV = Reader(
+    "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
+    "tabs, one example a line, with or without a line of column names",
+    read,
+    takes=("header", "index_column"),
+)

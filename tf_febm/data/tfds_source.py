@@ -1,11 +1,10 @@
 """TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
 
 import threading
-from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm.data.files import Split, reason
+from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
 
 # Upper limit of the check before a download. TFDS itself retries for minutes without a word.
@@ -13,39 +12,11 @@ REACHABLE_WITHIN_SECONDS = 5.0
 _BATCH = 256
 
 
-class Remote(NamedTuple):
-    """A data set of TensorFlow Datasets.
-
-    Attributes:
-        builder: Its name there.
-        url: The host that TFDS downloads it from.
-        num_classes: Number of classes, if the examples have a "label"; otherwise None.
-        share: Side of the centred crop, as a share of the shorter side, where images are resized.
-    """
-
-    builder: str
-    url: str
-    num_classes: int | None
-    share: float = 1.0
-
-
 def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | None) -> Split:
     """Read a split through TensorFlow Datasets.
 
     A copy that TFDS prepared earlier (under TFDS_DATA_DIR or ~/tensorflow_datasets) is used without
     network. Otherwise the host of the data is asked first, for at most 5 seconds.
-
-    Args:
-        name: Our name of the data set, for messages.
-        remote: Where it is.
-        layouts: What `data_dir` may be, for messages.
-        split: "train" or "test".
-        image_size: Centre-crop and average to this height and width; None keeps the size.
-
-    Raises:
-        ConnectionError: There is no local copy, and the host does not answer.
-        OSError: TFDS could not download or prepare the data.
-        ValueError: The prepared copy is damaged.
     """
     builder = make_builder(remote.builder)
     if not builder.data_path.exists():

@@ -1,19 +1,18 @@
-"""VectorData: one split of a table of numbers, checked once and read-only from then on."""
+"""Vectors of one split of a data set, in memory."""
 
 import dataclasses
 from functools import cached_property
 
 import numpy as np
 
-from tf_febm.data.classes import check_names
-from tf_febm.data.image_data import check_labels, read_only
+from tf_febm.data.in_memory import InMemory
 from tf_febm.data.resolution import check_float32_resolution
 
 __all__ = ["VectorData"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class VectorData:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class VectorData(InMemory):
     """Hold one split of a data set of vectors in memory.
 
     The counterpart of `ImageData` for data without bounds: coordinates have units of their own, and
@@ -44,27 +43,24 @@ class VectorData:
 
     # Langevin chains of vectors are not confined to a box; see `ImageData.bounds`.
     bounds = None
+    _field = "vectors"
 
     def __post_init__(self):
-        if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"name must be a string that is not empty; received {self.name!r}.")
-        _check_vectors(self.vectors)
-        object.__setattr__(self, "vectors", read_only(self.vectors))
-        if self.columns is not None and len(self.columns) != self.vectors.shape[1]:
+        vectors = self.vectors
+        if not isinstance(vectors, np.ndarray):
+            raise TypeError(f"vectors must be a numpy array; received {type(vectors).__name__}.")
+        received = f"received {vectors.dtype} {list(vectors.shape)}"
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or 0 in vectors.shape:
+            raise ValueError(f"vectors must be float32 [n, d] with n, d ≥ 1; {received}.")
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"vectors must be finite; {received} with NaN or infinity in it.")
+        if self.columns is not None and len(self.columns) != vectors.shape[1]:
             raise ValueError(
-                f"columns must name the {self.vectors.shape[1]} coordinates; received "
+                f"columns must name the {vectors.shape[1]} coordinates; received "
                 f"{len(self.columns)} names."
             )
-        check_float32_resolution(self.vectors, self.source or "vectors", self.columns)
-        checked = check_labels(self.labels, self.num_classes, len(self.vectors))
-        object.__setattr__(self, "labels", checked[0])
-        object.__setattr__(self, "num_classes", checked[1])
-        object.__setattr__(self, "class_names", check_names(self.class_names, checked[1]))
-
-    @property
-    def sample_shape(self) -> tuple[int]:
-        """Return (d,)."""
-        return self.vectors.shape[1:]
+        check_float32_resolution(vectors, self.source or "vectors", self.columns)
+        self._settle()
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -84,23 +80,3 @@ class VectorData:
             seed: Not used: nothing is random here, unlike in `ImageData.examples`.
         """
         return self.vectors[:count]
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def __repr__(self) -> str:
-        # The generated one would print the numbers.
-        return (
-            f"VectorData(name={self.name!r}, vectors=float32 {list(self.vectors.shape)}, "
-            f"num_classes={self.num_classes}, source={self.source!r})"
-        )
-
-
-def _check_vectors(vectors):
-    if not isinstance(vectors, np.ndarray):
-        raise TypeError(f"vectors must be a numpy array; received {type(vectors).__name__}.")
-    received = f"received {vectors.dtype} {list(vectors.shape)}"
-    if vectors.dtype != np.float32 or vectors.ndim != 2 or 0 in vectors.shape:
-        raise ValueError(f"vectors must be float32 [n, d] with n, d ≥ 1; {received}.")
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"vectors must be finite; {received} with NaN or infinity in it.")

@@ -10,8 +10,8 @@ and first derivatives are exact to 1e-5 relative in float32, also where they van
 value exceeds the dtype's range the result is ±inf, never NaN.
 """
 
-from tf_febm.divergences.divergence import Divergence
+from tf_febm.divergences import standard  # noqa: F401  (registers them)
+from tf_febm.divergences.base import Divergence, get, is_known, names, register
 from tf_febm.divergences.generators import from_generator
-from tf_febm.divergences.registry import get, is_known, names, register
 
 __all__ = ["Divergence", "from_generator", "get", "is_known", "names", "register"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tf_febm.divergences.divergence import Divergence, Elementwise
+from tf_febm.divergences.base import Divergence, Elementwise
 
 __all__ = ["from_generator"]
 

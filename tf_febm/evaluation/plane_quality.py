@@ -1,4 +1,4 @@
-"""All figures of a model of a test bed in the plane, whose density is known."""
+"""All figures of a model of a toy dataset in the plane, whose density is known."""
 
 import dataclasses
 
@@ -48,12 +48,12 @@ class PlaneQuality:
 
 
 def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
-    """Measure an energy and samples against a test bed.
+    """Measure an energy and samples against a toy dataset.
 
     Args:
         energy_fn: x, float32 [n, 2] -> E(x), [n] or [n, 1], such as `model.energy`.
         samples: Real array [n, 2], those of the model.
-        bed: A `tf_febm.data.testbeds.TestBed`.
+        bed: A `tf_febm.data.toy_datasets.ToyDataset`.
         held_out: Real array [m, 2], points of the data that training has not seen.
 
     Returns:

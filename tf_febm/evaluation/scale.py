@@ -7,6 +7,8 @@ passes them through `to_unit_interval`, so that an 8-bit image and a float one m
 
 import numpy as np
 
+from tf_febm.data import pixels
+
 __all__ = ["to_bytes", "to_unit_interval"]
 
 
@@ -46,7 +48,7 @@ def to_unit_interval(images, name="images"):
             f"received shape {images.shape}."
         )
     if images.dtype == np.uint8:
-        return (images.astype(np.float32) + 0.5) / 256
+        return pixels.from_levels(images)
     if not np.issubdtype(images.dtype, np.floating):
         raise TypeError(f"{name} must be uint8 or floating point; received dtype {images.dtype}.")
     low, high = images.min(), images.max()
@@ -76,4 +78,4 @@ def to_bytes(images, name="images"):
         ValueError: as `to_unit_interval`.
         TypeError: as `to_unit_interval`.
     """
-    return np.minimum(np.floor(to_unit_interval(images, name) * 256), 255).astype(np.uint8)
+    return pixels.to_levels(to_unit_interval(images, name))

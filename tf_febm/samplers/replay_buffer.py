@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, parallel, randomness
+from tf_febm.data import pixels
 
 __all__ = ["ReplayBuffer"]
 
@@ -320,7 +321,7 @@ class ReplayBuffer(tf.Module):
         unit = tf.clip_by_value((samples - low) / (high - low), 0.0, 1.0)
         if self.storage == "uint8_published":
             return tf.cast(255.0 * unit, tf.uint8)
-        return tf.cast(tf.minimum(256.0 * unit, 255.0), tf.uint8)
+        return pixels.to_levels(unit)
 
     def _decode(self, stored, seed=None):
         """Return samples from what is stored, with noise of a seed, or the centres of cells."""
@@ -328,7 +329,7 @@ class ReplayBuffer(tf.Module):
             return stored
         low, high = self.bounds
         noise = 0.5 if seed is None else randomness.uniform(tf.shape(stored), seed)
-        return low + (high - low) * (tf.cast(stored, tf.float32) + noise) / 256.0
+        return low + (high - low) * pixels.from_levels(stored, noise)
 
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""

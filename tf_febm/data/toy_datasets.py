@@ -1,22 +1,20 @@
-"""Test beds in the plane: data whose density is known.
+"""Toy datasets: samples of densities in the plane that are known.
 
-To add one: a density in `testbed_densities`, and an entry in `_BEDS`.
+To add one: its function in `toy_densities`, and its line in `tf_febm.catalogue.DATASETS`.
 """
 
 import dataclasses
 import functools
-import itertools
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
-from tf_febm.data.files import VectorSplit
+from tf_febm import arguments, catalogue, randomness
+from tf_febm.data.files import Split
+from tf_febm.renamed import earlier_names
 
-__all__ = ["TestBed", "get", "names", "read"]
+__all__ = ["ToyDataset", "get", "names", "read"]
 
 # Rows of the splits that `tf_febm.data.load` returns, and the seeds that they are drawn with.
 SIZES = {"train": 50_000, "test": 10_000}
@@ -26,7 +24,7 @@ _CHUNK = 5_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TestBed:
+class ToyDataset:
     """Hold a density in the plane: samples, log density, and where its modes are.
 
     Attributes:
@@ -39,9 +37,6 @@ class TestBed:
             of a density of another shape.
         mode_scale: Standard deviation of these modes, or None.
     """
-
-    # pytest would take the name for a test.
-    __test__ = False
 
     name: str
     distribution: Any
@@ -62,11 +57,9 @@ class TestBed:
         """
         count = arguments.whole_number("count", count, 1)
         seed = randomness.as_seed(seed)
-        from tf_febm.data.testbed_densities import draw
-
         # Always whole chunks, so that the number of points changes none of them.
         chunks = [
-            draw(self.distribution, _CHUNK, tf.random.fold_in(seed, i)).numpy()
+            self.distribution.sample(_CHUNK, seed=tf.random.fold_in(seed, i)).numpy()
             for i in range(-(-count // _CHUNK))
         ]
         return np.concatenate(chunks)[:count].astype(np.float32)
@@ -87,49 +80,14 @@ class TestBed:
         return np.concatenate([self.distribution.log_prob(part).numpy() for part in parts])
 
 
-def _gaussians(centres, scale):
-    def build(densities):
-        return {
-            "distribution": densities.gaussians(centres, scale),
-            "modes": centres,
-            "mode_scale": scale,
-        }
-
-    return build
-
-
-def _shape(name):
-    return lambda densities: {"distribution": getattr(densities, name)()}
-
-
-_PLACES = np.array(list(itertools.product(range(-2, 3), repeat=2)), np.float64)
-_ANGLES = np.arange(8) * math.pi / 4
-
-# name -> (what makes its density, box, step). Those of Gulrajani et al. 2017 and of the public code
-# of Geng et al. 2021; pinwheel, rings and checkerboard as in Grathwohl et al. 2019, smaller.
-_BEDS: dict[str, tuple[Callable, tuple[float, float], float]] = {
-    "25gaussians": (_gaussians(2.0 * _PLACES / 2.828, 0.05 / 2.828), (-4.0, 4.0), 1 / 64),
-    "8gaussians": (
-        _gaussians(2.0 * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1) / 1.414, 0.02 / 1.414),
-        (-4.0, 4.0),
-        1 / 80,
-    ),
-    "swiss_roll": (_shape("swiss_roll"), (-8.0, 8.0), 1 / 16),
-    "moons": (_shape("moons"), (-4.0, 5.0), 1 / 24),
-    "checkerboard": (_shape("checkerboard"), (-4.0, 4.0), 1 / 32),
-    "pinwheel": (_shape("pinwheel"), (-5.0, 5.0), 1 / 50),
-    "rings": (_shape("rings"), (-5.0, 5.0), 1 / 32),
-}
-
-
 def names() -> tuple[str, ...]:
-    """Return the names of all test beds; `tf_febm.data.load` takes them too."""
-    return tuple(_BEDS)
+    """Return the names of all toy datasets; `tf_febm.data.load` takes them too."""
+    return tuple(name for name, row in catalogue.DATASETS.items() if row.kind == "plane")
 
 
 @functools.cache
-def get(name: str) -> TestBed:
-    """Return a test bed by name.
+def get(name: str) -> ToyDataset:
+    """Return a toy dataset by name.
 
     | name | density |
     |---|---|
@@ -141,19 +99,19 @@ def get(name: str) -> TestBed:
     | rings | radii 0.5, 1, 1.5, 2, std 0.05; uniform in the angle |
 
     Raises:
-        ValueError: If there is no such test bed.
+        ValueError: If there is no such toy dataset.
     """
-    if name not in _BEDS:
-        raise ValueError(f"Unknown test bed {name!r}; accepted: {', '.join(names())}.")
-    # TensorFlow Probability takes seconds to import.
-    from tf_febm.data import testbed_densities
-
-    build, box, step = _BEDS[name]
-    return TestBed(name, box=box, step=step, **build(testbed_densities))
+    if name not in names():
+        raise ValueError(f"Unknown toy dataset {name!r}; accepted: {', '.join(names())}.")
+    # Imported now: TensorFlow Probability takes seconds.
+    return catalogue.load(catalogue.DATASETS[name].place)()
 
 
-def read(name: str, split: str) -> VectorSplit:
-    """Draw a split of a test bed: 50,000 points for training, 10,000 others for the test."""
+def read(name: str, split: str) -> Split:
+    """Draw a split of a toy dataset: 50,000 points for training, 10,000 others for the test."""
     vectors = get(name).sample(SIZES[split], _SEEDS[split])
-    source = f"test bed {name}, {split}: {len(vectors)} points with seed {_SEEDS[split]}"
-    return VectorSplit(vectors, None, None, source)
+    source = f"toy dataset {name}, {split}: {len(vectors)} points with seed {_SEEDS[split]}"
+    return Split(vectors, None, None, source)
+
+
+__getattr__ = earlier_names(__name__, {"TestBed": "tf_febm.data.toy_datasets:ToyDataset"})

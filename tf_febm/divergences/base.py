@@ -1,4 +1,4 @@
-"""What one f-divergence is: three functions of the log density ratio."""
+"""What one f-divergence is, three functions of the log density ratio, and those known by name."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-__all__ = ["Divergence", "Elementwise"]
+__all__ = ["Divergence", "Elementwise", "get", "is_known", "names", "register", "register_family"]
 
 # What each divergence is made of: r -> value, for float32 or float64 tensors.
 Elementwise = Callable[[tf.Tensor], tf.Tensor]
@@ -123,10 +123,7 @@ class Divergence:
         Raises:
             ValueError: If there is none of that name: `register` it first.
         """
-        # Names are the registry's, which is built on this class.
-        from tf_febm.divergences import registry
-
-        return registry.get(config["name"], config["log_ratio_clip"])
+        return get(config["name"], config["log_ratio_clip"])
 
     def __repr__(self):
         clip = "" if self.log_ratio_clip is None else f", log_ratio_clip={self.log_ratio_clip}"
@@ -141,3 +138,94 @@ def _evaluate(function: Elementwise, log_ratio, dtype: tf.DType | None = None) -
     if dtype is None:
         dtype = tf.float32 if r.dtype.size < 4 else r.dtype
     return tf.cast(function(tf.cast(r, dtype)), r.dtype)
+
+
+_REGISTRY: dict[str, Divergence] = {}
+_ALIASES: dict[str, str] = {}
+# What stands before the colon of a name -> (what stands behind it) -> the divergence.
+_FAMILIES: dict[str, Callable[[str], Divergence]] = {}
+
+
+def _canonical(name: str) -> str:
+    """Fold case and separators, so that `Jensen-Shannon` and `jensen_shannon` are one name."""
+    return name.strip().lower().replace("-", "_").replace("–", "_").replace(" ", "_")
+
+
+def register(divergence: Divergence, aliases: tuple[str, ...] = ()) -> Divergence:
+    """Make a divergence known to `get`, under its own name and further spellings.
+
+    Args:
+        divergence: What to register.
+        aliases: Other names for it. Case, spaces and hyphens do not matter.
+
+    Returns:
+        The divergence itself.
+
+    Raises:
+        ValueError: If one of the names is taken.
+    """
+    if not isinstance(divergence, Divergence):
+        raise TypeError(f"register takes a Divergence; received {divergence!r}.")
+    spellings = [_canonical(spelling) for spelling in (divergence.name, *aliases)]
+    for spelling in spellings:
+        if spelling in _ALIASES or spelling.partition(":")[0] in _FAMILIES:
+            raise ValueError(f"The divergence name {spelling!r} is taken.")
+    _REGISTRY[divergence.name] = divergence
+    _ALIASES.update(dict.fromkeys(spellings, divergence.name))
+    return divergence
+
+
+def register_family(family: str, member: Callable[[str], Divergence]) -> None:
+    """Make divergences known to `get` as "family:<text>", which `member` makes of the text."""
+    _FAMILIES[family] = member
+
+
+def names() -> tuple[str, ...]:
+    """Return the registered names; besides them, `get` knows every "alpha:<number>"."""
+    return tuple(_REGISTRY)
+
+
+def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
+    """Return a divergence by name.
+
+    Args:
+        identifier: A name from `names()`, one of its other spellings ("Jensen-Shannon",
+            "pearson_x2", …), "alpha:<number>" for the α-divergence (α = 0 and α = 1 resolve to
+            their limits, reverse KL and KL), or a `Divergence`, which is returned as it is.
+        log_ratio_clip: If given, every exponential is clipped; see `Divergence.clipped`.
+
+    Returns:
+        The divergence.
+
+    Raises:
+        ValueError: If the name is unknown or α is not a finite number.
+        TypeError: If `identifier` is neither a string nor a `Divergence`.
+    """
+    if isinstance(identifier, Divergence):
+        divergence = identifier
+    elif isinstance(identifier, str):
+        divergence = _from_name(identifier)
+    else:
+        raise TypeError(f"A divergence is a name or a Divergence; received {identifier!r}.")
+    return divergence if log_ratio_clip is None else divergence.clipped(log_ratio_clip)
+
+
+def is_known(divergence: Divergence) -> bool:
+    """Tell whether `get` finds this very divergence under its name, as saving a model requires."""
+    try:
+        return get(divergence.name) is divergence.unclipped
+    except ValueError:
+        return False
+
+
+def _from_name(identifier: str) -> Divergence:
+    family, colon, member = identifier.strip().lower().partition(":")
+    if colon and family in _FAMILIES:
+        return _FAMILIES[family](member)
+    name = _ALIASES.get(_canonical(identifier))
+    if name is None:
+        raise ValueError(
+            f"Unknown divergence {identifier!r}; known are {', '.join(names())} and "
+            "alpha:<number>. One of your own is known after divergences.register."
+        )
+    return _REGISTRY[name]

@@ -1,4 +1,4 @@
-"""Test beds: densities against quadrature, closed forms, scikit-learn, and their own samples."""
+"""Toy datasets: densities against quadrature, closed forms, scikit-learn, and their own samples."""
 
 import math
 
@@ -9,7 +9,7 @@ import scipy.stats
 from sklearn.datasets import make_moons, make_swiss_roll
 
 from tf_febm import data
-from tf_febm.data import testbeds
+from tf_febm.data import toy_datasets
 
 COUNT = 10_000
 # Fine cells along a side of those in which samples are counted.
@@ -23,9 +23,9 @@ def densities_on_grid(bed):
     return axis, step, np.exp(bed.log_prob(points)).reshape(len(axis), len(axis))
 
 
-@pytest.fixture(scope="module", params=testbeds.names())
+@pytest.fixture(scope="module", params=toy_datasets.names())
 def bed(request):
-    return testbeds.get(request.param)
+    return toy_datasets.get(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_samples_follow_the_density(gridded, samples):
     observed, wanted = (v[wanted > 5.0] for v in (observed, wanted))
     assert len(wanted) > 20
     assert observed.sum() > 0.8 * COUNT
-    # One test bed in 10⁴ would fail by chance, with this fixed seed none does.
+    # One toy dataset in 10⁴ would fail by chance, with this fixed seed none does.
     statistic = np.sum(np.square(observed - wanted) / wanted)
     assert scipy.stats.chi2.sf(statistic, len(wanted) - 1) > 1e-4
 
@@ -95,7 +95,7 @@ def test_the_box_holds_all_samples(bed, samples):
 
 @pytest.mark.parametrize(("name", "count"), [("25gaussians", 25), ("8gaussians", 8)])
 def test_mixtures_are_those_of_the_published_code(name, count):
-    bed = testbeds.get(name)
+    bed = toy_datasets.get(name)
     assert len(bed.modes) == count
     if count == 25:
         places = {(2 * i / 2.828, 2 * j / 2.828) for i in range(-2, 3) for j in range(-2, 3)}
@@ -127,7 +127,7 @@ NOISE = {"swiss_roll": 0.2, "moons": 0.1}
 
 @pytest.mark.parametrize("name", CURVES)
 def test_curves_against_adaptive_quadrature(name):
-    bed, scale = testbeds.get(name), NOISE[name]
+    bed, scale = toy_datasets.get(name), NOISE[name]
     rng = np.random.default_rng(0)
     points = bed.sample(6, seed=9).astype(np.float64) + rng.normal(0, 0.1, (6, 2))
     for x, log_prob in zip(points, bed.log_prob(points), strict=True):
@@ -147,14 +147,14 @@ def test_curves_are_those_of_scikit_learn(name):
         theirs = make_moons(COUNT, noise=0.1, random_state=0)[0]
     else:
         theirs = make_swiss_roll(COUNT, noise=1.0, random_state=0)[0][:, [0, 2]] / 5.0
-    ours = testbeds.get(name).sample(COUNT, seed=5)
+    ours = toy_datasets.get(name).sample(COUNT, seed=5)
     # Two marginals and two diagonals; a p-value below 1e-4 is not expected of four.
     for direction in ((1, 0), (0, 1), (1, 1), (1, -1)):
         assert scipy.stats.ks_2samp(ours @ direction, theirs @ direction).pvalue > 1e-4
 
 
 def test_checkerboard_in_closed_form():
-    bed = testbeds.get("checkerboard")
+    bed = toy_datasets.get("checkerboard")
     x = np.array([[-1.5, -1.5], [-1.5, -0.5], [0.5, 0.5], [0.5, 1.5], [1.5, 1.5], [2.5, 0.5]])
     eighth = -math.log(8.0)
     np.testing.assert_allclose(
@@ -163,7 +163,7 @@ def test_checkerboard_in_closed_form():
 
 
 def test_rings_in_closed_form():
-    bed = testbeds.get("rings")
+    bed = toy_datasets.get("rings")
     x = np.array([[0.6, 0.8], [0.0, -1.45], [0.3, 0.4], [-1.0, 1.7]])
     r = np.linalg.norm(x, axis=1)
     radial = np.mean([scipy.stats.norm(k / 2, 0.05).pdf(r) for k in (1, 2, 3, 4)], axis=0)
@@ -173,7 +173,7 @@ def test_rings_in_closed_form():
 
 def test_pinwheel_by_hand():
     """A point on an arm's axis, bent by the swirl, has the arm's density."""
-    bed = testbeds.get("pinwheel")
+    bed = toy_datasets.get("pinwheel")
     straight = np.array([1.2, 0.03])
     angle = 0.25 * math.exp(np.linalg.norm(straight))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -192,9 +192,9 @@ def test_splits_are_different_points():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="Unknown test bed 'moon'; accepted: 25gaussians"):
-        testbeds.get("moon")
-    bed = testbeds.get("moons")
+    with pytest.raises(ValueError, match="Unknown toy dataset 'moon'; accepted: 25gaussians"):
+        toy_datasets.get("moon")
+    bed = toy_datasets.get("moons")
     with pytest.raises(ValueError, match=r"shape \[n, 2\]; received \[3\]"):
         bed.log_prob(np.zeros(3))
     with pytest.raises(ValueError, match="count must be a whole number ≥ 1; received 0"):
