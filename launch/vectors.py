@@ -63,7 +63,7 @@ def network(options: dict, train_data, num_classes, name: str):
     units = (options["num_filters"],) * 2
     inner = build(train_data.sample_shape, units, activation="swish", **settings)
     if name == "energy":
-        inner = tf_febm.networks.confined(inner, options["confinement"])
+        inner = tf_febm.networks.with_confinement(inner, options["confinement"])
     return tf_febm.networks.standardised(inner, train_data.mean, train_data.scale)
 
 

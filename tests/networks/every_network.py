@@ -30,9 +30,9 @@ NETWORKS = {
     "resnet32_wider": _image("resnet32_wider", use_attention=True),
     "resnet128": _image("resnet128", side=32, filters=2),
     "quadratic": (lambda: networks.quadratic(2, 0.3, 1.7), (2,)),
-    "confined": (lambda **k: networks.confined(networks.mlp(2, (16,), **k), 0.3), (2,)),
+    "confined": (lambda **k: networks.with_confinement(networks.mlp(2, (16,), **k), 0.3), (2,)),
     "confined images": (
-        lambda **k: networks.confined(networks.conv((8, 8, 1), 4, 6, **k), 0.3),
+        lambda **k: networks.with_confinement(networks.conv((8, 8, 1), 4, 6, **k), 0.3),
         (8, 8, 1),
     ),
     "standardised": (
@@ -41,7 +41,7 @@ NETWORKS = {
     ),
     "both": (
         lambda: networks.standardised(
-            networks.confined(networks.quadratic(2), 0.3), [0.5, -0.2], [0.9, 1.1]
+            networks.with_confinement(networks.quadratic(2), 0.3), [0.5, -0.2], [0.9, 1.1]
         ),
         (2,),
     ),

@@ -50,7 +50,7 @@ def norms(x):
 
 @pytest.mark.parametrize(("name", "conditional"), CASES)
 def test_energies_and_scores(name, conditional, set_policy):
-    """Inside a `prepared` block as outside of it: as far from the truth as rounding puts them.
+    """With cached weights and without: as far from the truth as rounding puts them.
 
     A network rounds some dozens of times one after the other. Scores are those of a loss scaled by
     2¹⁰; of their errors the median over examples counts, for where rounding crosses the kink of a
@@ -66,7 +66,7 @@ def test_energies_and_scores(name, conditional, set_policy):
         network = build(name, conditional)
         network.set_weights(exact.get_weights())
         outside = energies_and_scores(network, inputs)
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             inside = energies_and_scores(network, inputs)
         expected = "float64" if policy == "float64" else "float32"
         errors = []
@@ -137,8 +137,8 @@ def test_inputs_that_are_nearly_equal(policy, set_policy):
     quadratic = networks.quadratic(1)
     layers = {
         "quadratic": (quadratic, truth),
-        "well": (networks.QuadraticWell(1.0), truth),
-        "confined": (networks.confined(quadratic, 1.0), 2.0 * truth),
+        "well": (networks.QuadraticConfinement(1.0), truth),
+        "confined": (networks.with_confinement(quadratic, 1.0), 2.0 * truth),
         "standardised": (networks.standardised(quadratic, [0.0], [1.0]), truth),
         "features": (networks.FourierFeatures(1, 1.0), None),
         "standardise": (networks.Standardise([0.5], [2.0]), (x.astype(np.float64) - 0.5) / 2.0),
@@ -181,7 +181,7 @@ def test_a_policy_of_the_layer_alone(policy):
     x = np.linspace(1.0, 1.001, 2000, dtype=np.float32)[:, np.newaxis]
     for layer in (
         networks.QuadraticEnergy(dtype=policy),
-        networks.QuadraticWell(1.0, dtype=policy),
+        networks.QuadraticConfinement(1.0, dtype=policy),
         networks.Standardise([0.0], [1.0], dtype=policy),
         networks.FourierFeatures(2, 1.0, dtype=policy),
         networks.MonotoneSum(2, seed=0, dtype=policy),
@@ -205,7 +205,7 @@ def test_weights_of_16_bits_are_refused(policy, set_policy):
     mean = ([0.0], [1.0])
     layers = {
         "QuadraticEnergy": networks.QuadraticEnergy,
-        "QuadraticWell": lambda: networks.QuadraticWell(1.0),
+        "QuadraticConfinement": lambda: networks.QuadraticConfinement(1.0),
         "Standardise": lambda: networks.Standardise(*mean),
         "SelfAttention": lambda: networks.SelfAttention(3),
     }
@@ -217,7 +217,7 @@ def test_weights_of_16_bits_are_refused(policy, set_policy):
     inner = networks.mlp(1)
     set_policy(policy)
     for wrap in (
-        lambda: networks.confined(inner, 1.0),
+        lambda: networks.with_confinement(inner, 1.0),
         lambda: networks.standardised(inner, *mean),
     ):
         with pytest.raises(ValueError, match=f"Use 'mixed_{policy}'"):

@@ -60,7 +60,7 @@ def test_channels_stay_last(name, conditional, settings, tmp_path):
     assert_same(
         energies_and_scores(keras.models.load_model(tmp_path / "last.keras"), inputs), expected
     )
-    with networks.prepared(first):
+    with networks.cached_weights(first):
         assert_same(energies_and_scores(first, inputs), expected)
     first.save(tmp_path / "first.keras")
     settings.set_image_data_format("channels_last")
@@ -149,7 +149,7 @@ def test_floatx(name, settings):
     step = 1e-5
     ends = [network(x + sign * step * direction).numpy()[:, 0] for sign in (1, -1)]
     np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), slopes, rtol=1e-5, atol=1e-8)
-    with networks.prepared(network):
+    with networks.cached_weights(network):
         np.testing.assert_allclose(network(x), energies, rtol=1e-12)
 
 
@@ -193,7 +193,7 @@ class TestFiles:
                 settings.set_dtype_policy(other)
                 again = keras.models.load_model(file)
                 np.testing.assert_array_equal(again(inputs), expected, err_msg=f"{policy}, {other}")
-            with networks.prepared(again):
+            with networks.cached_weights(again):
                 assert again(inputs).dtype == expected.dtype
 
     @pytest.mark.parametrize("name", GENERATORS)

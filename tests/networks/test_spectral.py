@@ -157,8 +157,8 @@ class TestLayers:
         assert layer(x).dtype == tf.bfloat16
         exact = normalise(layer.kernel.value, layer.vector.value).kernel
         assert exact.dtype == tf.float32
-        prepared = layer.prepare()
-        kernel = prepared if name == "dense" else prepared.kernel
+        computed = layer.compute_weights()
+        kernel = computed if name == "dense" else computed.kernel
         np.testing.assert_array_equal(kernel, tf.cast(exact, tf.bfloat16))
 
 

@@ -80,7 +80,7 @@ class Axis(NamedTuple):
 
 
 class GradientKernel(NamedTuple):
-    """What the gradient of a convolution for its input needs, prepared from its kernel.
+    """What the gradient of a convolution for its input needs, computed from its kernel.
 
     Attributes:
         kernel: [u, u', out, B²·in].
@@ -103,11 +103,11 @@ class Weights(NamedTuple):
 
     Attributes:
         kernel: [height, width, in, out].
-        prepared: A `GradientKernel`, a `ConvolutionMatrix`, or None for TensorFlow's own ways.
+        precomputed: A `GradientKernel`, a `ConvolutionMatrix`, or None for TensorFlow's own ways.
     """
 
     kernel: tf.Tensor
-    prepared: GradientKernel | ConvolutionMatrix | None = None
+    precomputed: GradientKernel | ConvolutionMatrix | None = None
 
     def for_chain(self, stride: int, padding: str, size) -> "Weights":
         """Return these with what is faster; the arguments are those of `gradient_kernel`."""
@@ -191,21 +191,21 @@ def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
 def convolve(
     x,
     kernel,
-    prepared: GradientKernel | ConvolutionMatrix | None,
+    precomputed: GradientKernel | ConvolutionMatrix | None,
     stride: int,
     padding: str,
     bias=None,
 ):
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 
-    Values and gradients are TensorFlow's; with `prepared`, the gradient for x is computed another
-    way, and with a matrix the values too, and equal TensorFlow's up to rounding. All other
+    Values and gradients are TensorFlow's; with `precomputed`, the gradient for x, and with a matrix
+    the values too, are computed another way, and equal TensorFlow's up to rounding. All other
     gradients, and second ones, are right as well.
 
     Args:
         x: Images [n, height, width, in].
         kernel: [height, width, in, out].
-        prepared: `gradient_kernel` or `convolution_matrix` of the same kernel; None, or one for
+        precomputed: `gradient_kernel` or `convolution_matrix` of the same kernel; None, or one for
             images of another size, leaves all to TensorFlow.
         stride: Of both directions.
         padding: "SAME" or "VALID".
@@ -219,16 +219,16 @@ def convolve(
         y = tf.nn.conv2d(x, kernel, stride, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
 
-    if prepared is None or tuple(x.shape[1:3]) != prepared.size:
+    if precomputed is None or tuple(x.shape[1:3]) != precomputed.size:
         return values(x, kernel, bias)
-    if isinstance(prepared, ConvolutionMatrix):
-        y = multiply(x, prepared)
+    if isinstance(precomputed, ConvolutionMatrix):
+        y = multiply(x, precomputed)
         return y if bias is None else tf.nn.bias_add(y, bias)
 
     @tf.custom_gradient
     def convolution(x, kernel, turned, *bias):
         def backward(upstream):
-            for_input = input_gradient(upstream, prepared._replace(kernel=turned))
+            for_input = input_gradient(upstream, precomputed._replace(kernel=turned))
             # In a compiled chain nobody asks for these, and nothing is left of them.
             for_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=x,
@@ -243,7 +243,7 @@ def convolve(
         return values(x, kernel, *(bias or (None,))), backward
 
     # An operand of its own, so that second derivatives find their way back to the kernel.
-    return convolution(x, kernel, prepared.kernel, *(() if bias is None else (bias,)))
+    return convolution(x, kernel, precomputed.kernel, *(() if bias is None else (bias,)))
 
 
 def _axis(size: int, kernel: int, stride: int, padding: str, block: int) -> Axis:

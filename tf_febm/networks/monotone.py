@@ -1,12 +1,12 @@
 """A generator of monotone functions of single coordinates and linear maps between them."""
 
-import math
-
 import keras
 from keras import ops
 
 from tf_febm import arguments
-from tf_febm.networks.precision import FullPrecision, output_dtype
+from tf_febm.networks.generators import check_one_to_one, in_shape
+from tf_febm.networks.inputs import latent_input
+from tf_febm.networks.precision import FullPrecision
 
 __all__ = ["MonotoneSum", "TriangularProduct", "generator_monotone"]
 
@@ -131,18 +131,8 @@ def generator_monotone(
     the steps are those of Huang et al. 2018 with tanh in the place of a logit of sigmoids.
     """
     output_shape = arguments.shape("output_shape", output_shape)
-    latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
-    if math.prod(output_shape) != latent_dim:
-        raise ValueError(
-            "A monotone generator has as many latent variables as entries of an example; received "
-            f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
-        )
-    dtype = output_dtype()
-    z = x = keras.Input((latent_dim,), dtype=dtype, name="z")
+    z = x = latent_input(latent_dim)
+    check_one_to_one("monotone", latent_dim, output_shape)
     for _ in range(arguments.whole_number("num_layers", num_layers, 1)):
         x = TriangularProduct()(MonotoneSum(num_steps)(x))
-    if output_activation is not None:
-        x = keras.layers.Activation(output_activation, dtype=dtype)(x)
-    if len(output_shape) > 1:
-        x = keras.layers.Reshape(output_shape, dtype=dtype)(x)
-    return keras.Model(z, x, name=name)
+    return keras.Model(z, in_shape(x, output_shape, output_activation), name=name)

@@ -1,4 +1,4 @@
-"""Spectral normalisation: convolutions and dense layers whose kernels have spectral norm one."""
+"""Spectral normalisation of convolutions and dense layers, by power iteration."""
 
 import contextlib
 import math
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, parallel
 from tf_febm.networks import convolution
-from tf_febm.networks.preparation import PreparedLayer, layers_of
+from tf_febm.networks.cached_weights import CachedWeightsLayer, layers_of
 
 __all__ = [
     "Normalised",
@@ -72,7 +72,7 @@ def normalise(kernel, vector, bounded: bool = False) -> Normalised:
     return Normalised(scaled, sigma, following)
 
 
-class SpectralLayer(PreparedLayer):
+class SpectralLayer(CachedWeightsLayer):
     """Base of the layers with a spectrally normalised kernel.
 
     Weights: `kernel` and, not trainable, `vector`, the u of `normalise`, [1, out]. Calling the
@@ -116,7 +116,7 @@ class SpectralLayer(PreparedLayer):
         kernel, vector = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.vector)
         return normalise(kernel, vector, self.bounded)
 
-    def prepare(self) -> tf.Tensor:
+    def compute_weights(self) -> tf.Tensor:
         """Return the normalised kernel in the dtype in which the layer computes."""
         return tf.cast(self.normalised().kernel, self.compute_dtype)
 
@@ -133,11 +133,21 @@ class SpectralConv2D(SpectralLayer):
         filters: Number of output channels.
         kernel_size: Side of the square kernel.
         strides: Stride in both directions.
-        **kwargs: Those of `SpectralLayer`.
+        bounded: See `SpectralLayer`.
+        use_bias: Whether to add a bias.
+        **kwargs: Those of `keras.layers.Layer`.
     """
 
-    def __init__(self, filters: int, kernel_size: int = 3, strides: int = 1, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        bounded: bool = False,
+        use_bias: bool = False,
+        **kwargs,
+    ):
+        super().__init__(bounded, use_bias, **kwargs)
         self.filters = arguments.whole_number("filters", filters, 1)
         self.kernel_size = arguments.whole_number("kernel_size", kernel_size, 1)
         self.strides = arguments.whole_number("strides", strides, 1)
@@ -147,17 +157,17 @@ class SpectralConv2D(SpectralLayer):
         self.image_size = tuple(input_shape[1:3])
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
 
-    def prepare(self) -> convolution.Weights:
+    def compute_weights(self) -> convolution.Weights:
         """Return the normalised kernel in the dtype in which the layer computes."""
-        return convolution.Weights(super().prepare())
+        return convolution.Weights(super().compute_weights())
 
-    def prepare_for_chain(self) -> convolution.Weights:
+    def compute_weights_for_chain(self) -> convolution.Weights:
         """Return the normalised kernel and what its gradient for the input needs."""
-        return self.prepare().for_chain(self.strides, "SAME", self.image_size)
+        return self.compute_weights().for_chain(self.strides, "SAME", self.image_size)
 
     def call(self, x):
         """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
-        x = convolution.convolve(x, *self.prepared_weights(), self.strides, "SAME")
+        x = convolution.convolve(x, *self.cached_weights(), self.strides, "SAME")
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape):
@@ -182,11 +192,12 @@ class SpectralDense(SpectralLayer):
     Args:
         units: Length of an output vector.
         use_bias: Whether to add a bias.
-        **kwargs: Those of `SpectralLayer`.
+        bounded: See `SpectralLayer`.
+        **kwargs: Those of `keras.layers.Layer`.
     """
 
-    def __init__(self, units: int, use_bias: bool = True, **kwargs):
-        super().__init__(use_bias=use_bias, **kwargs)
+    def __init__(self, units: int, use_bias: bool = True, bounded: bool = False, **kwargs):
+        super().__init__(bounded, use_bias, **kwargs)
         self.units = arguments.whole_number("units", units, 1)
 
     def build(self, input_shape):
@@ -195,7 +206,7 @@ class SpectralDense(SpectralLayer):
 
     def call(self, x):
         """Return [n, units]."""
-        x = tf.matmul(x, self.prepared_weights())
+        x = tf.matmul(x, self.cached_weights())
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape):
