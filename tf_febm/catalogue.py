@@ -54,38 +54,34 @@ class Network(NamedTuple):
     place: str
     kind: str
     default_width: int
-    options: tuple[str, ...] = ("num_classes",)
+    options: tuple[str, ...]
     standardised: bool = True
 
 
-_N = "tf_febm.networks"
-_RESNET = ("num_classes", "use_attention")
+_LABELS, _RESNET = ("num_classes",), ("num_classes", "use_attention")
 _GENERATOR = ("batch_norm", "output_activation")
+_IN = "tf_febm.networks"
 
-# Of the resnets for 32×32 pixels and resnet128 the width is what the original builds.
+# The widths of the resnets are what the original builds.
 NETWORKS = {
-    "conv": Network(f"{_N}.conv:conv", "images", 64),
-    "fourier_mlp": Network(
-        f"{_N}.fourier:fourier_mlp", "vectors", 128, ("num_classes", "frequency")
-    ),
-    "mlp": Network(f"{_N}.mlp:mlp", "both", 256),
-    "mnist_net": Network(f"{_N}.mnist:mnist_net", "images", 64),
-    "resnet32": Network(f"{_N}.resnets:resnet32", "images", 128, _RESNET),
-    "resnet32_large": Network(f"{_N}.resnets:resnet32_large", "images", 128, _RESNET),
-    "resnet32_larger": Network(f"{_N}.resnets:resnet32_larger", "images", 128, _RESNET),
-    "resnet32_wider": Network(f"{_N}.resnets:resnet32_wider", "images", 256, _RESNET),
-    "resnet128": Network(f"{_N}.resnets:resnet128", "images", 64, _RESNET),
-    "published_bounds": Network(
-        f"{_N}.published_bounds:published_bounds", "both", 64, (), standardised=False
-    ),
+    "conv": Network(f"{_IN}.conv:conv", "images", 64, _LABELS),
+    "fourier_mlp": Network(f"{_IN}.fourier:fourier_mlp", "vectors", 128, (*_LABELS, "frequency")),
+    "mlp": Network(f"{_IN}.mlp:mlp", "both", 256, _LABELS),
+    "mnist_net": Network(f"{_IN}.mnist:mnist_net", "images", 64, _LABELS),
+    "resnet32": Network(f"{_IN}.resnets:resnet32", "images", 128, _RESNET),
+    "resnet32_large": Network(f"{_IN}.resnets:resnet32_large", "images", 128, _RESNET),
+    "resnet32_larger": Network(f"{_IN}.resnets:resnet32_larger", "images", 128, _RESNET),
+    "resnet32_wider": Network(f"{_IN}.resnets:resnet32_wider", "images", 256, _RESNET),
+    "resnet128": Network(f"{_IN}.resnets:resnet128", "images", 64, _RESNET),
+    "published_bounds": Network(f"{_IN}.published_bounds:published_bounds", "both", 64, (), False),
 }
 GENERATORS = {
-    "mlp": Network(f"{_N}.generators:generator_mlp", "both", 256, _GENERATOR),
-    "coupling": Network(f"{_N}.generators:generator_coupling", "both", 256, _GENERATOR),
-    "monotone": Network(f"{_N}.monotone:generator_monotone", "both", 0, ("output_activation",)),
-    "dcgan": Network(f"{_N}.generators:generator_dcgan", "images", 64, _GENERATOR),
-    "resnet": Network(f"{_N}.generators:generator_resnet", "images", 64, _GENERATOR),
+    "mlp": Network(f"{_IN}.generators:generator_mlp", "both", 256, _GENERATOR),
+    "coupling": Network(f"{_IN}.generators:generator_coupling", "both", 256, _GENERATOR),
+    "monotone": Network(f"{_IN}.monotone:generator_monotone", "both", 0, ("output_activation",)),
+    "dcgan": Network(f"{_IN}.generators:generator_dcgan", "images", 64, _GENERATOR),
+    "resnet": Network(f"{_IN}.generators:generator_resnet", "images", 64, _GENERATOR),
     "published_bounds": Network(
-        f"{_N}.published_bounds:generator_published_bounds", "both", 64, ("batch_norm",)
+        f"{_IN}.published_bounds:generator_published_bounds", "both", 64, ("batch_norm",)
     ),
 }

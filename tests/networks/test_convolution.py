@@ -182,7 +182,7 @@ def test_the_layer_is_that_of_keras(settings):
 def test_layers_of_unknown_size_are_left_to_tensorflow():
     layer = SpectralConv2D(3)
     layer.build((None, None, None, 2))
-    assert layer.prepare_for_chain().precomputed is None
+    assert layer.compute_weights_for_chain().precomputed is None
     x = draw(1, 5, 6, 2, dtype=tf.float32)
     with networks.cached_weights(layer):
         result = layer(x)

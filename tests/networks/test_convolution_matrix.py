@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_febm.networks import convolution
-from tf_febm.networks.convolution_matrix import convolution_matrix, multiply
+from tf_febm.networks.convolution import convolution_matrix, multiply
 
 # (height, width), kernel, stride, padding
 CASES = [

@@ -6,12 +6,13 @@ from collections.abc import Callable
 import keras
 
 from tf_febm import catalogue
+from tf_febm.catalogue import GENERATORS, NETWORKS
 from tf_febm.networks.units import standardised, with_confinement
 
 __all__ = ["GENERATOR_NAMES", "NAMES", "build", "build_generator", "get", "get_generator"]
 
-NAMES: tuple[str, ...] = tuple(catalogue.NETWORKS)
-GENERATOR_NAMES: tuple[str, ...] = tuple(catalogue.GENERATORS)
+NAMES: tuple[str, ...] = tuple(NETWORKS)
+GENERATOR_NAMES: tuple[str, ...] = tuple(GENERATORS)
 
 
 def get(name: str) -> Callable[..., keras.Model]:
@@ -23,7 +24,7 @@ def get(name: str) -> Callable[..., keras.Model]:
     Raises:
         ValueError: If there is no such network.
     """
-    return catalogue.load(catalogue.find("network", catalogue.NETWORKS, name).place)
+    return catalogue.load(catalogue.find("network", NETWORKS, name).place)
 
 
 def get_generator(name: str) -> Callable[..., keras.Model]:
@@ -35,7 +36,7 @@ def get_generator(name: str) -> Callable[..., keras.Model]:
     Raises:
         ValueError: If there is no such generator.
     """
-    return catalogue.load(catalogue.find("generator", catalogue.GENERATORS, name).place)
+    return catalogue.load(catalogue.find("generator", GENERATORS, name).place)
 
 
 def build(
@@ -77,18 +78,26 @@ def build(
     Raises:
         ValueError: If there is no such network, or it does not have what is asked of it.
     """
-    row = catalogue.find("network", catalogue.NETWORKS, network)
-    options = {
+    row = catalogue.find("network", NETWORKS, network)
+    asked = {
         "num_classes": num_classes,
         "use_attention": use_attention or None,
         "frequency": frequency,
     }
-    made = _call("network", catalogue.NETWORKS, network, shape, width, options, name=name)
-    if confinement:
-        if not row.standardised:
+    asked = {option: value for option, value in asked.items() if value is not None}
+    for option, value in asked.items():
+        if option not in row.options:
+            having = ", ".join(other for other in NAMES if option in NETWORKS[other].options)
             raise ValueError(
-                f"network {network!r} has no confinement; received confinement={confinement}."
+                f"network {network!r} takes no {option}; received {option}={value!r}, which is for "
+                f"{having}."
             )
+    if confinement and not row.standardised:
+        raise ValueError(
+            f"network {network!r} has no confinement; received confinement={confinement}."
+        )
+    made = _call("network", NETWORKS, network, shape, width, name=name, **asked)
+    if confinement:
         made = with_confinement(made, confinement)
     if mean is not None and row.standardised:
         made = standardised(made, mean, scale)
@@ -126,49 +135,28 @@ def build_generator(
     Raises:
         ValueError: If there is no such generator, or it does not make data of this shape.
     """
-    fixed = {"batch_norm": batch_norm, "output_activation": output_activation}
-    table = catalogue.GENERATORS
-    return _call("generator", table, generator, shape, width, {}, latent_dim, name=name, **fixed)
+    settings = {
+        "latent_dim": latent_dim,
+        "batch_norm": batch_norm,
+        "output_activation": output_activation,
+        "name": name,
+    }
+    return _call("generator", GENERATORS, generator, shape, width, **settings)
 
 
-def _call(what: str, table: dict, chosen: str, shape, width, options: dict, *first, **settings):
-    """Return what a function of the catalogue builds, given the arguments that it has.
-
-    Args:
-        what: "network" or "generator", for messages.
-        table: The catalogue's.
-        chosen: The name in it.
-        shape: Of one example.
-        width: None for the default.
-        options: Those that a network must have where they are not None.
-        *first: What comes before the shape.
-        **settings: Those that are passed where the function has them.
-    """
-    row = catalogue.find(what, table, chosen)
+def _call(what: str, table: dict, name: str, shape, width, /, **settings) -> keras.Model:
+    """Return what a function of a table builds, given those of the arguments that it has."""
+    row = catalogue.find(what, table, name)
     kind = "images" if len(shape) == 3 else "vectors"
     if row.kind not in (kind, "both"):
-        others = ", ".join(name for name, other in table.items() if other.kind in (kind, "both"))
+        others = ", ".join(other for other in table if table[other].kind in (kind, "both"))
         raise ValueError(
-            f"{what} {chosen!r} is for {row.kind}; received shape {tuple(shape)}: {kind} take "
+            f"{what} {name!r} is for {row.kind}; received shape {tuple(shape)}: {kind} take "
             f"{others}."
         )
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given.keys() - row.options:
-        having = ", ".join(other for other in table if name in table[other].options)
-        raise ValueError(
-            f"{what} {chosen!r} takes no {name}; received {name}={given[name]!r}, which is for "
-            f"{having}."
-        )
     width = row.default_width if width is None else width
-    settings |= {
-        "image_shape": shape,
-        "input_shape": shape,
-        "output_shape": shape,
-        "num_filters": width,
-        "hidden_units": (width, width),
-        "activation": "swish",
-        **given,
-    }
+    settings |= dict.fromkeys(("image_shape", "input_shape", "output_shape"), shape)
+    settings |= {"num_filters": width, "hidden_units": (width, width), "activation": "swish"}
     function = catalogue.load(row.place)
     taken = inspect.signature(function).parameters.keys() & settings.keys()
-    return function(*first, **{name: settings[name] for name in taken})
+    return function(**{argument: settings[argument] for argument in taken})
