@@ -6,17 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = [
-    "ConvolutionMatrix",
-    "GradientKernel",
-    "Weights",
-    "block_size",
-    "convolution_matrix",
-    "convolve",
-    "gradient_kernel",
-    "input_gradient",
-    "multiply",
-]
+__all__ = ["Weights", "block_size", "convolve", "gradient_kernel", "input_gradient"]
 
 # Elements of a convolution's matrix: 8 MB in float32. Beyond the cache the product waits for it.
 LARGEST = 1 << 21
@@ -126,12 +116,10 @@ class Weights(NamedTuple):
 def block_size(channels: int, stride: int) -> int | None:
     """Return the block B in which the gradient is fastest, or None if TensorFlow's own is.
 
-    Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once whether they
-    are there or not, and the gradient for an image of one or three channels wastes most of them
-    unless blocks of pixels take their place. With many channels, a stride-1 gradient is the forward
-    convolution with the kernel turned round, B = 1: not slower, and faster on CPUs on which the
-    backward one is not as good as the forward one. Blocks for a stride of 2 with many channels
-    multiply by more zeros than they save.
+    Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once; where an
+    image has fewer, blocks of pixels take the place of the rest. With many channels a stride-1
+    gradient is the forward convolution with the kernel turned round, B = 1, and blocks for a stride
+    of 2 multiply by more zeros than they save.
 
     Args:
         channels: Of the image.
@@ -171,11 +159,9 @@ def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> Grad
 def convolution_matrix(kernel, stride: int, padding: str, size) -> ConvolutionMatrix | None:
     """Return a convolution as a matrix, where that is the faster way.
 
-    The matrix has a place for every pair of a pixel and an output. Where the image has no more
-    pixels than the kernel has taps, that is no more multiplications than the convolution does,
-    which multiplies by the zeros around the image too, and a product of matrices runs nearer to
-    the processor's limit than a convolution of few pixels. (Of 4×4 pixels with 128 channels to 2×2
-    with 128: 14 % less time forward, 25 % less back.)
+    The matrix has a place for every pair of a pixel and an output: no more multiplications than a
+    convolution of an image with no more pixels than the kernel has taps, and nearer to the
+    processor's limit. (4×4 pixels to 2×2, 128 channels: 14 % less time forward, 25 % less back.)
 
     Args:
         kernel: [height, width, in, out].

@@ -51,12 +51,8 @@ class FourierFeatures(FullPrecision, keras.layers.Layer):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_features": self.num_features,
-            "frequency": self.frequency,
-            "seed": self.seed,
-        }
+        names = ("num_features", "frequency", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def fourier_mlp(

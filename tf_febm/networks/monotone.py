@@ -38,17 +38,18 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the weights for inputs [n, d]."""
-        d = input_shape[-1]
-        constant = keras.initializers.Constant
-        uniform = keras.initializers.RandomUniform(-_REACH, _REACH, seed=self.seed)
-        steps = (d, self.num_steps)
-        self.log_slope = self.add_weight(shape=(d,), initializer="zeros", name="log_slope")
-        self.shift = self.add_weight(shape=(d,), initializer="zeros", name="shift")
-        self.heights = self.add_weight(shape=steps, initializer=constant(_HEIGHT), name="heights")
-        self.log_steepness = self.add_weight(
-            shape=steps, initializer=constant(_STEEPNESS), name="log_steepness"
-        )
-        self.centres = self.add_weight(shape=steps, initializer=uniform, name="centres")
+        d, kinds = input_shape[-1], keras.initializers
+
+        def add(name, *steps, begin):
+            return self.add_weight(shape=(d, *steps), initializer=begin, name=name)
+
+        self.log_slope = add("log_slope", begin="zeros")
+        self.shift = add("shift", begin="zeros")
+        steps = self.num_steps
+        self.heights = add("heights", steps, begin=kinds.Constant(_HEIGHT))
+        self.log_steepness = add("log_steepness", steps, begin=kinds.Constant(_STEEPNESS))
+        uniform = kinds.RandomUniform(-_REACH, _REACH, seed=self.seed)
+        self.centres = add("centres", steps, begin=uniform)
 
     def call(self, x):
         """Return y, [n, d], of x, [n, d]."""

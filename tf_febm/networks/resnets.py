@@ -12,16 +12,7 @@ from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.precision import output_dtype
 from tf_febm.networks.spectral import SpectralConv2D
 
-__all__ = [
-    "PLANS",
-    "Plan",
-    "residual_block",
-    "resnet32",
-    "resnet32_large",
-    "resnet32_larger",
-    "resnet32_wider",
-    "resnet128",
-]
+__all__ = ["PLANS", "resnet32", "resnet32_large", "resnet32_larger", "resnet32_wider", "resnet128"]
 
 
 class Plan(NamedTuple):
@@ -116,18 +107,10 @@ def resnet32_large(
     The first block of each three halves the image. The last activation is relu, or leaky_relu if
     the network is conditional.
 
-    Args:
-        num_filters: F.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the fifth block.
-        image_shape: See `resnet32`.
-        dropout: Rate in every block; it acts when the model is called with training=True. The
-            models of this library do so with the batches of a training step and not in chains,
-            where the published code kept it.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    Arguments and result are those of `resnet32`, but for attention, in the place of the fifth
+    block, and `dropout`, the rate in every block. It acts when the model is called with
+    training=True: the models of this library do so with the batches of a training step and not in
+    chains, where the published code kept it.
 
     Source: `ResNet32Large` of the public f-EBM code.
     """
@@ -146,17 +129,8 @@ def resnet32_larger(
     """Return fifteen residual blocks: five each of F, 2F and 4F channels.
 
     The first block of each five halves the image. The last activation is relu, or leaky_relu if
-    the network is conditional.
-
-    Args:
-        num_filters: F.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the seventh block.
-        image_shape: See `resnet32`.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    the network is conditional. Arguments and result are those of `resnet32`, but for attention, in
+    the place of the seventh block.
 
     Source: `ResNet32Larger` of the public f-EBM code.
     """

@@ -11,13 +11,7 @@ from tf_febm import arguments, parallel
 from tf_febm.networks import convolution
 from tf_febm.networks.cached_weights import CachedWeightsLayer, layers_of
 
-__all__ = [
-    "Normalised",
-    "SpectralConv2D",
-    "SpectralDense",
-    "normalise",
-    "power_iteration",
-]
+__all__ = ["Normalised", "SpectralConv2D", "SpectralDense", "normalise", "power_iteration"]
 
 
 class Normalised(NamedTuple):
@@ -60,16 +54,11 @@ def normalise(kernel, vector, bounded: bool = False) -> Normalised:
     """
     matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])
     left = tf.math.l2_normalize(tf.matmul(vector, matrix, transpose_b=True))
-    left = tf.stop_gradient(left)
-    image = tf.matmul(left, matrix)
+    image = tf.matmul(tf.stop_gradient(left), matrix)
     following = tf.stop_gradient(tf.math.l2_normalize(image))
-    sigma = tf.reduce_sum(image * following)
-    if bounded:
-        sigma += 1e-6
-        scaled = kernel / sigma * tf.minimum(sigma, 1.0)
-    else:
-        scaled = kernel / sigma
-    return Normalised(scaled, sigma, following)
+    sigma = tf.reduce_sum(image * following) + (1e-6 if bounded else 0.0)
+    scaled = kernel / sigma
+    return Normalised(scaled * tf.minimum(sigma, 1.0) if bounded else scaled, sigma, following)
 
 
 class SpectralLayer(CachedWeightsLayer):
@@ -91,23 +80,16 @@ class SpectralLayer(CachedWeightsLayer):
 
     def add_kernel(self, shape) -> None:
         """Create kernel, vector and bias for a kernel of a shape, [..., out]."""
-        normal = keras.initializers.RandomNormal
-        # Normalisation is computed in the weights' own precision under any dtype policy.
-        self.kernel = self.add_weight(
-            shape=shape,
-            initializer=normal(stddev=1e-10 if self.bounded else 1.0),
-            autocast=False,
-            name="kernel",
-        )
-        self.vector = self.add_weight(
-            shape=(1, shape[-1]),
-            initializer=normal(stddev=1.0),
-            trainable=False,
-            autocast=False,
-            # All replicas of a distribution strategy find the same vector.
-            aggregation="only_first_replica",
-            name="vector",
-        )
+
+        def add(name, shape, stddev, **settings):
+            # Normalisation is computed in the weights' own precision under any dtype policy.
+            normal = keras.initializers.RandomNormal(stddev=stddev)
+            return self.add_weight(shape, normal, autocast=False, name=name, **settings)
+
+        self.kernel = add("kernel", shape, 1e-10 if self.bounded else 1.0)
+        # All replicas of a distribution strategy find the same vector.
+        one = {"trainable": False, "aggregation": "only_first_replica"}
+        self.vector = add("vector", (1, shape[-1]), 1.0, **one)
         if self.use_bias:
             self.bias = self.add_weight(shape=shape[-1:], initializer="zeros", name="bias")
 
@@ -177,12 +159,8 @@ class SpectralConv2D(SpectralLayer):
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-        }
+        names = ("filters", "kernel_size", "strides")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")

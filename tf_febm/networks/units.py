@@ -14,13 +14,11 @@ __all__ = ["QuadraticConfinement", "Standardise", "standardised", "with_confinem
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class Standardise(FullPrecision, keras.layers.Layer):
-    """Compute z = (x − mean)/scale, coordinate by coordinate.
+    """Compute z = (x − mean)/scale, coordinate by coordinate, with constant mean and scale.
 
     The subtraction is made in float32, or in float64 if x is, under a mixed policy too: where
-    |mean| exceeds the scale by far, rounding x first would leave nothing of z.
-
-    The numbers are constants of the layer: they are part of its configuration, so a saved model
-    holds them, and training does not change them.
+    |mean| exceeds the scale by far, rounding x first would leave nothing of z. The numbers are part
+    of the configuration, so a saved model holds them.
 
     Args:
         mean: Real [d].
@@ -138,10 +136,7 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inputs_of(network):
-    """Return inputs like those of a network, and the dtype in which it is wrapped.
-
-    That is the widest of its own and of `output_dtype`.
-    """
+    """Return inputs like a network's, and the widest of its dtypes and of `output_dtype`."""
     if not getattr(network, "input_shape", None):
         raise ValueError(f"A functional Keras model is needed; received {network!r}.")
     floating = [t.dtype for t in (*network.inputs, *network.outputs) if "float" in t.dtype]
