@@ -92,7 +92,7 @@ def main() -> None:
 
         @tf.function(autograph=False)
         def run(x, network=network):
-            with tf_febm.networks.prepared(network):
+            with tf_febm.networks.cached_weights(network):
                 return sampler(network, x, seed=(1, 2))
 
         x = tf.random.stateless_uniform(shape, (0, 1))

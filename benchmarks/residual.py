@@ -55,7 +55,7 @@ def our_chain(network, x, steps: int):
 
     @tf.function(autograph=False)
     def run(x):
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             return chain(network, x, seed=(1, 2))
 
     return lambda: run(data).numpy()

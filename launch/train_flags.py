@@ -171,6 +171,7 @@ def resolve(values: flags.FlagValues) -> Plan:
                     raise ValueError(f"--epsilon and --{name} exclude each other.")
         recipe = start.changed(chosen)
         kind = catalogue.DATASETS[values.dataset].kind
+        kind = "vectors" if kind == "plane" else kind
         tolerated = _tolerated(values)
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
@@ -199,7 +200,7 @@ def _start(values) -> recipes.Recipe:
     if values.recipe == "auto":
         return table.for_dataset(values.dataset, method)
     found = table.get(values.recipe)
-    if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].recipe == "plane":
+    if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
         found = table.get("bounds_paper_plane")
     if values.method and found.method == "bidirectional" != method:
         raise ValueError(
@@ -290,7 +291,7 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
             f"{values.strategy}: leave it out."
         )
     if recipe.network.startswith("resnet") and values["num_filters"].present:
-        published = catalogue.NETWORKS[recipe.network].width
+        published = catalogue.NETWORKS[recipe.network].default_width
         if recipe.width != published:
             notes.append(
                 f"--num_filters={recipe.width} is the width of {recipe.network} here; the "

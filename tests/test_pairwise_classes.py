@@ -31,7 +31,7 @@ def train(method, buffer, rows=False):
         "sampler": samplers.Langevin.from_epsilon(0.2, 20), "buffer": BUFFERS[buffer](),
         "l2_coeff": 0.0, "seed": 1,
     }  # fmt: skip
-    energy = networks.confined(networks.mlp(1, (16,), "swish", num_classes=2), 0.2)
+    energy = networks.with_confinement(networks.mlp(1, (16,), "swish", num_classes=2), 0.2)
     rates = (0.01,) if method == "contrastive_divergence" else (0.005, 0.02)
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, initial="noise", **settings)

@@ -6,12 +6,17 @@ import keras
 import pytest
 
 import tf_febm
-from tf_febm import samplers
+from tf_febm import networks, samplers
 
 EARLIER = {
     "tf_febm.data.testbeds": "tf_febm.data.toy_datasets",
     "tf_febm.data.toy_datasets.TestBed": "tf_febm.data.toy_datasets.ToyDataset",
     "tf_febm.distribution": "tf_febm.parallel",
+    "tf_febm.networks.PreparedLayer": "tf_febm.networks.CachedWeightsLayer",
+    "tf_febm.networks.QuadraticWell": "tf_febm.networks.QuadraticConfinement",
+    "tf_febm.networks.activations.faster": "tf_febm.networks.activations.fused_activation",
+    "tf_febm.networks.confined": "tf_febm.networks.with_confinement",
+    "tf_febm.networks.prepared": "tf_febm.networks.cached_weights",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",
     "tf_febm.samplers.mixed_chain": "tf_febm.models.pooled_chains",
@@ -34,7 +39,9 @@ def test_earlier_names_warn_and_work(earlier, present):
         assert found(earlier) is found(present)
 
 
-@pytest.mark.parametrize("module", ["tf_febm", "tf_febm.samplers", "tf_febm.workers"])
+@pytest.mark.parametrize(
+    "module", ["tf_febm", "tf_febm.networks", "tf_febm.samplers", "tf_febm.workers"]
+)
 def test_other_names_are_not_there(module):
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'"):
         importlib.import_module(module).nothing  # noqa: B018
@@ -46,3 +53,24 @@ def test_models_saved_with_the_earlier_name_of_the_sampler_load():
     stored |= {"class_name": "Standardised", "registered_name": "tf_febm>Standardised"}
     stored["module"] = "tf_febm.samplers.standardised"
     assert isinstance(keras.saving.deserialize_keras_object(stored), samplers.Preconditioned)
+
+
+def test_networks_saved_with_the_earlier_name_of_a_layer_load():
+    stored = keras.saving.serialize_keras_object(networks.QuadraticConfinement(0.25))
+    stored |= {"class_name": "QuadraticWell", "registered_name": "tf_febm>QuadraticWell"}
+    layer = keras.saving.deserialize_keras_object(stored)
+    assert type(layer) is networks.QuadraticConfinement and layer.strength == 0.25
+
+
+def test_layers_with_the_earlier_names_of_methods_work():
+    with pytest.warns(DeprecationWarning, match="Mine.prepare is now compute_weights"):
+
+        class Mine(networks.CachedWeightsLayer):
+            def prepare(self):
+                return [2.0]
+
+    layer = Mine()
+    layer.built = True
+    assert layer.prepared_weights() == [2.0]
+    with networks.cached_weights(layer):
+        assert layer.cached_weights() is layer.prepared_weights()

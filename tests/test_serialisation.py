@@ -30,7 +30,7 @@ ABSTRACT = {
     "Fitting",
     "GeneratorModel",
     "MeanOfEach",
-    "PreparedLayer",
+    "CachedWeightsLayer",
     "Saving",
     "SpectralLayer",
     "VariationalModel",
@@ -87,7 +87,7 @@ OBJECTS = {
     "FourierFeatures": lambda: [networks.FourierFeatures(4, 2.5, seed=3)],
     "MonotoneSum": lambda: [networks.MonotoneSum(3, seed=2)],
     "TriangularProduct": lambda: [networks.TriangularProduct()],
-    "QuadraticWell": lambda: [networks.QuadraticWell(0.25)],
+    "QuadraticConfinement": lambda: [networks.QuadraticConfinement(0.25)],
     "Standardise": lambda: [networks.Standardise([1.0, 2.0, 3.0], [0.5, 3.0, 1.0])],
     "BidirectionalEBM": lambda: [
         tf_febm.BidirectionalEBM(

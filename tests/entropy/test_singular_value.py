@@ -7,7 +7,7 @@ from test_volume import Curved, differences
 
 from tf_febm import entropy
 
-LATENT, SIZE = 128, 3072
+LATENT, SIZE = 64, 1536
 
 
 def estimate(matrices, iterations, **settings):

@@ -84,7 +84,7 @@ def test_a_network_against_the_grid():
     import keras
 
     keras.utils.set_random_seed(3)
-    network = networks.confined(networks.mlp(2, (32, 32), "swish"), 1.0)
+    network = networks.with_confinement(networks.mlp(2, (32, 32), "swish"), 1.0)
     for weight in network.trainable_variables:
         weight.assign(1.5 * weight)
     grid = evaluation.log_partition_on_grid(network, [-8.0] * 2, [8.0] * 2, 200)
@@ -105,7 +105,7 @@ def test_a_trained_energy_against_the_grid():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 2)).astype(np.float32)
     x[:, 1] = 0.3 * x[:, 1] + np.square(x[:, 0]) - 1.0
-    energy = networks.confined(networks.mlp(2, (32, 32), "swish"), 0.5)
+    energy = networks.with_confinement(networks.mlp(2, (32, 32), "swish"), 0.5)
     model = tf_febm.BidirectionalEBM(
         energy,
         networks.generator_mlp(2, 2, (32, 32)),

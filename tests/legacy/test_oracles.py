@@ -44,7 +44,7 @@ def test_energies_gradients_and_chains(case):
     @tf.function(autograph=False)
     def run(x):
         sampler = samplers.Langevin(10.0, noise_scale=0.0, num_steps=5, grad_clip=0.01)
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             chain = sampler(energy_fn, x, seed=0)
         return *energies.value_and_gradient(energy_fn, x), chain
 

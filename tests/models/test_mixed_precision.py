@@ -51,7 +51,7 @@ def test_energies_and_gradients_agree(policy, kind):
             return network((x, labels) if kind == "conv" else x)
 
         model = tf_febm.ContrastiveDivergence(network)
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             values = model.energy(x, labels if kind == "conv" else None)
             scores = model.score(x, labels if kind == "conv" else None)
         variables = [variable.value for variable in network.trainable_variables]

@@ -128,19 +128,19 @@ def test_chains_and_batches_of_a_step_see_the_energy_before_it(kind, images):
         assert np.abs(model.energy(images[:8]) - before).max() > 1e-5
 
 
-def test_samplers_get_prepared_kernels(monkeypatch, images):
-    prepared, prepare = [], SpectralConv2D.prepare
+def test_samplers_get_cached_kernels(monkeypatch, images):
+    computed, compute = [], SpectralConv2D.compute_weights
     monkeypatch.setattr(
-        SpectralConv2D, "prepare", lambda layer: prepared.append(layer) or prepare(layer)
+        SpectralConv2D, "compute_weights", lambda layer: computed.append(layer) or compute(layer)
     )
     model = make(tf_febm.FEBM, sampler=samplers.Langevin(num_steps=5))
     convolutions = 2
-    del prepared[:]
+    del computed[:]
     model.negative_batch(4)
-    assert len(prepared) == convolutions
+    assert len(computed) == convolutions
     # Once in the trace, and not once more in that of the loop's body.
     model.sample(4, seed=1)
-    assert len(prepared) == 2 * convolutions
+    assert len(computed) == 2 * convolutions
 
 
 def test_a_saved_model_has_its_vectors_and_trains_on(images, tmp_path):

@@ -1,4 +1,8 @@
-"""Every constructor of a network or generator, small, for tests of what holds for all of them."""
+"""Small networks with every kind of layer among them, for tests of what holds for all of them.
+
+What every name of the catalogue promises is in test_catalogue.py; the residual networks are built
+of the same layers, so one of them is here.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -23,16 +27,13 @@ NETWORKS = {
     "mlp": (lambda **k: networks.mlp(2, (16, 8), "swish", **k), (2,)),
     "mlp of images": (lambda **k: networks.mlp((4, 4, 1), (8,), "swish", **k), (4, 4, 1)),
     "mnist_net": _image("mnist_net"),
-    "resnet32": _image("resnet32"),
-    "resnet32 with attention": _image("resnet32", use_attention=True),
-    "resnet32_large": _image("resnet32_large", use_attention=True),
-    "resnet32_larger": _image("resnet32_larger", filters=2),
-    "resnet32_wider": _image("resnet32_wider", use_attention=True),
-    "resnet128": _image("resnet128", side=32, filters=2),
+    "resnet32": _image("resnet32", use_attention=True),
+    "published_bounds": (lambda: networks.published_bounds((8, 8, 1), 4), (8, 8, 1)),
+    "published_bounds of points": (lambda: networks.published_bounds(2, 8), (2,)),
     "quadratic": (lambda: networks.quadratic(2, 0.3, 1.7), (2,)),
-    "confined": (lambda **k: networks.confined(networks.mlp(2, (16,), **k), 0.3), (2,)),
+    "confined": (lambda **k: networks.with_confinement(networks.mlp(2, (16,), **k), 0.3), (2,)),
     "confined images": (
-        lambda **k: networks.confined(networks.conv((8, 8, 1), 4, 6, **k), 0.3),
+        lambda **k: networks.with_confinement(networks.conv((8, 8, 1), 4, 6, **k), 0.3),
         (8, 8, 1),
     ),
     "standardised": (
@@ -41,18 +42,20 @@ NETWORKS = {
     ),
     "both": (
         lambda: networks.standardised(
-            networks.confined(networks.quadratic(2), 0.3), [0.5, -0.2], [0.9, 1.1]
+            networks.with_confinement(networks.quadratic(2), 0.3), [0.5, -0.2], [0.9, 1.1]
         ),
         (2,),
     ),
 }
-CONDITIONAL = [name for name in NETWORKS if name not in ("quadratic", "both")]
+_NO_LABELS = ("quadratic", "both", "published_bounds", "published_bounds of points")
+CONDITIONAL = [name for name in NETWORKS if name not in _NO_LABELS]
 GENERATORS = {
     "mlp": lambda **k: networks.generator_mlp(4, (3, 2, 1), (8, 8), **k),
-    "coupling": lambda **k: networks.generator_coupling(4, (2, 2, 1), (8, 8), **k),
+    "coupling": lambda **k: networks.generator_coupling(4, (2, 2, 1), (8, 8), num_layers=3, **k),
     "monotone": lambda **k: networks.generator_monotone(4, (2, 2, 1), 2, 3, **k),
     "dcgan": lambda **k: networks.generator_dcgan(4, (8, 8, 1), 3, **k),
     "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
+    "published_bounds": lambda **k: networks.generator_published_bounds(4, (8, 8, 1), 3, **k),
 }
 
 

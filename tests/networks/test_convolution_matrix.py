@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tf_febm.networks import convolution
-from tf_febm.networks.convolution_matrix import convolution_matrix, multiply
+from tf_febm.networks.convolution import convolution_matrix, multiply
 
 # (height, width), kernel, stride, padding
 CASES = [
@@ -65,7 +65,7 @@ def test_where_convolutions_stay(kernel, size):
 def test_a_chain_uses_the_matrix_and_other_sizes_do_not():
     w = tf.random.stateless_normal([4, 4, 3, 5], (0, 1))
     weights = convolution.Weights(w).for_chain(2, "SAME", (4, 4))
-    assert weights.prepared.outputs == (2, 2, 5)
+    assert weights.precomputed.outputs == (2, 2, 5)
     bias = tf.constant([1.0, 2.0, 3.0, 4.0, 5.0])
     for side in (4, 6):
         x = tf.random.stateless_normal([2, side, side, 3], (0, 2))

@@ -74,11 +74,6 @@ def test_the_beginning_is_close_to_the_identity():
         assert (np.diff(x[np.argsort(z[:, i]), i]) > 0.0).all()
 
 
-def test_a_saved_generator_is_the_same(tmp_path):
-    generator = networks.generator_monotone(2, 2, num_layers=2, num_steps=3, name="generator")
-    generator.save(tmp_path / "generator.keras")
-    again = keras.models.load_model(tmp_path / "generator.keras")
-    z = tf.random.stateless_normal([5, 2], (0, 1))
-    np.testing.assert_array_equal(again(z), generator(z))
+def test_a_layer_comes_back_from_its_config():
     layer = networks.MonotoneSum.from_config(networks.MonotoneSum(3, seed=4).get_config())
     assert (layer.num_steps, layer.seed) == (3, 4)

@@ -24,7 +24,9 @@ def test_standardised_sees_z():
 
 
 def test_a_saved_network_keeps_its_units(tmp_path):
-    network = networks.standardised(networks.confined(networks.mlp(2, (8,)), 0.3), MEAN, SCALE)
+    network = networks.standardised(
+        networks.with_confinement(networks.mlp(2, (8,)), 0.3), MEAN, SCALE
+    )
     network.save(tmp_path / "n.keras")
     x = tf.constant(MEAN + SCALE * Z, tf.float32)
     loaded = keras.models.load_model(tmp_path / "n.keras")
@@ -35,12 +37,12 @@ def test_confined_adds_a_parabola():
     inner = networks.mlp(2, (8,))
     x = tf.constant(Z, tf.float32)
     expected = inner(x)[:, 0] + 0.5 * 0.7 * np.square(Z).sum(1)
-    np.testing.assert_allclose(networks.confined(inner, 0.7)(x)[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(networks.with_confinement(inner, 0.7)(x)[:, 0], expected, rtol=1e-5)
 
 
 def test_labels_pass_through():
     inner = networks.mlp(2, (8,), num_classes=3)
-    outer = networks.standardised(networks.confined(inner, 0.0), MEAN, SCALE)
+    outer = networks.standardised(networks.with_confinement(inner, 0.0), MEAN, SCALE)
     labels = tf.one_hot([0, 1, 2, 0, 1, 2, 0], 3)
     x = tf.constant(MEAN + SCALE * Z, tf.float32)
     inside = inner((tf.constant(Z, tf.float32), labels))
@@ -72,6 +74,6 @@ def test_refuses_other_mistakes():
     with pytest.raises(ValueError, match=r"x of shape \(2,\); received a mean of shape \(1,\)"):
         networks.standardised(networks.mlp(2), [0.0], [1.0])
     with pytest.raises(ValueError, match="functional Keras model is needed"):
-        networks.confined(keras.layers.Dense(1), 1.0)
+        networks.with_confinement(keras.layers.Dense(1), 1.0)
     with pytest.raises(ValueError, match="strength"):
-        networks.confined(networks.mlp(2), -1.0)
+        networks.with_confinement(networks.mlp(2), -1.0)

@@ -144,7 +144,7 @@ class TestForDatasets:
         for name, dataset in catalogue.DATASETS.items():
             if dataset.kind is not None:
                 vectors = recipes.for_dataset(name).confinement > 0.0
-                assert vectors == (dataset.kind == "vectors"), name
+                assert vectors == (dataset.kind in ("vectors", "plane")), name
 
     def test_the_published_settings_in_units_of_the_library(self):
         paper = table.PAPER

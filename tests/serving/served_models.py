@@ -44,7 +44,7 @@ def of_vectors():
     energy, variational = (tf_febm.networks.mlp(3, (8,), "swish", name=n) for n in ("e", "h"))
     langevin = tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=3)
     return tf_febm.FEBM(
-        tf_febm.networks.standardised(tf_febm.networks.confined(energy, 1.0), mean, scale),
+        tf_febm.networks.standardised(tf_febm.networks.with_confinement(energy, 1.0), mean, scale),
         tf_febm.networks.standardised(variational, mean, scale),
         **settings(sampler=tf_febm.samplers.Preconditioned(langevin, mean, scale)),
     )

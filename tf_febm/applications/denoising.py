@@ -158,7 +158,7 @@ def _compiled_estimate(model, bounds):
             return i + 1, x, total + tf.where(i >= burn_in, x, 0.0)
 
         start = inside(y)
-        with networks.prepared(model.energy_network):
+        with networks.cached_weights(model.energy_network):
             _, _, total = tf.while_loop(
                 lambda i, *_: i < num_steps,
                 body,

@@ -89,7 +89,7 @@ def _compiled_chains(model, sampler):
         start = model.fresh_batch(tf.shape(given)[0], start_seed).samples
         energy_fn = energy_of(model, labels)
         options = {} if num_steps is None else {"num_steps": num_steps}
-        with networks.prepared(model.energy_network):
+        with networks.cached_weights(model.energy_network):
             return sampler(
                 lambda x: energy_fn(tf.where(mask, given, x)), start, chain_seed, **options
             )

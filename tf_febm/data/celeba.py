@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data.files import (
-    Remote,
     Reader,
+    Remote,
     Split,
     entries,
     first_folder,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_febm.data.classes import checked_labels
-from tf_febm.data.files import Remote, Reader, Split, first_folder, reading
+from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 
 _PIXELS = 3 * 32 * 32
 

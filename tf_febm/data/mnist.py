@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data.classes import checked_labels
-from tf_febm.data.files import Remote, Reader, Split, first_folder, reading
+from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 from tf_febm.data.npz import Archive
 
 NUM_CLASSES = 10

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm.data.classes import checked_labels
-from tf_febm.data.files import Remote, Reader, Split, reading
+from tf_febm.data.files import Reader, Remote, Split, reading
 
 
 def read(path: Path, split: str) -> Split | None:

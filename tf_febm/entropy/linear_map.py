@@ -16,7 +16,7 @@ class LinearMap:
     each product, and keeps nothing when its input is given again: inside a loop it was three and a
     half times as slow.
 
-    All results are differentiable, for z and for what G depends on. It belongs to the graph, or the
+    Results are differentiable, for z and for what G depends on. It belongs to the graph, or the
     eager context, in which it was made; loops and branches inside are fine.
 
     Args:
@@ -51,6 +51,16 @@ class LinearMap:
             pulled_back = inner.gradient(flat, z, cotangent, unconnected_gradients=_ZERO)
         self._inner, self._outer = inner, outer
         self._flat, self._cotangent, self._pulled_back = flat, cotangent, pulled_back
+
+    def latent_dim(self) -> int:
+        """Return d, or raise a ValueError if it exceeds D: no density is then left."""
+        dimension = self.z.shape[1]
+        if dimension > self.size:
+            raise ValueError(
+                "A generator must have at most as many latent dimensions as outputs; received one "
+                f"from {dimension} to {self.size}."
+            )
+        return dimension
 
     def product(self, tangent) -> tf.Tensor:
         """Return J·tangent, [n, D], for [n, d]."""

@@ -1,4 +1,4 @@
-"""The smallest singular value of a generator's Jacobian, without the Jacobian."""
+"""Smallest singular value of a generator's Jacobian by LOBPCG, without the Jacobian."""
 
 from typing import NamedTuple
 
@@ -38,14 +38,10 @@ def smallest_singular_value(
 
     Not guaranteed: ‖Jv‖ ≥ s_min, always. So d·log ‖Jv‖ can exceed ½ log det JᵀJ, and is no lower
     bound of it, until v has converged so far that ‖Jv‖ is below the geometric mean of the singular
-    values. How soon that is depends on their spread. Measured from 128 to 3072 dimensions: Gaussian
-    entries (s_max/s_min = 1.5) are 0.8 % too high on average (1.6 % at worst, of eight maps) after
-    10 iterations and 0.3 % (0.7 %) after 15. Values spread over two decades, evenly in logarithms,
-    give 4.5 times s_min after 10 iterations; of forty maps, 1.6 % (6.6 %) too much after 500 and
-    1.0 % (4.8 %) after 600; evenly in themselves, 0.1 % (2.7 %) and 0.03 % (1.0 %). So many cost
-    more than the whole Jacobian: there take `log_volume`. Little of that is to be gained: with all
-    vectors kept, which is the best that products with JᵀJ can do, 5 % take about 100 iterations in
-    the first case and 125 in the second, where 128 products are J. See `benchmarks/entropy.py`.
+    values. How soon that is depends on their spread: from 128 to 3072 dimensions 10 iterations give
+    0.8 % too much for Gaussian entries (s_max/s_min = 1.5), and 4.5 times s_min for values spread
+    over two decades, which take 500 iterations. So many cost more than the whole Jacobian: there
+    take `log_volume`. Measured by `benchmarks/entropy.py`; the table is in docs/bidirectional.md.
 
     Args:
         function: G, from [n, d] to [n, …]; each row of its result may depend on the same row of z
@@ -73,13 +69,7 @@ def smallest_singular_value_of(
 ) -> SingularValue:
     """Return what `smallest_singular_value` does, of a map that is there already."""
     num_iterations = arguments.whole_number("num_iterations", num_iterations)
-    dimension = linear_map.z.shape[1]
-    if dimension > linear_map.size:
-        raise ValueError(
-            "A generator must have at most as many latent dimensions as outputs; received one "
-            f"from {dimension} to {linear_map.size}."
-        )
-    if dimension <= 3:
+    if linear_map.latent_dim() <= 3:
         # [v, p, r] would span the space: its vectors are found at once.
         _, _, right = tf.linalg.svd(tf.stop_gradient(linear_map.matrix()))
         vector = right[:, :, -1]
@@ -143,7 +133,8 @@ def _smallest_combination(*columns) -> tf.Tensor:
     orthonormal: list[tf.Tensor] = []
     rows: list[tf.Tensor] = []
     for j, column in enumerate(columns):
-        # Modified Gram–Schmidt: its triangle is as good as that of reflections.
+        # Modified Gram–Schmidt: its triangle is as good as that of `tf.linalg.qr`, in a fifth of
+        # the time for [64, 3072, 3].
         row = [tf.zeros_like(column[:, 0])] * len(columns)
         for k, other in enumerate(orthonormal):
             row[k] = tf.reduce_sum(other * column, axis=1)

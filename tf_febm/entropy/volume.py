@@ -1,4 +1,4 @@
-"""The volume by which a generator stretches the latent space, from its whole Jacobian."""
+"""Exact log-volume of a generator, from its whole Jacobian."""
 
 import math
 
@@ -52,13 +52,7 @@ def log_volume(function, z) -> tf.Tensor:
 
 def log_volume_of(linear_map: LinearMap) -> tf.Tensor:
     """Return what `log_volume` does, of a map that is there already."""
-    dimension = linear_map.z.shape[1]
-    if dimension > linear_map.size:
-        raise ValueError(
-            "A generator must have at most as many latent dimensions as outputs; received one "
-            f"from {dimension} to {linear_map.size}."
-        )
-    matrix = linear_map.matrix()
+    dimension, matrix = linear_map.latent_dim(), linear_map.matrix()
     if dimension == linear_map.size == 2:
         # In closed form: for maps so small a factorisation costs as much as all the rest.
         (a, b), (c, d) = (tf.unstack(row, axis=1) for row in tf.unstack(matrix, axis=1))

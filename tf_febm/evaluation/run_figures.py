@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import data
+from tf_febm import catalogue, data
 from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_likelihood
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.grid import log_partition_on_grid
@@ -14,7 +14,7 @@ from tf_febm.evaluation.stacked import expected_of_uniform, stacked_modes
 __all__ = ["CLASSIFIED", "run_figures"]
 
 # Data sets that a small classifier learns in seconds.
-CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+CLASSIFIED = tuple(name for name, entry in catalogue.DATASETS.items() if entry.classifier)
 # How much wider in variance than the data the Gaussian is at which annealing starts.
 WIDENING = 2.0
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, compiled, randomness
-from tf_febm.networks import preparation
+from tf_febm.networks.cached_weights import cached_weights
 from tf_febm.samplers.chain import step_argument
 
 __all__ = ["PooledSamples", "pooled_chains", "pooled_chains_by_pool"]
@@ -201,7 +201,7 @@ def _compiled_round(model, pool_size, batch_size, fill_rounds):
         start = mix(samples, fresh.samples, restart, restart_seed)
         own = None if labels is None else mix(labels, fresh.labels, relabel, label_seed)
         options = {} if num_steps is None else {"num_steps": num_steps}
-        with preparation.prepared(*networks):
+        with cached_weights(*networks):
             ends = sampler(energy_given(own), start, chain_seed, **options)
         place = index[:, None]
         return (

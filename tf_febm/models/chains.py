@@ -129,7 +129,7 @@ class Chains:
         if self.buffer is not None:
             begun = self.buffer.start(start.samples, start_seed, numbers)
             start = start._replace(samples=begun)
-        with networks.prepared(self.energy_network):
+        with networks.cached_weights(self.energy_network):
             samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
         samples = tf.stop_gradient(samples)
         if self.buffer is not None and remember:
@@ -241,7 +241,7 @@ class Chains:
         options = dict(sampler_options)
         if num_steps is not None:
             options["num_steps"] = num_steps
-        with networks.prepared(self.energy_network):
+        with networks.cached_weights(self.energy_network):
             result = self.sampler(energy_fn, start.samples, chain_seed, **options)
         return Batch(result, start.labels)
 

@@ -1,24 +1,30 @@
 """Energy networks, from a batch to one number per example, and generators."""
 
 from tf_febm.networks.attention import SelfAttention
+from tf_febm.networks.cached_weights import CachedWeightsLayer, cached_weights
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
 from tf_febm.networks.fourier import FourierFeatures, fourier_mlp
 from tf_febm.networks.generators import (
-    GENERATOR_NAMES,
     generator_coupling,
     generator_dcgan,
     generator_mlp,
     generator_resnet,
-    get_generator,
 )
 from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
-from tf_febm.networks.preparation import PreparedLayer, prepared
+from tf_febm.networks.published_bounds import generator_published_bounds, published_bounds
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
-from tf_febm.networks.registry import NAMES, get
+from tf_febm.networks.registry import (
+    GENERATOR_NAMES,
+    NAMES,
+    build,
+    build_generator,
+    get,
+    get_generator,
+)
 from tf_febm.networks.resnets import (
     resnet32,
     resnet32_large,
@@ -27,7 +33,13 @@ from tf_febm.networks.resnets import (
     resnet128,
 )
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
-from tf_febm.networks.units import QuadraticWell, Standardise, confined, standardised
+from tf_febm.networks.units import (
+    QuadraticConfinement,
+    Standardise,
+    standardised,
+    with_confinement,
+)
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "GENERATOR_NAMES",
@@ -37,28 +49,31 @@ __all__ = [
     "LabelScale",
     "LabelShift",
     "MonotoneSum",
-    "PreparedLayer",
+    "CachedWeightsLayer",
     "QuadraticEnergy",
-    "QuadraticWell",
+    "QuadraticConfinement",
     "SelfAttention",
     "SpectralConv2D",
     "SpectralDense",
     "Standardise",
     "TriangularProduct",
-    "confined",
+    "build",
+    "build_generator",
+    "cached_weights",
     "conv",
     "fourier_mlp",
     "generator_coupling",
     "generator_dcgan",
     "generator_mlp",
     "generator_monotone",
+    "generator_published_bounds",
     "generator_resnet",
     "get",
     "get_generator",
     "mlp",
     "mnist_net",
     "power_iteration",
-    "prepared",
+    "published_bounds",
     "quadratic",
     "resnet32",
     "resnet32_large",
@@ -66,4 +81,16 @@ __all__ = [
     "resnet32_wider",
     "resnet128",
     "standardised",
+    "with_confinement",
 ]
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "PreparedLayer": "tf_febm.networks.cached_weights:CachedWeightsLayer",
+        "QuadraticWell": "tf_febm.networks.units:QuadraticConfinement",
+        "confined": "tf_febm.networks.units:with_confinement",
+        "preparation": "tf_febm.networks.cached_weights",
+        "prepared": "tf_febm.networks.cached_weights:cached_weights",
+    },
+)

@@ -1,9 +1,11 @@
-"""Activations whose gradients take fewer passes over the memory than those of Keras."""
+"""Fused activations: gradients in fewer passes over the memory than those of Keras."""
 
 import keras
 import tensorflow as tf
 
-__all__ = ["faster", "swish"]
+from tf_febm.renamed import earlier_names
+
+__all__ = ["fused_activation", "swish"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -38,7 +40,7 @@ def swish(x):
     return activate(x)
 
 
-def faster(activation):
+def fused_activation(activation):
     """Return a Keras activation, with `swish` in the place of Keras' own.
 
     Args:
@@ -46,3 +48,6 @@ def faster(activation):
     """
     activation = keras.activations.get(activation)
     return swish if activation is keras.activations.silu else activation
+
+
+__getattr__ = earlier_names(__name__, {"faster": f"{__name__}:fused_activation"})

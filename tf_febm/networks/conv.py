@@ -3,9 +3,9 @@
 import keras
 
 from tf_febm import arguments
-from tf_febm.networks.activations import faster
+from tf_febm.networks.activations import fused_activation
+from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.layers import Conv2D
-from tf_febm.networks.precision import output_dtype
 
 __all__ = ["conv"]
 
@@ -41,10 +41,10 @@ def conv(
     filters = arguments.whole_number("num_filters", num_filters, 1)
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
-    activation = faster(activation)
-    dtype = output_dtype()
-    images = keras.Input(image_shape, dtype=dtype, name="x")
-    x = Conv2D(filters, 3, padding="same", activation=activation)(images)
+    activation = fused_activation(activation)
+    inputs, x, label = energy_inputs(image_shape, num_classes)
+    dtype = x.dtype
+    x = Conv2D(filters, 3, padding="same", activation=activation)(x)
     size = min(image_shape[:2])
     while size > 4:
         filters, size = 2 * filters, (size + 1) // 2
@@ -53,12 +53,8 @@ def conv(
     x = layers.Flatten(data_format="channels_last")(x)
     features = layers.Dense(dense_units, activation=activation)(x)
     energy = layers.Dense(1, dtype=dtype)(features)
-    if num_classes is None:
-        return keras.Model(images, energy, name=name)
-    num_classes = arguments.whole_number("num_classes", num_classes, 1)
-    label = keras.Input((num_classes,), dtype=dtype, name="label")
-    by_label = layers.Dense(dense_units, use_bias=False, dtype=dtype)(label)
-    energy = layers.Add(dtype=dtype)(
-        [energy, layers.Dot(axes=1, dtype=dtype)([features, by_label])]
-    )
-    return keras.Model((images, label), energy, name=name)
+    if label is not None:
+        by_label = layers.Dense(dense_units, use_bias=False, dtype=dtype)(label)
+        projection = layers.Dot(axes=1, dtype=dtype)([features, by_label])
+        energy = layers.Add(dtype=dtype)([energy, projection])
+    return keras.Model(inputs, energy, name=name)

@@ -1,4 +1,4 @@
-"""Convolutions whose gradient for the image is itself a convolution, with a kernel made ready."""
+"""Convolutions with precomputed operands for their input gradients, or as products of matrices."""
 
 import math
 from typing import NamedTuple
@@ -6,20 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm.networks.convolution_matrix import (
-    ConvolutionMatrix,
-    convolution_matrix,
-    multiply,
-)
+__all__ = ["Weights", "block_size", "convolve", "gradient_kernel", "input_gradient"]
 
-__all__ = [
-    "GradientKernel",
-    "Weights",
-    "block_size",
-    "convolve",
-    "gradient_kernel",
-    "input_gradient",
-]
+# Elements of a convolution's matrix: 8 MB in float32. Beyond the cache the product waits for it.
+LARGEST = 1 << 21
 
 
 class Axis(NamedTuple):
@@ -46,41 +36,31 @@ class Axis(NamedTuple):
     block: int
 
     @property
-    def blocks(self) -> int:
-        """Number of blocks that cover the pixels."""
-        return -(-self.size // self.block)
-
-    @property
     def step(self) -> int:
         """Return b, how many outputs further the next block looks."""
         return self.block // self.stride
 
     @property
-    def first(self) -> int:
-        """The least u of any tap."""
-        return -((self.kernel - 1 - self.before) // self.stride)
-
-    @property
-    def last(self) -> int:
-        """The greatest u of any tap."""
-        return (self.block - 1 + self.before) // self.stride
+    def offsets(self) -> range:
+        """The u of all taps."""
+        first = -((self.kernel - 1 - self.before) // self.stride)
+        return range(first, (self.block - 1 + self.before) // self.stride + 1)
 
     @property
     def paddings(self) -> list[int]:
         """Zeros to put before and after the outputs, so that there is one window per block."""
-        after = self.step * (self.blocks - 1) + self.last - (self.outputs - 1)
-        return [-self.first, max(after, 0)]
+        blocks = -(-self.size // self.block)
+        after = self.step * (blocks - 1) + self.offsets[-1] - (self.outputs - 1)
+        return [-self.offsets[0], max(after, 0)]
 
-    @property
-    def taps(self) -> np.ndarray:
-        """The tap t that belongs to (u, r); k, where there is none."""
-        u = np.arange(self.first, self.last + 1)[:, None]
-        t = np.arange(self.block) + self.before - self.stride * u
+    def taps(self, pixels: int, outputs) -> np.ndarray:
+        """Return the tap that joins (output, pixel); k where there is none."""
+        t = np.arange(pixels) + self.before - self.stride * np.asarray(outputs)[:, None]
         return np.where((t >= 0) & (t < self.kernel), t, self.kernel)
 
 
 class GradientKernel(NamedTuple):
-    """What the gradient of a convolution for its input needs, prepared from its kernel.
+    """What the gradient of a convolution for its input needs, computed from its kernel.
 
     Attributes:
         kernel: [u, u', out, B²·in].
@@ -98,16 +78,32 @@ class GradientKernel(NamedTuple):
         return self.rows.size, self.columns.size
 
 
+class ConvolutionMatrix(NamedTuple):
+    """A convolution as a linear map from all pixels to all outputs.
+
+    Attributes:
+        matrix: [height·width·in, height'·width'·out].
+        turned: Its transpose: a product with it is faster than one that transposes.
+        size: (height, width) of the images.
+        outputs: (height', width', out).
+    """
+
+    matrix: tf.Tensor
+    turned: tf.Tensor
+    size: tuple[int, int]
+    outputs: tuple[int, int, int]
+
+
 class Weights(NamedTuple):
     """A kernel and, inside a chain, what makes it faster.
 
     Attributes:
         kernel: [height, width, in, out].
-        prepared: A `GradientKernel`, a `ConvolutionMatrix`, or None for TensorFlow's own ways.
+        precomputed: A `GradientKernel`, a `ConvolutionMatrix`, or None for TensorFlow's own ways.
     """
 
     kernel: tf.Tensor
-    prepared: GradientKernel | ConvolutionMatrix | None = None
+    precomputed: GradientKernel | ConvolutionMatrix | None = None
 
     def for_chain(self, stride: int, padding: str, size) -> "Weights":
         """Return these with what is faster; the arguments are those of `gradient_kernel`."""
@@ -120,12 +116,10 @@ class Weights(NamedTuple):
 def block_size(channels: int, stride: int) -> int | None:
     """Return the block B in which the gradient is fastest, or None if TensorFlow's own is.
 
-    Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once whether they
-    are there or not, and the gradient for an image of one or three channels wastes most of them
-    unless blocks of pixels take their place. With many channels, a stride-1 gradient is the forward
-    convolution with the kernel turned round, B = 1: not slower, and faster on CPUs on which the
-    backward one is not as good as the forward one. Blocks for a stride of 2 with many channels
-    multiply by more zeros than they save.
+    Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once; where an
+    image has fewer, blocks of pixels take the place of the rest. With many channels a stride-1
+    gradient is the forward convolution with the kernel turned round, B = 1, and blocks for a stride
+    of 2 multiply by more zeros than they save.
 
     Args:
         channels: Of the image.
@@ -154,16 +148,43 @@ def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> Grad
     block = block_size(kernel.shape[2], stride) if block is None else block
     if block is None or None in size or tf.config.list_physical_devices("GPU"):
         return None
-    rows, columns = (
-        _axis(n, k, stride, padding, block) for n, k in zip(size, kernel.shape[:2], strict=True)
-    )
-    # A row of zeros behind the last tap, for the places to which none belongs.
-    padded = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
-    phases = tf.gather(tf.gather(padded, columns.taps, axis=1), rows.taps, axis=0)
+    rows, columns = axes = _axes(kernel, stride, padding, size, block)
     # [u, r, u', r', in, out] → [u, u', out, r, r', in]
+    phases = _gathered(kernel, [axis.taps(block, axis.offsets) for axis in axes])
     phases = tf.transpose(phases, [0, 2, 5, 1, 3, 4])
     shape = [*phases.shape[:3], block * block * kernel.shape[2]]
     return GradientKernel(tf.reshape(phases, shape), rows, columns)
+
+
+def convolution_matrix(kernel, stride: int, padding: str, size) -> ConvolutionMatrix | None:
+    """Return a convolution as a matrix, where that is the faster way.
+
+    The matrix has a place for every pair of a pixel and an output: no more multiplications than a
+    convolution of an image with no more pixels than the kernel has taps, and nearer to the
+    processor's limit. (4×4 pixels to 2×2, 128 channels: 14 % less time forward, 25 % less back.)
+
+    Args:
+        kernel: [height, width, in, out].
+        stride: Of both directions.
+        padding: "SAME" or "VALID".
+        size: (height, width) of the images; None where unknown.
+
+    Returns:
+        A `ConvolutionMatrix`, or None: where the image is larger than the kernel or of unknown
+        size, the matrix would not fit the cache, or there is a GPU.
+    """
+    height, width, channels, filters = kernel.shape
+    if None in size or math.prod(size) > height * width:
+        return None
+    axes = _axes(kernel, stride, padding, size, stride)
+    outputs = (*(axis.outputs for axis in axes), filters)
+    rows, columns = math.prod(size) * channels, math.prod(outputs)
+    if not columns or rows * columns > LARGEST or tf.config.list_physical_devices("GPU"):
+        return None
+    # [row', row, column', column, in, out] → [row, column, in, row', column', out]
+    pairs = _gathered(kernel, [axis.taps(axis.size, range(axis.outputs)) for axis in axes])
+    matrix = tf.reshape(tf.transpose(pairs, [1, 3, 4, 0, 2, 5]), [rows, columns])
+    return ConvolutionMatrix(matrix, tf.transpose(matrix), tuple(size), outputs)
 
 
 def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
@@ -183,29 +204,47 @@ def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
         blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
         if rows.block > 1:
             blocks = tf.nn.depth_to_space(blocks, rows.block)
-        if tuple(blocks.shape[1:3]) != (rows.size, columns.size):
+        if tuple(blocks.shape[1:3]) != gradient.size:
             blocks = blocks[:, : rows.size, : columns.size]
         return blocks
+
+
+def multiply(x, convolution: ConvolutionMatrix) -> tf.Tensor:
+    """Convolve images [n, height, width, in] to [n, height', width', out] by a matrix.
+
+    All gradients, and second ones, are right.
+    """
+
+    @tf.custom_gradient
+    def product(x, matrix, turned):
+        def backward(upstream):
+            return tf.matmul(upstream, turned), tf.matmul(x, upstream, transpose_a=True), None
+
+        return tf.matmul(x, matrix), backward
+
+    flat = tf.reshape(x, [-1, convolution.matrix.shape[0]])
+    y = product(flat, convolution.matrix, convolution.turned)
+    return tf.reshape(y, [-1, *convolution.outputs])
 
 
 def convolve(
     x,
     kernel,
-    prepared: GradientKernel | ConvolutionMatrix | None,
+    precomputed: GradientKernel | ConvolutionMatrix | None,
     stride: int,
     padding: str,
     bias=None,
-):
+) -> tf.Tensor:
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 
-    Values and gradients are TensorFlow's; with `prepared`, the gradient for x is computed another
-    way, and with a matrix the values too, and equal TensorFlow's up to rounding. All other
+    Values and gradients are TensorFlow's; with `precomputed`, the gradient for x, and with a matrix
+    the values too, are computed another way, and equal TensorFlow's up to rounding. All other
     gradients, and second ones, are right as well.
 
     Args:
         x: Images [n, height, width, in].
         kernel: [height, width, in, out].
-        prepared: `gradient_kernel` or `convolution_matrix` of the same kernel; None, or one for
+        precomputed: `gradient_kernel` or `convolution_matrix` of the same kernel; None, or one for
             images of another size, leaves all to TensorFlow.
         stride: Of both directions.
         padding: "SAME" or "VALID".
@@ -219,16 +258,16 @@ def convolve(
         y = tf.nn.conv2d(x, kernel, stride, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
 
-    if prepared is None or tuple(x.shape[1:3]) != prepared.size:
+    if precomputed is None or tuple(x.shape[1:3]) != precomputed.size:
         return values(x, kernel, bias)
-    if isinstance(prepared, ConvolutionMatrix):
-        y = multiply(x, prepared)
+    if isinstance(precomputed, ConvolutionMatrix):
+        y = multiply(x, precomputed)
         return y if bias is None else tf.nn.bias_add(y, bias)
 
     @tf.custom_gradient
     def convolution(x, kernel, turned, *bias):
         def backward(upstream):
-            for_input = input_gradient(upstream, prepared._replace(kernel=turned))
+            for_input = input_gradient(upstream, precomputed._replace(kernel=turned))
             # In a compiled chain nobody asks for these, and nothing is left of them.
             for_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=x,
@@ -243,13 +282,19 @@ def convolve(
         return values(x, kernel, *(bias or (None,))), backward
 
     # An operand of its own, so that second derivatives find their way back to the kernel.
-    return convolution(x, kernel, prepared.kernel, *(() if bias is None else (bias,)))
+    return convolution(x, kernel, precomputed.kernel, *(() if bias is None else (bias,)))
 
 
-def _axis(size: int, kernel: int, stride: int, padding: str, block: int) -> Axis:
-    if padding == "VALID":
-        outputs, before = (size - kernel) // stride + 1, 0
-    else:
-        outputs = math.ceil(size / stride)
-        before = max((outputs - 1) * stride + kernel - size, 0) // 2
-    return Axis(size, kernel, stride, before, outputs, block)
+def _axes(kernel, stride: int, padding: str, size, block: int) -> list[Axis]:
+    axes = []
+    for n, k in zip(size, kernel.shape[:2], strict=True):
+        outputs = (n - k) // stride + 1 if padding == "VALID" else math.ceil(n / stride)
+        before = 0 if padding == "VALID" else max((outputs - 1) * stride + k - n, 0) // 2
+        axes.append(Axis(n, k, stride, before, max(outputs, 0), block))
+    return axes
+
+
+def _gathered(kernel, taps: list[np.ndarray]) -> tf.Tensor:
+    """Return a kernel's taps, [*rows, *columns, in, out], zero where the index is past the last."""
+    padded = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
+    return tf.gather(tf.gather(padded, taps[1], axis=1), taps[0], axis=0)

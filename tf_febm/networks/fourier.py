@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from tf_febm import arguments
+from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.mlp import perceptron
-from tf_febm.networks.precision import FullPrecision, output_dtype
+from tf_febm.networks.precision import FullPrecision
 
 __all__ = ["FourierFeatures", "fourier_mlp"]
 
@@ -50,12 +51,8 @@ class FourierFeatures(FullPrecision, keras.layers.Layer):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_features": self.num_features,
-            "frequency": self.frequency,
-            "seed": self.seed,
-        }
+        names = ("num_features", "frequency", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def fourier_mlp(
@@ -91,12 +88,6 @@ def fourier_mlp(
     """
     shape = arguments.shape("input_shape", input_shape, 1)
     hidden_units = arguments.shape("hidden_units", hidden_units)
-    dtype = output_dtype()
-    inputs = x = keras.Input(shape, dtype=dtype, name="x")
+    inputs, x, label = energy_inputs(shape, num_classes)
     x = FourierFeatures(num_features, frequency, name="features")(x)
-    if num_classes is not None:
-        num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        label = keras.Input((num_classes,), dtype=dtype, name="label")
-        inputs = (inputs, label)
-        x = keras.layers.Concatenate(dtype=dtype)([x, label])
-    return keras.Model(inputs, perceptron(x, hidden_units, activation), name=name)
+    return keras.Model(inputs, perceptron(x, label, hidden_units, activation), name=name)

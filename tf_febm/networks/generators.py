@@ -5,22 +5,15 @@ are rounded to 16 bits; what lies between computes in 16 bits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 
 from tf_febm import arguments
-from tf_febm.networks.monotone import generator_monotone
+from tf_febm.networks.inputs import latent_input
 from tf_febm.networks.precision import output_dtype
 
-__all__ = [
-    "GENERATOR_NAMES",
-    "generator_coupling",
-    "generator_dcgan",
-    "generator_mlp",
-    "generator_resnet",
-    "get_generator",
-]
+__all__ = ["generator_coupling", "generator_dcgan", "generator_mlp", "generator_resnet"]
 
 # Whatever Keras' global setting is.
 _LAST = "channels_last"
@@ -56,14 +49,11 @@ def generator_mlp(
         A model from [n, latent_dim] to [n, *output_shape].
     """
     output_shape = arguments.shape("output_shape", output_shape)
-    latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
-    dtype = output_dtype()
-    z = keras.Input((latent_dim,), dtype=dtype, name="z")
+    z = latent_input(latent_dim)
     x = _hidden(z, arguments.shape("hidden_units", hidden_units), activation, batch_norm)
-    x = keras.layers.Dense(math.prod(output_shape), activation=output_activation, dtype=dtype)(x)
-    if len(output_shape) > 1:
-        x = keras.layers.Reshape(output_shape, dtype=dtype)(x)
-    return keras.Model(z, x, name=name)
+    size = math.prod(output_shape)
+    x = keras.layers.Dense(size, activation=output_activation, dtype=z.dtype)(x)
+    return keras.Model(z, in_shape(x, output_shape), name=name)
 
 
 def generator_coupling(
@@ -106,18 +96,12 @@ def generator_coupling(
     Source: Dinh, Sohl-Dickstein, Bengio 2017 (RealNVP).
     """
     output_shape = arguments.shape("output_shape", output_shape)
-    latent_dim = arguments.whole_number("latent_dim", latent_dim, 2)
-    if math.prod(output_shape) != latent_dim:
-        raise ValueError(
-            "A coupling generator has as many latent variables as entries of an example; received "
-            f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
-        )
+    z = x = latent_input(latent_dim, 2)
+    check_one_to_one("coupling", latent_dim, output_shape)
     hidden_units = arguments.shape("hidden_units", hidden_units)
     layers, ops = keras.layers, keras.ops
     # Near the identity: a product of many couplings would begin anywhere otherwise.
-    dtype = output_dtype()
-    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01), "dtype": dtype}
-    z = x = keras.Input((latent_dim,), dtype=dtype, name="z")
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01), "dtype": z.dtype}
     for k in range(arguments.whole_number("num_layers", num_layers, 1)):
         count = latent_dim // 2 if k % 2 == 0 else latent_dim - latent_dim // 2
         kept, moved = x[:, :count], x[:, count:]
@@ -125,11 +109,7 @@ def generator_coupling(
         log_scale = 2.0 * layers.Dense(latent_dim - count, activation="tanh", **small)(h)
         moved = moved * ops.exp(log_scale) + layers.Dense(latent_dim - count, **small)(h)
         x = ops.concatenate([moved, kept], axis=1)
-    if output_activation is not None:
-        x = layers.Activation(output_activation, dtype=dtype)(x)
-    if len(output_shape) > 1:
-        x = layers.Reshape(output_shape, dtype=dtype)(x)
-    return keras.Model(z, x, name=name)
+    return keras.Model(z, in_shape(x, output_shape, output_activation), name=name)
 
 
 def generator_dcgan(
@@ -218,46 +198,40 @@ def generator_resnet(
     return keras.Model(z, _image(x, output_shape[-1], output_activation), name=name)
 
 
-_BUILDERS: dict[str, Callable[..., keras.Model]] = {
-    "mlp": generator_mlp,
-    "coupling": generator_coupling,
-    "monotone": generator_monotone,
-    "dcgan": generator_dcgan,
-    "resnet": generator_resnet,
-}
-
-GENERATOR_NAMES: tuple[str, ...] = tuple(_BUILDERS)
+def check_one_to_one(kind: str, latent_dim: int, output_shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if data have another number of entries than z."""
+    if math.prod(output_shape) != latent_dim:
+        raise ValueError(
+            f"A {kind} generator has as many latent variables as entries of an example; received "
+            f"latent_dim={latent_dim} for shape {output_shape}."
+        )
 
 
-def get_generator(name: str) -> Callable[..., keras.Model]:
-    """Return the function that builds a generator.
+def in_shape(x, output_shape: tuple[int, ...], activation: str | None = None):
+    """Return symbolic data of a shape from as many numbers, after an activation if given."""
+    if activation is not None:
+        x = keras.layers.Activation(activation, dtype=output_dtype())(x)
+    if len(output_shape) > 1:
+        x = keras.layers.Reshape(output_shape, dtype=output_dtype())(x)
+    return x
 
-    All take latent_dim and output_shape, and the keywords `output_activation` and `name`; all but
-    `monotone` take `activation` and `batch_norm`; `mlp` and `coupling` take `hidden_units`, `dcgan`
-    and `resnet` `num_filters`.
 
-    Args:
-        name: One of `GENERATOR_NAMES`.
-
-    Raises:
-        ValueError: If there is no such generator.
-    """
-    if name not in _BUILDERS:
-        choices = ", ".join(GENERATOR_NAMES)
-        raise ValueError(f"generator must be one of {choices}; received {name!r}.")
-    return _BUILDERS[name]
+def halvings(height: int, width: int) -> int:
+    """Return how often images can be halved until 4 to 7 pixels a side, or odd sides, are left."""
+    count = 0
+    while min(height, width) > 7 and height % 2 == width % 2 == 0:
+        height, width, count = height // 2, width // 2, count + 1
+    return count
 
 
 def _smallest_image(latent_dim, output_shape, filters: int, grow: bool = True):
     """Return z, the image that a dense layer makes of it, and how often it is to be doubled."""
     height, width, _ = arguments.shape("output_shape", output_shape, 3)
-    doublings = 0
-    while min(height, width) > 7 and height % 2 == width % 2 == 0:
-        height, width, doublings = height // 2, width // 2, doublings + 1
+    doublings = halvings(height, width)
+    height, width = height >> doublings, width >> doublings
     channels = filters * 2**doublings if grow else filters
-    latent_dim, dtype = arguments.whole_number("latent_dim", latent_dim, 1), output_dtype()
-    z = keras.Input((latent_dim,), dtype=dtype, name="z")
-    x = keras.layers.Dense(height * width * channels, dtype=dtype)(z)
+    z = latent_input(latent_dim)
+    x = keras.layers.Dense(height * width * channels, dtype=z.dtype)(z)
     return z, keras.layers.Reshape((height, width, channels))(x), doublings
 
 

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf_febm.networks import convolution
-from tf_febm.networks.activations import faster
-from tf_febm.networks.preparation import PreparedLayer
+from tf_febm.networks.activations import fused_activation
+from tf_febm.networks.cached_weights import CachedWeightsLayer
 
 __all__ = ["Conv2D"]
 
@@ -13,14 +13,14 @@ _LAST = "channels_last"
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Conv2D(PreparedLayer, keras.layers.Conv2D):
+class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
     """Convolve images as `keras.layers.Conv2D` does, with faster gradients in Langevin chains.
 
     Weights and values are those of `keras.layers.Conv2D`, which it may replace in any network of
-    channels-last images. Inside a `networks.prepared` block, where the models of this library run
-    their chains, the gradient for the input is a forward convolution with a kernel that is made
-    ready once per chain. Anywhere else, and with dilation, groups, unequal strides or channels
-    first, it is Keras' own layer.
+    channels-last images. Inside a `networks.cached_weights` block, where the models of this library
+    run their chains, the gradient for the input is a forward convolution with a kernel computed
+    once per chain. Anywhere else, and with dilation, groups, unequal strides or channels first, it
+    is Keras' own layer.
 
     Args:
         filters: Number of output channels.
@@ -48,10 +48,10 @@ class Conv2D(PreparedLayer, keras.layers.Conv2D):
         super().build(input_shape)
         self.image_size = tuple(input_shape[1:3])
 
-    def prepare(self) -> None:
+    def compute_weights(self) -> None:
         """Return None: outside of chains there is nothing to prepare."""
 
-    def prepare_for_chain(self) -> convolution.Weights | None:
+    def compute_weights_for_chain(self) -> convolution.Weights | None:
         """Return the kernel and what its gradient for the input needs, if the layer has that."""
         ordinary = (
             self.data_format == _LAST
@@ -67,9 +67,9 @@ class Conv2D(PreparedLayer, keras.layers.Conv2D):
 
     def call(self, inputs):
         """Return [n, height', width', filters]."""
-        weights = self.prepared_weights()
+        weights = self.cached_weights()
         if weights is None:
             return super().call(inputs)
         bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
         x = convolution.convolve(inputs, *weights, self.strides[0], self.padding.upper(), bias)
-        return faster(self.activation)(x)
+        return fused_activation(self.activation)(x)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import keras
 
 from tf_febm import arguments
-from tf_febm.networks.activations import faster
+from tf_febm.networks.activations import fused_activation
+from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.precision import output_dtype
 
 __all__ = ["mlp"]
@@ -36,33 +37,30 @@ def mlp(
     """
     input_shape = arguments.shape("input_shape", input_shape)
     hidden_units = arguments.shape("hidden_units", hidden_units)
-    dtype = output_dtype()
-    inputs = x = keras.Input(input_shape, dtype=dtype, name="x")
+    inputs, x, label = energy_inputs(input_shape, num_classes)
     if len(input_shape) > 1:
-        x = keras.layers.Reshape((math.prod(input_shape),), dtype=dtype)(x)
-    if num_classes is not None:
-        num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        label = keras.Input((num_classes,), dtype=dtype, name="label")
-        inputs = (inputs, label)
-        x = keras.layers.Concatenate(dtype=dtype)([x, label])
-    return keras.Model(inputs, perceptron(x, hidden_units, activation), name=name)
+        x = keras.layers.Reshape((math.prod(input_shape),), dtype=x.dtype)(x)
+    return keras.Model(inputs, perceptron(x, label, hidden_units, activation), name=name)
 
 
-def perceptron(x, hidden_units: Sequence[int], activation):
-    """Apply hidden layers and one linear output to a symbolic vector.
+def perceptron(x, label, hidden_units: Sequence[int], activation):
+    """Apply hidden layers and one linear output to a symbolic vector, beside a label if given.
 
     Under a mixed policy the first product takes x in float32, all 24 bits of it, and the last one
     is float32; what lies between computes in 16 bits.
 
     Args:
         x: Keras tensor [n, d].
+        label: Keras tensor [n, num_classes], or None.
         hidden_units: Width of each hidden layer.
         activation: A Keras activation.
 
     Returns:
         A Keras tensor [n, 1].
     """
-    dtype, activation = output_dtype(), faster(activation)
+    dtype, activation = output_dtype(), fused_activation(activation)
+    if label is not None:
+        x = keras.layers.Concatenate(dtype=dtype)([x, label])
     is_mixed = keras.config.dtype_policy().compute_dtype != dtype
     for i, units in enumerate(hidden_units):
         if i == 0 and is_mixed:

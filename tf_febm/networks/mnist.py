@@ -3,8 +3,8 @@
 import keras
 
 from tf_febm import arguments
-from tf_febm.networks.activations import faster
-from tf_febm.networks.precision import output_dtype
+from tf_febm.networks.activations import fused_activation
+from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense
 
 __all__ = ["mnist_net"]
@@ -42,13 +42,10 @@ def mnist_net(
     num_filters = arguments.whole_number("num_filters", num_filters, 1)
     height, width, _ = image_shape = arguments.shape("image_shape", image_shape, 3)
     layers, ops = keras.layers, keras.ops
-    activation = faster(activation)
-    dtype = output_dtype()
-    inputs = x = keras.Input(image_shape, dtype=dtype, name="x")
-    if num_classes is not None:
-        num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        label = keras.Input((num_classes,), dtype=dtype, name="label")
-        inputs = (x, label)
+    activation = fused_activation(activation)
+    inputs, x, label = energy_inputs(image_shape, num_classes)
+    dtype = x.dtype
+    if label is not None:
         channels = layers.Reshape((height, width, num_classes))(
             layers.RepeatVector(height * width)(label / 10.0)
         )

@@ -1,12 +1,12 @@
 """A generator of monotone functions of single coordinates and linear maps between them."""
 
-import math
-
 import keras
 from keras import ops
 
 from tf_febm import arguments
-from tf_febm.networks.precision import FullPrecision, output_dtype
+from tf_febm.networks.generators import check_one_to_one, in_shape
+from tf_febm.networks.inputs import latent_input
+from tf_febm.networks.precision import FullPrecision
 
 __all__ = ["MonotoneSum", "TriangularProduct", "generator_monotone"]
 
@@ -38,27 +38,24 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the weights for inputs [n, d]."""
-        d = input_shape[-1]
-        constant = keras.initializers.Constant
-        uniform = keras.initializers.RandomUniform(-_REACH, _REACH, seed=self.seed)
-        steps = (d, self.num_steps)
-        self.log_slope = self.add_weight(shape=(d,), initializer="zeros", name="log_slope")
-        self.shift = self.add_weight(shape=(d,), initializer="zeros", name="shift")
-        self.heights = self.add_weight(shape=steps, initializer=constant(_HEIGHT), name="heights")
-        self.log_steepness = self.add_weight(
-            shape=steps, initializer=constant(_STEEPNESS), name="log_steepness"
-        )
-        self.centres = self.add_weight(shape=steps, initializer=uniform, name="centres")
+        d, kinds = input_shape[-1], keras.initializers
+
+        def add(name, *steps, begin):
+            return self.add_weight(shape=(d, *steps), initializer=begin, name=name)
+
+        self.log_slope = add("log_slope", begin="zeros")
+        self.shift = add("shift", begin="zeros")
+        steps = self.num_steps
+        self.heights = add("heights", steps, begin=kinds.Constant(_HEIGHT))
+        self.log_steepness = add("log_steepness", steps, begin=kinds.Constant(_STEEPNESS))
+        uniform = kinds.RandomUniform(-_REACH, _REACH, seed=self.seed)
+        self.centres = add("centres", steps, begin=uniform)
 
     def call(self, x):
         """Return y, [n, d], of x, [n, d]."""
         angles = ops.exp(self.log_steepness) * (ops.expand_dims(x, -1) - self.centres)
         steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
         return ops.exp(self.log_slope) * x + self.shift + steps
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -87,10 +84,6 @@ class TriangularProduct(FullPrecision, keras.layers.Layer):
         lower = ops.tril(self.matrix, -1) + ops.eye(x.shape[-1], dtype=x.dtype)
         upper = ops.triu(self.matrix, 1) + ops.diag(ops.exp(self.log_diagonal))
         return ops.matmul(ops.matmul(x, lower), upper)
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
 
 
 def generator_monotone(
@@ -131,18 +124,8 @@ def generator_monotone(
     the steps are those of Huang et al. 2018 with tanh in the place of a logit of sigmoids.
     """
     output_shape = arguments.shape("output_shape", output_shape)
-    latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
-    if math.prod(output_shape) != latent_dim:
-        raise ValueError(
-            "A monotone generator has as many latent variables as entries of an example; received "
-            f"latent_dim={latent_dim} for shape {tuple(output_shape)}."
-        )
-    dtype = output_dtype()
-    z = x = keras.Input((latent_dim,), dtype=dtype, name="z")
+    z = x = latent_input(latent_dim)
+    check_one_to_one("monotone", latent_dim, output_shape)
     for _ in range(arguments.whole_number("num_layers", num_layers, 1)):
         x = TriangularProduct()(MonotoneSum(num_steps)(x))
-    if output_activation is not None:
-        x = keras.layers.Activation(output_activation, dtype=dtype)(x)
-    if len(output_shape) > 1:
-        x = keras.layers.Reshape(output_shape, dtype=dtype)(x)
-    return keras.Model(z, x, name=name)
+    return keras.Model(z, in_shape(x, output_shape, output_activation), name=name)

@@ -17,8 +17,7 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
     """Compute ½ Σᵢ ((xᵢ − μᵢ)/σᵢ)², the unnormalised energy of a diagonal Gaussian.
 
     Weights: `mean` μ [d] and `log_scale` log σ [d], so that σ stays positive. The normalising
-    constant, Σ log σᵢ + (d/2) log 2π, is left out on purpose. A mixed policy leaves
-    all of it in float32.
+    constant, Σ log σᵢ + (d/2) log 2π, is left out. A mixed policy leaves all of it in float32.
 
     Args:
         mean: Initial μ, a number.
@@ -32,18 +31,16 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
 
     def build(self, input_shape):
         """Create μ and log σ for inputs [n, d]."""
-        size = (input_shape[-1],)
 
-        # Keras' own constant is rounded to float32 on its way to a weight in float64.
-        def constant(value):
-            return lambda shape, dtype: ops.cast(ops.array(np.full(shape, value)), dtype)
+        def add(name, value):
+            # Keras' own constant is rounded to float32 on its way to a weight in float64.
+            def constant(shape, dtype):
+                return ops.cast(ops.array(np.full(shape, value)), dtype)
 
-        self.mean = self.add_weight(
-            shape=size, initializer=constant(self.initial_mean), name="mean"
-        )
-        self.log_scale = self.add_weight(
-            shape=size, initializer=constant(math.log(self.initial_scale)), name="log_scale"
-        )
+            return self.add_weight(shape=input_shape[-1:], initializer=constant, name=name)
+
+        self.mean = add("mean", self.initial_mean)
+        self.log_scale = add("log_scale", math.log(self.initial_scale))
 
     @property
     def scale(self):
@@ -57,11 +54,8 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "mean": self.initial_mean,
-            "scale": self.initial_scale,
-        }
+        config = {"mean": self.initial_mean, "scale": self.initial_scale}
+        return {**super().get_config(), **config}
 
 
 def quadratic(dimension: int, mean: float = 0.0, scale: float = 1.0) -> keras.Model:

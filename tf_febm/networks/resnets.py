@@ -1,93 +1,63 @@
-"""The residual energy networks of the published code, layer for layer."""
+"""The residual energy networks of the published code, layer for layer, and a table of them."""
 
 from typing import NamedTuple
 
 import keras
 
 from tf_febm import arguments
-from tf_febm.networks.activations import faster
+from tf_febm.networks.activations import fused_activation
 from tf_febm.networks.attention import SelfAttention
+from tf_febm.networks.conditioning import LabelScale, LabelShift
+from tf_febm.networks.inputs import energy_inputs
 from tf_febm.networks.precision import output_dtype
-from tf_febm.networks.residual import residual_block
 from tf_febm.networks.spectral import SpectralConv2D
 
-__all__ = [
-    "PLANS",
-    "Plan",
-    "Stage",
-    "resnet32",
-    "resnet32_large",
-    "resnet32_larger",
-    "resnet32_wider",
-    "resnet128",
-]
-
-
-class Stage(NamedTuple):
-    """One residual block.
-
-    Attributes:
-        name: Its name.
-        width: Its output channels, in units of num_filters.
-        downsample: Whether it halves the image.
-    """
-
-    name: str
-    width: int
-    downsample: bool = False
+__all__ = ["PLANS", "resnet32", "resnet32_large", "resnet32_larger", "resnet32_wider", "resnet128"]
 
 
 class Plan(NamedTuple):
     """What tells the residual networks apart.
 
     Attributes:
-        stages: The residual blocks, in order.
-        attention: The name of the stage at which self-attention comes.
-        attention_replaces: Whether it takes the stage's place; else it comes before the stage.
+        blocks: The residual blocks, in order, in groups of one width: that width in units of
+            num_filters, and the names of the blocks, of which the first halves the image.
+        attention: The name of the block at which self-attention comes.
+        attention_replaces: Whether it takes the block's place; else it comes before the block.
         attention_divisor: num_filters divided by this is the length of its queries and keys.
+        attention_dropout: The rate at which its scores are dropped where there is dropout.
         stem_filters: Filters of the first convolution; num_filters if None.
+        last_halves: Whether the first block of the last group halves the image too.
+        leaky_with_labels: Whether the last activation is leaky_relu in a conditional network,
+            where it is relu in an unconditional one.
     """
 
-    stages: tuple[Stage, ...]
+    blocks: tuple[tuple[int, str], ...]
     attention: str
     attention_replaces: bool = True
     attention_divisor: int = 2
+    attention_dropout: float = 0.0
     stem_filters: int | None = None
+    last_halves: bool = True
+    leaky_with_labels: bool = False
 
 
-def _stages(*groups) -> tuple[Stage, ...]:
-    """Return stages from groups (width, downsample, names), of which the first stage halves."""
-    return tuple(
-        Stage(f"res_{name}", width, downsample and i == 0)
-        for width, downsample, names in groups
-        for i, name in enumerate(names.split())
-    )
-
-
-_NINE_BLOCKS = _stages((1, True, "optim 1 2"), (2, True, "3 4 5"), (4, True, "6 7 8"))
+_NINE_BLOCKS = ((1, "optim 1 2"), (2, "3 4 5"), (4, "6 7 8"))
 
 PLANS = {
-    "resnet32": Plan(
-        _stages((1, True, "optim 1"), (2, True, "2 3"), (2, True, "4 5")), attention="res_3"
-    ),
-    "resnet32_large": Plan(_NINE_BLOCKS, attention="res_4", attention_divisor=1),
+    "resnet32": Plan(((1, "optim 1"), (2, "2 3"), (2, "4 5")), "res_3"),
+    "resnet32_large": Plan(_NINE_BLOCKS, "res_4", attention_divisor=1, leaky_with_labels=True),
     "resnet32_larger": Plan(
-        _stages((1, True, "optim 1 2 2a 2b"), (2, True, "3 4 5 5a 5b"), (4, True, "6 7 8 8a 8b")),
-        attention="res_4",
+        ((1, "optim 1 2 2a 2b"), (2, "3 4 5 5a 5b"), (4, "6 7 8 8a 8b")),
+        "res_4",
+        leaky_with_labels=True,
     ),
-    "resnet32_wider": Plan(_NINE_BLOCKS, attention="res_1", stem_filters=128),
+    "resnet32_wider": Plan(_NINE_BLOCKS, "res_1", attention_dropout=0.1, stem_filters=128),
     "resnet128": Plan(
-        _stages(
-            (1, True, "optim"),
-            (2, True, "3"),
-            (4, True, "5"),
-            (8, True, "7"),
-            (8, True, "9"),
-            (8, False, "10"),
-        ),
-        attention="res_3",
+        ((1, "optim"), (2, "3"), (4, "5"), (8, "7"), (8, "9"), (8, "10")),
+        "res_3",
         attention_replaces=False,
         stem_filters=64,
+        last_halves=False,
     ),
 }
 
@@ -121,9 +91,7 @@ def resnet32(
     Source: Yu et al. 2020; `ResNet32` of the public f-EBM code, after Du & Mordatch 2019. There
     the flag for attention fails for this network; here it does what it does for the others.
     """
-    return _resnet(
-        PLANS["resnet32"], num_filters, num_classes, use_attention, image_shape, name, final="relu"
-    )
+    return _resnet("resnet32", num_filters, num_classes, use_attention, image_shape, name)
 
 
 def resnet32_large(
@@ -139,31 +107,15 @@ def resnet32_large(
     The first block of each three halves the image. The last activation is relu, or leaky_relu if
     the network is conditional.
 
-    Args:
-        num_filters: F.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the fifth block.
-        image_shape: See `resnet32`.
-        dropout: Rate in every block; it acts when the model is called with training=True. The
-            models of this library do so with the batches of a training step and not in chains,
-            where the published code kept it.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    Arguments and result are those of `resnet32`, but for attention, in the place of the fifth
+    block, and `dropout`, the rate in every block. It acts when the model is called with
+    training=True: the models of this library do so with the batches of a training step and not in
+    chains, where the published code kept it.
 
     Source: `ResNet32Large` of the public f-EBM code.
     """
-    final = "relu" if num_classes is None else "leaky_relu"
     return _resnet(
-        PLANS["resnet32_large"],
-        num_filters,
-        num_classes,
-        use_attention,
-        image_shape,
-        name,
-        final=final,
-        dropout=dropout,
+        "resnet32_large", num_filters, num_classes, use_attention, image_shape, name, dropout
     )
 
 
@@ -177,30 +129,12 @@ def resnet32_larger(
     """Return fifteen residual blocks: five each of F, 2F and 4F channels.
 
     The first block of each five halves the image. The last activation is relu, or leaky_relu if
-    the network is conditional.
-
-    Args:
-        num_filters: F.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the seventh block.
-        image_shape: See `resnet32`.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    the network is conditional. Arguments and result are those of `resnet32`, but for attention, in
+    the place of the seventh block.
 
     Source: `ResNet32Larger` of the public f-EBM code.
     """
-    final = "relu" if num_classes is None else "leaky_relu"
-    return _resnet(
-        PLANS["resnet32_larger"],
-        num_filters,
-        num_classes,
-        use_attention,
-        image_shape,
-        name,
-        final=final,
-    )
+    return _resnet("resnet32_larger", num_filters, num_classes, use_attention, image_shape, name)
 
 
 def resnet32_wider(
@@ -215,36 +149,16 @@ def resnet32_wider(
     """Return nine residual blocks of which all but the first are smooth, after 128 filters.
 
     As `resnet32_large`, but the first convolution has 128 filters whatever F is, and it, the blocks
-    after the first and the output use `activation` instead of leaky_relu.
-
-    Args:
-        num_filters: F. The published code needs it to differ from 128, where the first block's
-            bypass is a convolution; at 128 it is the identity here.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention stands in the place of the second block.
-        image_shape: See `resnet32`.
-        dropout: See `resnet32_large`; with attention, a tenth of its scores are dropped as well.
-        activation: A Keras activation, "swish" or "leaky_relu" in the published code. In the place
-            of leaky_relu, the last activation is relu.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    after the first and the output use `activation`, a Keras activation, instead of leaky_relu:
+    "swish" or "leaky_relu" in the published code. Where it is leaky_relu, the last one is relu.
+    Self-attention stands in the place of the second block; with dropout a tenth of its scores are
+    dropped as well. The published code needs F to differ from 128, where the first block's bypass
+    is a convolution; at 128 it is the identity here.
 
     Source: `ResNet32Wider` of the public f-EBM code.
     """
-    return _resnet(
-        PLANS["resnet32_wider"],
-        num_filters,
-        num_classes,
-        use_attention,
-        image_shape,
-        name,
-        final="relu" if activation == "leaky_relu" else activation,
-        activation=activation,
-        dropout=dropout,
-        attention_dropout=0.1 if dropout else 0.0,
-    )
+    args = num_filters, num_classes, use_attention, image_shape, name, dropout, activation
+    return _resnet("resnet32_wider", *args)
 
 
 def resnet128(
@@ -258,86 +172,116 @@ def resnet128(
 ) -> keras.Model:
     """Return the network for images of 128×128: six residual blocks, after 64 filters.
 
-    Blocks of F, 2F, 4F, 8F, 8F and 8F channels, all but the last of which halve the image. The
-    first convolution, all blocks but the first, and the output use `activation`.
-
-    Args:
-        num_filters: F. The published code needs 64, where the first block's bypass is the identity;
-            for any other number it is a convolution here.
-        num_classes: See `resnet32`.
-        use_attention: Whether self-attention comes after the first block, in addition. Its scores
-            for 64×64 positions take 67 MB per image.
-        image_shape: (height, width, channels), at least 32 pixels a side.
-        dropout: See `resnet32_large`.
-        activation: See `resnet32_wider`.
-        name: The Keras name.
-
-    Returns:
-        A model as of `resnet32`.
+    Blocks of F, 2F, 4F, 8F, 8F and 8F channels, all but the last of which halve the image, of at
+    least 32 pixels a side. The first convolution, all blocks but the first, and the output use
+    `activation`. Arguments and result are those of `resnet32_wider`, but for attention, which comes
+    after the first block, in addition: its scores for 64×64 positions take 67 MB per image. The
+    published code needs F = 64, where the first block's bypass is the identity; for any other
+    number it is a convolution here.
 
     Source: `ResNet128` of the public f-EBM code.
     """
-    return _resnet(
-        PLANS["resnet128"],
-        num_filters,
-        num_classes,
-        use_attention,
-        image_shape,
-        name,
-        final="relu" if activation == "leaky_relu" else activation,
-        activation=activation,
-        dropout=dropout,
-    )
+    args = num_filters, num_classes, use_attention, image_shape, name, dropout, activation
+    return _resnet("resnet128", *args)
 
 
 def _resnet(
-    plan: Plan,
+    kind: str,
     num_filters,
     num_classes,
     use_attention,
     image_shape,
     name,
-    *,
-    final,
-    activation="leaky_relu",
     dropout=0.0,
-    attention_dropout=0.0,
+    activation="leaky_relu",
 ) -> keras.Model:
+    plan = PLANS[kind]
     num_filters = arguments.whole_number("num_filters", num_filters, 1)
     image_shape = arguments.shape("image_shape", image_shape, 3)
     dropout = arguments.number("dropout", dropout)
-    smallest = 2 ** sum(stage.downsample for stage in plan.stages)
+    smallest = 2 ** (len(plan.blocks) - (not plan.last_halves))
     if min(image_shape[:2]) < smallest:
         raise ValueError(
             f"image_shape must have at least {smallest} pixels a side; received {image_shape}."
         )
     layers = keras.layers
-    dtype = output_dtype()
-    inputs = images = keras.Input(image_shape, dtype=dtype, name="x")
-    label = None
-    if num_classes is not None:
-        num_classes = arguments.whole_number("num_classes", num_classes, 1)
-        label = keras.Input((num_classes,), dtype=dtype, name="label")
-        inputs = (images, label)
-
+    inputs, images, label = energy_inputs(image_shape, num_classes)
     x = SpectralConv2D(plan.stem_filters or num_filters, name="c1_pre")(images)
-    x = layers.Activation(faster(activation), name="c1_pre_output")(x)
-    for i, stage in enumerate(plan.stages):
-        if use_attention and stage.name == plan.attention:
-            units = num_filters // plan.attention_divisor
-            x = SelfAttention(units, dropout=attention_dropout, name="atten")(x)
-            if plan.attention_replaces:
-                continue
-        x = residual_block(
-            x,
-            stage.width * num_filters,
-            stage.name,
-            label=label,
-            downsample=stage.downsample,
-            activation=activation if i else "leaky_relu",
-            dropout=dropout,
-        )
-    x = layers.Activation(faster(final), name="final_output")(x)
+    x = layers.Activation(fused_activation(activation), name="c1_pre_output")(x)
+    for group, (width, suffixes) in enumerate(plan.blocks):
+        halves = plan.last_halves or group < len(plan.blocks) - 1
+        for i, suffix in enumerate(suffixes.split()):
+            block = f"res_{suffix}"
+            if use_attention and block == plan.attention:
+                rate = plan.attention_dropout if dropout else 0.0
+                x = SelfAttention(num_filters // plan.attention_divisor, rate, name="atten")(x)
+                if plan.attention_replaces:
+                    continue
+            x = residual_block(
+                x,
+                width * num_filters,
+                block,
+                label=label,
+                downsample=halves and i == 0,
+                activation="leaky_relu" if block == "res_optim" else activation,
+                dropout=dropout,
+            )
+    if activation == "leaky_relu" and not (plan.leaky_with_labels and label is not None):
+        activation = "relu"
+    x = layers.Activation(fused_activation(activation), name="final_output")(x)
     # A sum over all positions overflows in float16 and loses what it is the sum of in bfloat16.
+    dtype = output_dtype()
     features = keras.ops.sum(keras.ops.cast(x, dtype), axis=(1, 2))
     return keras.Model(inputs, layers.Dense(1, dtype=dtype, name="fc5")(features), name=name)
+
+
+def residual_block(
+    x,
+    filters: int,
+    name: str,
+    *,
+    label=None,
+    downsample: bool = False,
+    activation="leaky_relu",
+    dropout: float = 0.0,
+):
+    """Apply a residual block to a symbolic feature map.
+
+        h = c2(act(dropout(c1(x)))),   x' = act(pool(h + bypass(x)))
+
+    c1 and c2 are spectrally normalised 3×3 convolutions without bias; c2 starts near zero. Given a
+    label, both shift their input by it, channel by channel, and c2 scales its output by it. The
+    bypass is the identity or, where the number of channels changes, a third such convolution, which
+    knows no label. There is no batch normalisation, so energies do not depend on the batch.
+
+    Args:
+        x: Keras tensor [n, height, width, channels].
+        filters: Number of output channels.
+        name: The names of all layers begin with it.
+        label: Keras tensor of one-hot rows [n, num_classes], or None.
+        downsample: Whether a mean over 2×2 pixels halves height and width, rounded down.
+        activation: A Keras activation.
+        dropout: Rate at which features are dropped in training.
+
+    Returns:
+        A Keras tensor [n, height', width', filters].
+    """
+    layers = keras.layers
+    activation = fused_activation(activation)
+    first, second = f"{name}_res_c1", f"{name}_res_c2"
+    h = x if label is None else LabelShift(name=f"{first}_shift")([x, label])
+    h = SpectralConv2D(filters, name=first)(h)
+    if dropout:
+        h = layers.Dropout(dropout, name=f"{name}_dropout")(h)
+    h = layers.Activation(activation, name=f"{name}_hidden")(h)
+    if label is not None:
+        h = LabelShift(name=f"{second}_shift")([h, label])
+    h = SpectralConv2D(filters, bounded=True, name=second)(h)
+    if label is not None:
+        h = LabelScale(name=f"{second}_scale")([h, label])
+    if x.shape[-1] != filters:
+        x = SpectralConv2D(filters, name=f"{name}_res_adaptive")(x)
+    x = layers.Add(name=f"{name}_sum")([h, x])
+    if downsample:
+        x = layers.AveragePooling2D(2, data_format="channels_last", name=f"{name}_pool")(x)
+    return layers.Activation(activation, name=f"{name}_output")(x)

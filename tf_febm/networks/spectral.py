@@ -1,4 +1,4 @@
-"""Spectral normalisation: convolutions and dense layers whose kernels have spectral norm one."""
+"""Spectral normalisation of convolutions and dense layers, by power iteration."""
 
 import contextlib
 import math
@@ -9,15 +9,9 @@ import tensorflow as tf
 
 from tf_febm import arguments, parallel
 from tf_febm.networks import convolution
-from tf_febm.networks.preparation import PreparedLayer, layers_of
+from tf_febm.networks.cached_weights import CachedWeightsLayer, layers_of
 
-__all__ = [
-    "Normalised",
-    "SpectralConv2D",
-    "SpectralDense",
-    "normalise",
-    "power_iteration",
-]
+__all__ = ["Normalised", "SpectralConv2D", "SpectralDense", "normalise", "power_iteration"]
 
 
 class Normalised(NamedTuple):
@@ -60,19 +54,14 @@ def normalise(kernel, vector, bounded: bool = False) -> Normalised:
     """
     matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])
     left = tf.math.l2_normalize(tf.matmul(vector, matrix, transpose_b=True))
-    left = tf.stop_gradient(left)
-    image = tf.matmul(left, matrix)
+    image = tf.matmul(tf.stop_gradient(left), matrix)
     following = tf.stop_gradient(tf.math.l2_normalize(image))
-    sigma = tf.reduce_sum(image * following)
-    if bounded:
-        sigma += 1e-6
-        scaled = kernel / sigma * tf.minimum(sigma, 1.0)
-    else:
-        scaled = kernel / sigma
-    return Normalised(scaled, sigma, following)
+    sigma = tf.reduce_sum(image * following) + (1e-6 if bounded else 0.0)
+    scaled = kernel / sigma
+    return Normalised(scaled * tf.minimum(sigma, 1.0) if bounded else scaled, sigma, following)
 
 
-class SpectralLayer(PreparedLayer):
+class SpectralLayer(CachedWeightsLayer):
     """Base of the layers with a spectrally normalised kernel.
 
     Weights: `kernel` and, not trainable, `vector`, the u of `normalise`, [1, out]. Calling the
@@ -91,23 +80,16 @@ class SpectralLayer(PreparedLayer):
 
     def add_kernel(self, shape) -> None:
         """Create kernel, vector and bias for a kernel of a shape, [..., out]."""
-        normal = keras.initializers.RandomNormal
-        # Normalisation is computed in the weights' own precision under any dtype policy.
-        self.kernel = self.add_weight(
-            shape=shape,
-            initializer=normal(stddev=1e-10 if self.bounded else 1.0),
-            autocast=False,
-            name="kernel",
-        )
-        self.vector = self.add_weight(
-            shape=(1, shape[-1]),
-            initializer=normal(stddev=1.0),
-            trainable=False,
-            autocast=False,
-            # All replicas of a distribution strategy find the same vector.
-            aggregation="only_first_replica",
-            name="vector",
-        )
+
+        def add(name, shape, stddev, **settings):
+            # Normalisation is computed in the weights' own precision under any dtype policy.
+            normal = keras.initializers.RandomNormal(stddev=stddev)
+            return self.add_weight(shape, normal, autocast=False, name=name, **settings)
+
+        self.kernel = add("kernel", shape, 1e-10 if self.bounded else 1.0)
+        # All replicas of a distribution strategy find the same vector.
+        one = {"trainable": False, "aggregation": "only_first_replica"}
+        self.vector = add("vector", (1, shape[-1]), 1.0, **one)
         if self.use_bias:
             self.bias = self.add_weight(shape=shape[-1:], initializer="zeros", name="bias")
 
@@ -116,7 +98,7 @@ class SpectralLayer(PreparedLayer):
         kernel, vector = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.vector)
         return normalise(kernel, vector, self.bounded)
 
-    def prepare(self) -> tf.Tensor:
+    def compute_weights(self) -> tf.Tensor:
         """Return the normalised kernel in the dtype in which the layer computes."""
         return tf.cast(self.normalised().kernel, self.compute_dtype)
 
@@ -133,11 +115,21 @@ class SpectralConv2D(SpectralLayer):
         filters: Number of output channels.
         kernel_size: Side of the square kernel.
         strides: Stride in both directions.
-        **kwargs: Those of `SpectralLayer`.
+        bounded: See `SpectralLayer`.
+        use_bias: Whether to add a bias.
+        **kwargs: Those of `keras.layers.Layer`.
     """
 
-    def __init__(self, filters: int, kernel_size: int = 3, strides: int = 1, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        bounded: bool = False,
+        use_bias: bool = False,
+        **kwargs,
+    ):
+        super().__init__(bounded, use_bias, **kwargs)
         self.filters = arguments.whole_number("filters", filters, 1)
         self.kernel_size = arguments.whole_number("kernel_size", kernel_size, 1)
         self.strides = arguments.whole_number("strides", strides, 1)
@@ -147,17 +139,17 @@ class SpectralConv2D(SpectralLayer):
         self.image_size = tuple(input_shape[1:3])
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
 
-    def prepare(self) -> convolution.Weights:
+    def compute_weights(self) -> convolution.Weights:
         """Return the normalised kernel in the dtype in which the layer computes."""
-        return convolution.Weights(super().prepare())
+        return convolution.Weights(super().compute_weights())
 
-    def prepare_for_chain(self) -> convolution.Weights:
+    def compute_weights_for_chain(self) -> convolution.Weights:
         """Return the normalised kernel and what its gradient for the input needs."""
-        return self.prepare().for_chain(self.strides, "SAME", self.image_size)
+        return self.compute_weights().for_chain(self.strides, "SAME", self.image_size)
 
     def call(self, x):
         """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
-        x = convolution.convolve(x, *self.prepared_weights(), self.strides, "SAME")
+        x = convolution.convolve(x, *self.cached_weights(), self.strides, "SAME")
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape):
@@ -167,12 +159,8 @@ class SpectralConv2D(SpectralLayer):
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-        }
+        names = ("filters", "kernel_size", "strides")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -182,11 +170,12 @@ class SpectralDense(SpectralLayer):
     Args:
         units: Length of an output vector.
         use_bias: Whether to add a bias.
-        **kwargs: Those of `SpectralLayer`.
+        bounded: See `SpectralLayer`.
+        **kwargs: Those of `keras.layers.Layer`.
     """
 
-    def __init__(self, units: int, use_bias: bool = True, **kwargs):
-        super().__init__(use_bias=use_bias, **kwargs)
+    def __init__(self, units: int, use_bias: bool = True, bounded: bool = False, **kwargs):
+        super().__init__(bounded, use_bias, **kwargs)
         self.units = arguments.whole_number("units", units, 1)
 
     def build(self, input_shape):
@@ -195,7 +184,7 @@ class SpectralDense(SpectralLayer):
 
     def call(self, x):
         """Return [n, units]."""
-        x = tf.matmul(x, self.prepared_weights())
+        x = tf.matmul(x, self.cached_weights())
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape):

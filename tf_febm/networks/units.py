@@ -1,4 +1,4 @@
-"""Networks over vectors in units of their own: standardised inside, raw outside."""
+"""Standardisation and quadratic confinement of energies over vectors."""
 
 import warnings
 
@@ -9,18 +9,16 @@ from keras import ops
 from tf_febm import arguments
 from tf_febm.networks.precision import FullPrecision, output_dtype
 
-__all__ = ["QuadraticWell", "Standardise", "confined", "standardised"]
+__all__ = ["QuadraticConfinement", "Standardise", "standardised", "with_confinement"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class Standardise(FullPrecision, keras.layers.Layer):
-    """Compute z = (x − mean)/scale, coordinate by coordinate.
+    """Compute z = (x − mean)/scale, coordinate by coordinate, with constant mean and scale.
 
     The subtraction is made in float32, or in float64 if x is, under a mixed policy too: where
-    |mean| exceeds the scale by far, rounding x first would leave nothing of z.
-
-    The numbers are constants of the layer: they are part of its configuration, so a saved model
-    holds them, and training does not change them.
+    |mean| exceeds the scale by far, rounding x first would leave nothing of z. The numbers are part
+    of the configuration, so a saved model holds them.
 
     Args:
         mean: Real [d].
@@ -42,17 +40,13 @@ class Standardise(FullPrecision, keras.layers.Layer):
         mean, scale = (ops.cast(ops.array(v), dtype) for v in (self.mean, self.scale))
         return ops.cast((ops.cast(x, dtype) - mean) / scale, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        """Return the shape of x."""
-        return input_shape
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticWell(FullPrecision, keras.layers.Layer):
+class QuadraticConfinement(FullPrecision, keras.layers.Layer):
     """Compute ½ strength ‖x‖², the energy of a Gaussian with variance 1/strength.
 
     Computed in float32 under a mixed policy too.
@@ -76,11 +70,11 @@ class QuadraticWell(FullPrecision, keras.layers.Layer):
         return {**super().get_config(), "strength": self.strength}
 
 
-def confined(network: keras.Model, strength: float) -> keras.Model:
-    """Return a network with a quadratic well added: E(x) + ½ strength ‖x‖².
+def with_confinement(network: keras.Model, strength: float) -> keras.Model:
+    """Return a network with quadratic confinement: E(x) + ½ strength ‖x‖².
 
     Nothing else makes e^(−E) integrable over vectors without bounds: a perceptron grows linearly at
-    most, and where it falls chains run away. With the well q is a Gaussian of variance 1/strength,
+    most, and where it falls chains run away. Confined, q is a Gaussian of variance 1/strength,
     reweighted by e^(−network), and has a partition function for any Lipschitz network.
 
     Args:
@@ -89,8 +83,8 @@ def confined(network: keras.Model, strength: float) -> keras.Model:
             network has learned to make up for it.
     """
     inputs, dtype = _inputs_of(network)
-    well = QuadraticWell(strength, name="well", dtype=dtype)(inputs[0])
-    output = keras.layers.Add(dtype=dtype)([_energies(network, inputs, dtype), well])
+    confinement = QuadraticConfinement(strength, name="confinement", dtype=dtype)(inputs[0])
+    output = keras.layers.Add(dtype=dtype)([_energies(network, inputs, dtype), confinement])
     return keras.Model(_as_given(inputs), output, name=f"confined_{network.name}")
 
 
@@ -138,10 +132,7 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inputs_of(network):
-    """Return inputs like those of a network, and the dtype in which it is wrapped.
-
-    That is the widest of its own and of `output_dtype`.
-    """
+    """Return inputs like a network's, and the widest of its dtypes and of `output_dtype`."""
     if not getattr(network, "input_shape", None):
         raise ValueError(f"A functional Keras model is needed; received {network!r}.")
     floating = [t.dtype for t in (*network.inputs, *network.outputs) if "float" in t.dtype]
@@ -168,3 +159,7 @@ def _energies(network, inputs, dtype: str):
 def _as_given(inputs):
     """One input stands alone; several are a tuple, as networks of labels take them."""
     return inputs[0] if len(inputs) == 1 else tuple(inputs)
+
+
+# Files of networks from before the class had this name.
+keras.saving.get_custom_objects()["tf_febm>QuadraticWell"] = QuadraticConfinement

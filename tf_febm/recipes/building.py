@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import catalogue, data, networks, optimizers, samplers
+from tf_febm.recipes import effects
 from tf_febm.recipes.recipe import Recipe
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -39,58 +40,35 @@ def build_model(recipe: Recipe, source: Data):
         settings["buffer"] = make_buffer(recipe)
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
     players = [_player(recipe, source, name) for name in method.players]
-    model = catalogue.find(method.place)(*players, **settings)
+    model = catalogue.load(method.place)(*players, **settings)
     model.compile(*(_optimizer(recipe, name) for name in method.players))
     return model
 
 
 def _player(recipe: Recipe, source: Data, name: str) -> keras.Model:
     """Return the network of a player."""
-    shape = source.sample_shape
-    width = catalogue.NETWORKS[recipe.network].width if recipe.width is None else recipe.width
     if name == "generator":
-        return _generator(recipe, source, width)
-    num_classes = source.num_classes if recipe.conditional else None
-    settings = {"num_classes": num_classes, "name": name}
-    vectors = isinstance(source, data.VectorData)
-    if recipe.network == "published_bounds":
-        import bounds_networks
-
-        return bounds_networks.energy(shape, width, name)
-    if recipe.network.startswith("resnet"):
-        settings["use_attention"] = recipe.use_attention
-    build = networks.get(recipe.network)
-    if recipe.network in ("mlp", "fourier_mlp"):
-        if recipe.network == "fourier_mlp":
-            settings["frequency"] = recipe.frequency
-        network = build(shape, (width, width), activation="swish", **settings)
-    else:
-        network = build(num_filters=width, image_shape=shape, **settings)
-    if vectors:
-        if name == "energy":
-            network = networks.confined(network, recipe.confinement)
-        network = networks.standardised(network, source.mean, source.scale)
-    return network
-
-
-def _generator(recipe: Recipe, source: Data, width: int) -> keras.Model:
-    norm = {"batch_norm": recipe.generator_batch_norm}
-    if recipe.generator == "published_bounds":
-        import bounds_networks
-
-        return bounds_networks.generator(recipe.latent_dim, source.sample_shape, width, **norm)
-    settings: dict = {}
-    if recipe.generator in ("mlp", "coupling"):
-        settings = {"hidden_units": (width, width), **norm}
-    elif recipe.generator != "monotone":
-        settings = {"num_filters": width, **norm}
-    return networks.get_generator(recipe.generator)(
-        recipe.latent_dim,
-        source.sample_shape,
-        output_activation=None if source.bounds is None else "sigmoid",
-        name="generator",
-        **settings,
-    )
+        return networks.build_generator(
+            recipe.generator,
+            recipe.latent_dim,
+            source.sample_shape,
+            recipe.width,
+            batch_norm=recipe.generator_batch_norm,
+            output_activation=None if source.bounds is None else "sigmoid",
+        )
+    options: dict = {"name": name}
+    if recipe.conditional:
+        options["num_classes"] = source.num_classes
+    for option in ("use_attention", "frequency"):
+        if effects.has_effect(option, recipe):
+            options[option] = getattr(recipe, option)
+    if isinstance(source, data.VectorData):
+        # The standardisation by the training split is part of the networks, so that the model takes
+        # and returns raw units.
+        options |= {"mean": source.mean, "scale": source.scale}
+        if name == "energy" and effects.has_effect("confinement", recipe):
+            options["confinement"] = recipe.confinement
+    return networks.build(recipe.network, source.sample_shape, recipe.width, **options)
 
 
 def check_fit(recipe: Recipe, source: Data) -> None:
@@ -154,7 +132,7 @@ def make_sampler(recipe: Recipe, source: Data):
         settings["step_size"] = factor * epsilon**power
         if "noise_scale" in settings:
             settings |= {"noise_scale": epsilon**0.5, "noise_first": False}
-    sampler = catalogue.find(entry.place)(
+    sampler = catalogue.load(entry.place)(
         num_steps=recipe.num_steps, bounds=source.bounds, **settings
     )
     if isinstance(source, data.VectorData):

@@ -90,12 +90,7 @@ def _takes(table: Mapping[str, Any], field: str, setting: str) -> Rule:
 def _rules() -> Iterator[tuple[str, Rule]]:
     """Yield (setting, rule) for all settings that do not always have an effect."""
     methods, samplers = catalogue.METHODS, catalogue.SAMPLERS
-    for table, field in (
-        (methods, "method"),
-        (samplers, "sampler"),
-        (catalogue.NETWORKS, "network"),
-        (catalogue.GENERATORS, "generator"),
-    ):
+    for table, field in ((methods, "method"), (samplers, "sampler")):
         for setting in {s: None for entry in table.values() for s in entry.settings}:
             if any(setting not in entry.settings for entry in table.values()):
                 yield setting, _takes(table, field, setting)
@@ -117,6 +112,12 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield "warmup_steps", _above_zero("l2_coeff")
     yield from ((name, _IMAGES) for name in ("random_flip", "random_crop", "use_attention"))
     yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
+    networks, generators = catalogue.NETWORKS, catalogue.GENERATORS
+    for name in ("use_attention", "frequency"):
+        yield name, _one_of("network", [n for n, row in networks.items() if name in row.options])
+    yield "confinement", _one_of("network", [n for n, row in networks.items() if row.standardised])
+    normed = [n for n, row in generators.items() if "batch_norm" in row.options]
+    yield "generator_batch_norm", _one_of("generator", normed)
     yield "max_rollbacks", Rule(lambda recipe, kind: recipe.guard, "guard=True")
     yield (
         "best_mode",

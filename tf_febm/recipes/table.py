@@ -289,7 +289,10 @@ def for_dataset(dataset: str, method: str = "febm") -> Recipe:
         raise ValueError(f"method must be one of {known}; received {method!r}.")
     ending = catalogue.METHODS[method].recipes
     shared = catalogue.DATASETS[dataset].recipe if dataset in catalogue.DATASETS else "paper"
-    candidates = [f"{name}{ending}" for name in (dataset, shared)]
+    names = [dataset, shared]
+    if dataset in catalogue.DATASETS and catalogue.DATASETS[dataset].kind == "plane":
+        names.append("plane")
+    candidates = [f"{name}{ending}" for name in names]
     if ending:
         candidates.append(ending.lstrip("_"))
     found = next(RECIPES[name] for name in (*candidates, "paper") if name in RECIPES)

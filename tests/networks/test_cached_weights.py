@@ -12,10 +12,18 @@ from tf_febm import energies, networks, samplers
 from tf_febm.networks import SpectralConv2D
 
 
-@pytest.fixture
-def network():
+@pytest.fixture(scope="module")
+def shared():
     keras.utils.set_random_seed(3)
     return networks.resnet32(4, image_shape=(8, 8, 1), use_attention=True)
+
+
+@pytest.fixture
+def network(shared):
+    """Return a network that is as it was at first when the test ends."""
+    before = shared.get_weights()
+    yield shared
+    shared.set_weights(before)
 
 
 @pytest.fixture
@@ -26,13 +34,13 @@ def x():
 @pytest.fixture
 def calls(monkeypatch):
     """Return a list that grows with every kernel that is normalised."""
-    found, prepare = [], SpectralConv2D.prepare
+    found, compute = [], SpectralConv2D.compute_weights
 
     def counted(layer):
         found.append(layer)
-        return prepare(layer)
+        return compute(layer)
 
-    monkeypatch.setattr(SpectralConv2D, "prepare", counted)
+    monkeypatch.setattr(SpectralConv2D, "compute_weights", counted)
     return found
 
 
@@ -52,25 +60,27 @@ def runner(network, block):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_prepared_chains_are_the_same_chains(network, x, compiled):
+def test_chains_with_cached_weights_are_the_same_chains(network, x, compiled):
     change(network)
     results = []
-    for block in (networks.prepared, contextlib.nullcontext):
+    for block in (networks.cached_weights, contextlib.nullcontext):
         run = runner(network, block)
         results.append((tf.function(run, autograph=False) if compiled else run)(x))
-    for prepared, plain in zip(*results, strict=True):
-        np.testing.assert_allclose(prepared, plain, rtol=1e-5, atol=1e-6)
+    for cached, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(cached, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_every_kernel_is_normalised_once(network, x, calls):
-    with networks.prepared(network):
+    with networks.cached_weights(network):
         samplers.Langevin(num_steps=3)(network, x, seed=1)
     assert len(calls) == len(set(map(id, calls))) == 15
     network(x)
     assert len(calls) == 30
 
 
-@pytest.mark.parametrize(("block", "count"), [(networks.prepared, 0), (contextlib.nullcontext, 15)])
+@pytest.mark.parametrize(
+    ("block", "count"), [(networks.cached_weights, 0), (contextlib.nullcontext, 15)]
+)
 def test_no_loop_normalises_in_its_body(network, x, block, count):
     sampler = samplers.Langevin(num_steps=3)
 
@@ -88,7 +98,7 @@ def test_no_loop_normalises_in_its_body(network, x, block, count):
 
 class TestNothingIsLeftBehind:
     def test_after_a_traced_function(self, network, x):
-        run = tf.function(runner(network, networks.prepared), autograph=False)
+        run = tf.function(runner(network, networks.cached_weights), autograph=False)
         first = run(x)[1]
         np.testing.assert_allclose(network(x)[:, 0], first, rtol=1e-5)
         change(network)
@@ -97,7 +107,7 @@ class TestNothingIsLeftBehind:
         np.testing.assert_allclose(run(x)[1], after, rtol=1e-5)
 
     def test_after_an_error(self, network, x, calls):
-        with pytest.raises(RuntimeError), networks.prepared(network):
+        with pytest.raises(RuntimeError), networks.cached_weights(network):
             raise RuntimeError
         del calls[:]
         network(x)
@@ -108,7 +118,7 @@ class TestNothingIsLeftBehind:
         inner = tf.function(lambda x: network(x), autograph=False)
 
         def twice(x):
-            with networks.prepared(network):
+            with networks.cached_weights(network):
                 first = inner(x)
             change(network)
             return first, inner(x)
@@ -119,7 +129,7 @@ class TestNothingIsLeftBehind:
 
     def test_in_other_threads(self, network, x, calls):
         # Strategies trace each replica in a thread of its own.
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             del calls[:]
             thread = threading.Thread(target=lambda: network(x))
             thread.start()
@@ -129,25 +139,25 @@ class TestNothingIsLeftBehind:
 
 def test_blocks_nest(x, calls):
     first, second = (networks.mnist_net(2, image_shape=(8, 8, 1)) for _ in range(2))
-    with networks.prepared(first), networks.prepared(second):
+    with networks.cached_weights(first), networks.cached_weights(second):
         del calls[:]
         first(x), second(x)
         assert not calls
-        with networks.prepared(first, second):
+        with networks.cached_weights(first, second):
             change(first)
             first(x)
     assert len(calls) == 8
 
 
 def test_weights_have_a_gradient_if_the_tape_saw_the_block_begin(network, x):
-    def gradients(prepare_inside):
-        prepare = networks.prepared(network)
+    def gradients(block_inside):
+        block = networks.cached_weights(network)
         with contextlib.ExitStack() as stack:
-            if not prepare_inside:
-                stack.enter_context(prepare)
+            if not block_inside:
+                stack.enter_context(block)
             tape = stack.enter_context(tf.GradientTape())
-            if prepare_inside:
-                stack.enter_context(prepare)
+            if block_inside:
+                stack.enter_context(block)
             total = tf.reduce_sum(network(x))
         return tape.gradient(total, [v.value for v in network.trainable_variables])
 
@@ -163,5 +173,5 @@ def test_weights_have_a_gradient_if_the_tape_saw_the_block_begin(network, x):
 def test_networks_without_such_layers_are_left_alone(x):
     network = networks.conv((8, 8, 1), 2, 3)
     expected = network(x)
-    with networks.prepared(network), networks.power_iteration(network):
+    with networks.cached_weights(network), networks.power_iteration(network):
         np.testing.assert_array_equal(network(x), expected)

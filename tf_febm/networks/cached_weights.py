@@ -1,58 +1,78 @@
-"""What layers derive from their weights alone: once per chain instead of once per call."""
+"""Cached weights: what layers derive from their weights alone, once per chain."""
 
 import contextlib
 import contextvars
+import warnings
 
 import keras
 import tensorflow as tf
 
-__all__ = ["PreparedLayer", "layers_of", "prepared"]
+__all__ = ["CachedWeightsLayer", "cached_weights", "layers_of"]
 
-# What the enclosing `prepared` blocks hold: id of a layer -> (graph, tensors that belong to it).
+# What the enclosing `cached_weights` blocks hold: id of a layer -> (graph, tensors of that graph).
 # A context variable, because the replicas of a distribution strategy are traced in threads.
-_HELD: contextvars.ContextVar[dict] = contextvars.ContextVar("tf_febm_prepared")
+_CACHE: contextvars.ContextVar[dict] = contextvars.ContextVar("tf_febm_cached_weights")
+
+# Methods of layers from before version 0.2, which still count for one version.
+_EARLIER_METHODS = {
+    "prepare": "compute_weights",
+    "prepare_for_chain": "compute_weights_for_chain",
+}
 
 
-class PreparedLayer(keras.layers.Layer):
+class CachedWeightsLayer(keras.layers.Layer):
     """A layer whose `call` needs tensors that depend on its weights and not on its input.
 
-    A subclass computes them in `prepare` and takes them from `prepared_weights()` in `call`.
-    Inside a `prepared` block they are computed once, by `prepare_for_chain`.
+    A subclass computes them in `compute_weights` and takes them from `cached_weights()` in `call`.
+    Inside a `cached_weights` block they are computed once, by `compute_weights_for_chain`.
     """
 
-    def prepare(self):
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for earlier, present in _EARLIER_METHODS.items():
+            if earlier in vars(cls):
+                warnings.warn(
+                    f"{cls.__name__}.{earlier} is now {present}; the earlier name goes with the "
+                    "next version.",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                setattr(cls, present, vars(cls)[earlier])
+
+    def compute_weights(self):
         """Return the tensors that `call` needs, any structure, computed from the weights."""
         raise NotImplementedError
 
-    def prepare_for_chain(self):
-        """Return what `prepare` does, with anything that pays off over many calls besides."""
-        return self.prepare()
+    def compute_weights_for_chain(self):
+        """Return what `compute_weights` does, and what pays off over many calls besides."""
+        return self.compute_weights()
 
-    def prepared_weights(self):
-        """Return the result of `prepare`: of the enclosing `prepared` block, if there is one."""
-        graph, tensors = _HELD.get({}).get(id(self), (None, None))
+    def cached_weights(self):
+        """Return what the enclosing `cached_weights` block holds, else `compute_weights`'s."""
+        graph, tensors = _CACHE.get({}).get(id(self), (None, None))
         # Another tf.function, traced inside the block, may outlive it, and must not keep tensors
         # of the block as constants.
-        return self.prepare() if tensors is None or graph is not _graph() else tensors
+        return self.compute_weights() if tensors is None or graph is not _graph() else tensors
+
+    prepared_weights = cached_weights
 
 
 @contextlib.contextmanager
-def prepared(*networks):
+def cached_weights(*networks):
     """Compute once, for the length of a `with` block, what layers derive from weights alone.
 
-        with networks.prepared(network):
+        with networks.cached_weights(network):
             samples = sampler(network, x0, seed)
 
     A Langevin chain evaluates a network many times with the same weights. TensorFlow computes anew
     at every turn what is computed in the body of a loop, and captures what was computed before it.
     Values and input gradients are those of the same calls outside the block, up to rounding: the
     library's convolutions compute the gradient for their input with a kernel made for it (see
-    `convolution.gradient_kernel`). For resnet32 with 128 filters, normalising all kernels takes
-    4 ms on one CPU core: a tenth of a step on one image, and hardly anything of a step on a batch.
+    `convolution.gradient_kernel`).
 
     Inside the block weights must not change, for the change would not be seen. Weights get their
     gradient through a tape only if the tape was recording when the block was entered. Networks
-    without a `PreparedLayer` are left as they are, and so is any call from within another
+    without a `CachedWeightsLayer` are left as they are, and so is any call from within another
     tf.function that is traced inside the block.
 
     Args:
@@ -63,15 +83,15 @@ def prepared(*networks):
     """
     graph = _graph()
     tensors = {
-        id(layer): (graph, layer.prepare_for_chain())
+        id(layer): (graph, layer.compute_weights_for_chain())
         for network in networks
-        for layer in layers_of(network, PreparedLayer)
+        for layer in layers_of(network, CachedWeightsLayer)
     }
-    token = _HELD.set({**_HELD.get({}), **tensors})
+    token = _CACHE.set({**_CACHE.get({}), **tensors})
     try:
         yield
     finally:
-        _HELD.reset(token)
+        _CACHE.reset(token)
 
 
 def layers_of(network, kind: type[keras.layers.Layer]) -> list:
