@@ -10,6 +10,8 @@ from tf_febm import samplers
 
 EARLIER = {
     "tf_febm.distribution": "tf_febm.parallel",
+    "tf_febm.evaluation.marginals_picture": "tf_febm.evaluation.charts.marginal_plots",
+    "tf_febm.evaluation.plane_picture": "tf_febm.evaluation.charts.density_plot",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",
     "tf_febm.samplers.mixed_chain": "tf_febm.models.pooled_chains",
