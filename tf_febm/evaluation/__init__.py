@@ -26,7 +26,7 @@ from tf_febm.evaluation.grid import (
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
 from tf_febm.evaluation.inception_score import InceptionScore, inception_score
-from tf_febm.evaluation.keras_inception import KerasInception
+from tf_febm.evaluation.keras_networks import KerasInception, SqueezeNet
 from tf_febm.evaluation.kernel_distance import KernelDistance, kernel_distance, squared_mmd
 from tf_febm.evaluation.modes import ModeCoverage, mode_coverage
 from tf_febm.evaluation.neighbours import (
@@ -46,7 +46,6 @@ from tf_febm.evaluation.precision_recall import (
 from tf_febm.evaluation.quality import SampleQuality, sample_quality
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
-from tf_febm.evaluation.squeezenet import SqueezeNet
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 from tf_febm.renamed import earlier_names
