@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -31,3 +32,19 @@ def classifier(digits, classifier_cache):
     return evaluation.train_classifier(
         train.images, train.labels, 10, name="digits", cache_dir=classifier_cache
     )
+
+
+@pytest.fixture(scope="session")
+def inception(tmp_path_factory):
+    """Return Keras' InceptionV3 with random weights, and the file that they are in."""
+    keras.utils.set_random_seed(0)
+    model = keras.applications.InceptionV3(weights=None)
+    path = tmp_path_factory.mktemp("inception") / "some.weights.h5"
+    model.save_weights(path)
+    return model, path
+
+
+@pytest.fixture(scope="session")
+def keras_inception(inception):
+    """Return the feature network of that file."""
+    return evaluation.KerasInception(inception[1], batch_size=2)

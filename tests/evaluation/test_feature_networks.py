@@ -83,12 +83,6 @@ def random_squeezenet(tmp_path_factory):
     return path, model
 
 
-@pytest.fixture(scope="module")
-def keras_inception():
-    keras.utils.set_random_seed(0)
-    return evaluation.KerasInception(weights=None, batch_size=2)
-
-
 @pytest.fixture(params=["classifier", "graph", "keras", "squeezenet"])
 def network(request):
     """Return each network and the shape of the images for it."""
@@ -292,13 +286,9 @@ class TestSqueezeNet:
 
 
 class TestKerasInception:
-    def test_weights_from_a_file(self, tmp_path):
+    def test_weights_from_a_file(self, inception, keras_inception):
         """Against the model itself, with the preprocessing that Keras documents."""
-        keras.utils.set_random_seed(1)
-        model = keras.applications.InceptionV3(weights=None)
-        path = tmp_path / "some.weights.h5"
-        model.save_weights(path)
-        network = evaluation.KerasInception(path)
+        model, network = inception[0], keras_inception
         assert network.feature_network == "keras-inception-v3:some.weights.h5"
         images = random_bytes(2, (299, 299, 3))
         features, probabilities = network.features_and_probabilities(images)
@@ -310,8 +300,10 @@ class TestKerasInception:
         np.testing.assert_allclose(probabilities, model(pixels), rtol=1e-3, atol=1e-6)
         assert features.shape == (2, 2048) and probabilities.shape == (2, 1000)
 
-    def test_random_weights_say_so(self, keras_inception):
-        assert keras_inception.feature_network == "keras-inception-v3:random"
+    def test_random_weights_say_so(self, inception, monkeypatch):
+        monkeypatch.setattr(keras.applications, "InceptionV3", lambda weights: inception[0])
+        network = evaluation.KerasInception(weights=None)
+        assert network.feature_network == "keras-inception-v3:random"
 
     def test_a_failing_download_is_one_line(self, monkeypatch):
         def fail(weights):
@@ -324,7 +316,8 @@ class TestKerasInception:
             evaluation.KerasInception()
         assert keras.config.dtype_policy().name == "float32"
 
-    def test_bad_files(self, tmp_path):
+    def test_bad_files(self, inception, tmp_path, monkeypatch):
+        monkeypatch.setattr(keras.applications, "InceptionV3", lambda weights: inception[0])
         with pytest.raises(FileNotFoundError, match=r"gone\.h5; accepted is inception_v3_w"):
             evaluation.KerasInception(tmp_path / "gone.h5")
         text = tmp_path / "text.h5"

@@ -96,7 +96,7 @@ def test_expectations_for_one_law():
     found = np.array(
         [
             evaluation.density_and_coverage(*np.split(generator.normal(size=(m + n, 2)), [m]), k)
-            for _ in range(400)
+            for _ in range(100)
         ]
     )
     expected = 1 - np.prod([(m - 1 - i) / (m + n - 1 - i) for i in range(k)])
