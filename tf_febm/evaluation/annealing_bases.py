@@ -1,4 +1,4 @@
-"""Where annealing begins: normalised densities on all of space or on a box, and which one fits."""
+"""Base densities of annealing: uniform on a box, or a Gaussian fitted to data."""
 
 import math
 from typing import Any, NamedTuple

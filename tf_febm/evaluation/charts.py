@@ -65,13 +65,18 @@ def pixels(drawn: "Figure") -> np.ndarray:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    named = {}
+    named: dict = {}
     for axes in drawn.axes:
         handles, labels = axes.get_legend_handles_labels()
         named.update(zip(labels, handles, strict=True))
     if named:
         drawn.legend(
-            named.values(), named, loc="outside lower center", ncols=3, frameon=False, fontsize=11
+            list(named.values()),
+            list(named),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+            fontsize=11,
         )
     canvas = FigureCanvasAgg(drawn)
     canvas.draw()

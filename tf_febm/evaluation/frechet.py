@@ -120,7 +120,7 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
     """
     rows, columns = features.shape
     mean = features.mean(axis=0, dtype=np.float64)
-    triangle = np.zeros((0, columns))
+    triangle: np.ndarray = np.zeros((0, columns))
     # Several times d rows, or most of the work would go into the triangle carried along.
     block = max(4 * columns, BLOCK_ROWS)
     for start in range(0, rows, block):

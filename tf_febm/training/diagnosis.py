@@ -88,7 +88,7 @@ def draw_attempts(name: str, attempts: Sequence[Sequence[tuple]], since: int) ->
     Returns:
         uint8 [height, width, 3].
     """
-    from matplotlib.ticker import AsinhLocator  # Slow to import, as all of matplotlib.
+    from matplotlib.ticker import AsinhLocator, MaxNLocator  # Slow to import, as all of matplotlib.
 
     figure = charts.figure()
     axes = figure.add_subplot()
@@ -99,13 +99,13 @@ def draw_attempts(name: str, attempts: Sequence[Sequence[tuple]], since: int) ->
     axes.set_yscale("asinh", linear_width=unit)
     # Few enough that the labels around zero do not overlap.
     axes.yaxis.set_major_locator(AsinhLocator(unit, numticks=6))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.axvline(since, color="0.5", linestyle="--", label=f"since step {since}")
     for number, attempt in enumerate(attempts):
         colour = charts.COLOURS[number % len(charts.COLOURS)]
-        steps, values = np.asarray(attempt, np.float64).reshape(-1, 2).T
-        shown = np.isfinite(values)
-        axes.plot(steps[shown], values[shown], ".-", color=colour, label=f"attempt {number + 1}")
+        steps, found = np.asarray(attempt, np.float64).reshape(-1, 2).T
+        shown = np.isfinite(found)
+        axes.plot(steps[shown], found[shown], ".-", color=colour, label=f"attempt {number + 1}")
         lost = steps[~shown]
         axes.plot(
             lost, np.full_like(lost, 0.95), "x", color=colour, markersize=10, markeredgewidth=2.5,
