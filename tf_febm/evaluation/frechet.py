@@ -120,12 +120,12 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
     """
     rows, columns = features.shape
     mean = features.mean(axis=0, dtype=np.float64)
-    triangle: np.ndarray = np.zeros((0, columns))
+    triangle = np.zeros((0, columns))
     # Several times d rows, or most of the work would go into the triangle carried along.
     block = max(4 * columns, BLOCK_ROWS)
     for start in range(0, rows, block):
         centred = features[start : start + block] - mean
-        triangle = np.linalg.qr(np.concatenate([triangle, centred]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, centred]), mode="r"))
     factor = np.zeros((columns, columns))
     factor[: len(triangle)] = triangle / np.sqrt(rows - 1)
     return Gaussian(mean, factor)
