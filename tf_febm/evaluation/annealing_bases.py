@@ -48,7 +48,7 @@ def domain_of(energy_fn, bounds=None) -> Domain:
     return Domain(True, model.bounds, model.sample_shape)
 
 
-def chosen_base(base, data, domain: Domain, seed):
+def chosen_base(base, data, domain: Domain, seed) -> Any:
     """Return the base that was given, if it can be right, or the one that fits the domain.
 
     Args:
