@@ -30,6 +30,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def classifier_cache(tmp_path_factory) -> Path:
+    """Return a folder for trained classifiers, one for all workers of a run of the suite."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each worker has a folder of its own within that of the run.
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "classifiers"
+
+
 # Graphs are many objects that live long and refer to each other: the collector's own passes over
 # all of them took a tenth of the suite's time. So it looks at what is new alone, now and then.
 _TESTS_BETWEEN_COLLECTIONS = 50

@@ -17,6 +17,8 @@ EARLIER = {
     "tf_febm.networks.activations.faster": "tf_febm.networks.activations.fused_activation",
     "tf_febm.networks.confined": "tf_febm.networks.with_confinement",
     "tf_febm.networks.prepared": "tf_febm.networks.cached_weights",
+    "tf_febm.evaluation.marginals_picture": "tf_febm.evaluation.charts.marginal_plots",
+    "tf_febm.evaluation.plane_picture": "tf_febm.evaluation.charts.density_plot",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",
     "tf_febm.samplers.mixed_chain": "tf_febm.models.pooled_chains",

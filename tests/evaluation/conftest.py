@@ -1,18 +1,17 @@
-"""The digits, split once, and one classifier for all tests of this folder."""
+"""The digits and one classifier for all tests of this folder."""
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
-from tf_febm import evaluation
+from tf_febm import data, evaluation
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """Stand in for `tf_febm.data.ImageData`: the three attributes that evaluation reads."""
+    """What evaluation reads of a `data.ImageData`, without its checks."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -22,17 +21,30 @@ class LabelledImages:
 @pytest.fixture(scope="session")
 def digits():
     """Return (train, held_out), 1,437 and 360 images."""
-    source = load_digits()
-    images = np.round(source.images * 255 / 16).astype(np.uint8)[..., None]
-    train, held_out, train_labels, held_out_labels = train_test_split(
-        images, source.target, test_size=0.2, random_state=0, stratify=source.target
-    )
-    return LabelledImages(train, train_labels), LabelledImages(held_out, held_out_labels)
+    found = (data.load("digits", split=split) for split in ("train", "test"))
+    return tuple(LabelledImages(split.images, split.labels) for split in found)
 
 
 @pytest.fixture(scope="session")
-def classifier(digits):
+def classifier(digits, classifier_cache):
     """Return the classifier with its default settings."""
     train, _ = digits
-    images = evaluation.to_unit_interval(train.images)
-    return evaluation.train_classifier(images, train.labels, 10, name="digits")
+    return evaluation.train_classifier(
+        train.images, train.labels, 10, name="digits", cache_dir=classifier_cache
+    )
+
+
+@pytest.fixture(scope="session")
+def inception(tmp_path_factory):
+    """Return Keras' InceptionV3 with random weights, and the file that they are in."""
+    keras.utils.set_random_seed(0)
+    model = keras.applications.InceptionV3(weights=None)
+    path = tmp_path_factory.mktemp("inception") / "some.weights.h5"
+    model.save_weights(path)
+    return model, path
+
+
+@pytest.fixture(scope="session")
+def keras_inception(inception):
+    """Return the feature network of that file."""
+    return evaluation.KerasInception(inception[1], batch_size=2)

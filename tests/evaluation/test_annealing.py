@@ -81,8 +81,7 @@ def test_separate_narrow_modes_against_the_grid():
 
 
 def test_a_network_against_the_grid():
-    import keras
-
+    """The demand is 0.05 nats."""
     keras.utils.set_random_seed(3)
     network = networks.with_confinement(networks.mlp(2, (32, 32), "swish"), 1.0)
     for weight in network.trainable_variables:
@@ -92,40 +91,7 @@ def test_a_network_against_the_grid():
     found = evaluation.annealed_log_partition(
         network, gaussian_base(2, 1.5), num_chains=500, num_temperatures=100, seed=0
     )
-    assert abs(found.log_z - grid.log_z) < 0.05
-
-
-def test_a_trained_energy_against_the_grid():
-    """Two hundred steps on points of two bent arms; the demand on AIS is 0.05 nats."""
-    import keras
-
-    import tf_febm
-
-    keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2000, 2)).astype(np.float32)
-    x[:, 1] = 0.3 * x[:, 1] + np.square(x[:, 0]) - 1.0
-    energy = networks.with_confinement(networks.mlp(2, (32, 32), "swish"), 0.5)
-    model = tf_febm.BidirectionalEBM(
-        energy,
-        networks.generator_mlp(2, 2, (32, 32)),
-        2,
-        sampler=tf_febm.samplers.Langevin.from_epsilon(0.01, 1),
-        seed=0,
-    )
-    adam = tf_febm.optimizers.FusedAdam
-    model.compile(adam(2e-3), adam(2e-3))
-    before = model.energy(x[:200]).numpy()
-    model.fit(x, batch_size=100, epochs=10, verbose=0)
-    # It is another energy than the one that it began as.
-    assert np.std(model.energy(x[:200]).numpy() - before) > 0.1
-    grid = evaluation.log_partition_on_grid(model.energy, [-10.0] * 2, [10.0] * 2, 300)
-    assert grid.edge_share < 1e-5 and grid.error < 1e-3
-    found = evaluation.annealed_log_partition(
-        model.energy, gaussian_base(2, 1.5), num_chains=500, num_temperatures=100, seed=0
-    )
-    assert abs(found.log_z - grid.log_z) < 0.05
-    assert abs(found.log_z - grid.log_z) < 4 * found.standard_error
+    assert abs(found.log_z - grid.log_z) < min(0.05, 4 * found.standard_error)
 
 
 def test_one_temperature_is_plain_importance_sampling():

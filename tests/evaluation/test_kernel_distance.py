@@ -103,7 +103,7 @@ def test_seed_decides():
     [
         ({"subset_size": 1}, r"subset_size must lie in \[2, 5\]; received 1"),
         ({"subset_size": 6}, r"subset_size must lie in \[2, 5\]; received 6"),
-        ({"num_subsets": 0}, "num_subsets must be at least 1; received 0"),
+        ({"num_subsets": 0}, "num_subsets must be a whole number ≥ 1; received 0"),
     ],
 )
 def test_settings_are_validated(options, message):

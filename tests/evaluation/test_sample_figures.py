@@ -8,6 +8,9 @@ from scipy.linalg import sqrtm
 
 from tf_febm import evaluation
 
+# Subsets and clusterings enough for what these tests ask.
+BRIEF = {"num_subsets": 10, "prd_runs": 1}
+
 
 class Projection:
     """A feature network that projects pixels; classes by softmax if asked for."""
@@ -72,13 +75,13 @@ def test_figures_are_those_of_their_parts(sets, tmp_path):
 
 
 def test_only_the_published_network_makes_a_fid(sets):
-    plain = evaluation.evaluate_samples(*sets, Projection()).as_dict()
+    plain = evaluation.evaluate_samples(*sets, Projection(), **BRIEF).as_dict()
     assert plain["published_names"] == {}
     assert plain["feature_network"] == "projection-4"
     assert "FID" not in json.dumps(plain) and "nception" not in json.dumps(plain)
     assert plain["reference"] is None
     assert plain["class_score"] is None and plain["class_score_splits"] is None
-    published = evaluation.evaluate_samples(*sets, Projection(classes=2, published=True))
+    published = evaluation.evaluate_samples(*sets, Projection(classes=2, published=True), **BRIEF)
     assert published.published_names == {
         "frechet_distance": "FID",
         "kernel_distance": "KID",
@@ -90,7 +93,7 @@ def test_only_the_published_network_makes_a_fid(sets):
 def test_few_images_are_warned_about(sets):
     samples, real = sets
     with pytest.warns(UserWarning) as warned:
-        evaluation.evaluate_samples(samples, real[:10], Projection(width=11))
+        evaluation.evaluate_samples(samples, real[:10], Projection(width=11), **BRIEF)
     (message,) = (str(w.message) for w in warned)
     assert message.startswith("real has 10 rows for 11 features")
 
@@ -99,7 +102,7 @@ def test_digits_are_nearer_to_digits_than_noise(digits, classifier):
     train, held_out = digits
     noise = np.random.default_rng(0).random(held_out.images.shape)
     good, bad = (
-        evaluation.evaluate_samples(samples, train.images, classifier)
+        evaluation.evaluate_samples(samples, train.images, classifier, **BRIEF)
         for samples in (held_out.images, noise)
     )
     assert good.frechet_distance < bad.frechet_distance / 20

@@ -114,7 +114,7 @@ def test_damage_is_reported_and_repaired(images, tmp_path, damage):
 def test_a_folder_that_cannot_be_written(images, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(OSError, match=r"Can not write statistics to .*file"):
+    with pytest.raises(OSError, match="file"):
         evaluation.feature_statistics(images, Pixels(), blocked)
 
 

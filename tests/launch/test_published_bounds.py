@@ -41,7 +41,8 @@ class TestSettings:
         recipe = resolve(*BIDIRECTIONAL, f"--dataset={dataset}").recipe
         expected = {
             "name": "bounds_paper_plane", "batch_size": 200, "steps": 150_000,
-            "learning_rate": 2e-4, "beta_2": None, "adam_epsilon": 1e-6, "width": 100, "latent_dim": 2,
+            "learning_rate": 2e-4, "beta_2": None, "adam_epsilon": 1e-6, "width": 100,
+            "latent_dim": 2,
             "penalty_weight": 1e-3, "entropy_weight": 1.0, "generator_batch_norm": True,
             "random_flip": False,
         }  # fmt: skip

@@ -7,7 +7,7 @@ from tf_febm.evaluation.annealing import (
     annealed_log_partition,
     held_out_log_likelihood,
 )
-from tf_febm.evaluation.charts import histogram_chart, line_chart
+from tf_febm.evaluation.charts import density_plot, histogram_chart, line_chart, marginal_plots
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
@@ -26,10 +26,8 @@ from tf_febm.evaluation.grid import (
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
 from tf_febm.evaluation.inception_score import InceptionScore, inception_score
-from tf_febm.evaluation.keras_inception import KerasInception
+from tf_febm.evaluation.keras_networks import KerasInception, SqueezeNet
 from tf_febm.evaluation.kernel_distance import KernelDistance, kernel_distance, squared_mmd
-from tf_febm.evaluation.landscape import plane_picture
-from tf_febm.evaluation.marginals import marginals_picture
 from tf_febm.evaluation.modes import ModeCoverage, mode_coverage
 from tf_febm.evaluation.neighbours import (
     Neighbours,
@@ -49,9 +47,9 @@ from tf_febm.evaluation.quality import SampleQuality, sample_quality
 from tf_febm.evaluation.run_figures import CLASSIFIED, run_figures
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
-from tf_febm.evaluation.squeezenet import SqueezeNet
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "CLASSIFIED",
@@ -81,6 +79,7 @@ __all__ = [
     "StackedModes",
     "annealed_log_partition",
     "density_and_coverage",
+    "density_plot",
     "distribution_scores",
     "divergence_on_grid",
     "evaluate_samples",
@@ -95,14 +94,13 @@ __all__ = [
     "kernel_distance",
     "line_chart",
     "log_partition_on_grid",
+    "marginal_plots",
     "mode_coverage",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",
     "ood_metrics",
     "pictures",
-    "marginals_picture",
-    "plane_picture",
     "plane_quality",
     "prd_curve",
     "precision_and_recall",
@@ -114,3 +112,11 @@ __all__ = [
     "to_unit_interval",
     "train_classifier",
 ]
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
+        "plane_picture": "tf_febm.evaluation.charts:density_plot",
+    },
+)

@@ -1,4 +1,4 @@
-"""The partition function of an energy in any dimension, by annealed importance sampling."""
+"""Partition function of an energy in any dimension, by annealed importance sampling."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,17 +25,17 @@ ADAPTATION = 0.15
 
 
 class AnnealedPartition(NamedTuple):
-    """Hold an estimate of log Z and its spread.
+    """An estimate of log Z and its spread.
 
     Attributes:
-        log_z: float, log of the mean of the chains' weights. The mean itself is unbiased; its log
-            is too low on average, by about half of the squared standard error.
-        standard_error: float, of `log_z`: the relative standard error of the mean weight. It is
-            itself an estimate from the weights that were drawn: where few chains carry all weight,
-            as `effective_sample_size` then says, both are too optimistic.
-        effective_sample_size: float from 1 to the number of chains, (Σw)²/Σw².
+        log_z: Log of the mean of the chains' weights. The mean itself is unbiased; its log is too
+            low on average, by about half of the squared standard error.
+        standard_error: Of `log_z`: the relative standard error of the mean weight. It is itself an
+            estimate from the weights that were drawn: where few chains carry all weight, as
+            `effective_sample_size` then says, both are too optimistic.
+        effective_sample_size: From 1 to the number of chains, (Σw)²/Σw².
         log_weights: float64 [num_chains].
-        acceptance: float in [0, 1], mean acceptance of the transitions.
+        acceptance: Mean acceptance of the transitions, in [0, 1].
         samples: float32 [num_chains, …], the ends of the chains: samples of q, to be weighted by
             `log_weights`.
     """
@@ -49,7 +49,7 @@ class AnnealedPartition(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Hold points, and both log densities and gradients there: none depends on β."""
+    """Points, and both log densities and gradients there: none depends on β."""
 
     x: tf.Tensor
     base: tf.Tensor
@@ -307,25 +307,27 @@ def _summary(log_weights, samples, acceptance) -> AnnealedPartition:
 
 
 class HeldOutLogLikelihood(NamedTuple):
-    """Hold the mean log density of examples.
+    """Mean log density of examples.
 
     Attributes:
-        mean: float, −mean E(x) − log Z, in nats per example.
-        standard_error: float, of the mean over the examples; that of log Z comes on top.
+        mean: −mean E(x) − log Z, in nats per example.
+        standard_error: Of the mean over the examples; that of log Z comes on top.
     """
 
     mean: float
     standard_error: float
 
 
-def held_out_log_likelihood(energy_fn, x, log_z: float, batch_size: int = 8192):
+def held_out_log_likelihood(
+    energy_fn: Callable, x, log_z: float, batch_size: int = 8192
+) -> HeldOutLogLikelihood:
     """Compute the mean log density of examples under q = e^(−E)/Z.
 
     Args:
         energy_fn: x, float32 [n, …] -> E(x), [n] or [n, 1].
         x: Examples, real [n, …], n ≥ 2, that training has not seen.
         log_z: Log partition function, from `log_partition_on_grid` or `annealed_log_partition`.
-        batch_size: How many at once.
+        batch_size: How many at once, at least 1.
 
     Returns:
         A HeldOutLogLikelihood.
@@ -336,12 +338,8 @@ def held_out_log_likelihood(energy_fn, x, log_z: float, batch_size: int = 8192):
     x = np.asarray(x, np.float32)
     if len(x) < 2:
         raise ValueError(f"x must hold at least 2 examples; received {len(x)}.")
-    log_density = np.concatenate(
-        [
-            -energies.per_example(energy_fn(part), part).numpy().astype(np.float64)
-            for part in (tf.constant(x[i : i + batch_size]) for i in range(0, len(x), batch_size))
-        ]
-    )
-    log_density -= log_z
+    parts = [tf.constant(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+    energy = np.concatenate([energies.per_example(energy_fn(part), part) for part in parts])
+    log_density = -energy.astype(np.float64) - log_z
     error = log_density.std(ddof=1) / np.sqrt(len(x))
     return HeldOutLogLikelihood(float(log_density.mean()), float(error))

@@ -1,6 +1,5 @@
-"""Where annealing begins: normalised densities on all of space or on a box, and which one fits."""
+"""Base densities of annealing: uniform on a box, or a Gaussian fitted to data."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["Box", "Domain", "GaussianFit", "chosen_base", "domain_of"]
+__all__ = ["Domain", "chosen_base", "domain_of"]
 
 # Samples of a base, and points of the box, at which a base that was given is tried.
 TRIALS = 1000
@@ -30,61 +29,6 @@ class Domain(NamedTuple):
     shape: tuple[int, ...] | None
 
 
-class Box:
-    """The uniform density on a box, with `sample` and `log_prob` as tfp's distributions have them.
-
-    Args:
-        shape: Of one x.
-        bounds: (low, high) of each coordinate.
-    """
-
-    def __init__(self, shape, bounds):
-        self.shape, self.bounds = tuple(shape), bounds
-        self.log_density = -math.prod(self.shape) * math.log(bounds[1] - bounds[0])
-
-    def sample(self, count, seed) -> tf.Tensor:
-        """Return float32 [count, …]."""
-        return randomness.uniform([count, *self.shape], seed, *self.bounds)
-
-    def log_prob(self, x) -> tf.Tensor:
-        """Return the log density at x inside the box, [n]."""
-        return tf.fill(tf.shape(x)[:1], tf.constant(self.log_density, tf.float32))
-
-
-class GaussianFit:
-    """The Gaussian of the mean of data and `WIDENING` times their covariance.
-
-    Args:
-        data: Real [n, …], n ≥ 2.
-    """
-
-    def __init__(self, data):
-        data = np.asarray(data, np.float64)
-        self.shape = data.shape[1:]
-        rows = data.reshape(len(data), -1)
-        size = rows.shape[1]
-        covariance = WIDENING * np.cov(rows, rowvar=False).reshape(size, size)
-        # Directions in which the data have no width get a little of the mean one.
-        covariance += 1e-4 * max(np.trace(covariance) / size, 1e-12) * np.eye(size)
-        factor = np.linalg.cholesky(covariance)
-        self.mean = tf.constant(rows.mean(axis=0), tf.float32)
-        self.factor = tf.constant(factor, tf.float32)
-        constant = -np.log(np.diag(factor)).sum() - 0.5 * size * math.log(2 * math.pi)
-        self.constant = tf.constant(constant, tf.float32)
-
-    def sample(self, count, seed) -> tf.Tensor:
-        """Return float32 [count, …]."""
-        noise = randomness.normal([count, *self.mean.shape], seed)
-        x = self.mean + tf.matmul(noise, self.factor, transpose_b=True)
-        return tf.reshape(x, [count, *self.shape])
-
-    def log_prob(self, x) -> tf.Tensor:
-        """Return the log density at x, [n]."""
-        centred = tf.reshape(x, [-1, *self.mean.shape]) - self.mean
-        z = tf.transpose(tf.linalg.triangular_solve(self.factor, tf.transpose(centred)))
-        return self.constant - 0.5 * tf.reduce_sum(tf.square(z), axis=1)
-
-
 def domain_of(energy_fn, bounds=None) -> Domain:
     """Return the domain of an energy: that of the model which it is, or is a method of.
 
@@ -104,7 +48,7 @@ def domain_of(energy_fn, bounds=None) -> Domain:
     return Domain(True, model.bounds, model.sample_shape)
 
 
-def chosen_base(base, data, domain: Domain, seed):
+def chosen_base(base, data, domain: Domain, seed) -> Any:
     """Return the base that was given, if it can be right, or the one that fits the domain.
 
     Args:
@@ -141,12 +85,31 @@ def chosen_base(base, data, domain: Domain, seed):
             raise ValueError(
                 "Without bounds a base is fitted to data: give data, examples [n, …], or a base."
             )
-        return GaussianFit(data)
+        return _gaussian_fit(data)
     if shape is None:
         raise ValueError(
             "The shape of x is not known: give the model as energy_fn, data, or a base."
         )
-    return Box(shape, domain.bounds)
+    from tensorflow_probability import distributions as tfd  # Slow to import.
+
+    low, high = (tf.fill(shape, bound) for bound in domain.bounds)
+    return tfd.Independent(tfd.Uniform(low, high), len(shape))
+
+
+def _gaussian_fit(data: np.ndarray):
+    """Return the Gaussian of the mean of data [n, …] and `WIDENING` times their covariance."""
+    from tensorflow_probability import bijectors, distributions  # Slow to import.
+
+    rows = data.reshape(len(data), -1).astype(np.float64)
+    size = rows.shape[1]
+    covariance = WIDENING * np.cov(rows, rowvar=False).reshape(size, size)
+    # Directions in which the data have no width get a little of the mean one.
+    covariance += 1e-4 * max(np.trace(covariance) / size, 1e-12) * np.eye(size)
+    flat = distributions.MultivariateNormalTriL(
+        tf.constant(rows.mean(axis=0), tf.float32),
+        tf.constant(np.linalg.cholesky(covariance), tf.float32),
+    )
+    return bijectors.Reshape(data.shape[1:], [size])(flat)
 
 
 def _check(base, domain: Domain, seed) -> None:

@@ -1,60 +1,124 @@
-"""Small charts as pictures: lines and histograms, drawn by Pillow alone."""
+"""Charts as arrays of pixels: lines, histograms, densities in the plane, marginals."""
 
-import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+import tensorflow as tf
 
-__all__ = ["histogram_chart", "line_chart"]
+from tf_febm import arguments, energies
 
-SIZE = (720, 400)
-# Left, top, right, bottom: room for numbers, legend and title.
-MARGINS = (76, 44, 16, 40)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "density_plot",
+    "figure",
+    "histogram_chart",
+    "line_chart",
+    "marginal_plots",
+    "pixels",
+    "style",
+]
+
+# A chart 6 inches wide has 1,200 pixels; a phone shows its letters a third as large, still legible.
+DPI, WIDTH, HEIGHT = 200, 6.0, 3.75
 # Told apart by most readers with a colour weakness (Okabe and Ito 2008).
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0))
-BLACK, GREY, WHITE = (30, 30, 30), (210, 210, 210), (255, 255, 255)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BINS = 40
+# Log densities further below the highest than this are drawn alike: e^-12 of the density there.
+DEPTH = 12.0
+# Plots in a row of `marginal_plots`.
+COLUMNS = 3
 
 
-def line_chart(series: dict, title: str = "", x_label: str = "") -> np.ndarray:
+def figure(width: float = WIDTH, height: float = HEIGHT) -> "Figure":
+    """Return an empty figure that is no part of pyplot's state, for `pixels`.
+
+    Args:
+        width: In inches of 200 pixels.
+        height: Likewise.
+    """
+    from matplotlib.figure import Figure  # Slow to import, as all of matplotlib.
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def style(axes: "Axes", title: str = "", x_label: str = "", y_label: str = "") -> None:
+    """Give axes the common look: labels, a light grid, no frame at the top and the right."""
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel(x_label, fontsize=11)
+    axes.set_ylabel(y_label, fontsize=11)
+    axes.tick_params(labelsize=10)
+    axes.grid(color="0.88", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def pixels(drawn: "Figure") -> np.ndarray:
+    """Draw a figure, with one legend below it if any of its axes has labels.
+
+    Returns:
+        uint8 [height, width, 3], for `save_png` and TensorBoard.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    named: dict = {}
+    for axes in drawn.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        named.update(zip(labels, handles, strict=True))
+    if named:
+        drawn.legend(
+            list(named.values()),
+            list(named),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+            fontsize=11,
+        )
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def line_chart(series: dict, title: str = "", x_label: str = "", y_label: str = "") -> np.ndarray:
     """Draw lines through points.
 
     Args:
         series: Name -> (x, y), each a sequence of n numbers. Points that are not finite are left
-            out, and the line breaks there.
+            out, and the line breaks there. An empty name is not in the legend.
         title: Above the chart.
         x_label: Below it.
+        y_label: Beside it.
 
     Returns:
-        uint8 [400, 720, 3], for `save_png`.
+        uint8 [height, width, 3], for `save_png`.
 
     Raises:
         ValueError: If there is no finite point at all, or x and y differ in length.
     """
-    points = {}
-    for name, (x, y) in series.items():
+    drawn = figure()
+    axes = drawn.add_subplot()
+    style(axes, title, x_label, y_label)
+    some = False
+    for colour, (name, (x, y)) in zip(_colours(series), series.items(), strict=True):
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         if x.shape != y.shape or x.ndim != 1:
             raise ValueError(f"{name}: x and y must be [n]; received {x.shape} and {y.shape}.")
-        points[name] = np.stack([x, y], axis=1)
-    everything = np.concatenate([*points.values(), np.empty((0, 2))])
-    everything = everything[np.isfinite(everything).all(axis=1)]
-    if not len(everything):
+        shown = np.isfinite(x) & np.isfinite(y)
+        some |= shown.any()
+        # A point between gaps has no line: it gets a dot.
+        padded = np.pad(shown, 1)
+        alone = shown & ~padded[:-2] & ~padded[2:]
+        x, y = np.where(shown, [x, y], np.nan)
+        axes.plot(x, y, color=colour, linewidth=1.8, label=name)
+        axes.plot(x[alone], y[alone], "o", color=colour)
+    if not some:
         raise ValueError("A chart needs at least one finite point.")
-    frame = _Frame(everything.min(axis=0), everything.max(axis=0), title, x_label)
-    for name, colour in frame.colours(points):
-        run = []
-        for point in [*points[name], (math.nan, math.nan)]:
-            if np.isfinite(point).all():
-                run.append(frame.place(*point))
-                continue
-            if len(run) > 1:
-                frame.draw.line(run, fill=colour, width=3, joint="curve")
-            elif run:
-                (x, y) = run[0]
-                frame.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
-            run = []
-    return frame.pixels()
+    axes.ticklabel_format(useOffset=False)
+    return pixels(drawn)
 
 
 def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndarray:
@@ -66,88 +130,141 @@ def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndar
         x_label: Below it.
 
     Returns:
-        uint8 [400, 720, 3], for `save_png`.
+        uint8 [height, width, 3], for `save_png`.
 
     Raises:
         ValueError: If there is no finite number at all.
     """
+    drawn = figure()
+    axes = drawn.add_subplot()
+    _histograms(axes, groups)
+    style(axes, title, x_label, "share")
+    return pixels(drawn)
+
+
+def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) -> np.ndarray:
+    """Draw the log density of a model, its samples and the data over one part of the plane.
+
+    The first panel shows −E less its largest value, down to −12: what lies lower has less than 10⁻⁵
+    of the density of the likeliest point. The other two show points; darker is more of them.
+
+    Args:
+        energy_fn: x, float32 [n, 2] -> E(x), [n] or [n, 1], such as `model.energy`.
+        samples: Real [n, 2]; points outside of the panel, or not finite, are left out.
+        data: Real [m, 2].
+        box: (low, high), the same for both axes. If None, each axis has a range of its own: that
+            of the data and a fifth of it on either side.
+        size: Energies are those at the centres of size × size cells, at least 32.
+
+    Returns:
+        uint8 [height, width, 3], for `save_png`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    size = arguments.whole_number("size", size, 32)
+    samples, data = _points("samples", samples), _points("data", data)
+    if box is None:
+        low, high = data.min(axis=0), data.max(axis=0)
+        margin = np.where(high > low, 0.2 * (high - low), 1.0)
+        low, high = low - margin, high + margin
+    else:
+        low, high = np.tile(arguments.interval("box", box), (2, 1)).T
+    centres = [a + (b - a) * (np.arange(size) + 0.5) / size for a, b in zip(low, high, strict=True)]
+    x = tf.constant(np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2), tf.float32)
+    energy = energies.per_example(energy_fn(x), x).numpy().astype(np.float64)
+    energy = np.where(np.isfinite(energy), energy, np.inf).reshape(size, size)
+    if np.isinf(energy).all():
+        energy = np.full_like(energy, DEPTH)
+    drawn = figure(7.5, 3.3)
+    drawn.set_layout_engine("compressed")
+    panels = drawn.subplots(1, 3, sharex=True, sharey=True)
+    extent = (low[0], high[0], low[1], high[1])
+    picture = panels[0].imshow(
+        np.clip(energy.min() - energy, -DEPTH, 0.0), extent=extent, origin="lower", aspect="auto",
+        vmin=-DEPTH, vmax=0.0, cmap="viridis",
+    )  # fmt: skip
+    for axes, title, points in (
+        (panels[0], "model, log density", None),
+        (panels[1], f"samples ({len(samples):,})", samples),
+        (panels[2], f"data ({len(data):,})", data),
+    ):
+        if points is not None:
+            # Many points overlap, few must be seen.
+            alpha = float(np.clip(2000.0 / len(points), 0.02, 1.0))
+            axes.plot(*points.T, ".", color=COLOURS[0], markersize=2.5, alpha=alpha, mew=0)
+        axes.set_title(title, fontsize=11)
+        axes.tick_params(labelsize=9)
+        axes.set(xlim=extent[:2], ylim=extent[2:], box_aspect=1)
+    ticks = np.linspace(-DEPTH, 0.0, 4)
+    bar = drawn.colorbar(picture, ax=panels[0], location="bottom", extend="min", ticks=ticks)
+    bar.ax.tick_params(labelsize=9)
+    return pixels(drawn)
+
+
+def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
+    """Draw a histogram of every coordinate, of samples over data.
+
+    What lies beyond the data by more than half their range is left out. Marginals that agree do not
+    say that the joint laws do.
+
+    Args:
+        samples: Real [n, d]; values that are not finite are left out.
+        data: Real [m, d].
+        columns: Names of the coordinates, or None.
+        limit: How many coordinates at most, at least 1: those that come first.
+
+    Returns:
+        uint8 [height, width, 3], for `save_png`.
+
+    Raises:
+        ValueError: If the shapes do not agree or there are no rows.
+    """
+    limit = arguments.whole_number("limit", limit, 1)
+    samples, data = np.asarray(samples, np.float64), np.asarray(data, np.float64)
+    if data.ndim != 2 or not data.size or samples.shape[1:] != data.shape[1:] or not len(samples):
+        raise ValueError(
+            "samples and data must have shapes [n, d] and [m, d], n, m, d ≥ 1; received "
+            f"{list(samples.shape)} and {list(data.shape)}."
+        )
+    count = min(limit, data.shape[1])
+    names = [f"coordinate {k}" for k in range(count)] if columns is None else columns
+    wide, high = min(COLUMNS, count), -(-count // COLUMNS)
+    drawn = figure(2.5 * wide + 0.5, 2.0 * high + 0.5)
+    panels = drawn.subplots(high, wide, squeeze=False).ravel()
+    for k, axes in enumerate(panels[:count]):
+        ends = data[:, k].min(), data[:, k].max()
+        reach = (ends[1] - ends[0]) or 1.0
+        near = np.abs(samples[:, k] - np.mean(ends)) <= reach
+        _histograms(axes, {"data": data[:, k], "samples": samples[near, k]})
+        style(axes, str(names[k]))
+        axes.tick_params(labelsize=9)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return pixels(drawn)
+
+
+def _histograms(axes: "Axes", groups: dict) -> None:
     groups = {name: np.asarray(values, np.float64).ravel() for name, values in groups.items()}
     groups = {name: values[np.isfinite(values)] for name, values in groups.items()}
     everything = np.concatenate([*groups.values(), np.empty(0)])
     if not len(everything):
         raise ValueError("A histogram needs at least one finite number.")
-    low, high = _widened(everything.min(), everything.max())
-    edges = np.linspace(low, high, BINS + 1)
-    shares = {
-        name: np.histogram(values, edges)[0] / max(len(values), 1)
-        for name, values in groups.items()
-    }
-    top = max(share.max() for share in shares.values())
-    frame = _Frame((low, 0.0), (high, top), title, x_label)
-    for name, colour in frame.colours(shares):
-        for share, left, right in zip(shares[name], edges, edges[1:], strict=False):
-            if share:
-                (x0, y0), (x1, y1) = frame.place(left, share), frame.place(right, 0.0)
-                frame.draw.rectangle((x0, y0, max(x1 - 1, x0), y1), fill=(*colour, 130))
-    return frame.pixels()
+    edges = np.histogram_bin_edges(everything, BINS)
+    for colour, (name, values) in zip(_colours(groups), groups.items(), strict=True):
+        shares = np.histogram(values, edges)[0] / max(len(values), 1)
+        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
+        axes.stairs(shares, edges, color=colour, linewidth=1.5, label=name)
 
 
-class _Frame:
-    """An empty chart: axes with numbers, and where a point of the data lies on it."""
+def _colours(names) -> list[str]:
+    return [COLOURS[k % len(COLOURS)] for k in range(len(names))]
 
-    def __init__(self, low, high, title: str, x_label: str):
-        (self._x0, self._x1), (self._y0, self._y1) = (
-            _widened(a, b) for a, b in zip(low, high, strict=True)
+
+def _points(name: str, points) -> np.ndarray:
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise ValueError(
+            f"{name} must have shape [n, 2], n ≥ 1; received shape {list(points.shape)}."
         )
-        self._image = Image.new("RGB", SIZE, WHITE)
-        # Half-transparent fills mix with what is below them.
-        self.draw = ImageDraw.Draw(self._image, "RGBA")
-        self._font = ImageFont.load_default(16)
-        self._legend_end = float(SIZE[0] - MARGINS[2])
-        self.draw.text((MARGINS[0], 12), title, BLACK, self._font)
-        middle = (MARGINS[0] + SIZE[0] - MARGINS[2]) / 2
-        self.draw.text((middle, SIZE[1] - 4), x_label, BLACK, self._font, anchor="mb")
-        left, top, right, bottom = MARGINS
-        for value in _ticks(self._y0, self._y1):
-            y = self.place(self._x0, value)[1]
-            self.draw.line((left, y, SIZE[0] - right, y), fill=GREY)
-            self.draw.text((left - 8, y), f"{value:.4g}", BLACK, self._font, anchor="rm")
-        for value in _ticks(self._x0, self._x1):
-            x = self.place(value, self._y0)[0]
-            self.draw.line((x, top, x, SIZE[1] - bottom), fill=GREY)
-            self.draw.text(
-                (x, SIZE[1] - bottom + 4), f"{value:.6g}", BLACK, self._font, anchor="mt"
-            )
-
-    def place(self, x, y) -> tuple[float, float]:
-        """Return the pixel of a point."""
-        left, top, right, bottom = MARGINS
-        return (
-            left + (x - self._x0) / (self._x1 - self._x0) * (SIZE[0] - left - right),
-            SIZE[1] - bottom - (y - self._y0) / (self._y1 - self._y0) * (SIZE[1] - top - bottom),
-        )
-
-    def colours(self, names) -> list[tuple]:
-        """Return a colour for each name, and write the legend from the right to the left."""
-        chosen = [(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(names)]
-        for name, colour in reversed(chosen):
-            self.draw.text((self._legend_end, 12), name, colour, self._font, anchor="ra")
-            self._legend_end -= self.draw.textlength(name, self._font) + 18
-        return chosen
-
-    def pixels(self) -> np.ndarray:
-        return np.array(self._image)
-
-
-def _widened(low: float, high: float) -> tuple[float, float]:
-    """Return an interval that is not empty."""
-    room = 0.5 * max(abs(low), 1e-6) if low == high else 0.0
-    return low - room, high + room
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return three to eight round numbers in an interval."""
-    step = 10.0 ** math.floor(math.log10((high - low) / 3.0))
-    step *= max(factor for factor in (1, 2, 5) if factor * step <= (high - low) / 3.0)
-    first = math.ceil(low / step)
-    return [step * i for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return points

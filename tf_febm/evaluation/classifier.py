@@ -1,104 +1,80 @@
 """A small convolutional classifier: the feature network of the quality figures."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm.evaluation.feature_network import fingerprint_of
+from tf_febm import arguments
+from tf_febm.evaluation.array_cache import cached_arrays
+from tf_febm.evaluation.feature_network import (
+    BatchedNetwork,
+    compiled,
+    fingerprint_of,
+    plain_settings,
+)
 from tf_febm.evaluation.scale import to_unit_interval
 
 __all__ = ["Classifier", "train_classifier"]
 
 FEATURE_UNITS = 64
+# Part of the names of cached weights: to be raised with any change of the training below.
+RECIPE = 1
 
 
-class Classifier:
+class Classifier(BatchedNetwork):
     """Give class probabilities and penultimate features of images.
 
     Made by `train_classifier`. Its `feature_network` string names what a Fréchet distance in its
     features belongs to; two distances compare only if that string and the images that the
     classifier was trained on are the same.
 
+    Args:
+        model: Functional Keras model from float32 images [n, height, width, channels] in [0, 1] to
+            the pair (features [n, d], logits [n, num_classes]).
+        feature_network: The name of the features.
+        batch_size: Images in one forward pass, at least 1.
+
     Attributes:
-        image_shape: tuple (height, width, channels) of one image.
-        num_classes: number of classes.
-        feature_network: str that begins with "classifier:".
-        fingerprint: str, a hash of the weights.
-        published: False, see `FeatureNetwork`.
-        model: functional Keras model from float32 images [n, height, width, channels] in [0, 1] to
-            the pair (features [n, 64], logits [n, num_classes]).
+        image_shape: (height, width, channels) of one image.
+        num_classes: int.
+        model: As given.
+
+    Raises:
+        ValueError: If the model has not one image input and two outputs, or the batch size is
+            below 1.
     """
 
-    published = False
-
-    def __init__(self, model, feature_network, batch_size=512):
-        """Wrap a trained model.
-
-        Args:
-            model: functional Keras model with the outputs (features, logits), as above.
-            feature_network: str that names the features.
-            batch_size: number of images in one forward pass, ≥ 1.
-
-        Raises:
-            ValueError: if the model has not one image input and two outputs of rank 2, or the
-                batch size is below 1.
-        """
+    def __init__(self, model: keras.Model, feature_network: str, batch_size: int = 512):
         outputs = model.outputs
         if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or len(outputs) != 2:
             raise ValueError(
                 "model must map images [n, h, w, c] to (features, logits); received inputs "
                 f"{[i.shape for i in model.inputs]} and outputs {[o.shape for o in outputs]}."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; received {batch_size}.")
         self.model = model
-        self.feature_network = feature_network
-        self.fingerprint = fingerprint_of(model.get_weights())
         self.image_shape = tuple(model.inputs[0].shape[1:])
         self.num_classes = outputs[1].shape[-1]
-        self._batch_size = batch_size
-        # One signature: a short last batch does not trace the function again.
-        self._forward = tf.function(
-            lambda images: model(images, training=False),
-            input_signature=[tf.TensorSpec((None, *self.image_shape), tf.float32)],
-            jit_compile=False,
-        )
 
-    def features_and_probabilities(self, images):
-        """Run the network once for both outputs.
+        def forward(images):
+            features, logits = model(images, training=False)
+            return features, tf.nn.softmax(logits)
 
-        Args:
-            images: array [n, height, width, channels], n ≥ 1; float in [0, 1], or uint8, which
-                `to_unit_interval` maps.
+        fingerprint = fingerprint_of(model.get_weights())
+        graph = compiled(forward, self.image_shape)
+        super().__init__(graph, feature_network, fingerprint, batch_size)
 
-        Returns:
-            Pair of float32 arrays: features [n, 64] after the activation, and softmax
-            probabilities [n, num_classes].
-
-        Raises:
-            ValueError: if the shape of one image is not `image_shape`, or values are out of range.
-        """
-        images = np.asarray(images)
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 images in [0, 1]."""
         if images.shape[1:] != self.image_shape or len(images) == 0:
             raise ValueError(
                 f"images must have shape [n, {', '.join(map(str, self.image_shape))}] with n ≥ 1; "
                 f"received shape {images.shape}."
             )
-        features, probabilities = [], []
-        for start in range(0, len(images), self._batch_size):
-            # Scaled batch by batch: a whole data set as floats is four times its size in bytes.
-            batch = to_unit_interval(images[start : start + self._batch_size])
-            batch = tf.convert_to_tensor(batch)
-            batch_features, batch_logits = self._forward(batch)
-            features.append(batch_features.numpy())
-            probabilities.append(tf.nn.softmax(batch_logits).numpy())
-        return np.concatenate(features), np.concatenate(probabilities)
+        return to_unit_interval(images)
 
-    def features(self, images):
-        """Compute the penultimate features, float32 [n, 64]; see `features_and_probabilities`."""
-        return self.features_and_probabilities(images)[0]
-
-    def probabilities(self, images):
+    def probabilities(self, images) -> np.ndarray:
         """Compute class probabilities, float32 [n, classes]; see `features_and_probabilities`."""
         return self.features_and_probabilities(images)[1]
 
@@ -106,16 +82,17 @@ class Classifier:
 def train_classifier(
     images,
     labels,
-    num_classes,
-    seed=0,
+    num_classes: int,
+    seed: int = 0,
     *,
-    name="images",
-    num_steps=600,
-    batch_size=64,
-    learning_rate=2e-3,
-    filters=32,
-):
-    """Train a small convolutional classifier.
+    name: str = "images",
+    num_steps: int = 600,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    filters: int = 32,
+    cache_dir=None,
+) -> Classifier:
+    """Train a small convolutional classifier, or find it in a cache.
 
     Cross-entropy, Adam with a cosine decay to zero, dropout of one half around the feature layer
     and no augmentation: the features must notice images that are shifted or blurred. The length is
@@ -125,54 +102,69 @@ def train_classifier(
     The result depends on the arguments alone; no global random state is read or changed. On
     another machine or TensorFlow build sums may round otherwise and the weights differ slightly.
 
+    The name of a file in the cache is a hash of the images, the labels and all settings but
+    `name`. A file that is damaged is reported, and the classifier trained again. Files are written
+    whole or not at all, so that several programs may share a folder.
+
     Args:
-        images: array [n, height, width, channels]; float in [0, 1], or uint8, which
-            `to_unit_interval` maps. Any size ≥ 2×2; made for up to about 64×64.
-        labels: integer array [n] in [0, num_classes).
-        num_classes: number of classes, ≥ 2.
-        seed: int ≥ 0, for initial weights, dropout and the order of the images.
-        name: name of the data set; becomes part of `Classifier.feature_network`.
-        num_steps: number of optimiser steps, ≥ 1.
-        batch_size: images in a step, ≥ 1.
-        learning_rate: initial learning rate, > 0.
-        filters: channels of the first two convolutions, ≥ 1; later ones have twice as many.
+        images: uint8, or float in [0, 1], [n, height, width, channels]; both mean the same, see
+            `to_unit_interval`. Any size from 2×2; made for up to about 64×64.
+        labels: Integers [n] in [0, num_classes).
+        num_classes: At least 2.
+        seed: At least 0, for initial weights, dropout and the order of the images.
+        name: Of the data set; becomes part of `Classifier.feature_network`.
+        num_steps: Optimiser steps, at least 1.
+        batch_size: Images in a step, at least 1.
+        learning_rate: The first one, positive.
+        filters: Channels of the first two convolutions, at least 1; later ones have twice as many.
+        cache_dir: A folder for trained weights, made if it is missing; None keeps nothing.
 
     Returns:
-        `Classifier`.
+        A Classifier.
 
     Raises:
-        ValueError: if shapes do not match, a label is out of range, or a setting is out of range.
-        TypeError: if labels are not integers.
+        ValueError: If shapes do not match, a label is out of range, or a setting is.
+        TypeError: If labels are not integers.
+        OSError: If the cache can not be written.
+
+    Warns:
+        UserWarning: If a file in the cache is damaged.
     """
     images = to_unit_interval(images)
     labels = _checked_labels(labels, len(images), num_classes)
     if min(images.shape[1:3]) < 2:
         raise ValueError(f"images must be at least 2×2; received shape {images.shape}.")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer ≥ 0; received {seed!r}.")
-    for setting, value in (("num_steps", num_steps), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{setting} must be at least 1; received {value}.")
-    if filters < 1:
-        raise ValueError(f"filters must be at least 1; received {filters}.")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive; received {learning_rate}.")
+    seed = arguments.whole_number("seed", seed)
+    num_steps = arguments.whole_number("num_steps", num_steps, 1)
+    batch_size = arguments.whole_number("batch_size", batch_size, 1)
+    filters = arguments.whole_number("filters", filters, 1)
+    learning_rate = arguments.number("learning_rate", learning_rate, above=True)
 
     order_seed, layers_seed = np.random.SeedSequence(seed).spawn(2)
-    model, trainer = _build(images.shape[1:], num_classes, filters, layers_seed)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # On the CPU XLA makes convolutions several times slower.
-        jit_compile=False,
-    )
-    for batch in _batches(len(images), batch_size, num_steps, np.random.default_rng(order_seed)):
-        trainer.train_on_batch(images[batch], labels[batch])
+    with plain_settings():
+        model, trainer = _build(images.shape[1:], num_classes, filters, layers_seed)
 
-    shape = "x".join(map(str, images.shape[1:]))
+    def train():
+        order = _batches(len(images), batch_size, num_steps, np.random.default_rng(order_seed))
+        _fit(trainer, images, labels, order, learning_rate)
+        return {str(i): weight for i, weight in enumerate(model.get_weights())}
+
+    def check(arrays):
+        found = [(str(i), w.shape, w.dtype) for i, w in enumerate(model.get_weights())]
+        if found != [(i, w.shape, w.dtype) for i, w in arrays.items()]:
+            raise ValueError("other weights than the network's")
+        if not all(np.isfinite(weight).all() for weight in arrays.values()):
+            raise ValueError("weights are not finite")
+
     settings = f"filters{filters}-dense{FEATURE_UNITS}-steps{num_steps}-seed{seed}"
+    if cache_dir is None:
+        train()
+    else:
+        recipe = f"{RECIPE} {settings} {num_classes} {batch_size} {learning_rate!r}"
+        key = fingerprint_of([recipe, images, labels])
+        path = Path(cache_dir) / f"classifier-{key[:32]}.npz"
+        model.set_weights(list(cached_arrays(path, train, check).values()))
+    shape = "x".join(map(str, images.shape[1:]))
     return Classifier(model, f"classifier:{name}-{shape}-{settings}")
 
 
@@ -181,43 +173,49 @@ def _build(image_shape, num_classes, filters, seed_sequence):
     # Two convolutions, then halvings down to at most 4×4, a convolution after each.
     stages = max(1, int(np.ceil(np.log2(max(image_shape[:2]) / 4))))
     seeds = (int(seed) for seed in seed_sequence.generate_state(stages + 6) >> 1)
+    layers = keras.layers
 
-    # Whatever the global settings: features of all runs stay comparable.
-    plain = {"dtype": "float32", "data_format": "channels_last"}
-
-    def weighted(layer, units, *args, **kwargs):
+    def weighted(layer, units, *args, **settings):
         initializer = keras.initializers.HeNormal(seed=next(seeds))
-        return layer(units, *args, kernel_initializer=initializer, dtype="float32", **kwargs)
+        return layer(units, *args, kernel_initializer=initializer, **settings)
 
     def convolution(units):
-        settings = {"padding": "same", "activation": "swish", "data_format": "channels_last"}
-        return weighted(keras.layers.Conv2D, units, 3, **settings)
+        return weighted(layers.Conv2D, units, 3, padding="same", activation="swish")
 
-    def dropout():
-        return keras.layers.Dropout(0.5, seed=next(seeds), dtype="float32")
-
-    inputs = keras.Input(image_shape, dtype="float32")
+    inputs = keras.Input(image_shape)
     x = convolution(filters)(inputs)
     x = convolution(filters)(x)
     for _ in range(stages):
-        x = keras.layers.MaxPooling2D(padding="same", **plain)(x)
+        x = layers.MaxPooling2D(padding="same")(x)
         x = convolution(2 * filters)(x)
-    x = dropout()(keras.layers.Flatten(**plain)(x))
-    features = weighted(keras.layers.Dense, FEATURE_UNITS, activation="swish")(x)
-    logits = weighted(keras.layers.Dense, num_classes)(dropout()(features))
+    x = layers.Dropout(0.5, seed=next(seeds))(layers.Flatten()(x))
+    features = weighted(layers.Dense, FEATURE_UNITS, activation="swish")(x)
+    logits = weighted(layers.Dense, num_classes)(layers.Dropout(0.5, seed=next(seeds))(features))
     return keras.Model(inputs, [features, logits]), keras.Model(inputs, logits)
 
 
 def _batches(num_images, batch_size, num_steps, generator):
-    """Yield indices [batch_size], each image once before any comes again."""
+    """Return indices [num_steps, batch_size], each image once before any comes again."""
     epochs = -(-num_steps * batch_size // num_images)
     order = np.concatenate([generator.permutation(num_images) for _ in range(epochs)])
-    yield from order[: num_steps * batch_size].reshape(num_steps, batch_size)
+    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
+
+
+def _fit(trainer, images, labels, order, learning_rate):
+    trainer.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, len(order))
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        # On the CPU XLA makes convolutions several times slower.
+        jit_compile=False,
+    )
+    for batch in order:
+        trainer.train_on_batch(images[batch], labels[batch])
 
 
 def _checked_labels(labels, num_images, num_classes):
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2; received {num_classes}.")
+    num_classes = arguments.whole_number("num_classes", num_classes, 2)
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"labels must be integers; received dtype {labels.dtype}.")

@@ -1,4 +1,4 @@
-"""Precision and recall for distributions: a curve between two histograms, and F scores along it."""
+"""Precision and recall for distributions: a curve between two histograms, F scores along it."""
 
 import warnings
 from typing import NamedTuple
@@ -16,7 +16,7 @@ MARGIN = 1e-10
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Hold a curve, two float64 arrays [num_angles] with values in [0, 1].
+    """Precision and recall for distributions: two float64 arrays [num_angles], in [0, 1].
 
     Attributes:
         precision: α(λ), rising with λ.
@@ -46,15 +46,15 @@ class PrecisionRecallCurve(NamedTuple):
 
 
 class DistributionScores(NamedTuple):
-    """Hold the two scores with the mean curve that they belong to.
+    """The two scores with the mean curve that they belong to.
 
     Attributes:
-        f8: F_8, float in [0, 1]: weighs recall; low where a part of the data is not sampled.
-        f1_8: F_1/8, float in [0, 1]: weighs precision; low where samples are unlike the data.
-        num_rows: int, how many of each set were used.
+        f8: F_8, in [0, 1]: weighs recall; low where a part of the data is not sampled.
+        f1_8: F_1/8, in [0, 1]: weighs precision; low where samples are unlike the data.
+        num_rows: How many of each set were used.
         num_clusters: int.
         num_runs: int.
-        curve: `PrecisionRecallCurve`.
+        curve: A PrecisionRecallCurve.
     """
 
     f8: float
@@ -77,6 +77,9 @@ def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
         real: P, non-negative [k], of the data; scaled to sum to one.
         samples: Q, likewise, of the model.
         num_angles: Points of the curve, at least 3; odd, so that λ = 1 is among them.
+
+    Returns:
+        A PrecisionRecallCurve.
 
     Raises:
         ValueError: If the two are not such vectors of one length, or num_angles is even or small.
@@ -120,13 +123,16 @@ def distribution_scores(
     rows or clusters do not compare.
 
     Args:
-        real: float array [m, d], finite.
-        samples: float array [n, d], finite.
+        real: Real [m, d], finite.
+        samples: Real [n, d], finite.
         num_clusters: Bins, at least 2; no more than rows of both sets together.
         num_runs: Clusterings that are averaged, at least 1.
         num_angles: See `prd_curve`.
         max_rows: The most rows of each set that are used, at least 1; 10,000 in the source.
-        seed: int ≥ 0, of the subset and the clusterings. Equal arguments give equal results.
+        seed: At least 0, of the subset and the clusterings. Equal arguments give equal results.
+
+    Returns:
+        A DistributionScores.
 
     Raises:
         ValueError: If a rank is not 2, the numbers of features differ, a value is not finite, or a

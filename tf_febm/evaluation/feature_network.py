@@ -1,26 +1,37 @@
-"""What a feature network is, and what those trained on photographs share."""
+"""Feature networks: their interface, and what all of this package share."""
 
+import contextlib
 import hashlib
-import warnings
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
+import keras
 import numpy as np
+import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.evaluation.scale import to_bytes
 
-__all__ = ["FeatureNetwork", "PhotographNetwork", "fingerprint_of", "load_weights", "squashed"]
+__all__ = [
+    "BatchedNetwork",
+    "FeatureNetwork",
+    "PhotographNetwork",
+    "compiled",
+    "fingerprint_of",
+    "one_line",
+    "plain_settings",
+]
 
 
 @runtime_checkable
 class FeatureNetwork(Protocol):
-    """Describe what the figures of this package need of a network; anything with these will do.
+    """What the figures of this package need of a network; anything with these will do.
 
     Attributes:
         feature_network: str, the name that every figure in these features is reported with.
         fingerprint: str, a hash of the weights. Figures compare only if it is the same; the cache
             of features relies on it.
-        published: bool, whether this is the network of the published FID and Inception scores.
+        published: Whether this is the network of the published FID and Inception scores.
     """
 
     feature_network: str
@@ -34,132 +45,113 @@ class FeatureNetwork(Protocol):
         """Compute features and class probabilities float32 [n, classes]; None without classes."""
 
 
-class PhotographNetwork:
-    """Base of the networks that were trained on colour photographs of 8 bits.
+class BatchedNetwork:
+    """A feature network that takes images in batches; a subclass gives `prepare`.
 
-    Floats are brought to 8 bits, as they would be in an image file, and grey images to three equal
-    channels. A subclass gives `_forward`.
+    Args:
+        forward: What `prepare` returns -> (features [n, d], probabilities [n, classes] or None).
+        feature_network: The name of the features.
+        fingerprint: A hash of the weights.
+        batch_size: Images in one forward pass, at least 1.
 
-    Attributes:
-        feature_network: str that names the features.
-        fingerprint: str, a hash of the weights.
-        published: bool, see `FeatureNetwork`.
+    Raises:
+        ValueError: If the batch size is below 1.
     """
 
     published = False
 
-    def __init__(self, feature_network, fingerprint, batch_size):
-        """Set the names.
-
-        Args:
-            feature_network: str that names the features.
-            fingerprint: str, a hash of the weights.
-            batch_size: number of images in one forward pass, ≥ 1.
-
-        Raises:
-            ValueError: if the batch size is below 1.
-        """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; received {batch_size}.")
+    def __init__(self, forward: Callable, feature_network: str, fingerprint: str, batch_size: int):
+        self._batch_size = arguments.whole_number("batch_size", batch_size, 1)
+        self._forward = forward
         self.feature_network = feature_network
         self.fingerprint = fingerprint
-        self._batch_size = batch_size
 
-    def _forward(self, pixels):
-        """Map float32 [n, height, width, 3] in 0 … 255 to (features, probabilities or None)."""
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 images as the network takes them; raise a ValueError if it can not."""
         raise NotImplementedError
 
-    def features_and_probabilities(self, images):
+    def features_and_probabilities(self, images) -> tuple[np.ndarray, np.ndarray | None]:
         """Run the network once for both outputs, batch by batch.
 
         Args:
-            images: array [n, height, width, channels], n ≥ 1, with 1 or 3 channels, of any size;
-                uint8, or float in [0, 1].
+            images: uint8, or float in [0, 1], [n, height, width, channels], n ≥ 1.
 
         Returns:
-            Pair: features, float32 array [n, d], and class probabilities, float32 array
-            [n, classes], or None if the network has no classes.
+            float32 features [n, d], and class probabilities [n, classes], or None if the network
+            has no classes.
 
         Raises:
-            ValueError: if the shape or a value is out of range.
-            TypeError: if the dtype is neither uint8 nor floating point.
+            ValueError: If the shape or a value is out of its range.
+            TypeError: If the dtype is neither uint8 nor floating point.
         """
         images = np.asarray(images)
+        # A batch at a time: a whole data set as floats is four times its size in bytes.
+        starts = range(0, max(len(images), 1), self._batch_size)
+        outputs = [self._forward(self.prepare(images[i : i + self._batch_size])) for i in starts]
+        features, probabilities = zip(*outputs, strict=True)
+        if probabilities[0] is None:
+            return np.concatenate(features), None
+        return np.concatenate(features), np.concatenate(probabilities)
+
+    def features(self, images) -> np.ndarray:
+        """Compute the features, float32 [n, d]; see `features_and_probabilities`."""
+        return self.features_and_probabilities(images)[0]
+
+
+class PhotographNetwork(BatchedNetwork):
+    """Base of the networks that were trained on colour photographs of 8 bits.
+
+    Images of any size are taken. Floats are brought to 8 bits, as they would be in an image file,
+    and grey images to three equal channels.
+    """
+
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 [n, height, width, 3] in 0 … 255."""
         if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
             raise ValueError(
                 "images must have shape [n, height, width, 1 or 3] without empty dimensions; "
                 f"received shape {images.shape}."
             )
-        features, probabilities = [], []
-        for start in range(0, len(images), self._batch_size):
-            # A batch at a time: a whole data set as floats is four times its size in bytes.
-            pixels = to_bytes(images[start : start + self._batch_size]).astype(np.float32)
-            if pixels.shape[3] == 1:
-                pixels = np.repeat(pixels, 3, axis=3)
-            batch_features, batch_probabilities = self._forward(pixels)
-            features.append(np.asarray(batch_features))
-            probabilities.append(batch_probabilities)
-        if probabilities[0] is None:
-            return np.concatenate(features), None
-        return np.concatenate(features), np.concatenate([np.asarray(p) for p in probabilities])
-
-    def features(self, images):
-        """Compute the features, float32 [n, d]; see `features_and_probabilities`."""
-        return self.features_and_probabilities(images)[0]
+        pixels = to_bytes(images).astype(np.float32)
+        return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
-def fingerprint_of(arrays):
-    """Hash arrays.
+def compiled(forward: Callable, image_shape=(None, None, 3)) -> Callable:
+    """Compile a function of images, once for any number of them and without XLA."""
+    signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
+    return tf.function(forward, input_signature=signature, jit_compile=False)
 
-    Args:
-        arrays: iterable of arrays, such as the weights of a network in their order.
 
-    Returns:
-        str, the SHA-256 over dtypes, shapes and contents, in hexadecimal digits.
-    """
+@contextlib.contextmanager
+def plain_settings() -> Iterator[None]:
+    """Build in float32 and channels last whatever the global settings: features stay comparable."""
+    config = keras.config
+    policy, layout, floatx = config.dtype_policy(), config.image_data_format(), config.floatx()
+    config.set_dtype_policy("float32")
+    config.set_image_data_format("channels_last")
+    config.set_floatx("float32")  # Of inputs.
+    try:
+        yield
+    finally:
+        config.set_floatx(floatx)
+        config.set_image_data_format(layout)
+        config.set_dtype_policy(policy)
+
+
+def fingerprint_of(parts: Iterable) -> str:
+    """Return the SHA-256 of strings, and of arrays with their dtypes and shapes, in hex digits."""
     digest = hashlib.sha256()
-    for array in arrays:
-        array = np.ascontiguousarray(array)
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(f"{part}\0".encode())
+            continue
+        array = np.ascontiguousarray(part)
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
 
 
-def load_weights(model, path, what, accepted):
-    """Load all weights of a Keras model from a local file, or say what is wrong with it.
-
-    Args:
-        model: Keras model.
-        path: str or path-like, a weights file.
-        what: what the weights are, for messages.
-        accepted: what the file may be, for messages.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it does not hold the weights of the model, all of them.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}; accepted is {accepted}.")
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that it does not find, and leaves them random.
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
-    except Exception as error:
-        raise ValueError(
-            f"{path} does not hold {what} ({squashed(error)}); accepted is {accepted}."
-        ) from None
-
-
-def squashed(error):
-    """Put the message of a foreign exception on one line.
-
-    Args:
-        error: exception.
-
-    Returns:
-        str, its class and the first 200 characters of its text.
-    """
+def one_line(error: Exception) -> str:
+    """Return the class and the first 200 characters of the text of a foreign exception."""
     text = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

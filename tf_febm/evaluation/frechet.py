@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tf_febm.evaluation.feature_arrays import checked_pair, warn_if_few
+from tf_febm.evaluation.feature_arrays import checked_pair, finite, warn_if_few
 
 __all__ = ["frechet_distance", "frechet_distance_from_moments"]
 
@@ -18,18 +18,18 @@ BLOCK_ROWS = 4096
 
 
 class Gaussian(NamedTuple):
-    """Hold a Gaussian as its mean and a factor of its covariance.
+    """A Gaussian as its mean and a factor of its covariance.
 
     Attributes:
-        mean: float64 array [d].
-        factor: float64 array [d, d] with factorᵀ factor = covariance; any rank.
+        mean: float64 [d].
+        factor: float64 [d, d] with factorᵀ factor = covariance; any rank.
     """
 
     mean: np.ndarray
     factor: np.ndarray
 
 
-def frechet_distance(features_a, features_b):
+def frechet_distance(features_a, features_b) -> float:
     """Measure the Fréchet distance between the Gaussians fitted to two sets of features.
 
     ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), with sample means and unbiased sample covariances, in
@@ -46,18 +46,18 @@ def frechet_distance(features_a, features_b):
     two moments agree are at distance zero whatever else differs.
 
     Args:
-        features_a: float array [n, d], n ≥ 2, finite.
-        features_b: float array [m, d], m ≥ 2, finite.
+        features_a: Real [n, d], n ≥ 2, finite.
+        features_b: Real [m, d], m ≥ 2, finite.
 
     Returns:
-        float ≥ 0, in squared units of the features.
+        At least 0, in squared units of the features.
 
     Raises:
-        ValueError: if a rank is not 2, the numbers of features differ, a set has fewer than two
+        ValueError: If a rank is not 2, the numbers of features differ, a set has fewer than two
             rows, or a value is not finite.
 
     Warns:
-        UserWarning: if a set has no more rows than features: its covariance is then singular.
+        UserWarning: If a set has no more rows than features: its covariance is then singular.
 
     Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions",
     1982; used on network features by Heusel et al., "GANs trained by a two time-scale update rule
@@ -70,7 +70,7 @@ def frechet_distance(features_a, features_b):
         return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
 
 
-def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
+def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b) -> float:
     """Measure the Fréchet distance between two Gaussians given by their moments.
 
     ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), in float64. Each covariance is factored by its
@@ -78,23 +78,22 @@ def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
     `frechet_distance` where the features are at hand: it does not square their condition number.
 
     Args:
-        mean_a: float array [d].
-        cov_a: float array [d, d], symmetric, positive semi-definite; may be singular.
-        mean_b: float array [d].
-        cov_b: float array [d, d], as `cov_a`.
+        mean_a: Real [d].
+        cov_a: Real [d, d], symmetric, positive semi-definite; may be singular.
+        mean_b: Real [d].
+        cov_b: Real [d, d], as `cov_a`.
 
     Returns:
-        float ≥ 0.
+        At least 0.
 
     Raises:
-        ValueError: if shapes do not match, a value is not finite, or a covariance is not symmetric
+        ValueError: If shapes do not match, a value is not finite, or a covariance is not symmetric
             or has a negative eigenvalue beyond rounding.
 
     Source: Dowson & Landau, 1982.
     """
     with one_blas_thread():
-        a = _from_moments(mean_a, cov_a, "a")
-        b = _from_moments(mean_b, cov_b, "b")
+        a, b = _from_moments(mean_a, cov_a, "a"), _from_moments(mean_b, cov_b, "b")
         if a.mean.shape != b.mean.shape:
             raise ValueError(
                 "mean_a and mean_b must have the same shape; received shapes "
@@ -103,7 +102,7 @@ def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b):
         return gaussian_distance(a, b)
 
 
-def one_blas_thread():
+def one_blas_thread() -> threadpool_limits:
     """Return a context in which NumPy's linear algebra runs in the calling thread.
 
     A QR decomposition takes many short steps, and OpenBLAS' threads meet after each. On two busy
@@ -112,18 +111,12 @@ def one_blas_thread():
     return threadpool_limits(1, user_api="blas")
 
 
-def fit_gaussian(features):
+def fit_gaussian(features: np.ndarray) -> Gaussian:
     """Fit a Gaussian by the sample mean and the unbiased sample covariance, in float64.
 
-    Rows are taken in blocks, so that beside the features only a few blocks are in memory: the R of
-    stacked blocks is the R of the stack of their Rs.
-
-    Args:
-        features: float array [n, d], n ≥ 2.
-
-    Returns:
-        `Gaussian` whose factor is the R of a QR decomposition of the centred features over
-        √(n − 1), filled up with zero rows where n < d.
+    The factor is the R of a QR decomposition of the centred features over √(n − 1), filled up with
+    zero rows where n < d. Rows are taken in blocks, so that beside the features only a few blocks
+    are in memory: the R of stacked blocks is the R of the stack of their Rs.
     """
     rows, columns = features.shape
     mean = features.mean(axis=0, dtype=np.float64)
@@ -132,40 +125,34 @@ def fit_gaussian(features):
     block = max(4 * columns, BLOCK_ROWS)
     for start in range(0, rows, block):
         centred = features[start : start + block] - mean
-        triangle = np.linalg.qr(np.concatenate([triangle, centred]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, centred]), mode="r"))
     factor = np.zeros((columns, columns))
     factor[: len(triangle)] = triangle / np.sqrt(rows - 1)
     return Gaussian(mean, factor)
 
 
-def gaussian_distance(a, b):
-    """Measure the Fréchet distance between two `Gaussian`s of the same dimension.
+def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
+    """Measure the Fréchet distance between two Gaussians of the same dimension.
 
     min over orthogonal Q of ‖Ra − Q Rb‖² is ‖Ra‖² + ‖Rb‖² − 2 ‖Ra Rbᵀ‖_*, reached at Q = U Vᵀ where
     U S Vᵀ = Ra Rbᵀ (orthogonal Procrustes problem), and ‖Ra Rbᵀ‖_* = tr((Σa^½ Σb Σa^½)^½).
-
-    Args:
-        a: `Gaussian` in d dimensions.
-        b: `Gaussian` in d dimensions.
-
-    Returns:
-        float ≥ 0.
     """
     left, _, right = np.linalg.svd(a.factor @ b.factor.T)
     residual = a.factor - left @ (right @ b.factor)
     return float(np.sum((a.mean - b.mean) ** 2) + np.sum(residual**2))
 
 
-def _from_moments(mean, cov, side):
-    mean = _as_float64(mean, f"mean_{side}")
-    cov = _as_float64(cov, f"cov_{side}")
+def _from_moments(mean, cov, side: str) -> Gaussian:
+    mean, cov = (
+        finite(array, f"{name}_{side}").astype(np.float64)
+        for name, array in (("mean", mean), ("cov", cov))
+    )
     if mean.ndim != 1 or mean.size < 1 or cov.shape != 2 * mean.shape:
         raise ValueError(
             f"mean_{side} and cov_{side} must have shapes [d] and [d, d]; received shapes "
             f"{mean.shape} and {cov.shape}."
         )
-    scale = np.abs(cov).max()
-    asymmetry = np.abs(cov - cov.T).max()
+    scale, asymmetry = np.abs(cov).max(), np.abs(cov - cov.T).max()
     # Covariances made in float32 are welcome: allow for their rounding, not for more.
     tolerance = 1e-5 * scale
     if asymmetry > tolerance:
@@ -180,16 +167,4 @@ def _from_moments(mean, cov, side):
             f"{values[0]:.3g}."
         )
     noise = mean.size * np.finfo(np.float64).eps * values[-1]
-    values = np.where(values > noise, values, 0.0)
-    return Gaussian(mean, np.sqrt(values)[:, None] * vectors.T)
-
-
-def _as_float64(array, name):
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must hold real numbers; received dtype {array.dtype}.")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        count = int(np.sum(~np.isfinite(array)))
-        raise ValueError(f"{name} must be finite; received {count} values that are not.")
-    return array
+    return Gaussian(mean, np.sqrt(np.where(values > noise, values, 0.0))[:, None] * vectors.T)

@@ -1,10 +1,11 @@
-"""The partition function of an energy, and its distance from a density, on a grid."""
+"""Partition function of an energy, and its KL divergence from a density, on a grid."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import logsumexp
 
 from tf_febm import arguments, energies
 
@@ -19,14 +20,14 @@ EDGE = 0.05
 
 
 class GridPartition(NamedTuple):
-    """Hold log Z of an energy, as a sum over the cells of a grid.
+    """log Z of an energy, as a sum over the cells of a grid.
 
     Attributes:
-        log_z: float, log of the sum of e^(−E) over all cells, at their centres, times their volume.
-        error: float, the distance from the same sum over cells twice as wide: above that of
-            `log_z` wherever the grid resolves the density.
-        edge_share: float in [0, 1], the share of the mass in the outer 5 % of the box. Where it is
-            not small, the box cuts the density.
+        log_z: Log of the sum of e^(−E) over all cells, at their centres, times their volume.
+        error: The distance from the same sum over cells twice as wide: above that of `log_z`
+            wherever the grid resolves the density.
+        edge_share: The share of the mass in the outer 5 % of the box, in [0, 1]. Where it is not
+            small, the box cuts the density.
     """
 
     log_z: float
@@ -35,12 +36,12 @@ class GridPartition(NamedTuple):
 
 
 class GridDivergence(NamedTuple):
-    """Hold KL(p‖q) of a known density p and a model q ∝ e^(−E), by a grid.
+    """KL(p‖q) of a known density p and a model q ∝ e^(−E), by a grid.
 
     Attributes:
-        kl: float, Σ p (log p − log q) over the cells, p divided by its own sum.
-        data_mass: float, the sum of p over the cells times their volume: 1 if the grid serves.
-        partition: GridPartition of the model.
+        kl: Σ p (log p − log q) over the cells, p divided by its own sum.
+        data_mass: The sum of p over the cells times their volume: 1 if the grid serves.
+        partition: A GridPartition of the model.
     """
 
     kl: float
@@ -67,10 +68,7 @@ def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPar
     Raises:
         ValueError: If an argument is out of its range, or an energy is NaN or −∞ on the grid.
     """
-    low, high, counts = _box(low, high, num_points)
-    fine = -_on_grid(_checked(energy_fn), low, high, counts)
-    coarse = -_on_grid(_checked(energy_fn), low, high, -(-counts // 2))
-    return _partition(fine, coarse, low, high)
+    return _partition(energy_fn, *_box(low, high, num_points))[0]
 
 
 def divergence_on_grid(
@@ -95,31 +93,34 @@ def divergence_on_grid(
             NaN or −∞.
     """
     low, high, counts = _box(low, high, num_points)
-    log_q = -_on_grid(_checked(energy_fn), low, high, counts)
-    coarse = -_on_grid(_checked(energy_fn), low, high, -(-counts // 2))
-    partition = _partition(log_q, coarse, low, high)
+    partition, log_q = _partition(energy_fn, low, high, counts)
     log_p = _on_grid(log_prob, low, high, counts)
-    log_mass = _log_sum(log_p) + np.log(np.prod((high - low) / counts))
+    log_mass = _log_integral(log_p, low, high)
     if not np.isfinite(log_mass):
         raise ValueError(
             f"p must have mass in the box from {low.tolist()} to {high.tolist()}; the log of its "
             f"sum there is {log_mass}."
         )
     inside = log_p > -np.inf
-    p = np.exp(log_p[inside] - _log_sum(log_p))
+    p = np.exp(log_p[inside] - logsumexp(log_p))
     difference = (log_p[inside] - log_mass) - (log_q[inside] - partition.log_z)
     return GridDivergence(float(np.sum(p * difference)), float(np.exp(log_mass)), partition)
 
 
-def _partition(log_q, coarse, low, high) -> GridPartition:
-    def log_z(values):
-        return float(_log_sum(values) + np.log(np.prod((high - low) / values.shape)))
-
-    mass = np.exp(log_q - _log_sum(log_q))
+def _partition(energy_fn, low, high, counts) -> tuple[GridPartition, np.ndarray]:
+    """Return what is known of Z, and −E in all cells."""
+    energy = _checked(energy_fn)
+    log_q = -_on_grid(energy, low, high, counts)
+    log_z = _log_integral(log_q, low, high)
+    coarse = _log_integral(-_on_grid(energy, low, high, -(-counts // 2)), low, high)
+    mass = np.exp(log_q - logsumexp(log_q))
     inner = tuple(slice(n, size - n) for size in mass.shape for n in (max(1, int(EDGE * size)),))
-    return GridPartition(
-        log_z(log_q), abs(log_z(log_q) - log_z(coarse)), float(max(0.0, 1.0 - mass[inner].sum()))
-    )
+    edge_share = float(max(0.0, 1.0 - mass[inner].sum()))
+    return GridPartition(log_z, abs(log_z - coarse), edge_share), log_q
+
+
+def _log_integral(log_values, low, high) -> float:
+    return float(logsumexp(log_values) + np.log(np.prod((high - low) / log_values.shape)))
 
 
 def _on_grid(function, low, high, counts) -> np.ndarray:
@@ -146,12 +147,6 @@ def _checked(energy_fn):
         return values
 
     return energy
-
-
-def _log_sum(values) -> float:
-    """Return the log of the sum of exponentials; −∞ if all are 0."""
-    top = values.max()
-    return float(top + np.log(np.sum(np.exp(values - top)))) if np.isfinite(top) else -np.inf
 
 
 def _box(low, high, num_points):

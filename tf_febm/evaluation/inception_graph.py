@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_febm.evaluation.feature_network import PhotographNetwork, squashed
+from tf_febm.evaluation.feature_network import PhotographNetwork, one_line
 
 __all__ = ["InceptionGraph"]
 
@@ -30,78 +30,61 @@ class InceptionGraph(PhotographNetwork):
 
     Only the published file makes figures that may be called FID and Inception score: `published`
     tells whether the length of the file and the widths of both tensors are its. Another frozen
-    graph with the same tensor names works too and is named as what it is.
+    graph with the same tensor names works too; its `feature_network` is "frozen-graph:" with a
+    hash, and `fingerprint` is the SHA-256 of the file.
 
     The graph runs in a TensorFlow 1 session: it holds `BatchNormWithGlobalNormalization`, an
     operation that current functions refuse and sessions still run in graphs of its age.
 
-    Attributes:
-        feature_network: str "inception-2015-12-05", or "frozen-graph:" with a hash.
-        fingerprint: str, SHA-256 of the file.
-        published: bool, whether it is the published graph.
+    Args:
+        path: The file.
+        batch_size: Images in one forward pass, at least 1.
+
+    Raises:
+        OSError: If there is no such file, or it can not be read.
+        ValueError: If it is no frozen graph with the tensors above, or the batch size is below 1.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016; used
     for scores by Salimans et al., 2016, and Heusel et al., 2017.
     """
 
-    def __init__(self, path, batch_size=50):
-        """Read the graph.
-
-        Args:
-            path: str or path-like, the file.
-            batch_size: number of images in one forward pass, ≥ 1.
-
-        Raises:
-            OSError: if there is no such file, or it can not be read.
-            ValueError: if it is no frozen graph with the tensors above, or the batch size is
-                below 1.
-        """
+    def __init__(self, path, batch_size: int = 50):
         contents = _read(Path(path))
-        graph_def = _parse(contents, path)
-        self._session, self._input, self._outputs = _prepare(graph_def, path)
-        widths = [int(output.shape[-1]) for output in self._outputs]
+        session, pixels, outputs = _prepared(contents, path)
+        widths = [int(output.shape[-1]) for output in outputs]
         self.published = (len(contents), *widths) == PUBLISHED
         fingerprint = hashlib.sha256(contents).hexdigest()
         name = "inception-2015-12-05" if self.published else f"frozen-graph:{fingerprint[:12]}"
-        super().__init__(name, fingerprint, batch_size)
+        super().__init__(
+            lambda images: session.run(outputs, {pixels: images}), name, fingerprint, batch_size
+        )
 
-    def _forward(self, pixels):
-        return self._session.run(self._outputs, {self._input: pixels})
 
-
-def _read(path):
-    accepted = (
-        "accepted is classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
-        "download.tensorflow.org"
-    )
-    if path.is_dir():
-        raise IsADirectoryError(f"The Inception graph {path} is a folder; {accepted}.")
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise type(error)(
-            f"The Inception graph {path} can not be read ({error.strerror}); {accepted}."
+            f"The Inception graph {path} can not be read ({error.strerror}); accepted is "
+            "classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
+            "download.tensorflow.org."
         ) from None
 
 
-def _parse(contents, path):
+def _prepared(contents: bytes, path):
+    """Return (session, input tensor, [features [n, d], probabilities [n, classes]])."""
     graph_def = tf.compat.v1.GraphDef()
     try:
         graph_def.ParseFromString(contents)
     except Exception as error:
         # protobuf's DecodeError has moved between modules; nothing else is raised there.
         raise ValueError(
-            f"{path} ({len(contents):,} bytes) is no frozen TensorFlow graph ({squashed(error)}); "
+            f"{path} ({len(contents):,} bytes) is no frozen TensorFlow graph ({one_line(error)}); "
             f"classify_image_graph_def.pb has {PUBLISHED[0]:,} bytes."
         ) from None
     # Shapes recorded for a batch of one would contradict those of larger ones.
     for node in graph_def.node:
         node.attr.pop("_output_shapes", None)
-    return graph_def
-
-
-def _prepare(graph_def, path):
-    """Return (session, input tensor, [features [n, d], probabilities [n, classes]])."""
     graph = tf.Graph()
     try:
         with graph.as_default():
@@ -118,7 +101,7 @@ def _prepare(graph_def, path):
     except (ValueError, TypeError, IndexError, tf.errors.OpError) as error:
         raise ValueError(
             f"{path} does not hold the tensors {INPUT}, {FEATURES} and {LOGITS} of "
-            f"classify_image_graph_def.pb ({squashed(error)})."
+            f"classify_image_graph_def.pb ({one_line(error)})."
         ) from None
     if None in (features.shape[-1], logits.shape[-1]):
         raise ValueError(

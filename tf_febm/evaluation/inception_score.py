@@ -3,16 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import rel_entr
 
 __all__ = ["InceptionScore", "inception_score"]
 
 
 class InceptionScore(NamedTuple):
-    """Hold an Inception score, or that of another classifier.
+    """An Inception score, or that of another classifier.
 
     Attributes:
-        mean: float in [1, classes], over the splits.
-        std: float, population standard deviation from split to split, as the literature has it.
+        mean: Over the splits, in [1, classes].
+        std: Population standard deviation from split to split, as the literature has it.
         num_splits: int.
     """
 
@@ -21,7 +22,7 @@ class InceptionScore(NamedTuple):
     num_splits: int
 
 
-def inception_score(probabilities, num_splits=10):
+def inception_score(probabilities, num_splits: int = 10) -> InceptionScore:
     """Measure exp(mean KL(p(y | x) ‖ p(y))) over class probabilities of images, split by split.
 
     It is the exponential of the mutual information between image and predicted class: 1 if all
@@ -34,16 +35,16 @@ def inception_score(probabilities, num_splits=10):
     their number. Nothing is learned from it about copies, or about variety within a class.
 
     Args:
-        probabilities: float array [n, classes], rows that add up to one.
-        num_splits: number of contiguous splits, 1 ≤ num_splits ≤ n; the literature has 10, of 5,000
-            images each. Shuffle images that are sorted by class first.
+        probabilities: Real [n, classes], rows that add up to one.
+        num_splits: Contiguous splits, in [1, n]; the literature has 10, of 5,000 images each.
+            Shuffle images that are sorted by class first.
 
     Returns:
-        `InceptionScore`.
+        An InceptionScore.
 
     Raises:
-        ValueError: if the rank is not 2, a value is negative or not finite, a row does not add up
-            to one within 1e-3, or the number of splits is out of range.
+        ValueError: If the rank is not 2, a value is negative or not finite, a row does not add up
+            to one within 1e-3, or the number of splits is out of its range.
 
     Source: Salimans et al., "Improved techniques for training GANs", 2016.
     """
@@ -64,14 +65,8 @@ def inception_score(probabilities, num_splits=10):
             "probabilities must not be negative and each row must add up to one; received values "
             f"from {probabilities.min():.3g} and sums from {sums.min():.6g} to {sums.max():.6g}."
         )
-    probabilities /= sums[:, None]
-    scores = [np.exp(_information(part)) for part in np.array_split(probabilities, num_splits)]
+    scores = [
+        np.exp(rel_entr(part, part.mean(axis=0)).sum(axis=1).mean())
+        for part in np.array_split(probabilities / sums[:, None], num_splits)
+    ]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)), num_splits)
-
-
-def _information(probabilities):
-    """Compute the mean KL divergence of the rows from their mean, with 0 log 0 = 0."""
-    marginal = np.broadcast_to(probabilities.mean(axis=0), probabilities.shape)
-    ratio = np.ones_like(probabilities)
-    np.divide(probabilities, marginal, out=ratio, where=probabilities > 0)
-    return np.mean(np.sum(probabilities * np.log(ratio), axis=1))

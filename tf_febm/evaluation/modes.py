@@ -1,4 +1,4 @@
-"""Which modes of a mixture a set of samples has found."""
+"""Coverage of the modes of a mixture by samples."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ __all__ = ["ModeCoverage", "mode_coverage"]
 
 
 class ModeCoverage(NamedTuple):
-    """Hold how samples spread over known modes.
+    """How samples spread over known modes.
 
     Attributes:
-        covered: int, modes that at least `min_share` of the samples lie near.
-        total: int, number of modes.
-        share_near: float in [0, 1], samples near any mode.
+        covered: Modes that at least `min_share` of the samples lie near.
+        total: Number of modes.
+        share_near: Share of the samples near any mode, in [0, 1].
         shares: float64 [k], samples near each mode, each counted for its nearest one.
     """
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours, of pixels or of features: are the samples copies of the training data?"""
+"""Nearest neighbours of samples among the training data, by pixels or by features."""
 
 from typing import NamedTuple
 
@@ -12,69 +12,63 @@ __all__ = ["Neighbours", "nearest_in_features", "nearest_neighbours", "neighbour
 
 
 class Neighbours(NamedTuple):
-    """Hold the nearest reference images of each sample, the nearest first.
+    """The nearest reference images of each sample, the nearest first.
 
     Attributes:
-        indices: int64 array [n, k], rows of the reference.
-        distances: float64 array [n, k], Euclidean; over all pixels on the scale [0, 1], or over
-            features.
+        indices: int64 [n, k], rows of the reference.
+        distances: float64 [n, k], Euclidean; over all pixels on the scale [0, 1], or over features.
     """
 
     indices: np.ndarray
     distances: np.ndarray
 
 
-def nearest_neighbours(samples, reference, k=1):
-    """Find the nearest reference images of each sample in pixel space.
-
-    The search is exhaustive and runs in chunks. scikit-learn orders candidates by
-    ‖x‖² − 2 x·y + ‖y‖², which loses small distances to cancellation; the distances of the k found
-    are therefore computed again from the differences, so that an exact copy is at distance zero.
+def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
+    """Find the nearest reference images of each sample in pixel space; see `nearest_in_features`.
 
     Read it against the distances of held-out images to the same reference. A large distance does
     not prove that nothing was memorised: a copy shifted by one pixel is far away in pixel space.
 
     Args:
-        samples: array [n, height, width, channels]; float in [0, 1], or uint8, which
-            `to_unit_interval` maps.
-        reference: array [m, height, width, channels], as `samples`.
-        k: number of neighbours, 1 ≤ k ≤ m.
+        samples: uint8, or float in [0, 1], [n, height, width, channels].
+        reference: Likewise, [m, height, width, channels].
+        k: Number of neighbours, in [1, m].
 
     Returns:
-        `Neighbours` with indices and distances [n, k], distances ascending along k.
+        A Neighbours, distances ascending along k.
 
     Raises:
-        ValueError: if the image shapes differ or k is out of range.
+        ValueError: If the image shapes differ or k is out of its range.
     """
     samples = to_unit_interval(samples, "samples")
     reference = to_unit_interval(reference, "reference")
-    if samples.shape[1:] != reference.shape[1:]:
-        raise ValueError(
-            "samples and reference must have images of one shape; received shapes "
-            f"{samples.shape} and {reference.shape}."
-        )
+    _check_shapes(samples, reference)
     return nearest_in_features(
         samples.reshape(len(samples), -1), reference.reshape(len(reference), -1), k
     )
 
 
-def nearest_in_features(features, reference, k=1):
+def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
     """Find the nearest reference rows of each row, such as features of images.
 
     Distances in the features of a network see past shifts and shades that rule distances between
-    pixels, and past everything else that the network ignores. As exact as `nearest_neighbours`.
+    pixels, and past everything else that the network ignores.
+
+    The search is exhaustive. scikit-learn orders candidates by ‖x‖² − 2 x·y + ‖y‖², which loses
+    small distances to cancellation; the distances of the k found are therefore computed again from
+    the differences, so that an exact copy is at distance zero.
 
     Args:
-        features: float array [n, d], n ≥ 1, finite.
-        reference: float array [m, d], finite.
-        k: number of neighbours, 1 ≤ k ≤ m.
+        features: Real [n, d], n ≥ 1, finite.
+        reference: Real [m, d], finite.
+        k: Number of neighbours, in [1, m].
 
     Returns:
-        `Neighbours` with indices and distances [n, k], distances ascending along k.
+        A Neighbours, distances ascending along k.
 
     Raises:
-        ValueError: if a rank is not 2, the numbers of features differ, a value is not finite, or k
-            is out of range.
+        ValueError: If a rank is not 2, the numbers of features differ, a value is not finite, or k
+            is out of its range.
     """
     features, reference = checked_pair(features, reference, ("features", "reference"), least=1)
     if not 1 <= k <= len(reference):
@@ -90,27 +84,24 @@ def nearest_in_features(features, reference, k=1):
         ]
     )
     order = np.argsort(distances, axis=1, kind="stable")
-    return Neighbours(
-        indices=np.take_along_axis(indices, order, axis=1),
-        distances=np.take_along_axis(distances, order, axis=1),
-    )
+    return Neighbours(*(np.take_along_axis(found, order, axis=1) for found in (indices, distances)))
 
 
-def neighbours_grid(samples, reference, indices, **options):
+def neighbours_grid(samples, reference, indices, **options) -> np.ndarray:
     """Show samples beside their nearest neighbours: a row each, the sample first.
 
     Args:
-        samples: array [n, height, width, channels] with 1 or 3 channels; uint8, or float in [0, 1].
-        reference: array [m, height, width, channels], as `samples`.
-        indices: int array [n, k] of rows of the reference, such as `Neighbours.indices`.
-        **options: of `image_grid`, except the columns.
+        samples: uint8, or float in [0, 1], [n, height, width, channels] with 1 or 3 channels.
+        reference: Likewise, [m, height, width, channels].
+        indices: Rows of the reference, int [n, k], such as `Neighbours.indices`.
+        **options: Of `image_grid`, except the columns.
 
     Returns:
-        uint8 array, the picture; see `image_grid`.
+        uint8 [height, width, channels]; see `image_grid`.
 
     Raises:
-        ValueError: if the shapes do not match.
-        TypeError: if images are neither uint8 nor floating point.
+        ValueError: If the shapes do not match.
+        TypeError: If images are neither uint8 nor floating point.
     """
     samples = to_bytes(samples, "samples")
     indices = np.asarray(indices)
@@ -119,12 +110,15 @@ def neighbours_grid(samples, reference, indices, **options):
             f"indices must have shape [{len(samples)}, k], a row for each sample; received shape "
             f"{indices.shape}."
         )
+    _check_shapes(samples, reference)
     found = to_bytes(np.asarray(reference)[indices.ravel()], "reference")
-    if found.shape[1:] != samples.shape[1:]:
+    rows = np.concatenate([samples[:, None], found.reshape(*indices.shape, *found.shape[1:])], 1)
+    return image_grid(rows.reshape(-1, *found.shape[1:]), columns=indices.shape[1] + 1, **options)
+
+
+def _check_shapes(samples, reference) -> None:
+    if np.shape(samples)[1:] != np.shape(reference)[1:]:
         raise ValueError(
             "samples and reference must have images of one shape; received shapes "
-            f"{samples.shape} and {np.shape(reference)}."
+            f"{np.shape(samples)} and {np.shape(reference)}."
         )
-    found = found.reshape(*indices.shape, *samples.shape[1:])
-    rows = np.concatenate([samples[:, None], found], axis=1)
-    return image_grid(rows.reshape(-1, *samples.shape[1:]), columns=indices.shape[1] + 1, **options)

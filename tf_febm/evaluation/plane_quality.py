@@ -4,30 +4,29 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm.evaluation.annealing import held_out_log_likelihood
 from tf_febm.evaluation.grid import divergence_on_grid
 from tf_febm.evaluation.modes import mode_coverage
 
 __all__ = ["PlaneQuality", "plane_quality"]
 
-BATCH = 65_536
-
 
 @dataclasses.dataclass(frozen=True)
 class PlaneQuality:
-    """Hold the figures of a model of a known density in the plane.
+    """The figures of a model of a known density in the plane.
 
     Attributes:
-        kl: float, KL(data‖model) by a grid, in nats: of the energy, whatever the sampler does.
-        log_z: float, log partition function of the energy, by the same grid.
-        log_z_error: float, see `GridPartition.error`.
-        edge_share: float, share of the model's mass near the edge of the grid; where it is not
-            small, log Z and `kl` are too small.
-        held_out_log_likelihood: float, mean log density of held-out points under the energy.
-        true_log_likelihood: float, the same under the true density: what cannot be surpassed but by
+        kl: KL(data‖model) by a grid, in nats: of the energy, whatever the sampler does.
+        log_z: Log partition function of the energy, by the same grid.
+        log_z_error: See `GridPartition.error`.
+        edge_share: Share of the model's mass near the edge of the grid; where it is not small,
+            log Z and `kl` are too small.
+        held_out_log_likelihood: Mean log density of held-out points under the energy.
+        true_log_likelihood: The same under the true density: what cannot be surpassed but by
             chance.
-        modes_covered: int or None, see `mode_coverage`; None where the density has no such modes.
-        modes: int or None, their number.
-        share_near_modes: float or None, share of samples within 4 standard deviations of a mode.
+        modes_covered: See `mode_coverage`; None where the density has no such modes.
+        modes: Their number, or None.
+        share_near_modes: Share of samples within 4 standard deviations of a mode, or None.
         num_samples: int.
     """
 
@@ -65,13 +64,7 @@ def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
     low, high = bed.box
     num_points = round((high - low) / bed.step)
     found = divergence_on_grid(bed.log_prob, energy_fn, [low] * 2, [high] * 2, num_points)
-    held_out = np.asarray(held_out, np.float32)
-    energy = np.concatenate(
-        [
-            np.ravel(energy_fn(held_out[start : start + BATCH]))
-            for start in range(0, len(held_out), BATCH)
-        ]
-    )
+    likelihood = held_out_log_likelihood(energy_fn, held_out, found.partition.log_z)
     coverage = None
     if bed.modes is not None:
         coverage = mode_coverage(samples, bed.modes, bed.mode_scale)
@@ -80,8 +73,8 @@ def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
         log_z=found.partition.log_z,
         log_z_error=found.partition.error,
         edge_share=found.partition.edge_share,
-        held_out_log_likelihood=float(-energy.mean(dtype=np.float64) - found.partition.log_z),
-        true_log_likelihood=float(bed.log_prob(held_out).mean()),
+        held_out_log_likelihood=likelihood.mean,
+        true_log_likelihood=float(bed.log_prob(np.asarray(held_out, np.float32)).mean()),
         modes_covered=None if coverage is None else coverage.covered,
         modes=None if coverage is None else coverage.total,
         share_near_modes=None if coverage is None else coverage.share_near,

@@ -19,28 +19,28 @@ NUM_RESAMPLES = 50
 
 @dataclasses.dataclass(frozen=True)
 class SampleQuality:
-    """Hold the quality figures of a set of samples.
+    """The quality figures of a set of samples.
 
     Attributes:
-        frechet_distance: float, samples against the held-out split.
-        frechet_distance_train: float, the whole training split against the held-out split.
-        frechet_ratio: float, the first over the second; lower is better.
-        frechet_ratio_resampled: float, the mean of the same ratio for `num_samples` training
-            images drawn with replacement: what a perfect sampler of the training data reaches.
-        frechet_ratio_resampled_std: float, its standard deviation from draw to draw.
-        class_shares: list of num_classes floats that add up to one, the share of the samples that
-            the classifier assigns to each class.
-        min_class_share: float in [0, 1].
-        max_class_share: float in [0, 1].
-        mean_confidence: float in [0, 1], mean over samples of the largest class probability.
-        held_out_confidence: float in [0, 1], the same for the held-out images.
-        held_out_accuracy: float in [0, 1], of the classifier.
+        frechet_distance: Of samples from the held-out split.
+        frechet_distance_train: Of the whole training split from the held-out split.
+        frechet_ratio: The first over the second; lower is better.
+        frechet_ratio_resampled: The mean of the same ratio for `num_samples` training images drawn
+            with replacement: what a perfect sampler of the training data reaches.
+        frechet_ratio_resampled_std: Its standard deviation from draw to draw.
+        class_shares: num_classes numbers that add up to one, the share of the samples that the
+            classifier assigns to each class.
+        min_class_share: In [0, 1].
+        max_class_share: In [0, 1].
+        mean_confidence: In [0, 1], mean over samples of the largest class probability.
+        held_out_confidence: In [0, 1], the same for the held-out images.
+        held_out_accuracy: In [0, 1], of the classifier.
         num_samples: int.
-        num_train: int, images in the training split.
-        num_held_out: int, images in the held-out split.
-        reference: str, what the samples are compared with: "test", the held-out split.
-        feature_network: str that names the features. The distance is not the "FID", which belongs
-            to another network.
+        num_train: Images in the training split.
+        num_held_out: Images in the held-out split.
+        reference: What the samples are compared with: "test", the held-out split.
+        feature_network: The name of the features. The distance is not the "FID", which belongs to
+            another network.
     """
 
     frechet_distance: float
@@ -60,18 +60,17 @@ class SampleQuality:
     reference: str
     feature_network: str
 
-    def as_dict(self):
+    def as_dict(self) -> dict:
         """Convert to a dict of str, int, float and list, ready for `json.dumps`."""
         return dataclasses.asdict(self)
 
 
-def sample_quality(samples, train, held_out, classifier):
+def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
     """Measure the quality of samples against real data, in the features of a classifier.
 
     With D the Fréchet distance between features, the ratio is D(samples, held-out) / D(train,
     held-out): how many times further from unseen data than the training data are. Samples and real
-    images are brought to one scale by `to_unit_interval`, which also says why the dequantisation
-    noise in samples does not matter here.
+    images are brought to one scale by `to_unit_interval`.
 
     How to read the ratio:
 
@@ -88,23 +87,23 @@ def sample_quality(samples, train, held_out, classifier):
       of anything.
 
     Args:
-        samples: array [n, height, width, channels], n ≥ 2; float in [0, 1], or uint8.
-        train: object with `images` uint8 [m, height, width, channels], `labels` int [m] and
-            `num_classes`, such as `tf_febm.data.ImageData`: the split that the model (and the
-            classifier) was trained on.
-        held_out: the same kind of object, of images that neither has seen.
-        classifier: `Classifier` for these images and classes.
+        samples: uint8, or float in [0, 1], [n, height, width, channels], n ≥ 2.
+        train: The split that the model (and the classifier) was trained on: an object with `images`
+            uint8 [m, height, width, channels], `labels` int [m] and `num_classes`, such as
+            `tf_febm.data.ImageData`.
+        held_out: Likewise, of images that neither has seen.
+        classifier: A Classifier for these images and classes.
 
     Returns:
-        `SampleQuality`.
+        A SampleQuality.
 
     Raises:
-        ValueError: if image shapes or numbers of classes differ, the held-out split has not one
-            label for each image, a set has fewer than two images, or the two splits agree
-            in their moments.
+        ValueError: If image shapes or numbers of classes differ, the held-out split has not one
+            label for each image, a set has fewer than two images, or the two splits agree in their
+            moments.
 
     Warns:
-        UserWarning: if a set has no more images than there are features.
+        UserWarning: If a set has no more images than there are features.
 
     Source: Heusel et al., 2017, for the distance in the features of a network.
     """

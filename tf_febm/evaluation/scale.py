@@ -12,34 +12,31 @@ from tf_febm.data import pixels
 __all__ = ["to_bytes", "to_unit_interval"]
 
 
-def to_unit_interval(images, name="images"):
+def to_unit_interval(images, name: str = "images") -> np.ndarray:
     """Bring images to float32 in [0, 1], on the scale of dequantised data.
 
     8-bit values map to the centre of their interval, (v + 0.5) / 256, which is the mean of the
     dequantised pixel (v + u) / 256; v / 255 would stretch the contrast by 256/255 and shift black
     by half a step against what the model was trained on. (`tf_febm.data.dequantise` draws u
-    instead, for training; here equal images must give equal figures.)
+    instead, for training; here equal images must give equal figures.) Floats are taken to be on
+    that scale already and are returned as they are.
 
-    Floats are taken to be on that scale already and are returned as they are.
-
-    The mean makes the two sides equal in location, not in noise: a float sample still holds the
-    dequantisation noise, of standard deviation 1 / (256·√12) ≈ 0.0011, that a mapped 8-bit image
-    does not. In the features of a digits classifier this moves the training split by a Fréchet
-    distance of 2e-5 where the two real splits are 1.6 apart, so it is left alone. It would
-    matter for a classifier of real against generated images, and it does not cover the coarser
-    lattice of the digits themselves (17 grey values of 256), which samples do not sit on.
+    The two sides become equal in location, not in noise: a float sample still holds the
+    dequantisation noise, of standard deviation 1 / (256·√12) ≈ 0.0011. In the features of a digits
+    classifier this moves the training split by a Fréchet distance of 2e-5 where the two real splits
+    are 1.6 apart. It would matter for a classifier of real against generated images.
 
     Args:
-        images: array [n, height, width, channels], n ≥ 1; uint8, or float in [0, 1].
-        name: what to call the array in error messages.
+        images: uint8, or float in [0, 1], [n, height, width, channels], n ≥ 1.
+        name: What to call the array in error messages.
 
     Returns:
-        float32 array of the same shape, in [0, 1].
+        float32 of the same shape, in [0, 1].
 
     Raises:
-        ValueError: if the rank is not 4, a dimension is empty, or a float value is not finite or
+        ValueError: If the rank is not 4, a dimension is empty, or a float value is not finite or
             outside [0, 1].
-        TypeError: if the dtype is neither uint8 nor floating point.
+        TypeError: If the dtype is neither uint8 nor floating point.
     """
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
@@ -61,21 +58,13 @@ def to_unit_interval(images, name="images"):
     return images.astype(np.float32, copy=False)
 
 
-def to_bytes(images, name="images"):
+def to_bytes(images, name: str = "images") -> np.ndarray:
     """Bring images to 8 bits: floor(256 x), the inverse of dequantisation x = (v + u) / 256.
 
     8-bit images come back as they are. This is also what the original code does to its samples
-    before it measures them.
-
-    Args:
-        images: array [n, height, width, channels], n ≥ 1; uint8, or float in [0, 1].
-        name: what to call the array in error messages.
+    before it measures them. Arguments and errors are those of `to_unit_interval`.
 
     Returns:
-        uint8 array of the same shape.
-
-    Raises:
-        ValueError: as `to_unit_interval`.
-        TypeError: as `to_unit_interval`.
+        uint8 of the same shape.
     """
     return pixels.to_levels(to_unit_interval(images, name))

@@ -1,4 +1,4 @@
-"""How many of the modes of stacked images samples find."""
+"""Modes of stacked images that samples find."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ __all__ = ["StackedModes", "expected_of_uniform", "stacked_modes"]
 
 
 class StackedModes(NamedTuple):
-    """Hold which combinations of classes samples show.
+    """Which combinations of classes samples show.
 
     Attributes:
-        found: int, combinations that at least one sample shows.
-        total: int, combinations that there are, classes^channels.
-        kl: float, KL(shares‖uniform) in nats; 0 where all have one share, log(total) where only one
+        found: Combinations that at least one sample shows.
+        total: Combinations that there are, classes^channels.
+        kl: KL(shares‖uniform) in nats; 0 where all have one share, log(total) where only one
             is found.
         num_samples: int.
     """
@@ -36,7 +36,7 @@ def stacked_modes(samples, classifier) -> StackedModes:
     of the truth; compare both with `expected_of_uniform`.
 
     Args:
-        samples: Array [n, height, width, channels]; float in [0, 1], or uint8.
+        samples: uint8, or float in [0, 1], [n, height, width, channels].
         classifier: A `Classifier` of images [height, width, 1].
 
     Returns:

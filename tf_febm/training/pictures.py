@@ -1,4 +1,4 @@
-"""How samples of a model are drawn: grids of images, panels of points, histograms of vectors."""
+"""Pictures of samples of a model: grids of images, density plots, marginal plots."""
 
 from collections.abc import Callable
 
@@ -22,16 +22,16 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
         data: Examples of the data, [m, d], which pictures of vectors show too; images need none.
 
     Returns:
-        A function of float samples in the units of the data: images become a grid, points in the
-        plane a panel beside the model's log density and the data, other vectors a histogram of
-        each coordinate, and so do points of several classes, which have no one density. None where
-        samples can not be shown: images of other channels, or vectors without data.
+        A function of float samples in the units of the data: a grid of images, a density plot of
+        points in the plane, marginal plots of other vectors, and of points of several classes,
+        which have no one density. None where samples can not be shown: images of other channels,
+        or vectors without data.
     """
     if is_picture(model.sample_shape):
         low, high = (0.0, 1.0) if model.bounds is None else model.bounds
         return lambda x: evaluation.image_grid(np.clip((x - low) / (high - low), 0.0, 1.0))
     if tuple(model.sample_shape) == (2,) and not model.conditional and data is not None:
-        return lambda x: evaluation.plane_picture(model.energy, x, data)
+        return lambda x: evaluation.density_plot(model.energy, x, data)
     if len(model.sample_shape) == 1 and data is not None:
-        return lambda x: evaluation.marginals_picture(x, data)
+        return lambda x: evaluation.marginal_plots(x, data)
     return None

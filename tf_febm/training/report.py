@@ -1,4 +1,4 @@
-"""One HTML file that shows a run: options, curves, pictures and figures, all within it."""
+"""Report of a run as one HTML file: options, curves, pictures and quality figures."""
 
 import base64
 import html
@@ -195,7 +195,7 @@ def _curves(rows: list[dict]) -> str:
             series = {"": next(iter(series.values()))}
         picture = evaluation.line_chart(series, title, "step")
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG", optimize=True)
+        Image.fromarray(picture).save(file, "PNG")
         figures.append(_figure(file.getvalue(), title))
     return _section("Curves", figures)
 
