@@ -45,8 +45,9 @@ class Density:
         self.batch_shape = tuple(distribution.batch_shape)
         self.num_members = int(np.prod(self.batch_shape))
         try:
-            self._distribution = _in_float64(distribution)
-            parts = list(_components(self._distribution, self.batch_shape))
+            distribution = _in_float64(distribution)
+            self._log_density = _log_density(distribution)
+            parts = list(_components(distribution, self.batch_shape))
             self.log_prob(np.zeros(1))
         except Exception as error:
             reason = str(error).strip().split("\n")[0][:200]
@@ -68,29 +69,33 @@ class Density:
     def log_prob(self, points: np.ndarray) -> tf.Tensor:
         """Return the log density at points [N], [N, B]: −inf outside the support only."""
         points = tf.constant(points.reshape(-1, *[1] * len(self.batch_shape)), tf.float64)
-        values = tf.cast(_log_prob(self._distribution, points), tf.float64)
-        return tf.reshape(
-            tf.broadcast_to(values, (points.shape[0], *self.batch_shape)), (-1, self.num_members)
-        )
+        values = tf.broadcast_to(self._log_density(points), (len(points), *self.batch_shape))
+        return tf.reshape(values, (-1, self.num_members))
 
 
-def _log_prob(distribution, points):
+def _log_density(distribution):
+    """Return points -> log density, with supports found once."""
     from tensorflow_probability import distributions as tfd
 
     if isinstance(distribution, tfd.MixtureSameFamily):
-        logits = distribution.mixture_distribution.logits_parameter()
-        values = _log_prob(distribution.components_distribution, points[..., tf.newaxis])
-        return tf.reduce_logsumexp(values + tf.math.log_softmax(logits), axis=-1)
+        log_weights = tf.math.log_softmax(distribution.mixture_distribution.logits_parameter())
+        inner = _log_density(distribution.components_distribution)
+        return lambda x: tf.reduce_logsumexp(inner(x[..., tf.newaxis]) + log_weights, axis=-1)
     if isinstance(distribution, tfd.Mixture):
-        logits = tf.math.log_softmax(distribution.cat.logits_parameter())
-        values = [_log_prob(component, points) for component in distribution.components]
-        return tf.reduce_logsumexp(tf.stack(values, axis=-1) + logits, axis=-1)
+        log_weights = tf.math.log_softmax(distribution.cat.logits_parameter())
+        parts = [_log_density(part) for part in distribution.components]
+        return lambda x: tf.reduce_logsumexp(
+            tf.stack([part(x) for part in parts], axis=-1) + log_weights, axis=-1
+        )
     low, high = _support(distribution)
-    value = distribution.log_prob(points)
-    # tfp's log densities may be NaN, or even finite, outside; and overflow inside.
-    inside = (points >= low) & (points <= high) & ~tf.math.is_nan(value)
-    minus_infinity = tf.constant(-np.inf, tf.float64)
-    return tf.where(inside, tf.maximum(value, -1e308), minus_infinity)
+
+    def log_density(x):
+        value = distribution.log_prob(x)
+        # tfp's log densities may be NaN, or even finite, outside; and overflow inside.
+        inside = (x >= low) & (x <= high) & ~tf.math.is_nan(value)
+        return tf.where(inside, tf.maximum(value, -1e308), tf.constant(-np.inf, tf.float64))
+
+    return log_density
 
 
 def _components(distribution, shape):

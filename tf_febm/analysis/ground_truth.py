@@ -156,18 +156,29 @@ def _local_minima(integral: DivergenceIntegral) -> list[tuple[float, float]]:
     means = np.unique(np.concatenate([quantiles.ravel(), np.linspace(*ends, 20)]))
     low, high = 0.5 * widths.min(), max(np.ptp(means), 2.0 * widths.max())
     scales = np.geomspace(low, high, 2 + int(np.log(high / low) / np.log(1.4)))
-    grid = np.meshgrid(means, scales, indexing="ij")
-    value = integral.solve(_normal(*grid), tolerance=1e-5, strict=False)[0].reshape(grid[0].shape)
-    value = np.where(np.isnan(value), np.inf, value)
-    if np.isinf(value).all():
+    # The nodes of p and its extent serve all Gaussians that are not narrower than p where they are.
+    extent = _normal(np.mean(ends), np.ptp(ends))
+    _, points, log_p, log_weights = integral.solve(extent, strict=False)
+    log_q = -0.5 * ((points - means[:, None, None]) / scales[:, None]) ** 2
+    log_q -= np.log(scales * math.sqrt(2.0 * math.pi))[:, None]
+    value = integral.log_integrand(log_p, log_q).numpy() + log_weights
+    with np.errstate(over="ignore"):
+        value = np.exp(value).sum(axis=2)
+    is_resolved = np.abs(np.exp(log_q + log_weights).sum(axis=2) - 1.0) < 1e-3
+    value = np.where(is_resolved & ~np.isnan(value), value, np.inf)
+    lowest = value <= scipy.ndimage.minimum_filter(value, 3, mode="constant", cval=np.inf)
+    found = np.argwhere(lowest & np.isfinite(value)).tolist()
+    found = np.array(sorted(found, key=lambda place: value[tuple(place)])[: 4 * _MAX_STARTS])
+    starts = np.stack([means[found[:, 0]], scales[found[:, 1]]])
+    # The tails that these nodes leave out may be infinite.
+    exact = integral.solve(_normal(*starts), tolerance=1e-6, strict=False)[0]
+    starts = starts[:, np.isfinite(exact)][:, :_MAX_STARTS]
+    if not starts.size:
         raise ValueError(
             f"The divergence {integral.divergence.name!r} is infinite, or not to be had to 1e-8, "
             f"for every Gaussian that was tried; p is {integral.p.description}."
         )
-    lowest = value <= scipy.ndimage.minimum_filter(value, 3, mode="constant", cval=np.inf)
-    found = np.argwhere(lowest & np.isfinite(value)).tolist()
-    found = sorted(found, key=lambda place: value[tuple(place)])
-    return [(float(means[i]), float(scales[j])) for i, j in found[:_MAX_STARTS]]
+    return [(float(mean), float(scale)) for mean, scale in starts.T]
 
 
 def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalFit | None:

@@ -49,7 +49,7 @@ class DivergenceIntegral:
             )
         self.log_integrand = LogIntegrand(self.divergence)
 
-    def solve(self, q: Density, *, tolerance: float = 1e-13, strict: bool = True):
+    def solve(self, q: Density, *, tolerance: float = 1e-11, strict: bool = True):
         """Return D_f(p‖q) for each member of q, and where it was integrated.
 
         Args:
@@ -135,40 +135,42 @@ class DivergenceIntegral:
         Let L(t) = log(integrand · dx/dt). Towards an end a convergent integral has L falling for
         good; it diverges if L rises, or is level, in the last step that is more than rounding.
         """
-        panels, infinite, tail = [], np.zeros(q.num_members, bool), np.zeros((3, q.num_members))
+        first = np.array([marks[-1] for marks in halves.marks])[:, None]
+        t = first + np.maximum(halves.far[:, None] - first, 1.0) * np.linspace(0, 1, _SCAN) ** 2
+        which = np.repeat(np.arange(len(t)), _SCAN)
+        log_p, log_q = halves.logs(which, t.ravel(), self.p, q)
+        terms = self._terms(log_p, log_q)
+        pairs = (_shaken(log_p), log_q), (log_p, _shaken(log_q))
+        with np.errstate(invalid="ignore"):
+            noise = sum(np.abs(self.log_integrand(*pair).numpy() - terms[0]) for pair in pairs)
+        level = terms + halves.place(which, t.ravel())[1][:, None]
+        # Halves, steps, members; the terms come first.
+        noise, level = (x.reshape(*x.shape[:-2], *t.shape, -1) for x in (noise, level))
+        gap, index = np.diff(t, axis=1)[..., None], np.arange(_SCAN)[:, None]
+        with np.errstate(invalid="ignore"):
+            rise = np.diff(level, axis=2)
+            known = ~np.isnan(rise) & (level[:, :, :-1] > -np.inf)
+            doubt = noise[:, 1:] + noise[:, :-1]
+            known[0] &= doubt <= np.maximum(1e-3 * gap, 0.1 * np.abs(rise[0]))
+            rises = known & (rise >= -_LEVEL * gap)
+            needed = np.pad(rises, ((0, 0), (0, 0), (1, 0), (0, 0))) | (level > _LOG_CUT)
+        last = np.where(known, index[1:], 0).max(axis=2)
+        beyond = index > last[:, :, None]
+        cut = np.minimum(np.where(needed & ~beyond, index + 1, 0).max(axis=2), last)
+        rising = (rises[0] & (index[1:] == last[0][:, None])).any(axis=1)
+        by_rounding = (beyond[0] & np.isfinite(noise)).any(axis=1)
+        infinite = (rising & ~by_rounding).any(axis=0)
+        infinite |= (np.isposinf(level[0]) & ~np.isposinf(noise)).any(axis=(0, 1))
+        # What lies beyond the last known step, if that is not negligible, is not known.
+        unknown = np.take_along_axis(level, cut[:, :, None], axis=2)[:, :, 0] > _LOG_CUT
+        unknown[0] |= rising
+        panels = []
         for i, marks in enumerate(halves.marks):
-            t = np.linspace(marks[-1], max(halves.far[i], marks[-1] + 1.0), _SCAN)
-            which = np.full(_SCAN, i)
-            log_p, log_q = halves.logs(which, t, self.p, q)
-            terms = self._terms(log_p, log_q)
-            with np.errstate(invalid="ignore"):
-                noise = sum(
-                    np.abs(self.log_integrand(*pair).numpy() - terms[0])
-                    for pair in ((_shaken(log_p), log_q), (log_p, _shaken(log_q)))
-                )
-            level = terms + halves.place(which, t)[1][:, None]
-            gap = t[1] - t[0]
-            with np.errstate(invalid="ignore"):
-                rise = np.diff(level, axis=1)
-                known = ~np.isnan(rise) & (level[:, :-1] > -np.inf)
-                doubt = noise[1:] + noise[:-1]
-                known[0] &= doubt <= np.maximum(1e-3 * gap, 0.1 * np.abs(rise[0]))
-                rises = known & (rise >= -_LEVEL * gap)
-                needed = np.pad(rises, ((0, 0), (1, 0), (0, 0))) | (level > _LOG_CUT)
-            index = np.arange(_SCAN)[:, None]
-            last = np.where(known, index[1:], 0).max(axis=1)
-            is_last = index[1:] == last[0]
-            infinite |= (rises[0] & is_last).any(axis=0)
-            infinite |= (np.isposinf(level[0]) & ~np.isposinf(noise)).any(axis=0)
-            beyond = index > last[:, None]
-            cut = np.minimum(np.where(needed & ~beyond, index + 1, 0).max(axis=1), last)
-            # What lies beyond the last known step, if that is not negligible.
-            top = np.take_along_axis(level, cut[:, None], axis=1)[:, 0]
-            tail += np.where(top > _LOG_CUT, np.exp(np.minimum(top, 700.0)) * _FARTHEST, 0.0)
-            edges = np.concatenate([marks, t[1 : cut.max() + 1]])
+            stop = t[i, cut[:, i].max()]
+            edges = np.unique([*marks, *np.arange(marks[-1] + 0.7, stop, 0.7), stop])
             panels.append((np.full(len(edges) - 1, i), edges[:-1], edges[1:]))
         which, start, stop = (np.concatenate(x) for x in zip(*panels, strict=True))
-        return which, start, stop, infinite, tail
+        return which, start, stop, infinite, np.where(unknown.any(axis=1), np.inf, 0.0)
 
     def _raise(self, missing, total, error, q):
         for row, density in ((0, self.p), (1, q)):
@@ -271,7 +273,7 @@ def _landmarks(*densities):
             points += [y for sign in (-1.0, 1.0) for y in zip(x[2] + sign * step, step)]
     kept = []
     for point, width in sorted(points):
-        if not kept or point - kept[-1] > 0.4 * width:
+        if not kept or point - kept[-1] > 0.8 * width:
             if abs(point - every.mean()) <= 2.0 * spread:
                 kept.append(point)
     return np.array(kept)
