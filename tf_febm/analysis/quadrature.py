@@ -65,6 +65,7 @@ class DivergenceIntegral:
         """
         halves = _Halves(self.p, q)
         which, start, stop, infinite, tail = self._tails(halves, q)
+        hopeless = infinite | np.isinf(tail[0])
 
         def integrate(which, start, stop):
             step = max(1, _BLOCK // (len(_NODES) * q.num_members))
@@ -73,7 +74,7 @@ class DivergenceIntegral:
                 for i in range(0, len(which), step)
             ]
             sums = np.concatenate(sums, axis=1)
-            sums[0, :, infinite] = 0.0
+            sums[0, :, hopeless] = 0.0
             return sums
 
         total, error, closed = 0.0, tail, []
@@ -164,13 +165,15 @@ class DivergenceIntegral:
         # What lies beyond the last known step, if that is not negligible, is not known.
         unknown = np.take_along_axis(level, cut[:, :, None], axis=2)[:, :, 0] > _LOG_CUT
         unknown[0] |= rising
+        tail = np.where(unknown.any(axis=1), np.inf, 0.0)
+        cut[0, :, infinite | np.isinf(tail[0])] = 0
         panels = []
         for i, marks in enumerate(halves.marks):
             stop = t[i, cut[:, i].max()]
             edges = np.unique([*marks, *np.arange(marks[-1] + 0.7, stop, 0.7), stop])
             panels.append((np.full(len(edges) - 1, i), edges[:-1], edges[1:]))
         which, start, stop = (np.concatenate(x) for x in zip(*panels, strict=True))
-        return which, start, stop, infinite, np.where(unknown.any(axis=1), np.inf, 0.0)
+        return which, start, stop, infinite, tail
 
     def _raise(self, missing, total, error, q):
         for row, density in ((0, self.p), (1, q)):
