@@ -1,53 +1,37 @@
-"""One-dimensional tfp distributions as integrands: exact log density, support, whereabouts."""
-
-from typing import NamedTuple
+"""One-dimensional tfp distributions as integrands: log density in float64, landmarks, support."""
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Density", "Features"]
+__all__ = ["Density"]
 
-# These quantiles only tell where to put panels; what they miss, the panels' refinement finds.
-_LEVELS = np.array([0.005, 0.055, 0.165, 0.255, 0.5, 0.755, 0.845, 0.955, 0.995])
+# These quantiles only tell where to put panels; what they miss, refinement finds or reports.
+_LEVELS = np.array([0.005, 0.16, 0.5, 0.84, 0.995])
 # Taken from so many samples where tfp has no quantile function.
-_NUM_SAMPLES = 100
-_SEED = (20, 6)
-
-
-class Features(NamedTuple):
-    """Hold where a density has its mass, one column for each of B members of a batch.
-
-    Attributes:
-        centre: float64 array [C, B], the median of each component.
-        width: float64 array [C, B], its half-width, one standard deviation for a Gaussian.
-        points: float64 array [Q, B], other quantiles.
-        ends: float64 array [E, B], finite ends of the components' supports.
-    """
-
-    centre: np.ndarray
-    width: np.ndarray
-    points: np.ndarray
-    ends: np.ndarray
+_NUM_SAMPLES = 200
 
 
 class Density:
     """Wrap a one-dimensional tfp distribution for integration in float64.
 
-    Parameters in lower precision are taken as they are and computed with in float64. Outside of its
-    support, where tfp's log densities may be NaN or even finite, the log density is −inf; mixtures
-    (`MixtureSameFamily`, `Mixture`) are summed here for that reason, and so that each component's
-    place is known however small its weight.
+    Parameters in lower precision are taken as they are and computed with in float64. Mixtures
+    (`MixtureSameFamily`, `Mixture`) are summed here, each component on its own support, so that the
+    place of each is known however small its weight.
 
     Args:
-        distribution: A continuous tfp distribution of scalars, with any batch shape.
+        distribution: A continuous tfp distribution of scalars, with any batch shape of B members.
         name: What messages call it.
+
+    Attributes:
+        quantiles: float64 array [5, B, C], of each component.
+        ends: float64 array of the distinct finite ends of supports.
 
     Raises:
         TypeError: If it is no tfp distribution of floating scalars.
-        ValueError: If it cannot be had in float64, or has no log_prob.
+        ValueError: If it cannot be had in float64, or has neither log_prob nor quantiles.
     """
 
-    def __init__(self, distribution, name):
+    def __init__(self, distribution, name: str):
         from tensorflow_probability import distributions as tfd  # Slow to import.
 
         if not isinstance(distribution, tfd.Distribution):
@@ -57,152 +41,88 @@ class Density:
                 f"{name} must be a distribution of floating scalars; received event shape "
                 f"{distribution.event_shape} and dtype {distribution.dtype}: {distribution!r}."
             )
-        self.name = name
-        self.description = repr(distribution)
-        try:
-            self._distribution = _in_float64(distribution)
-            self.batch_shape = tuple(self._distribution.batch_shape)
-            self._root = _node(self._distribution, self.batch_shape)
-            probe = self._distribution.log_prob(tf.zeros((1, *self.batch_shape), tf.float64))
-            if probe.dtype != tf.float64:
-                raise TypeError(f"its log_prob is {probe.dtype.name}")
-        except Exception as error:
-            first_line = str(error).strip().split("\n")[0]
-            raise ValueError(
-                f"{name} cannot be integrated: {first_line[:200]}; a distribution built with "
-                f"float64 parameters is needed, one with log_prob. Received "
-                f"{self.description}."
-            ) from error
+        self.name, self.description = name, repr(distribution)
+        self.batch_shape = tuple(distribution.batch_shape)
         self.num_members = int(np.prod(self.batch_shape))
-
-    def log_prob(self, points) -> tf.Tensor:
-        """Return the log density, −inf outside of the support.
-
-        Args:
-            points: float64 array [N, B], B the number of members; any B if there is no batch.
-
-        Returns:
-            float64 tensor [N, B].
-        """
-        points = tf.convert_to_tensor(points, tf.float64)
-        shaped = tf.reshape(points, (-1, *self.batch_shape)) if self.batch_shape else points
-        return tf.reshape(self._root.log_prob(shaped), tf.shape(points))
-
-    def features(self) -> Features:
-        """Return where the mass is, as far as nine quantiles of each component tell.
-
-        Raises:
-            ValueError: If a component has no extent, or neither quantiles nor samples.
-        """
         try:
-            parts = [leaf.features(self.num_members) for leaf in self._root.leaves()]
-        except NotImplementedError as error:
-            raise ValueError(
-                f"{self.name} cannot be integrated: it implements neither quantile nor sample, to "
-                f"tell where its mass is. Received {self.description}."
-            ) from error
-        features = Features(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        places = np.concatenate([features.centre, features.points])
-        positive = (self.log_prob(places).numpy() > -np.inf).any(axis=0)
-        if not (np.isfinite(places).all() and (features.width > 0.0).all() and positive.all()):
-            raise ValueError(
-                f"{self.name} must be a continuous density with finite quantiles, different from "
-                f"one another and of positive density; received {self.description}."
-            )
-        return features
-
-
-class _Leaf:
-    """Evaluate one distribution that is no mixture."""
-
-    def __init__(self, distribution, shape):
-        self.distribution, self.shape = distribution, shape
-        low, high = _support(distribution)
-        self.low, self.high = (tf.broadcast_to(end, shape) for end in (low, high))
-        self.is_bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
-
-    def log_prob(self, points):
-        value = self.distribution.log_prob(points)
-        if self.is_bounded:
-            inside = (points >= self.low) & (points <= self.high)
-            value = tf.where(inside, value, tf.constant(-np.inf, tf.float64))
-        return tf.where(tf.math.is_nan(value), tf.constant(-np.inf, tf.float64), value)
-
-    def leaves(self):
-        yield self
-
-    def features(self, num_members):
-        quantiles = self._quantiles().reshape(len(_LEVELS), num_members, -1)
-        low, middle, high = quantiles[[2, 4, 6]]
-        ends = np.stack([self.low.numpy(), self.high.numpy()]).reshape(2, num_members, -1)
-        if not self.is_bounded:
-            ends = ends[:0]
-        return Features(
-            centre=middle.T,
-            width=0.5 * (high - low).T,
-            points=_rows(quantiles[[0, 1, 3, 5, 7, 8]]),
-            ends=_rows(ends),
+            distribution = _in_float64(distribution)
+            self._log_density = _log_density(distribution)
+            parts = list(_components(distribution, self.batch_shape))
+            self.log_prob(np.zeros(1))
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0][:200]
+            if isinstance(error, NotImplementedError):
+                reason += " (log_prob is needed, and quantile or sample)"
+            raise ValueError(f"{name} cannot be integrated: {reason}; {self.description}.") from error
+        self.quantiles = np.concatenate(
+            [quantiles.reshape(len(_LEVELS), self.num_members, -1) for quantiles, _ in parts], axis=2
         )
+        ends = np.concatenate([np.ravel(ends) for _, ends in parts])
+        self.ends = np.unique(ends[np.isfinite(ends)])
+        rising = (np.diff(self.quantiles, axis=0) > 0.0).all()
+        if not (rising and np.isfinite(self.quantiles).all()):
+            raise ValueError(
+                f"{name} must be a continuous density with finite quantiles, different from one "
+                f"another; received {self.description}."
+            )
 
-    def _quantiles(self):
-        """Return the quantiles at `_LEVELS`, [9, *shape], exact where tfp has them.
-
-        Samples are the second choice, not for their noise alone: tfp draws from Gamma, and what
-        comes from it (Student t, Beta, …), by a traced function, anew for every batch shape.
-        """
-        shape = (len(_LEVELS), *self.shape)
-        levels = np.broadcast_to(_LEVELS.reshape(-1, *[1] * len(self.shape)), shape)
-        try:
-            quantiles = self.distribution.quantile(tf.constant(levels)).numpy()
-        except Exception:  # Not implemented, or not for this bijector.
-            quantiles = np.full(shape, np.nan)
-        if quantiles.shape == shape and (np.diff(quantiles, axis=0) > 0.0).all():
-            return quantiles
-        samples = self.distribution.sample(_NUM_SAMPLES, seed=tf.constant(_SEED)).numpy()
-        samples = np.sort(np.broadcast_to(samples, (_NUM_SAMPLES, *self.shape)), axis=0)
-        return samples[(_LEVELS * _NUM_SAMPLES).astype(int)]
+    def log_prob(self, points: np.ndarray) -> tf.Tensor:
+        """Return the log density at points [N], [N, B]: −inf outside the support only."""
+        points = tf.constant(points.reshape(-1, *[1] * len(self.batch_shape)), tf.float64)
+        values = tf.broadcast_to(self._log_density(points), (len(points), *self.batch_shape))
+        return tf.reshape(values, (-1, self.num_members))
 
 
-class _Mixture:
-    """Sum the components of a mixture, each on its own support."""
-
-    def __init__(self, log_weights, parts, stacked):
-        self.log_weights, self.parts, self.stacked = log_weights, parts, stacked
-
-    def log_prob(self, points):
-        if self.stacked:
-            components = self.parts[0].log_prob(points[..., tf.newaxis])
-        else:
-            components = tf.stack([part.log_prob(points) for part in self.parts], axis=-1)
-        return tf.reduce_logsumexp(components + self.log_weights, axis=-1)
-
-    def leaves(self):
-        for part in self.parts:
-            yield from part.leaves()
-
-
-def _node(distribution, shape):
-    """Return the tree of components; `shape` is the batch shape to which all of it broadcasts."""
+def _log_density(distribution):
+    """Return points -> log density, with supports found once."""
     from tensorflow_probability import distributions as tfd
 
     if isinstance(distribution, tfd.MixtureSameFamily):
-        log_weights = _log_weights(distribution.mixture_distribution)
-        components = distribution.components_distribution
-        part = _node(components, (*shape, int(components.batch_shape[-1])))
-        return _Mixture(log_weights, [part], stacked=True)
+        log_weights = tf.math.log_softmax(distribution.mixture_distribution.logits_parameter())
+        inner = _log_density(distribution.components_distribution)
+        return lambda x: tf.reduce_logsumexp(inner(x[..., tf.newaxis]) + log_weights, axis=-1)
     if isinstance(distribution, tfd.Mixture):
-        parts = [_node(component, shape) for component in distribution.components]
-        return _Mixture(_log_weights(distribution.cat), parts, stacked=False)
-    return _Leaf(distribution, shape)
+        log_weights = tf.math.log_softmax(distribution.cat.logits_parameter())
+        parts = [_log_density(part) for part in distribution.components]
+        return lambda x: tf.reduce_logsumexp(
+            tf.stack([part(x) for part in parts], axis=-1) + log_weights, axis=-1
+        )
+    low, high = _support(distribution)
+
+    def log_density(x):
+        value = distribution.log_prob(x)
+        # tfp's log densities may be NaN, or even finite, outside; and overflow inside.
+        inside = (x >= low) & (x <= high) & ~tf.math.is_nan(value)
+        return tf.where(inside, tf.maximum(value, -1e308), tf.constant(-np.inf, tf.float64))
+
+    return log_density
 
 
-def _log_weights(categorical):
-    return tf.math.log_softmax(tf.cast(categorical.logits_parameter(), tf.float64))
+def _components(distribution, shape):
+    """Yield quantiles [5, *shape] and the two ends of the support of each component."""
+    from tensorflow_probability import distributions as tfd
+
+    if isinstance(distribution, tfd.MixtureSameFamily):
+        part = distribution.components_distribution
+        yield from _components(part, (*shape, int(part.batch_shape[-1])))
+    elif isinstance(distribution, tfd.Mixture):
+        for part in distribution.components:
+            yield from _components(part, shape)
+    else:
+        yield _quantiles(distribution, (len(_LEVELS), *shape)), _support(distribution)
 
 
-def _rows(array):
-    """Bring [n, B, extra] into [n·extra, B]."""
-    return np.moveaxis(array, 1, 2).reshape(-1, array.shape[1])
+def _quantiles(distribution, shape):
+    levels = np.broadcast_to(_LEVELS.reshape(-1, *[1] * (len(shape) - 1)), shape)
+    try:
+        quantiles = distribution.quantile(tf.constant(levels)).numpy()
+    except Exception:  # Not implemented, or not for this bijector.
+        quantiles = np.full(shape, np.nan)
+    if quantiles.shape == shape and (np.diff(quantiles, axis=0) > 0.0).all():
+        return quantiles
+    samples = distribution.sample(_NUM_SAMPLES, seed=tf.constant((20, 6))).numpy()
+    samples = np.sort(np.broadcast_to(samples, (_NUM_SAMPLES, *shape[1:])), axis=0)
+    return samples[(_LEVELS * _NUM_SAMPLES).astype(int)]
 
 
 def _support(distribution):
@@ -227,17 +147,15 @@ def _in_float64(thing):
         properties = type(thing).parameter_properties(dtype=tf.float64)
     except NotImplementedError:  # A user's own class.
         properties = {}
-    numbers = {
-        name for name, item in properties.items() if not getattr(item, "specifies_shape", False)
-    }
     changed = {"validate_args": False} if "validate_args" in thing.parameters else {}
     for name, value in thing.parameters.items():
         if isinstance(value, parts):
             changed[name] = _in_float64(value)
         elif isinstance(value, list | tuple) and value and isinstance(value[0], parts):
             changed[name] = [_in_float64(item) for item in value]
-        elif name in numbers and value is not None:
-            # A Python number would pass through float32 if TensorFlow converted it.
-            value = value if tf.is_tensor(value) else np.asarray(value, np.float64)
-            changed[name] = tf.cast(value, tf.float64)
+        elif value is not None and name in properties:
+            if not getattr(properties[name], "specifies_shape", False):
+                # A Python number would pass through float32 if TensorFlow converted it.
+                value = value if tf.is_tensor(value) else np.asarray(value, np.float64)
+                changed[name] = tf.cast(value, tf.float64)
     return type(thing)(**{**thing.parameters, **changed})

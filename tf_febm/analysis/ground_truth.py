@@ -1,15 +1,15 @@
 """Exact f-divergences between one-dimensional densities, and the Gaussian that minimises one."""
 
-import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy.ndimage
 import scipy.optimize
 import tensorflow as tf
 
 from tf_febm.analysis.density import Density
-from tf_febm.analysis.integral import ERROR, DivergenceIntegral, Solution
+from tf_febm.analysis.quadrature import DivergenceIntegral
 
 __all__ = ["NormalFit", "best_normal", "f_divergence", "gaussian_mixture"]
 
@@ -82,19 +82,15 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
 
     The error is below 1e-8·max(1, D), or it raises. Where the integral is infinite (Pearson's χ²
     from a Gaussian to one of less than half its variance; KL where p has mass and q has none), so
-    is the result. Parameters in lower precision are taken as they are and computed with in float64.
-
-    Mass is sought at quantiles of each distribution, of each component for `MixtureSameFamily` and
-    `Mixture` (at those of 100 samples where tfp has none), and on shells around their medians. p
-    and q are integrated along with the divergence: mass that the panels miss is noticed, and panels
-    are halved until it is found. Only features with a weight below 2e-9 can stay unseen. Kinks,
-    jumps, poles at 0 or at the ends of the support, and heavy tails are served.
+    is the result. p and q are integrated along with the divergence, so that mass that was not found
+    is noticed. Kinks, jumps, poles at the ends of supports and heavy tails are served. Parameters
+    in lower precision are taken as they are and computed with in float64.
 
     Args:
         divergence: A `Divergence` or its name.
         p: Any continuous tfp distribution of scalars, without a batch.
-        q: Any continuous tfp distribution of scalars, with any batch shape: all of its members are
-            integrated at once.
+        q: Any continuous tfp distribution of scalars, with any batch shape; its members are
+            integrated together.
 
     Returns:
         float64 tensor of q's batch shape, ≥ 0; +inf where the divergence is infinite or exceeds
@@ -104,16 +100,14 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
         TypeError: If p or q is no distribution of floating scalars.
         ValueError: If p has a batch; a distribution does not integrate to 1, as when tfp's log_prob
             is an approximation; or 1e-8 is not reached. Too hard are integrals that a logarithm
-            decides (KL from a Student t of 2.001 degrees to a Gaussian), steep poles at other
-            places than 0 (Beta(0.1, 0.1)), features 10⁸ times narrower than their distance from 0,
-            and those that need f(eʳ) beyond the range of float64 from a generator that is no power
-            of u, or u log u, there and has no closed forms.
+            decides (KL from a Student t of 2.001 degrees to a Gaussian), tails like Pareto(0.05)'s,
+            features 10⁸ times narrower than their distance from 0, and those that need f(eʳ) beyond
+            the range of float64 from a generator that is there neither a power of u nor u log u.
     """
-    integral = DivergenceIntegral(divergence, p)
-    q = Density(q, "q")
+    integral, q = DivergenceIntegral(divergence, p), Density(q, "q")
     if q.num_members == 0:
         return tf.zeros(q.batch_shape, tf.float64)
-    return tf.reshape(tf.constant(integral.solve(q).value), q.batch_shape)
+    return tf.reshape(tf.constant(integral.solve(q)[0]), q.batch_shape)
 
 
 def best_normal(divergence, p, start=None) -> NormalFit:
@@ -122,8 +116,7 @@ def best_normal(divergence, p, start=None) -> NormalFit:
     The divergence is first computed on a grid: means at quantiles of p and of its components and
     evenly between the extreme ones, standard deviations in steps of 1.4 from half the narrowest
     component's to the whole extent. The lowest six of its local minima are then followed by
-    L-BFGS-B (`scipy.optimize`) on log(1 + D), whose gradient for (μ − μ₀)/σ₀ and log σ/σ₀ comes
-    from automatic differentiation, and the lowest end point is the result.
+    L-BFGS-B (`scipy.optimize`) on log(1 + D), and the lowest end point is the result.
 
     Not guaranteed: that this is the global minimum, if the grid does not resolve its basin or six
     others begin lower. Reverse KL, for one, has a minimum at each well separated mode. A finite
@@ -157,78 +150,75 @@ def best_normal(divergence, p, start=None) -> NormalFit:
 
 def _local_minima(integral: DivergenceIntegral) -> list[tuple[float, float]]:
     """Return (mean, scale) of up to six local minima of D on a grid, the lowest first."""
-    features = integral.p_features
-    means = np.concatenate([features.centre.ravel(), features.points.ravel()])
-    means = np.unique(np.concatenate([means, np.linspace(means.min(), means.max(), 20)]))
-    low, high = 0.5 * features.width.min(), max(np.ptp(means), 2.0 * features.width.max())
+    quantiles = integral.p.quantiles[:, 0]
+    widths = 0.5 * (quantiles[3] - quantiles[1])
+    ends = quantiles.min(), quantiles.max()
+    means = np.unique(np.concatenate([quantiles.ravel(), np.linspace(*ends, 20)]))
+    low, high = 0.5 * widths.min(), max(np.ptp(means), 2.0 * widths.max())
     scales = np.geomspace(low, high, 2 + int(np.log(high / low) / np.log(1.4)))
-    grid = np.meshgrid(means, scales, indexing="ij")
-    value = integral.solve(_normal(*grid), strict=False).value.reshape(grid[0].shape)
-    value = np.where(np.isnan(value), np.inf, value)
-    if np.isinf(value).all():
+    # The nodes of p and its extent serve all Gaussians that are not narrower than p where they are.
+    extent = _normal(np.mean(ends), np.ptp(ends))
+    _, points, log_p, log_weights = integral.solve(extent, strict=False)
+    log_q = -0.5 * ((points - means[:, None, None]) / scales[:, None]) ** 2
+    log_q -= np.log(scales * math.sqrt(2.0 * math.pi))[:, None]
+    value = integral.log_integrand(log_p, log_q).numpy() + log_weights
+    with np.errstate(over="ignore"):
+        value = np.exp(value).sum(axis=2)
+    is_resolved = np.abs(np.exp(log_q + log_weights).sum(axis=2) - 1.0) < 1e-3
+    value = np.where(is_resolved & ~np.isnan(value), value, np.inf)
+    lowest = value <= scipy.ndimage.minimum_filter(value, 3, mode="constant", cval=np.inf)
+    found = np.argwhere(lowest & np.isfinite(value)).tolist()
+    found = np.array(sorted(found, key=lambda place: value[tuple(place)])[: 4 * _MAX_STARTS])
+    starts = np.stack([means[found[:, 0]], scales[found[:, 1]]])
+    # The tails that these nodes leave out may be infinite.
+    exact = integral.solve(_normal(*starts), tolerance=1e-6, strict=False)[0]
+    starts = starts[:, np.isfinite(exact)][:, :_MAX_STARTS]
+    if not starts.size:
         raise ValueError(
             f"The divergence {integral.divergence.name!r} is infinite, or not to be had to 1e-8, "
             f"for every Gaussian that was tried; p is {integral.p.description}."
         )
-    around = np.pad(value, 1, constant_values=np.inf)
-    rows, columns = value.shape
-    neighbours = [
-        around[i : i + rows, j : j + columns] for i, j in itertools.product(range(3), repeat=2)
-    ]
-    lowest = np.isfinite(value) & (value <= np.min(neighbours, axis=0))
-    found = sorted(np.argwhere(lowest).tolist(), key=lambda place: value[tuple(place)])
-    return [(float(means[i]), float(scales[j])) for i, j in found[:_MAX_STARTS]]
+    return [(float(mean), float(scale)) for mean, scale in starts.T]
 
 
 def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalFit | None:
     """Follow D down from one Gaussian; None if that finds no minimum.
 
     Each pass holds the nodes fixed, which makes D smooth to rounding, and moves no farther than
-    they are good for; the next pass lays them anew.
+    they are good for; the next pass lays them anew. A pass that ends where D is infinite, as the
+    tails of q may make it, is repeated within a smaller box.
     """
-    solution = integral.solve(_normal(mean, scale))
+    value, *nodes = integral.solve(_normal(mean, scale))
+    radius = 1.0
     for _ in range(50):
-        if not np.isfinite(solution.value[0]):
+        if not np.isfinite(value[0]):
             return None
-        found = _minimum_nearby(_objective(integral, solution, mean, scale))
-        if found is None:
-            return None
-        mean, scale = mean + scale * found.x[0], scale * math.exp(found.x[1])
-        solution = integral.solve(_normal(mean, scale))
-        if np.abs(found.x).max() < 1e-7:
-            return NormalFit(float(mean), float(scale), float(solution.value[0]))
-    return None
-
-
-class _InfiniteError(ArithmeticError):
-    """D or its gradient is not finite at a place that the search has tried."""
-
-
-def _minimum_nearby(objective):
-    """Return scipy's result within a box around zero in which D stays finite; None without one."""
-    for radius in 0.25 ** np.arange(10):
-        try:
-            return scipy.optimize.minimize(
-                objective,
-                np.zeros(2),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=[(-radius, radius), (-0.7 * radius, 0.7 * radius)],
-                options={"gtol": 1e-9, "ftol": 1e-16},
-            )
-        except _InfiniteError:
-            # Far tails of q against p: D is finite here and infinite a little further.
+        found = scipy.optimize.minimize(
+            _objective(integral, *nodes, mean, scale),
+            np.zeros(2),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-radius, radius), (-0.7 * radius, 0.7 * radius)],
+            options={"gtol": 1e-9, "ftol": 1e-16},
+        )
+        there = mean + scale * found.x[0], scale * math.exp(found.x[1])
+        at_there = integral.solve(_normal(*there), strict=False)
+        if not np.isfinite(at_there[0][0]):
+            radius /= 4.0
             continue
+        (mean, scale), (value, *nodes) = there, at_there
+        if np.abs(found.x).max() < 1e-7:
+            return NormalFit(float(mean), float(scale), float(value[0]))
     return None
 
 
-def _objective(integral: DivergenceIntegral, solution: Solution, mean: float, scale: float):
+def _objective(integral: DivergenceIntegral, points, log_p, log_weights, mean, scale):
     """Return z -> log(1 + D) and its gradient at N(mean + scale·z₀, (scale·exp z₁)²).
 
     The logarithm has the same minima, without steep slopes far from them.
     """
-    points, log_p, log_weights = (tf.constant(part) for part in integral.nodes(solution))
-    standard = (points - mean) / scale
+    log_p, log_weights = tf.constant(log_p), tf.constant(log_weights)
+    standard = tf.constant((points - mean) / scale)
     log_factor = math.log(scale * math.sqrt(2.0 * math.pi))
 
     def evaluate(place):
@@ -237,25 +227,10 @@ def _objective(integral: DivergenceIntegral, solution: Solution, mean: float, sc
             tape.watch(place)
             deviation = (standard - place[0]) * tf.exp(-place[1])
             log_q = -0.5 * deviation**2 - place[1] - log_factor
-            log_value = integral.perspective(log_p, log_q)
-            value = tf.math.log1p(tf.reduce_sum(tf.exp(log_value + log_weights)))
-        gradient = tape.gradient(value, place).numpy()
-        if not (np.isfinite(gradient).all() and np.isfinite(value)):
-            raise _InfiniteError
-        return float(value), gradient
+            log_terms = integral.log_integrand(log_p, log_q) + log_weights
+            value = tf.nn.softplus(tf.reduce_logsumexp(log_terms))
+        return float(value), tape.gradient(value, place).numpy()
 
-    try:
-        at_start = math.expm1(evaluate(np.zeros(2))[0])
-    except _InfiniteError:
-        raise ValueError(
-            f"The divergence {integral.divergence.name!r} has no finite gradient at "
-            f"N({mean:.6g}, {scale:.6g}²); p is {integral.p.description}."
-        ) from None
-    if not abs(at_start - solution.value[0]) <= ERROR * max(1.0, solution.value[0]):
-        raise ValueError(
-            f"The tails of {integral.p.description} are too heavy to minimise the divergence "
-            f"{integral.divergence.name!r}, or its poles too steep."
-        )
     return evaluate
 
 
