@@ -15,15 +15,16 @@ import tf_febm
 
 # Modules and packages of tf_febm, from low to high: each imports from lower lines only.
 LAYERS = (
-    ("arguments", "catalogue", "compiled", "energies", "files", "optimizers", "randomness",
-     "renamed"),
+    ("arguments", "catalogue", "compiled", "energies", "files", "optimizers", "original_names",
+     "randomness", "renamed", "version"),
     ("parallel", "workers"),
     ("divergences", "entropy"),
     ("objectives", "networks", "data"),
     ("samplers",),
     ("models",),
     ("evaluation",),
-    ("applications", "analysis", "legacy", "serving"),
+    ("applications", "legacy", "serving"),
+    ("analysis",),
     ("training",),
     ("recipes", "pretrained", "sklearn"),
 )  # fmt: skip

@@ -24,12 +24,12 @@ from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFE
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
 from tf_febm.serving import export
-
-__version__ = "0.1.0"
+from tf_febm.version import __version__
 
 __all__ = [
     "FEBM",
     "BidirectionalEBM",
+    "__version__",
     "ContrastiveDivergence",
     "DualFEBM",
     "PersistentChains",

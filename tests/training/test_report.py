@@ -55,9 +55,15 @@ def folder(tmp_path_factory):
     )
     model.compile()
     folder = training.RunFolder(tmp_path_factory.mktemp("runs") / "a <b> & c")
-    flags = {"lr": 0.001, "exp": "<script>alert(1)</script>", "data_dir": "x" * 300, "empty": None}
-    folder.prepare(flags, ())
-    folder.write_options(flags, {"tf_febm": "0.1.0"})
+    settings = {
+        "steps": 16,
+        "exp": "<script>alert(1)</script>",
+        "data_dir": "x" * 300,
+        "empty": None,
+    }
+    folder.prepare({})
+    versions = {"tf_febm": "0.1.0"}
+    folder.write_options({"recipe": settings, "data": {"name": "toy"}, "versions": versions})
     training.train(
         model, lambda step: data.stream(toy, 8, start_step=step), folder,
         training.Checkpoints(folder.checkpoints, model), total_steps=16, log_interval=2,
@@ -83,7 +89,7 @@ def test_what_it_says(text, folder):
     for section in (
         "Run", "Quality of the samples", "Loading the model", "Samples at the end",
         "Samples over time", "Chains from noise", "Energies of data and of samples",
-        "Curves", "Options", "Versions",
+        "Curves", "Recipe", "Data", "Versions",
     ):  # fmt: skip
         assert re.search(rf"<h2>{section}</h2>", text), section
     assert "frechet_distance" in words and "1.25" in words and "note" in words
@@ -123,9 +129,9 @@ def test_of_a_run_with_a_generator(tmp_path, monkeypatch):
     model = tf_febm.BidirectionalEBM(energy, generator, 2, sampler=sampler, seed=1)
     model.compile()
     folder = training.RunFolder(tmp_path / "run")
-    options = {"method": "bidirectional", "replay_batch": True}
-    folder.prepare(options, ())
-    folder.write_options(options, {})
+    recipe = {"method": "bidirectional", "chains": "replay"}
+    folder.prepare({})
+    folder.write_options({"recipe": recipe, "data": {}, "versions": {}})
     table = training.MetricsTable(folder.metrics)
     x = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
     model.fit(x, batch_size=8, epochs=2, verbose=0, callbacks=[table])
@@ -143,11 +149,11 @@ def test_of_a_run_with_a_generator(tmp_path, monkeypatch):
 
 def test_of_a_run_that_has_only_begun(folder, tmp_path):
     begun = training.RunFolder(tmp_path / "begun")
-    begun.prepare({}, ())
-    begun.write_options({"lr": 1.0}, {})
+    begun.prepare({})
+    begun.write_options({"recipe": {"steps": 1}, "data": {}, "versions": {}})
     (begun.samples / "step_0000001.png").write_bytes(b"damaged")
     page = Page(training.write_report(begun).read_text(encoding="utf-8"))
-    assert "lr" in page.text and not [tag for tag, _ in page.tags if tag == "img"]
+    assert "steps" in page.text and not [tag for tag, _ in page.tags if tag == "img"]
     with pytest.raises(FileNotFoundError, match="holds no run"):
         training.write_report(training.RunFolder(tmp_path / "nothing"))
 

@@ -27,7 +27,7 @@ def run(make, image_data, tmp_path):
         folder = training.RunFolder(tmp_path / name)
         if not folder.options.exists():
             folder.prepare({}, ())
-            folder.write_options({}, {})
+            folder.write_options({"recipe": {}, "data": {}, "versions": {}})
         checkpoints = training.Checkpoints(folder.checkpoints, model)
         checkpoints.restore(settings.pop("resume_step", None))
         data_seed = settings.pop("data_seed", 3)
@@ -273,16 +273,18 @@ def test_steps_in_epochs(start, stop, interval, pieces):
 class TestRunFolder:
     def test_a_changed_option_is_refused(self, tmp_path):
         folder = training.RunFolder(tmp_path / "a")
-        folder.prepare({"divergence": "js", "steps": 5}, ("divergence",))
-        folder.write_options({"divergence": "js", "steps": 5}, {})
-        folder.prepare({"divergence": "js", "steps": 9}, ("divergence",))
+        folder.prepare({"recipe": {"divergence": "js", "steps": 5}}, ("divergence",))
+        folder.write_options(
+            {"recipe": {"divergence": "js", "steps": 5}, "data": {}, "versions": {}}
+        )
+        folder.prepare({"recipe": {"divergence": "js", "steps": 9}}, ("divergence",))
         with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\).*or overwrite"):
-            folder.prepare({"divergence": "kl", "steps": 5}, ("divergence",))
+            folder.prepare({"recipe": {"divergence": "kl", "steps": 5}}, ("divergence",))
 
     def test_overwriting_removes_the_run_and_nothing_else(self, tmp_path):
         folder = training.RunFolder(tmp_path / "a")
         folder.prepare({}, ())
-        folder.write_options({"divergence": "js"}, {})
+        folder.write_options({"recipe": {"divergence": "js"}, "data": {}, "versions": {}})
         (folder.path / "notes.txt").write_text("mine")
         (folder.samples / "photo.txt").write_text("mine")
         (folder.samples / "step_0000005.png").write_text("old")
@@ -291,7 +293,7 @@ class TestRunFolder:
         for name in ("returned.json", "abandoned/step-4.index", "abandoned_2/step-4.index"):
             (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.checkpoints / name).write_text("old")
-        folder.prepare({"divergence": "kl"}, ("divergence",), overwrite=True)
+        folder.prepare({"recipe": {"divergence": "kl"}}, ("divergence",), overwrite=True)
         assert {p.name for p in folder.path.iterdir()} == {"notes.txt", "samples"}
         assert [p.name for p in folder.samples.iterdir()] == ["photo.txt"]
 

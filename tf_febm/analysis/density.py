@@ -53,9 +53,12 @@ class Density:
             reason = str(error).strip().split("\n")[0][:200]
             if isinstance(error, NotImplementedError):
                 reason += " (log_prob is needed, and quantile or sample)"
-            raise ValueError(f"{name} cannot be integrated: {reason}; {self.description}.") from error
+            raise ValueError(
+                f"{name} cannot be integrated: {reason}; {self.description}."
+            ) from error
         self.quantiles = np.concatenate(
-            [quantiles.reshape(len(_LEVELS), self.num_members, -1) for quantiles, _ in parts], axis=2
+            [quantiles.reshape(len(_LEVELS), self.num_members, -1) for quantiles, _ in parts],
+            axis=2,
         )
         ends = np.concatenate([np.ravel(ends) for _, ends in parts])
         self.ends = np.unique(ends[np.isfinite(ends)])

@@ -284,7 +284,9 @@ def _landmarks(*densities):
 
 def _shaken(log_density):
     """Return what the log density may be for its rounding; −inf where it has left the range."""
-    return tf.where(log_density < -1e307, tf.constant(-np.inf, tf.float64), log_density * (1 + 1e-12))
+    return tf.where(
+        log_density < -1e307, tf.constant(-np.inf, tf.float64), log_density * (1 + 1e-12)
+    )
 
 
 class LogIntegrand:

@@ -1,4 +1,4 @@
-"""From a recipe and data to a compiled model and its batches."""
+"""From a recipe and data to a compiled model and its batches; what `Recipe` calls."""
 
 import math
 
@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tf_febm import catalogue, data, networks, optimizers, samplers
 from tf_febm.recipes import effects
-from tf_febm.recipes.recipe import Recipe
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
 
@@ -23,7 +22,7 @@ def kind_of(source: Data) -> str:
     return "vectors" if isinstance(source, data.VectorData) else "images"
 
 
-def build_model(recipe: Recipe, source: Data):
+def build_model(recipe, source: Data):
     """Return the compiled model; see `Recipe.build`."""
     check_fit(recipe, source)
     method = catalogue.METHODS[recipe.method]
@@ -45,7 +44,7 @@ def build_model(recipe: Recipe, source: Data):
     return model
 
 
-def _player(recipe: Recipe, source: Data, name: str) -> keras.Model:
+def _player(recipe, source: Data, name: str) -> keras.Model:
     """Return the network of a player."""
     if name == "generator":
         return networks.build_generator(
@@ -71,7 +70,7 @@ def _player(recipe: Recipe, source: Data, name: str) -> keras.Model:
     return networks.build(recipe.network, source.sample_shape, recipe.width, **options)
 
 
-def check_fit(recipe: Recipe, source: Data) -> None:
+def check_fit(recipe, source: Data) -> None:
     """Raise a ValueError if a recipe is not for such data."""
     kind = kind_of(source)
     # Settings that somebody chose were checked as such; here, what makes a model impossible.
@@ -101,7 +100,7 @@ def check_fit(recipe: Recipe, source: Data) -> None:
 
 
 def make_stream(
-    recipe: Recipe, source: Data, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+    recipe, source: Data, start_step: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """Return the batches of training from a step on, or a part of each."""
     return data.stream(
@@ -117,7 +116,7 @@ def make_stream(
     )
 
 
-def make_sampler(recipe: Recipe, source: Data):
+def make_sampler(recipe, source: Data):
     """Return the sampler, in the bounds or the units of the data."""
     entry = catalogue.SAMPLERS[recipe.sampler]
     settings = {name: getattr(recipe, name) for name in entry.settings}
@@ -140,7 +139,7 @@ def make_sampler(recipe: Recipe, source: Data):
     return sampler
 
 
-def make_buffer(recipe: Recipe):
+def make_buffer(recipe):
     """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
     if recipe.chains == "persistent":
         # Each replica has chains of its own, as many as it has examples.
@@ -158,7 +157,7 @@ def make_buffer(recipe: Recipe):
     )
 
 
-def _optimizer(recipe: Recipe, player: str) -> keras.optimizers.Optimizer:
+def _optimizer(recipe, player: str) -> keras.optimizers.Optimizer:
     ratio = 1.0 if player == "energy" else getattr(recipe, f"{player}_learning_rate_ratio")
     final = recipe.final_learning_rate
     # A schedule even where the rate is constant: a checkpoint then fits any rate.

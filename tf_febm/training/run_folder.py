@@ -82,7 +82,7 @@ class RunFolder:
     def prepare(
         self,
         options: dict,
-        fixed: tuple[str, ...],
+        fixed: tuple[str, ...] = (),
         fixed_of_data: tuple[str, ...] = (),
         *,
         overwrite: bool = False,
@@ -124,17 +124,17 @@ class RunFolder:
             return
         # What an earlier version did not store cannot have been otherwise.
         changed = [
-            f"{name}={earlier[part][name]!r} (now {options[part].get(name)!r})"
+            f"{name}={earlier[part][name]!r} (now {options.get(part, {}).get(name)!r})"
             for part, names in fixed.items()
             for name in names
-            if name in earlier[part] and earlier[part][name] != options[part].get(name)
+            if name in earlier[part] and earlier[part][name] != options.get(part, {}).get(name)
         ]
         if changed:
             raise ValueError(
                 f"{self.path} holds a run with {', '.join(changed)}. Choose another folder, or "
                 "overwrite this one."
             )
-        known, present = (o["data"].get("class_names") for o in (earlier, options))
+        known, present = (o.get("data", {}).get("class_names") for o in (earlier, options))
         if known is not None and known != present:
             raise ValueError(f"The run has the classes {known}; the data now have {present}.")
 

@@ -21,6 +21,7 @@ from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
+from tf_febm.version import __version__
 
 __all__ = ["Run", "describe", "run", "versions"]
 
@@ -287,8 +288,6 @@ def describe(recipe, source, model, folder: RunFolder) -> str:
 
 def versions() -> dict[str, str | None]:
     """Return the versions of what a run depends on."""
-    import tf_febm
-
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         git = subprocess.run(
@@ -297,7 +296,7 @@ def versions() -> dict[str, str | None]:
     except OSError:
         git = ""
     return {
-        "tf_febm": tf_febm.__version__,
+        "tf_febm": __version__,
         "git": git or None,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
