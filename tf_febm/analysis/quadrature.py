@@ -117,7 +117,8 @@ class DivergenceIntegral:
         which = np.repeat(which, len(_NODES)).reshape(t.shape)
         points, log_step = halves.place(which, t)
         logs = halves.logs(which.ravel(), t.ravel(), self.p, q)
-        return points, *logs, log_step + np.log(half * _WEIGHTS)
+        with np.errstate(divide="ignore"):
+            return points, *logs, log_step + np.log(half * _WEIGHTS)
 
     def _panels(self, halves, q, which, start, stop):
         """Return the integrals of D's integrand, p and q over K panels, [3, K, B]."""
@@ -220,12 +221,14 @@ class _Halves:
                 else:
                     fields.append((end, middle - end, False))
                     marks = np.log((middle - end) / (between - end))
-                    far = min(700.0, np.log(abs(middle - end) / 1e-290))
+                    far = min(700.0, np.log(abs(middle - end)) + 667.0)
                 self.marks.append(np.unique([0.0, *marks[marks < far]]))
-                self.far = np.append(getattr(self, "far", []), far)
-        self.anchor, self.scale, self.is_infinite = (np.array(x) for x in zip(*fields, strict=True))
+                fields[-1] += (far,)
+        fields = [np.array(field) for field in zip(*fields, strict=True)]
+        self.anchor, self.scale, self.is_infinite, self.far = fields
         # Nearer than this to an end the rounding of x would show in a density that has a pole.
-        near = np.log(np.abs(self.scale) / (2.0**22 * np.spacing(np.abs(self.anchor))))
+        nearest = np.log(2.0**22 * np.spacing(np.abs(self.anchor)))
+        near = np.log(np.abs(self.scale)) - nearest
         self._near = np.where(self.is_infinite, np.inf, np.maximum(near, 3.0))
         self._slopes = {}
 
