@@ -177,10 +177,9 @@ def _local_minima(integral: DivergenceIntegral) -> list[tuple[float, float]]:
     # What is not known is no minimum, and has none beside it.
     value = np.where(is_resolved & ~np.isnan(value), value, -np.inf)
     around = scipy.ndimage.minimum_filter(value, 3, mode="constant", cval=np.inf)
-    found = np.argwhere((value <= around) & np.isfinite(value)).tolist()
-    found = np.array(sorted(found, key=lambda place: value[tuple(place)])[: 4 * _MAX_STARTS])
-    found = found.reshape(-1, 2).astype(int)
-    starts = np.stack([means[found[:, 0]], scales[found[:, 1]]])
+    rows, columns = np.nonzero((value <= around) & np.isfinite(value))
+    lowest = np.argsort(value[rows, columns])[: 4 * _MAX_STARTS]
+    starts = np.stack([means[rows[lowest]], scales[columns[lowest]]])
     # The tails that these nodes leave out may be infinite.
     exact = integral.solve(_normal(*starts), tolerance=1e-6, strict=False)[0]
     starts = starts[:, np.isfinite(exact)][:, :_MAX_STARTS]
@@ -199,13 +198,13 @@ def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalF
     they are good for; the next pass lays them anew. A pass that ends where D is infinite, as the
     tails of q may make it, is repeated within a smaller box.
     """
-    value, *nodes = integral.solve(_normal(mean, scale))
+    value, points, log_p, log_weights = integral.solve(_normal(mean, scale))
     radius = 1.0
     for _ in range(50):
         if not np.isfinite(value[0]):
             return None
         found = scipy.optimize.minimize(
-            _objective(integral, *nodes, mean, scale),
+            _objective(integral, points, log_p, log_weights, mean, scale),
             np.zeros(2),
             jac=True,
             method="L-BFGS-B",
@@ -213,11 +212,11 @@ def _descend(integral: DivergenceIntegral, mean: float, scale: float) -> NormalF
             options={"gtol": 1e-9, "ftol": 1e-16},
         )
         there = mean + scale * found.x[0], scale * math.exp(found.x[1])
-        at_there = integral.solve(_normal(*there), strict=False)
-        if not np.isfinite(at_there[0][0]):
+        solution = integral.solve(_normal(*there), strict=False)
+        if not np.isfinite(solution[0][0]):
             radius /= 4.0
             continue
-        (mean, scale), (value, *nodes) = there, at_there
+        (mean, scale), (value, points, log_p, log_weights) = there, solution
         if np.abs(found.x).max() < 1e-7:
             return NormalFit(float(mean), float(scale), float(value[0]))
     return None
