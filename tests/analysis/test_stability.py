@@ -6,6 +6,8 @@ in NumPy by quadrature, with q normalised anew at every θ: nothing of the libra
 its divergences nor Theorem 3. V's second differences are the exact Jacobian.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -109,6 +111,7 @@ def exact_velocity(divergence, features, step=3e-4):
     return velocity
 
 
+@functools.cache
 def exact_jacobian(divergence, features="powers", step=3e-4):
     velocity = exact_velocity(divergence, features)
     point = np.concatenate([THETA, FEATURES[features][1]])

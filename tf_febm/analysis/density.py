@@ -150,15 +150,17 @@ def _in_float64(thing):
         properties = type(thing).parameter_properties(dtype=tf.float64)
     except NotImplementedError:  # A user's own class.
         properties = {}
+    numbers = {
+        name for name, item in properties.items() if not getattr(item, "specifies_shape", False)
+    }
     changed = {"validate_args": False} if "validate_args" in thing.parameters else {}
     for name, value in thing.parameters.items():
         if isinstance(value, parts):
             changed[name] = _in_float64(value)
         elif isinstance(value, list | tuple) and value and isinstance(value[0], parts):
             changed[name] = [_in_float64(item) for item in value]
-        elif value is not None and name in properties:
-            if not getattr(properties[name], "specifies_shape", False):
-                # A Python number would pass through float32 if TensorFlow converted it.
-                value = value if tf.is_tensor(value) else np.asarray(value, np.float64)
-                changed[name] = tf.cast(value, tf.float64)
+        elif name in numbers and value is not None:
+            # A Python number would pass through float32 if TensorFlow converted it.
+            value = value if tf.is_tensor(value) else np.asarray(value, np.float64)
+            changed[name] = tf.cast(value, tf.float64)
     return type(thing)(**{**thing.parameters, **changed})

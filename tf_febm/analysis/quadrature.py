@@ -64,8 +64,8 @@ class DivergenceIntegral:
             ValueError: If `strict` and one of them is not exact.
         """
         halves = _Halves(self.p, q)
-        which, start, stop, infinite, tail = self._tails(halves, q)
-        hopeless = infinite | np.isinf(tail[0])
+        which, start, stop, infinite, rest = self._tails(halves, q)
+        hopeless = infinite | (rest[0] > 1.0)
 
         def integrate(which, start, stop):
             step = max(1, _BLOCK // (len(_NODES) * q.num_members))
@@ -77,7 +77,7 @@ class DivergenceIntegral:
             sums[0, :, hopeless] = 0.0
             return sums
 
-        total, error, closed = 0.0, tail, []
+        total, error, closed = np.zeros_like(rest), rest, []
         whole = integrate(which, start, stop)
         for count in range(_MAX_ROUNDS):
             middle = 0.5 * (start + stop)
@@ -117,7 +117,8 @@ class DivergenceIntegral:
         which = np.repeat(which, len(_NODES)).reshape(t.shape)
         points, log_step = halves.place(which, t)
         logs = halves.logs(which.ravel(), t.ravel(), self.p, q)
-        return points, *logs, log_step + np.log(half * _WEIGHTS)
+        with np.errstate(divide="ignore"):
+            return points, *logs, log_step + np.log(half * _WEIGHTS)
 
     def _panels(self, halves, q, which, start, stop):
         """Return the integrals of D's integrand, p and q over K panels, [3, K, B]."""
@@ -162,18 +163,18 @@ class DivergenceIntegral:
         by_rounding = (beyond[0] & np.isfinite(noise)).any(axis=1)
         infinite = (rising & ~by_rounding).any(axis=0)
         infinite |= (np.isposinf(level[0]) & ~np.isposinf(noise)).any(axis=(0, 1))
-        # What lies beyond the last known step, if that is not negligible, is not known.
-        unknown = np.take_along_axis(level, cut[:, :, None], axis=2)[:, :, 0] > _LOG_CUT
-        unknown[0] |= rising
-        tail = np.where(unknown.any(axis=1), np.inf, 0.0)
-        cut[0, :, infinite | np.isinf(tail[0])] = 0
+        # What lies beyond the last known step is small where L falls by a thousandth per unit of t.
+        top = np.take_along_axis(level, cut[:, :, None], axis=2)[:, :, 0]
+        rest = np.where(top > _LOG_CUT, 1e3 * np.exp(np.minimum(top, 100.0)), 0.0).sum(axis=1)
+        rest[0] = np.where(rising.any(axis=0), np.inf, rest[0])
+        cut[0, :, infinite | (rest[0] > 1.0)] = 0
         panels = []
         for i, marks in enumerate(halves.marks):
             stop = t[i, cut[:, i].max()]
             edges = np.unique([*marks, *np.arange(marks[-1] + 0.7, stop, 0.7), stop])
             panels.append((np.full(len(edges) - 1, i), edges[:-1], edges[1:]))
         which, start, stop = (np.concatenate(x) for x in zip(*panels, strict=True))
-        return which, start, stop, infinite, tail
+        return which, start, stop, infinite, rest
 
     def _raise(self, missing, total, error, q):
         for row, density in ((0, self.p), (1, q)):
@@ -220,12 +221,14 @@ class _Halves:
                 else:
                     fields.append((end, middle - end, False))
                     marks = np.log((middle - end) / (between - end))
-                    far = min(700.0, np.log(abs(middle - end) / 1e-290))
+                    far = min(700.0, np.log(abs(middle - end)) + 667.0)
                 self.marks.append(np.unique([0.0, *marks[marks < far]]))
-                self.far = np.append(getattr(self, "far", []), far)
-        self.anchor, self.scale, self.is_infinite = (np.array(x) for x in zip(*fields, strict=True))
+                fields[-1] += (far,)
+        fields = [np.array(field) for field in zip(*fields, strict=True)]
+        self.anchor, self.scale, self.is_infinite, self.far = fields
         # Nearer than this to an end the rounding of x would show in a density that has a pole.
-        near = np.log(np.abs(self.scale) / (2.0**22 * np.spacing(np.abs(self.anchor))))
+        nearest = np.log(2.0**22 * np.spacing(np.abs(self.anchor)))
+        near = np.log(np.abs(self.scale)) - nearest
         self._near = np.where(self.is_infinite, np.inf, np.maximum(near, 3.0))
         self._slopes = {}
 
@@ -269,16 +272,19 @@ def _landmarks(*densities):
     for x in quantiles:
         width = 0.5 * (x[3] - x[1])
         # Kinks are mostly at medians.
-        points += [(point, 0.0 if x.shape[1] < 20 else w) for point, w in zip(x[2], width)]
-        points += [(point, w) for row in x for point, w in zip(row, width)]
+        points += [
+            (point, 0.0 if x.shape[1] < 20 else w) for point, w in zip(x[2], width, strict=True)
+        ]
+        points += [(point, w) for row in x for point, w in zip(row, width, strict=True)]
         for power in range(int(np.ceil(np.log2(spread / width.min())))):
             step = width * 2.0**power
-            points += [y for sign in (-1.0, 1.0) for y in zip(x[2] + sign * step, step)]
+            for sign in (-1.0, 1.0):
+                points += zip(x[2] + sign * step, step, strict=True)
     kept = []
     for point, width in sorted(points):
-        if not kept or point - kept[-1] > 0.8 * width:
-            if abs(point - every.mean()) <= 2.0 * spread:
-                kept.append(point)
+        is_near = abs(point - every.mean()) <= 2.0 * spread
+        if is_near and (not kept or point - kept[-1] > 0.8 * width):
+            kept.append(point)
     return np.array(kept)
 
 
