@@ -169,10 +169,10 @@ def resolve(values: flags.FlagValues) -> Plan:
             for name in ("step_lr", "noise_scale"):
                 if name in given:
                     raise ValueError(f"--epsilon and --{name} exclude each other.")
-        recipe = start.changed(chosen)
+        tolerated = _tolerated(values)
+        recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
         kind = catalogue.DATASETS[values.dataset].kind
         kind = "vectors" if kind == "plane" else kind
-        tolerated = _tolerated(values)
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
         notes += _of_the_command_line(values, recipe, start, kind)

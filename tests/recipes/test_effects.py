@@ -13,7 +13,7 @@ BASES = {
     "febm": recipes.get("digits"),
     "contrastive_divergence": recipes.get("digits").replace(method="contrastive_divergence"),
     "bidirectional": recipes.get("digits_bidirectional"),
-    "hmc": recipes.get("digits").replace(sampler="hmc"),
+    "hmc": recipes.get("digits").replace(sampler="hmc", step_size=0.1),
     "plane": recipes.get("plane"),
 }
 
