@@ -169,14 +169,15 @@ def exit_code(
 
 
 @contextlib.contextmanager
-def advising(advice: str):
-    """Add to an error of the library what can be done about it with flags, which it knows not."""
+def advising(advice: str, about: tuple[str, ...]):
+    """Add to errors of the library, about some things, what can be done with flags."""
     try:
         yield
-    except OSError as error:
-        raise OSError(f"{error} {advice}") from error
-    except ValueError as error:
-        raise ValueError(f"{error} {advice}") from error
+    except (OSError, ValueError) as error:
+        if not any(words in str(error) for words in about):
+            raise
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"{error} {advice}") from error
 
 
 def stop_on_signals(stop, ending: str = "finishing this step") -> None:

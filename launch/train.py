@@ -9,6 +9,9 @@ from pathlib import Path
 import console
 import train_flags
 
+# What flags have to do with the folder of a run.
+OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
+
 
 def run(values) -> int:
     """Resolve the flags; train, or print the plan.
@@ -45,7 +48,10 @@ def run(values) -> int:
         warning, mark, text = line.partition("warning: ")
         console.log(warning + mark + train_flags.translated(text, values) if mark else line)
 
-    with train_flags.in_flags(values):
+    with (
+        console.advising(OTHER_FOLDER, ("Cannot write to", "holds ")),
+        train_flags.in_flags(values),
+    ):
         result = training.run(
             recipe,
             data.Source(**plan.source),

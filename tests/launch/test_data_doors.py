@@ -6,8 +6,10 @@ import re
 import keras
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
+
+from tests.launch.conftest import resolve
+from tf_febm import data
 
 TINY = [
     "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
@@ -19,21 +21,19 @@ PIXELS = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
 
 
 @pytest.fixture
-def launch(tmp_path, capfd):
+def launch(call, tmp_path):
     """Run train.py in this process; return its exit code and standard error."""
-    import train
-    import train_flags
 
     def run(*arguments):
-        values = flags.FlagValues()
-        train_flags.define(values)
-        values(["train.py", f"--logdir={tmp_path}", "--exp=run", *TINY, *map(str, arguments)])
-        code = train.console.exit_code(
-            lambda: train.run(train_flags.resolve(values), values), debug=False
-        )
-        return code, capfd.readouterr().err
+        code, _, errors = call("train", f"--logdir={tmp_path}", "--exp=run", *TINY, *arguments)
+        return code, errors
 
     return run
+
+
+def loaded(*arguments):
+    """Return both splits that a command line names."""
+    return data.Source(**resolve(*arguments).source).load()
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_ids_of_classes_go_with_the_run(launch, refused, call, tmp_path):
     assert code == 0, errors
     names = ["1", "3", "1000000"]
     folder = tmp_path / "run"
-    assert json.loads((folder / "options.json").read_text())["flags"]["class_names"] == names
+    assert json.loads((folder / "options.json").read_text())["data"]["class_names"] == names
     model = keras.models.load_model(folder / "model.keras")
     assert model.num_classes == 3 and model.class_names == tuple(names)
     with np.load(folder / "samples" / "final.npz") as arrays:
@@ -71,7 +71,7 @@ def test_ids_of_classes_go_with_the_run(launch, refused, call, tmp_path):
     # Other classes under the same numbers are not trained on.
     np.savez(path, x=PIXELS, y=(IDS + 1)[np.arange(40) % 3])
     message = refused(*arguments, "--steps=6")
-    assert re.search(r"run has the classes \['1', '3', '1000000'\]; .* has \['2', '4'", message)
+    assert re.search(r"run has the classes \['1', '3', '1000000'\]; .* have \['2', '4'", message)
     assert "has the classes ['1', '3', '1000000']" in refused(*arguments, "--steps=6")
 
 
@@ -107,20 +107,11 @@ class TestBeforeTraining:
         arguments = ("--dataset=csv", f"--data_dir={path}")
         assert "--table_header=yes or no" in refused(*arguments)
         assert "--table_index=drop or keep" in refused(*arguments, "--table_header=yes")
-        import building
-        import train_flags
-
         for answer, width in (("drop", 2), ("keep", 3)):
-            values = flags.FlagValues()
-            train_flags.define(values)
-            values(["", *arguments, "--table_header=yes", f"--table_index={answer}"])
-            train, _ = building.load_data(train_flags.resolve(values))
+            train, _ = loaded(*arguments, "--table_header=yes", f"--table_index={answer}")
             assert train.sample_shape == (width,) and len(train) == 36
 
     def test_folders_that_may_be_splits(self, refused, tmp_path):
-        import building
-        import train_flags
-
         for name in ("train", "test", "extra"):
             for k in range(5):
                 path = tmp_path / "p" / name / f"{k}.png"
@@ -132,10 +123,7 @@ class TestBeforeTraining:
         assert "--subfolders=splits or classes" in line
         assert not (tmp_path / "run").exists()
         for answer, counts in (("splits", (5, 5)), ("classes", (14, 1))):
-            values = flags.FlagValues()
-            train_flags.define(values)
-            values(["", *arguments, f"--subfolders={answer}"])
-            train, test = building.load_data(train_flags.resolve(values))
+            train, test = loaded(*arguments, f"--subfolders={answer}")
             assert (len(train), len(test)) == counts
 
     @pytest.mark.parametrize("key", ["X_test", "test", "validation_images"])

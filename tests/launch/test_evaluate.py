@@ -45,8 +45,8 @@ class TestResults:
         assert found["step"] == 6
         assert found["sampling"] == {
             "num_samples": 40, "num_steps": 2, "seed": 0, "rounds": 0, "ensemble": 1, "nomix": 10,
-            "pool_size": 1000, "restart_share": 0.01, "label_share": 0.1, "averaged": True,
-            "batch_size": 512,
+            "pool_size": 1000, "restart_probability": 0.01, "label_probability": 0.1,
+            "averaged": True, "batch_size": 512,
         }  # fmt: skip
         # What each figure was measured against stands beside it.
         references = {
@@ -178,12 +178,12 @@ class TestReference:
         values = flags.FlagValues()
         evaluate.define(values)
         values(["evaluate.py", "--reference=all"])
-        sets = evaluate.references(values, train, test, 30)
+        sets = training.references(values.reference, train, test, 30)
         np.testing.assert_array_equal(sets.images, np.concatenate([train.images, test.images]))
         np.testing.assert_array_equal(sets.against_images, train.images)
         assert len(sets.scale_images) == 30
         values(["evaluate.py", "--reference=test", "--num_real=50"])
-        sets = evaluate.references(values, train, test, 30)
+        sets = training.references("test", train, test, 30, values.num_real)
         assert len(sets.images) == 50 and sets.scale_name == "train"
         known = {image.tobytes() for image in test.images}
         assert all(image.tobytes() in known for image in sets.images)
@@ -206,7 +206,7 @@ class TestBadInput:
         line = refuse(f"--run={run_folder}", "--ensemble=2")
         assert "--ensemble=2 is for sampling in rounds" in line and "give --rounds=" in line
         line = refuse(f"--run={run_folder}", "--ensemble=3", "--rounds=12")
-        assert "up to step 6; 2 were kept (see --keep_checkpoints of train.py)" in line
+        assert "up to step 6; 2 were kept (see keep_checkpoints of the recipe)" in line
         line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--resume_iter=3")
         assert "up to step 3; 1 were kept" in line
         line = refuse(f"--run={run_folder}", "--ensemble=2", "--rounds=12", "--curve")
@@ -221,9 +221,9 @@ class TestBadInput:
     def test_options_of_another_version(self, refuse, run_folder):
         path = run_folder / "options.json"
         options = json.loads(path.read_text())
-        del options["flags"]["l2_coeff"]
+        options["recipe"]["temperature"] = 1.0
         path.write_text(json.dumps(options))
-        assert "lacks the option 'l2_coeff'" in refuse(f"--run={run_folder}")
+        assert "has the unknown temperature: another vers" in refuse(f"--run={run_folder}")
 
     def test_networks_without_their_files(self, refuse, run_folder, tmp_path):
         run = f"--run={run_folder}"
@@ -245,7 +245,7 @@ class TestBadInput:
         np.savez(tmp_path / "images.npz", x=images)
         path = run_folder / "options.json"
         options = json.loads(path.read_text())
-        options["flags"]["dataset"] = "npz"
+        options["data"]["name"] = "npz"
         path.write_text(json.dumps(options))
         run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")

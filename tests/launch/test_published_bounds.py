@@ -68,7 +68,7 @@ class TestSettings:
             ValueError, match="--use_attention is for --network=resnet32 or .*, not publi"
         ):
             resolve(*flags_of, "--use_attention")
-        with pytest.raises(ValueError, match="published_bounds takes no labels"):
+        with pytest.raises(ValueError, match="published_bounds' takes no num_classes"):
             build(resolve(*flags_of, "--cclass"), data.load("digits"))
 
     @pytest.mark.parametrize("given", [[], ["--latent_dim=100"]])

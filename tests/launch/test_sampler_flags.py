@@ -130,7 +130,7 @@ class TestWhatTheBufferIsTold:
                 monkeypatch.setattr(
                     building.samplers,
                     name,
-                    lambda size, *_, _n=name, **kw: found.update(kw, kind=_n),
+                    lambda size, *_, _n=name, **kw: found.update(kw, kind=_n, size=size),
                 )
             building.make_buffer(resolve(*arguments).recipe)
             return found
@@ -138,9 +138,10 @@ class TestWhatTheBufferIsTold:
         return run
 
     def test_defaults(self, told):
-        expected = {"match_labels": True, "storage": "auto", "kind": "ReplayBuffer"}
-        assert told("--cclass") == expected
-        assert told("--pcd") == {"match_labels": True, "kind": "PersistentChains"}
+        expected = {"match_labels": True, "storage": "auto", "restart_probability": 0.05}
+        assert told("--cclass") == {**expected, "size": 10_000, "kind": "ReplayBuffer"}
+        found = told("--pcd", "--batch_size=12")
+        assert found == {"match_labels": True, "size": 12, "kind": "PersistentChains"}
 
     def test_as_published(self, told):
         found = told("--cclass", "--nomatch_labels", "--buffer_storage=uint8_published")

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.launch.conftest import resolve
+from tf_febm import data
+
 FAST = [
     "--steps=20", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=5",
     "--sample_interval=10", "--save_interval=5", "--num_samples=20", "--final_steps=2",
@@ -62,7 +65,8 @@ class TestRun:
             "summary.json", "report.html",
         }  # fmt: skip
         options = json.loads((folder / "options.json").read_text())
-        assert options["flags"]["batch_size"] == 8 and options["flags"]["cclass"] is True
+        assert options["recipe"]["batch_size"] == 8 and options["recipe"]["conditional"] is True
+        assert options["data"]["name"] == "digits" and len(options["data"]["hash"]) == 64
         assert {"tensorflow", "keras", "git", "python"} <= options["versions"].keys()
         with np.load(folder / "samples" / "final.npz") as arrays:
             assert arrays["samples"].shape == (20, 8, 8, 1)
@@ -121,7 +125,7 @@ class TestRun:
             checkpoint_files.verify(folder, step)
 
     def test_a_run_killed_twice_ends_as_an_unbroken_one(self, project, pictures, tmp_path):
-        storm = runpy.run_path(str(project / "benchmarks" / "kill_storm.py"))["storm"]
+        storm = runpy.run_path(str(project / "drills" / "kill_storm.py"))["storm"]
         flags = [flag for flag in FAST if not flag.startswith(("--steps", "--sample_interval"))]
         flags += [*pictures, "--preset=digits"]
         found = storm(tmp_path, steps=500, kills=2, arguments=[*flags, "--sample_interval=200"])
@@ -135,20 +139,11 @@ class TestRun:
 
 
 def test_augmentation_flags_reach_the_stream():
-    import building
-    import train_flags
-    from absl import flags
-
-    from tf_febm import data
-
-    values = flags.FlagValues()
-    train_flags.define(values)
-    values(["train.py", "--random_flip", "--random_crop=3", "--seed=4", "--data_noise=0"])
-    options = train_flags.resolve(values)
-    source = data.load("digits")
-    (received,) = building.make_stream(options, source, 5).take(1)
+    line = ("--random_flip", "--random_crop=3", "--seed=4", "--data_noise=0")
+    recipe, source = resolve(*line).recipe, data.load("digits")
+    (received,) = recipe.stream(source, start_step=5).take(1)
     batches = data.stream(
-        source, options["batch_size"], seed=4, start_step=5, random_flip=True, random_crop=3
+        source, recipe.batch_size, seed=4, start_step=5, random_flip=True, random_crop=3
     )
     (expected,) = batches.take(1)
     np.testing.assert_array_equal(received, expected)
@@ -158,20 +153,10 @@ class TestBadInput:
     """In this process, for speed: main() with flags of its own, as absl would parse them."""
 
     @pytest.fixture
-    def refuse(self, tmp_path, capfd, monkeypatch):
-        import train
-        import train_flags
-        from absl import flags
-
+    def refuse(self, here, tmp_path):
         def run(*arguments):
-            values = flags.FlagValues()
-            train_flags.define(values)
-            values(["train.py", f"--logdir={tmp_path}", "--exp=run", *FAST, *arguments])
             before = sorted(tmp_path.rglob("*"))
-            code = train.console.exit_code(
-                lambda: train.run(train_flags.resolve(values), values), debug=False
-            )
-            error = capfd.readouterr().err
+            code, _, error = here(*arguments)
             assert code == 1, error
             assert "Traceback" not in error
             lines = [line for line in error.splitlines() if line.startswith("error: ")]
@@ -183,7 +168,6 @@ class TestBadInput:
 
     def test_unknown_names(self, refuse):
         assert "Unknown divergence 'tv'" in refuse("--divergence=tv")
-        assert "'imagenet'" in refuse("--dataset=imagenet")
         assert "--cclass needs labels" in refuse("--dataset=npz", "--cclass", self.npz(refuse))
 
     @pytest.fixture(autouse=True)
@@ -197,11 +181,11 @@ class TestBadInput:
         return f"--data_dir={path}"
 
     def test_values_out_of_range(self, refuse):
-        assert "step_size" in refuse("--step_lr=-1")
-        assert "grad_clip" in refuse("--proj_norm=-0.1")
+        assert "--step_lr" in refuse("--step_lr=-1")
+        assert "--proj_norm" in refuse("--proj_norm=-0.1")
         assert "average_decay" in refuse("--average_decay=1.0")
         assert "--beta_1" in refuse("--beta_1=1")
-        assert "--lr must be positive" in refuse("--lr=0")
+        assert "--lr must be a finite number > 0" in refuse("--lr=0")
         assert "--lr_final must be a finite" in refuse("--lr_final=nan")
         assert "--data_noise" in refuse("--data_noise=nan")
         assert "log_ratio_clip" in refuse("--log_ratio_clip=-5")
@@ -277,7 +261,14 @@ class TestBadInput:
 
 @pytest.mark.slow
 def test_flags_that_do_not_parse(launch):
-    for flag in ("--steps=many", "--method=gan", "--batch_size=1", "--no_such_flag=1", "stray"):
+    for flag in (
+        "--steps=many",
+        "--method=gan",
+        "--batch_size=1",
+        "--no_such_flag=1",
+        "--dataset=imagenet",
+        "stray",
+    ):
         result = launch(flag)
         assert result.returncode != 0
         assert "Traceback" not in result.stderr

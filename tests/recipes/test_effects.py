@@ -59,7 +59,6 @@ def test_what_has_no_effect_changes_nothing(base):
         "variational_l2_coeff": 0.3, "leave_one_out": False, "warmup_steps": 3,
         "shift_invariant": not recipe.shift_invariant, "penalty_weight": 0.7, "entropy": "logdet",
         "noise_scale": 0.3, "grad_clip": 0.3, "num_leapfrog_steps": 3, "burn_in": 2,
-        "target_acceptance": 0.5, "buffer_capacity": 10_000,
         "generator_batch_norm": True, "frequency": 1.5, "confinement": 0.7, "latent_dim": 2,
         "generator_learning_rate_ratio": 0.3, "variational_learning_rate_ratio": 0.3,
     }  # fmt: skip

@@ -151,8 +151,8 @@ def make_buffer(recipe):
         return None
     return samplers.ReplayBuffer(
         recipe.buffer_capacity,
-        recipe.restart_probability,
-        recipe.match_labels,
+        restart_probability=recipe.restart_probability,
+        match_labels=recipe.match_labels,
         storage=recipe.buffer_storage,
     )
 

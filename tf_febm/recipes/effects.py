@@ -82,6 +82,17 @@ _ITERATED = Rule(
 )
 
 
+def _made_for(table: Mapping[str, Any], field: str, own: str, other: str) -> Rule:
+    """Return the rule that what is made for one kind of data has no data of the other."""
+    return Rule(
+        lambda recipe, kind: (
+            None if kind is None else (table[getattr(recipe, field)].kind, kind) != (own, other)
+        ),
+        own,
+        lambda recipe, kind: f"for {other}",
+    )
+
+
 def _takes(table: Mapping[str, Any], field: str, setting: str) -> Rule:
     """Return the rule that what a field names in the catalogue takes a setting."""
     return _one_of(field, [name for name, entry in table.items() if setting in entry.settings])
@@ -113,6 +124,9 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from ((name, _IMAGES) for name in ("random_flip", "random_crop", "use_attention"))
     yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
     networks, generators = catalogue.NETWORKS, catalogue.GENERATORS
+    yield "network", _made_for(networks, "network", "images", "vectors")
+    yield "network", _made_for(networks, "network", "vectors", "images")
+    yield "generator", _made_for(generators, "generator", "images", "vectors")
     for name in ("use_attention", "frequency"):
         yield name, _one_of("network", [n for n, row in networks.items() if name in row.options])
     yield "confinement", _one_of("network", [n for n, row in networks.items() if row.standardised])

@@ -73,6 +73,9 @@ def _recipe(stored: dict, folder: RunFolder) -> Recipe:
     """Return the recipe of stored settings, those of an earlier version completed."""
     types = typing.get_type_hints(Recipe)
     known = {name: value for name, value in stored.items() if name in types}
-    if "method" not in known:
-        raise ValueError(f"{folder.options} lacks the option method: another version wrote it.")
+    # Version 0.1 stored more than settings; what it did not store is what it did.
+    unknown = set() if "flags" in stored else stored.keys() - known.keys()
+    if "method" not in known or unknown:
+        what = f"has the unknown {', '.join(sorted(unknown))}" if unknown else "lacks method"
+        raise ValueError(f"{folder.options} {what}: another version wrote it.")
     return Recipe(**known)

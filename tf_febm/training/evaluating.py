@@ -148,8 +148,8 @@ def draw_in_rounds(
         steps = [kept for kept in checkpoints.steps if kept <= step]
         if ensemble > len(steps):
             raise ValueError(
-                f"ensemble={ensemble} needs as many checkpoints up to step {step}; {len(steps)} "
-                "were kept (see keep_checkpoints of the recipe)."
+                f"An ensemble of {ensemble} needs as many checkpoints up to step {step}; "
+                f"{len(steps)} were kept (see keep_checkpoints of the recipe)."
             )
         members = [checkpoints.energy_weights(k, averaged=averaged) for k in steps[-ensemble:]]
     drawn = pooled_chains(

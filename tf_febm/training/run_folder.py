@@ -147,7 +147,7 @@ class RunFolder:
             flags = {k: v for k, v in stored["flags"].items() if v is not None}
             names = {"class_names": flags.get("class_names")}
             return {
-                "recipe": original_names.fields_of(flags),
+                "recipe": {**original_names.fields_of(flags), "flags": True},
                 "data": {**original_names.source_of(flags), **names},
                 "versions": dict(stored.get("versions", {}).items()),
             }

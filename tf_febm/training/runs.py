@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import data, evaluation, parallel, workers
+from tf_febm import catalogue, data, evaluation, parallel, workers
 from tf_febm.training.checkpoints import Checkpoints
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import finish, train
@@ -104,6 +104,11 @@ def run(
     """
     if resume_step is not None and overwrite:
         raise ValueError("resume_step and overwrite exclude each other.")
+    metrics = catalogue.load(catalogue.METHODS[recipe.method].place).METRICS
+    if recipe.best_metric not in (None, *metrics):
+        raise ValueError(
+            f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."
+        )
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     parallel.check_batch_size(recipe.batch_size, strategy)
     stored = {"recipe": recipe.as_dict(), "data": _described(data)}
@@ -118,11 +123,6 @@ def run(
     _check_splits(recipe, source, held_out)
     with strategy.scope():
         model = recipe.build(source)
-    metrics = type(model).METRICS
-    if recipe.best_metric not in (None, *metrics):
-        raise ValueError(
-            f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."
-        )
     folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
     report = report if chief else _be_silent
