@@ -10,13 +10,12 @@ DOCS = [
     "mkdocs-jupyter>=0.25",
     "mkdocs-material>=9.6",
     "mkdocstrings[python]>=0.28",
-    "matplotlib>=3.9",
     *NOTEBOOKS,
 ]
 
 setup(
     name="tf_febm",
-    version="0.1.0",
+    version="0.2.0",
     description="Deep energy-based models by f-divergence minimisation, in TensorFlow and Keras.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -51,21 +50,18 @@ setup(
         "threadpoolctl>=3.1",
         # Image files in, sample grids out.
         "pillow>=10.3",
+        # Charts of the report, the guard's diagnosis and the studies.
+        "matplotlib>=3.9",
         "tensorboard>=2.18",
     ],
     extras_require={
         # CUDA libraries from the package index, for Linux.
         "gpu": ["tensorflow[and-cuda]>=2.18"],
-        # Figures of the studies, launch/mixture.py and launch/method_study.py. The measures in
-        # tf_febm.evaluation need nothing more than the library does.
-        "study": ["matplotlib>=3.9"],
-        "eval": ["matplotlib>=3.9"],
         # tf_febm.export(model, path, "onnx"), and what runs the file.
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "docs": DOCS,
         "dev": [
             "hypothesis>=6.100",
-            "matplotlib>=3.9",
             "mypy>=1.15",
             "pytest>=8.3",
             "pytest-xdist>=3.6",

@@ -267,11 +267,13 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     notes = []
     if values["recipe"].present and start.confinement and kind == "images":
         raise ValueError(f"recipe={values.recipe} is for vectors, not for images: leave it out.")
-    if values.pcd and values["replay_batch"].present:
-        notes.append(
-            f"{_as_given(values['replay_batch'])} has no effect: it is for runs without --pcd, "
-            "whose chains go on where they ended."
-        )
+    for name, vain, needed in (
+        ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),
+        ("pcd", not values.pcd and recipe.method == "bidirectional", "methods with chains"),
+        ("proj_norm_type", values.hmc, "--sampler=langevin, not hmc"),
+    ):
+        if values[name].present and vain:
+            notes.append(f"{_as_given(values[name])} has no effect: it is for {needed}.")
     for name, needed in (
         ("subfolders", "folder"),
         *((t, "csv") for t in ("table_header", "table_index")),

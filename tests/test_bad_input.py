@@ -82,12 +82,8 @@ class TestFlags:
     @examples(600)
     @hypothesis.given(draws=st.data())
     def test_any_values(self, names, draws):
-        import building
-        import original_flags
         import train_flags
         from absl import flags
-
-        from tf_febm import divergences
 
         values = flags.FlagValues()
         train_flags.define(values)
@@ -96,19 +92,16 @@ class TestFlags:
 
         def resolve():
             values(["train.py", *arguments])
-            original_flags.check(values)
-            options = train_flags.resolve(values)
-            divergences.get(options["divergence"])
-            building.check({**options, "exp": options["exp"] or "x"})
-            return options
+            return train_flags.resolve(values)
 
-        options, message = outcome(resolve, (ValueError, flags.Error))
+        plan, message = outcome(resolve, (ValueError, flags.Error))
         if message is not None:
             return
-        assert json.loads(json.dumps(options, allow_nan=False)) == options
-        assert options["lr"] > 0 and options["steps"] >= 1 and options["batch_size"] >= 2
-        assert 0 <= options["beta_1"] < 1 and 0 <= options["average_decay"] < 1
-        assert "/" not in (options["exp"] or "") and options["exp"] not in ("..", ".")
+        recipe, stored = plan.recipe, plan.recipe.as_dict()
+        assert json.loads(json.dumps(stored, allow_nan=False)) == stored
+        assert recipe.learning_rate > 0 and recipe.steps >= 1 and recipe.batch_size >= 2
+        assert 0 <= recipe.beta_1 < 1 and 0 <= (recipe.average_decay or 0) < 1
+        assert "/" not in plan.exp and plan.exp not in ("..", ".")
 
 
 class TestConstructors:

@@ -93,24 +93,27 @@ def published(text):
     ],
 )
 def test_published_settings_of_training_change_what_is_trained(migrating, title, line):
-    usual = train_flags.resolve(parsed(train_flags, *line))
+    def asked(*flags):
+        plan = train_flags.resolve(parsed(train_flags, *line, *flags))
+        return plan.recipe, plan.source, plan.exp, parsed(train_flags, *flags).logdir
+
     rows = published(section(migrating, title))
     for row in rows:
-        assert train_flags.resolve(parsed(train_flags, *line, *row)) != usual, row
+        assert asked(*row) != asked(), row
     # One run can have them all, but for the buffer, which must be there to have settings.
-    every = [flag for row in rows for flag in row if flag != "--noreplay_batch"]
-    train_flags.resolve(parsed(train_flags, *line, *every))
+    asked(*(flag for row in rows for flag in row if flag != "--noreplay_batch"))
 
 
-def test_the_preset_of_the_published_bounds_is_what_its_table_says(migrating):
+def test_the_recipe_of_the_published_bounds_is_what_its_table_says(migrating):
     line = ["--exp=a", "--dataset=cifar10", "--method=bidirectional"]
     rows = published(section(migrating, "Bidirectional bounds"))
-    usual = train_flags.resolve(parsed(train_flags, *line))
-    by_hand = train_flags.resolve(parsed(train_flags, *line, *(f for row in rows for f in row)))
-    preset = train_flags.resolve(parsed(train_flags, *line, "--preset=bounds_paper"))
-    changed = {name for name in preset if preset[name] != usual[name]} - {"preset"}
-    assert changed == {name for name in preset if by_hand[name] != usual[name]}
-    assert {name: by_hand[name] for name in changed} == {name: preset[name] for name in changed}
+    usual, by_hand, recipe = (
+        train_flags.resolve(parsed(train_flags, *line, *more)).recipe.as_dict()
+        for more in ([], [f for row in rows for f in row], ["--recipe=bounds_paper"])
+    )
+    changed = {name for name in recipe if recipe[name] != usual[name]} - {"name", "why"}
+    assert changed == {name for name in recipe if by_hand[name] != usual[name]}
+    assert {name: by_hand[name] for name in changed} == {name: recipe[name] for name in changed}
 
 
 def test_published_settings_of_the_evaluation_change_what_is_done(migrating):
@@ -135,13 +138,15 @@ def test_published_widths_are_those_without_the_flag(migrating):
     line = ["--exp=a", "--dataset=cifar10"]
     for network, filters in (("", 128), ("large", 128), ("larger", 128), ("wider", 256)):
         switch = [f"--{network}_model"] if network else []
-        assert train_flags.resolve(parsed(train_flags, *line, *switch))["num_filters"] == filters
+        recipe = train_flags.resolve(parsed(train_flags, *line, *switch)).recipe
+        default = train_flags.catalogue.NETWORKS[recipe.network].default_width
+        assert (default if recipe.width is None else recipe.width) == filters
 
 
 def test_published_command_lines_on_the_page_parse(migrating):
     block = re.search(r"```bash\n(.*?)```", migrating, re.DOTALL)[1].replace("\\\n", " ")
     train, evaluation = (line.split()[2:] for line in block.splitlines())
-    assert train_flags.resolve(parsed(train_flags, *train))["cclass"]
+    assert train_flags.resolve(parsed(train_flags, *train)).recipe.conditional
     assert parsed(evaluate, *evaluation).num_samples == 50_000
 
 
@@ -170,6 +175,7 @@ ROOMS = (
     *("tf_febm", "tf_febm.analysis", "tf_febm.applications", "tf_febm.data", "tf_febm.divergences"),
     *("tf_febm.entropy", "tf_febm.evaluation", "tf_febm.legacy", "tf_febm.models"),
     *("tf_febm.networks", "tf_febm.objectives", "tf_febm.optimizers", "tf_febm.samplers"),
+    "tf_febm.recipes",
     "tf_febm.training",
 )
 

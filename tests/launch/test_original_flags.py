@@ -7,13 +7,12 @@ import shutil
 import numpy as np
 import original_flags
 import pytest
-import run_options
 import train_flags
 from absl import flags
 from PIL import Image
 
 from tests.launch.conftest import launched
-from tf_febm import networks
+from tf_febm import data, recipes
 
 # As its modules define them, read from the public code. Both programs import data.py, models.py and
 # utils.py, the first hmc.py as well.
@@ -77,7 +76,12 @@ def parse(line):
 
 
 def resolve(line):
-    return train_flags.resolve(parse(line))
+    return train_flags.resolve(parse(line)).recipe
+
+
+# What an evaluation holds a line against.
+CIFAR = data.ImageData("cifar10", np.zeros((2, 32, 32, 3), np.uint8))
+RUN = recipes.get("cifar10_paper")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +102,11 @@ def test_the_published_training_line():
     values = parse(TRAINING_LINE)
     (warning,) = original_flags.check(values)
     assert "--zero_kl has no effect" in warning
-    options = train_flags.resolve(values)
-    expected = {"num_steps": 60, "batch_size": 128, "step_lr": 10.0, "proj_norm": 0.01}
-    assert expected.items() <= options.items()
-    assert options["cclass"] and options["replay_batch"] and options["dataset"] == "cifar10"
+    plan = train_flags.resolve(values)
+    expected = {"num_steps": 60, "batch_size": 128, "step_size": 10.0, "grad_clip": 0.01}
+    expected |= {"conditional": True, "chains": "replay"}
+    assert expected.items() <= plan.recipe.as_dict().items()
+    assert plan.source["name"] == "cifar10" and warning in plan.notes
 
 
 @pytest.mark.slow
@@ -194,22 +199,16 @@ def test_the_published_evaluation_line_parses():
 
     # int(1000 / 500 · 180) rounds of a pool.
     assert original_evaluation.rounds_of(values) == 360
-    assert (
-        original_evaluation.check(values, {"cclass": True, "network": "resnet32"} | OPTIONS) == []
-    )
-
-
-OPTIONS = {"dataset": "cifar10", "use_attention": False}
+    assert original_evaluation.check(values, RUN.replace(conditional=True), CIFAR) == []
 
 
 def test_flags_of_evaluation_that_have_no_effect():
     import original_evaluation
 
     line = "--bn --idx=3 --noscaled --gamma_sr=2 --spec_eval --cutout --datasource=default"
-    options = {"cclass": False, "network": "resnet32", **OPTIONS}
-    warnings = original_evaluation.check(parsed("evaluate", line), options)
+    warnings = original_evaluation.check(parsed("evaluate", line), RUN, CIFAR)
     assert len(warnings) == 7 and all("has no effect" in warning for warning in warnings)
-    original_evaluation.check(parsed("evaluate", "--nolarge_model --dataset=cifar10"), options)
+    original_evaluation.check(parsed("evaluate", "--nolarge_model --dataset=cifar10"), RUN, CIFAR)
 
 
 class TestRunsByName:
@@ -291,30 +290,25 @@ def test_what_changes_nothing_is_warned_about(argument):
 class TestShorthands:
     @pytest.mark.parametrize("size", ["large", "larger", "wider"])
     def test_model_switches(self, size):
-        options = resolve(f"--{size}_model")
-        assert options["network"] == f"resnet32_{size}"
-        assert not any(name.endswith("_model") for name in options)
+        assert resolve(f"--{size}_model").network == f"resnet32_{size}"
         with pytest.raises(ValueError, match="exclude each other"):
             resolve(f"--{size}_model --network=conv")
 
     def test_augment(self):
-        options = resolve("--augment")
-        assert (options["random_flip"], options["random_crop"]) == (True, 4)
-        assert "augment" not in options
+        recipe = resolve("--augment")
+        assert (recipe.random_flip, recipe.random_crop) == (True, 4)
         assert "mirror image" in original_flags.check(parse("--augment"))[0]
-        assert resolve("--augment --random_flip --random_crop=4")["random_crop"] == 4
+        assert resolve("--augment --random_flip --random_crop=4").random_crop == 4
         for other in ("--norandom_flip", "--random_crop=2"):
             with pytest.raises(ValueError, match=f"it and {other} exclude each other"):
                 resolve(f"--augment {other}")
-        assert resolve("")["random_flip"] is False and resolve("")["random_crop"] == 0
+        assert resolve("").random_flip is False and resolve("").random_crop == 0
 
     def test_hmc_in_a_line_of_the_original(self):
         line = TRAINING_LINE + " --hmc"
-        options = resolve(line)
-        assert options["sampler"] == "hmc" and options["step_lr"] == 10.0 and "hmc" not in options
-        warnings = [
-            *original_flags.check(parse(line)), *run_options.notes(parse(line), options, "images")
-        ]  # fmt: skip
+        recipe = resolve(line)
+        assert recipe.sampler == "hmc" and recipe.step_size == 10.0
+        warnings = train_flags.resolve(parse(line)).notes
         assert any(
             "--proj_norm=0.01 has no effect: it is for --sampler=lang" in w for w in warnings
         )
@@ -323,9 +317,9 @@ class TestShorthands:
             resolve("--hmc --sampler=mala")
 
     def test_names_with_the_divergence(self):
-        options = resolve("--exp=a --suffix_exp --divergence=jensen_shannon")
-        assert options["exp"] == "a_jensen_shannon" and "suffix_exp" not in options
-        assert resolve("--exp=a --suffix_exp --divergence=alpha:-1")["exp"] == "a_alpha_-1"
+        for divergence, ending in (("jensen_shannon", "jensen_shannon"), ("alpha:-1", "alpha_-1")):
+            line = f"--exp=a --suffix_exp --divergence={divergence}"
+            assert train_flags.resolve(parse(line)).exp == f"a_{ending}"
         with pytest.raises(ValueError, match="--suffix_exp needs --exp"):
             resolve("--suffix_exp")
         with pytest.raises(
@@ -345,21 +339,11 @@ class TestShorthands:
     ],
 )
 def test_filters_of_a_network_that_is_not_the_presets(line, filters):
-    assert resolve(line)["num_filters"] == filters
+    recipe = resolve(line)
+    width = train_flags.catalogue.NETWORKS[recipe.network].default_width
+    assert (width if recipe.width is None else recipe.width) == filters
 
 
-def test_every_network_has_a_number_of_filters():
-    import presets
-
-    named = {*train_flags.NETWORKS, run_options.PUBLISHED_BOUNDS}
-    assert set(presets.FILTERS_OF) == named
-
-
-def test_the_networks_are_those_of_the_library():
-    assert set(train_flags.NETWORKS) == set(networks.NAMES)
-
-
-def test_presets_give_way_to_flags():
-    options = resolve("--preset=cifar10_paper --num_filters=32")
-    assert options["network"] == "resnet32" and options["num_filters"] == 32
-    assert options["num_steps"] == 60
+def test_recipes_give_way_to_flags():
+    recipe = resolve("--preset=cifar10_paper --num_filters=32")
+    assert (recipe.network, recipe.width, recipe.num_steps) == ("resnet32", 32, 60)

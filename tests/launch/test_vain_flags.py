@@ -1,16 +1,14 @@
 """No flag is silently without effect: the tables are whole, and each condition is one of a line."""
 
-import anomaly_study
-import apply
 import effects
 import evaluate
-import export
-import mixture
 import original_flags
 import pytest
-import run_options
 import train_flags
 from absl import flags
+
+from tests.launch.conftest import resolve
+from tf_febm.recipes import effects as rules
 
 
 def parsed(define, *arguments):
@@ -20,28 +18,15 @@ def parsed(define, *arguments):
     return values
 
 
-@pytest.mark.parametrize(
-    ("table", "defined", "original"),
-    [
-        (effects.TRAIN, set(parsed(train_flags.define)), original_flags.ORIGINAL),
-        (effects.EVALUATE, set(parsed(evaluate.define)), original_flags.EVALUATION_ORIGINAL),
-        (effects.APPLY, set(parsed(apply.define)), {}),
-        (effects.EXPORT, set(parsed(export.define)), {}),
-        (effects.MIXTURE, set(parsed(mixture.define)), {}),
-        (effects.ANOMALY_STUDY, set(parsed(anomaly_study.define)), {}),
-    ],
-    ids=["train", "evaluate", "apply", "export", "mixture", "anomaly_study"],
-)
-def test_every_flag_is_in_its_launchers_table(table, defined, original):
+def test_every_flag_of_an_evaluation_is_in_its_table():
     """Or is one of the original's that original_flags refuses or tells of."""
-    assert set(table) == defined - set(original)
+    defined = set(parsed(evaluate.define)) - set(original_flags.EVALUATION_ORIGINAL)
+    assert set(effects.EVALUATE) == defined
 
 
 def notes(line):
-    """Return what train.py tells of a line, before it sees the data."""
-    values = parsed(train_flags.define, *line.split())
-    options = train_flags.resolve(values)
-    return run_options.notes(values, options, run_options.KINDS[options["dataset"]])
+    """Return what train.py tells of a line, before it sees the data; not what the original is."""
+    return [n for n in resolve(*line.split()).notes if "original" not in n]
 
 
 BOUNDS = "--method=bidirectional"
@@ -50,7 +35,7 @@ STILL = "--num_steps=0 --final_steps=0"
 # Flag with a value -> the rest of a line in which it has an effect, and of lines in which it has
 # none. Every flag that has rules is here.
 LINES = {
-    "--preset=plane": ("--dataset=moons", ["--dataset=digits", "--dataset=cifar10"]),
+    "--recipe=plane": ("--dataset=moons", ["--dataset=digits", "--dataset=cifar10"]),
     "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
     "--subfolders=splits": ("--dataset=folder", ["", "--dataset=csv"]),
     "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
@@ -97,6 +82,8 @@ LINES = {
     "--match_labels": ("--cclass --pcd", ["", "--pcd", "--cclass --noreplay_batch", BOUNDS]),
     "--nomatch_labels": ("--cclass", ["", "--pcd", "--cclass --noreplay_batch", BOUNDS]),
     "--pcd": ("", [BOUNDS]),
+    "--network=conv": (CD, ["--dataset=csv"]),
+    "--restart_probability=0.1": (CD, ["--noreplay_batch", "--pcd", BOUNDS]),
     "--latent_dim=4": (BOUNDS, ["", CD, "--method=dual"]),
     "--penalty=none": (BOUNDS, ["", CD]),
     "--penalty_weight=1": (BOUNDS, ["", BOUNDS + " --penalty=none"]),
@@ -116,9 +103,12 @@ LINES = {
 }
 
 
-def test_every_flag_with_a_condition_has_lines():
-    named = {flag.split("=")[0].lstrip("-") for flag in LINES} - {"nomatch_labels"}
-    assert named == {name for name, rules in effects.TRAIN.items() if rules}
+def test_every_setting_with_a_rule_has_lines():
+    named = {flag.split("=")[0].lstrip("-") for flag in LINES}
+    fields = {train_flags.original_names.FIELDS.get(name, name) for name in named}
+    # Set by flags of other names.
+    fields |= {"chains", "grad_clip_norm"}
+    assert set(rules.RULES) <= fields
 
 
 @pytest.mark.parametrize("flag", LINES)
@@ -160,25 +150,14 @@ def test_what_says_no_more_than_what_is_done_is_told(line, told):
 
 
 def test_a_told_flag_changes_nothing():
-    step = notes_options("--hmc")["step_lr"]
-    assert notes_options("--hmc --noise_scale=3")["step_lr"] == step
-
-
-def notes_options(line):
-    return train_flags.resolve(parsed(train_flags.define, *line.split()))
+    assert resolve("--hmc").recipe == resolve(*["--hmc", "--noise_scale=3"]).recipe
 
 
 def test_what_the_data_are_is_known_once_they_are_read():
-    values = parsed(train_flags.define, "--dataset=npz", "--random_flip")
-    options = train_flags.resolve(values)
-    assert run_options.notes(values, options, "images") == []
-    with pytest.raises(ValueError, match="--random_flip is for images, not for vectors"):
-        run_options.notes(values, options, "vectors")
-    values = parsed(train_flags.define, "--dataset=npz", "--preset=vectors")
-    options = train_flags.resolve(values)
-    assert run_options.notes(values, options, "vectors") == []
-    with pytest.raises(ValueError, match="--preset=vectors is for vectors, not for images"):
-        run_options.notes(values, options, "images")
+    plan = resolve("--dataset=npz", "--random_flip")
+    assert plan.recipe.without_effect(plan.chosen, "images") == []
+    with pytest.raises(ValueError, match="random_flip=True is for images, not for vectors"):
+        plan.recipe.without_effect(plan.chosen, "vectors")
 
 
 class TestEvaluation:
@@ -238,28 +217,6 @@ class TestEvaluation:
             assert effects.check(effects.EVALUATE, values, better) == []
 
 
-class TestOthers:
-    def test_export(self, refused):
-        line = refused("export", "--run=a", "--format=onnx", "--num_steps=4")
-        assert "--num_steps=4 is for --format=saved_model, not onnx: leave it out" in line
-
-    @pytest.mark.parametrize(
-        ("module", "check", "line", "message"),
-        [
-            (
-                mixture,
-                mixture.resolve,
-                "--trajectories=0 --trajectory_steps=100",
-                "--trajectory_steps=100 is for studies with --trajectories above 0: leave it out",
-            ),
-            (
-                anomaly_study,
-                anomaly_study.run,
-                f"{CD} --divergence=kl",
-                "--divergence=kl is for --method=febm or dual, not contrastive_divergence: leave",
-            ),
-        ],
-    )
-    def test_studies(self, module, check, line, message):
-        with pytest.raises(ValueError, match=f"^{message}"):
-            check(parsed(module.define, *line.split()))
+def test_export(refused):
+    line = refused("export", "--run=a", "--format=onnx", "--num_steps=4")
+    assert "--num_steps=4 is for --format=saved_model, not onnx: leave it out" in line
