@@ -23,7 +23,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in set(sys.modules) - befor
 def test_one_version(project):
     in_setup = re.search(r'version="(.*?)"', (project / "setup.py").read_text()).group(1)
     assert tf_febm.__version__ == in_setup
-    assert f"## {in_setup}" in (project / "CHANGELOG.md").read_text()
+    assert f"## [{in_setup}]" in (project / "CHANGELOG.md").read_text()
     assert metadata.version("tf_febm") == in_setup
 
 

@@ -51,7 +51,7 @@ def resolve(*arguments):
 def _one_classifier_of_the_digits():
     """Let runs in this process share the feature network that each would train for its figures."""
     from tf_febm import evaluation
-    from tf_febm.evaluation import run_figures
+    from tf_febm.evaluation import figures_of_runs
 
     train_classifier, known = evaluation.train_classifier, {}
 
@@ -63,7 +63,7 @@ def _one_classifier_of_the_digits():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "train_classifier", once)
-        patch.setattr(importlib.import_module(run_figures.__module__), "train_classifier", once)
+        patch.setattr(figures_of_runs, "train_classifier", once)
         yield
 
 

@@ -32,7 +32,7 @@ class TestSettings:
             "entropy": "smallest_singular_value", "entropy_iterations": 2, "entropy_weight": 1.0,
             "penalty": "latent", "penalty_weight": 1e-3, "penalty_threshold": 0.0,
             "l2_coeff": 0.0, "network": "published_bounds", "generator": "published_bounds",
-            "generator_batch_norm": True, "random_flip": True, "width": 64,
+            "generator_batch_norm": True, "random_flip": True, "width": None,
         }  # fmt: skip
         assert {name: getattr(recipe, name) for name in expected} == expected
 

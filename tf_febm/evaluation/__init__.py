@@ -16,6 +16,7 @@ from tf_febm.evaluation.distribution_curve import (
     prd_curve,
 )
 from tf_febm.evaluation.feature_network import FeatureNetwork
+from tf_febm.evaluation.figures_of_runs import CLASSIFIED, run_figures
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
 from tf_febm.evaluation.grid import (
     GridDivergence,
@@ -44,7 +45,6 @@ from tf_febm.evaluation.precision_recall import (
     precision_and_recall,
 )
 from tf_febm.evaluation.quality import SampleQuality, sample_quality
-from tf_febm.evaluation.run_figures import CLASSIFIED, run_figures
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes

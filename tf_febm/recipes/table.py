@@ -155,6 +155,7 @@ BOUNDS_PAPER = _recipe(
     entropy="smallest_singular_value",
     entropy_iterations=2,
     network="published_bounds",
+    width=None,
     generator="published_bounds",
     generator_batch_norm=True,
 )
