@@ -76,7 +76,7 @@ workers: $(READY)
 long: $(READY)
 	$(BIN)/python drills/long_run.py $(ARGS)
 
-test: $(READY) lint
+test: $(READY) lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)

@@ -1,6 +1,7 @@
 """Figures 1 to 4 of the mixture study, as PNG files."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles differ as well.
 TARGET, EXACT, LEARNED, THIRD = "#333333", "#0072B2", "#D55E00", "#009E73"
-STYLE = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def _panels(count: int, size=(4.0, 3.2)):

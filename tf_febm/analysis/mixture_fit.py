@@ -102,7 +102,7 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
     keras.utils.set_random_seed(options["seed"])
     energy = networks.quadratic(1)
     settings = {"average_decay": AVERAGE_DECAY, "seed": options["seed"], "l2_coeff": 0.0}
-    players = {"simultaneous": True}
+    players: dict = {"simultaneous": True}
     if options["sampler"] == "exact":
         settings["sampler"] = ExactGaussian(energy.get_layer("gaussian"))
         # Stratified samples are not independent: their plain mean is the better centre.
@@ -214,7 +214,8 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     plain = propose(count, randomness.as_seed(seed + 1)).numpy()
     # Ten times as many, so that what is left of the error is not mere chance.
     proposed = propose(10 * count, randomness.as_seed(seed + 2)).numpy()
-    accepted, figures = np.zeros([0]), {"ks_plain": kolmogorov_smirnov(plain[:, 0], target)}
+    accepted = np.zeros([0])
+    figures: dict = {"ks_plain": kolmogorov_smirnov(plain[:, 0], target)}
     with model.averaged_weights():
         try:
             rejection = applications.rejection_sample(

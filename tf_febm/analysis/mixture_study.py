@@ -196,7 +196,7 @@ def _baselines(names: Sequence[str], target, options: dict, report) -> list[dict
 def _trajectories(name: str, target, options: dict, counts, out: Path, report) -> dict:
     """Train from random starts, draw Figure 4, and return how far the ends are from the optimum."""
     exact = best_normal(name, target)
-    fits = trajectories(target, name, options, *counts, report)
+    fits = trajectories(target, name, options, counts[0], counts[1], report)
     ways = np.concatenate([fit.path for fit in fits])
     means = np.linspace(ways[:, 0].min() - 0.3, ways[:, 0].max() + 0.3, 60)
     scales = np.linspace(max(ways[:, 1].min() - 0.2, 0.1), ways[:, 1].max() + 0.2, 60)

@@ -51,7 +51,7 @@ def demonstrate(
     out, num_images = Path(out), min(num_images, len(held_out))
     images = data.dequantise(held_out.images[:num_images], seed=seed).numpy()
     labels = held_out.labels[:num_images] if model.conditional else None
-    results = {"num_images": num_images}
+    results: dict = {"num_images": num_images}
     if labels is not None:
         named = [held_out.class_names[k] for k in labels]
         results["classes"] = {name: named.count(name) for name in held_out.class_names}

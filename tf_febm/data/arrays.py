@@ -67,4 +67,4 @@ def hold_out(source: ImageData | VectorData) -> tuple[Any, Any]:
         labels = None if source.labels is None else source.labels[mask]
         values = {field: getattr(source, field)[mask], "labels": labels}
         parts.append(dataclasses.replace(source, **values))
-    return tuple(parts)
+    return parts[0], parts[1]

@@ -98,8 +98,9 @@ def _likelihood(model, train, held_out) -> dict:
     if dimension <= 3:
         edge = np.full(dimension, 6.0)
         cells = (2000, 500, 120)[dimension - 1]
-        found = log_partition_on_grid(energy, -edge, edge, cells)
-        figures = {"log_z_error": found.error, "edge_share": found.edge_share}
+        grid = log_partition_on_grid(energy, -edge, edge, cells)
+        figures = {"log_z_error": grid.error, "edge_share": grid.edge_share}
+        log_z = grid.log_z
     else:
         wide = np.linalg.cholesky(WIDENING * covariance).astype(np.float32)
         base = tfd.MultivariateNormalTriL(tf.zeros(dimension), wide)
@@ -108,7 +109,8 @@ def _likelihood(model, train, held_out) -> dict:
             "log_z_standard_error": found.standard_error,
             "effective_sample_size": found.effective_sample_size,
         }
-    log_z = found.log_z + float(np.log(train.scale).sum())
+        log_z = found.log_z
+    log_z += float(np.log(train.scale).sum())
     held = held_out_log_likelihood(model.energy, held_out.vectors, log_z)
     fit = tfd.MultivariateNormalTriL(np.zeros(dimension), np.linalg.cholesky(covariance))
     rest = (held_out.vectors - train.mean) / train.scale

@@ -86,7 +86,7 @@ def check_fit(recipe, source: Data) -> None:
             f"{tuple(source.sample_shape)}: it must be at most {most}, the numbers in one; give "
             f"latent_dim={most} or less."
         )
-    if kind == "images":
+    if isinstance(source, data.ImageData):
         if source.image_shape[-1] not in (1, 3):
             raise ValueError(
                 f"Images need 1 or 3 channels; {source.source} has {source.image_shape[-1]}."
