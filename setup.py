@@ -28,7 +28,10 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
-    packages=find_packages(include=["tf_febm", "tf_febm.*"]),
+    packages=[*find_packages(include=["tf_febm", "tf_febm.*"]), "tf_febm_launch"],
+    # The folder has a short name in the repository, and one of its own among installed packages.
+    package_dir={"tf_febm_launch": "launch"},
+    entry_points={"console_scripts": ["tf-febm = tf_febm_launch.command:main"]},
     package_data={"tf_febm": ["py.typed"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
