@@ -10,7 +10,9 @@ import tf_febm
 
 def retrained(change):
     """Return weights after a fit, a change of the model, and another fit."""
-    model = model_of("febm", l2_coeff=0.1, buffer=tf_febm.ReplayBuffer(64, 0.5), warmup_steps=0)
+    model = model_of(
+        "febm", eager=False, l2_coeff=0.1, buffer=tf_febm.ReplayBuffer(64, 0.5), warmup_steps=0
+    )
     model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
     change(model)
     model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
