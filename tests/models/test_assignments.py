@@ -1,4 +1,4 @@
-"""What is assigned to a model after a fit takes effect, and costs a new trace only then."""
+"""What is assigned to a model after a fit takes effect."""
 
 import keras
 import numpy as np
@@ -115,7 +115,7 @@ def test_what_a_callback_assigns_has_an_effect_from_the_next_epoch_on():
 
 
 def test_the_buffer_can_be_replaced_after_building():
-    model = model_of("febm", eager=False, buffer=tf_febm.ReplayBuffer(64))
+    model = model_of("febm", buffer=tf_febm.ReplayBuffer(64))
     model.fit(plane(), batch_size=16, verbose=0)
     model.buffer = tf_febm.samplers.PersistentChains(16)
     model.fit(plane(), batch_size=16, verbose=0)
@@ -132,13 +132,3 @@ def test_whether_there_is_an_average_is_settled_by_building():
     model = model_of("febm")
     with pytest.raises(ValueError, match="settled"):
         model.average_decay = 0.9
-
-
-def test_nothing_is_traced_anew_without_a_change():
-    model = model_of("febm", eager=False, buffer=tf_febm.ReplayBuffer(64))
-    traces = []
-    step = model._train_on
-    model._train_on = lambda data: traces.append(1) or step(data)
-    for _ in range(3):
-        model.fit(plane(), batch_size=16, epochs=2, verbose=0)
-    assert len(traces) == 1

@@ -276,17 +276,22 @@ def test_one_trace_and_directions_that_are_kept(make, data, monkeypatch):
     np.testing.assert_array_equal(model.directions, after)
 
 
-# The state is the same however steps run; one of the four is compiled.
-@pytest.mark.parametrize("how", ["keras", "checkpoint"])
-@pytest.mark.parametrize("kind", ["logdet", "smallest_singular_value"])
-def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, how, kind):
+# Estimates of the smallest singular value have a state of their own, which both ways hold.
+@pytest.mark.parametrize(
+    ("how", "kind", "eager"),
+    [
+        ("keras", "smallest_singular_value", True),
+        ("checkpoint", "smallest_singular_value", True),
+        ("checkpoint", "logdet", False),
+    ],
+)
+def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, how, kind, eager):
     x = np.concatenate([data, data[::-1]], axis=1)
-    batches = tf.data.Dataset.from_tensor_slices(x).batch(15)
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(30)
     settings = {
         "d": 4, "size": 4, "entropy": kind, "batch_norm": True, "average_decay": 0.9,
         "penalty_weight": 0.5, "penalty_threshold": 0.01, "entropy_weight": 0.9,
     }  # fmt: skip
-    eager = (how, kind) != ("checkpoint", "logdet")
     model = make(eager=eager, **settings)
     model.fit(batches, verbose=0)
     if how == "keras":
@@ -297,7 +302,7 @@ def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, h
     else:
         training.Checkpoints(tmp_path, model).save()
         loaded = make(eager=eager, **settings)
-        assert training.Checkpoints(tmp_path, loaded).restore() == 4
+        assert training.Checkpoints(tmp_path, loaded).restore() == 2
     np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))
     for one in (model, loaded):
         one.fit(batches, verbose=0)

@@ -93,13 +93,13 @@ def test_class_means_are_right(method, buffer, priors):
     if method == "febm":
         variational = tf_febm.networks.mlp(1, (16,), "tanh", num_classes=count)
         model = tf_febm.FEBM(exact_family(count), variational, "js", average_decay=0.98, **options)
-        model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+        model.compile(keras.optimizers.Adam(0.02), keras.optimizers.Adam(0.02))
     else:
         model = tf_febm.ContrastiveDivergence(
             exact_family(count), initial="noise", average_decay=0.98, **options
         )
-        model.compile(keras.optimizers.Adam(0.01))
-    model.fit(x, y, batch_size=128, epochs=16, verbose=0)
+        model.compile(keras.optimizers.Adam(0.02))
+    model.fit(x, y, batch_size=128, epochs=8, verbose=0)
     with model.averaged_weights():
         means, log_z = class_means(model, count)
     np.testing.assert_allclose(means, expected, atol=0.15)

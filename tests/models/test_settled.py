@@ -12,9 +12,7 @@ import tf_febm
 X = np.random.default_rng(0).uniform(-1, 1, size=(16, 2)).astype("float32")
 
 
-def model_of(
-    bounds=(-1.0, 1.0), buffer=None, classes=None, sampler=None, eager=False, **settings
-):
+def model_of(bounds=(-1.0, 1.0), buffer=None, classes=None, sampler=None, eager=False, **settings):
     keras.utils.set_random_seed(0)
     networks = [tf_febm.networks.mlp(2, (4,), num_classes=classes, name=name) for name in "ab"]
     sampler = sampler or tf_febm.samplers.Langevin(num_steps=1, bounds=bounds)

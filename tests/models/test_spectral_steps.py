@@ -148,14 +148,14 @@ def test_samplers_get_cached_kernels(monkeypatch, images):
 def test_a_saved_model_has_its_vectors_and_trains_on(images, tmp_path):
     model = make(tf_febm.FEBM)
     model.compile(run_eagerly=True)
-    model.fit(images, batch_size=16, verbose=0)
+    model.fit(images, batch_size=32, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     for mine, theirs in zip(vectors(loaded), vectors(model), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(loaded.energy(images), model.energy(images))
     for one in (model, loaded):
-        one.fit(images, batch_size=16, verbose=0, shuffle=False)
+        one.fit(images, batch_size=32, verbose=0, shuffle=False)
     np.testing.assert_array_equal(loaded.energy(images), model.energy(images))
 
 
@@ -198,7 +198,7 @@ def test_a_step_changes_every_weight_of_a_published_network(name):
 
 @pytest.mark.slow
 def test_a_published_network_trains_compiled_and_is_saved(tmp_path):
-    model, x, labels = published("resnet32", average_decay=0.9)
+    model, x, labels = published("mnist_net", average_decay=0.9)
     model.compile()
     history = model.fit(x, labels, batch_size=3, epochs=2, verbose=0).history
     assert np.isfinite(list(history.values())).all()

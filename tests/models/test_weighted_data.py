@@ -214,13 +214,13 @@ def test_the_weighted_mixture_is_learned(method):
         model = tf_febm.FEBM(
             energy, variational, "kl", sampler=sampler, l2_coeff=0.0, shift_invariant=True, seed=0
         )
-        model.compile(keras.optimizers.Adam(0.02), keras.optimizers.Adam(0.02))
+        model.compile(keras.optimizers.Adam(0.04), keras.optimizers.Adam(0.04))
     else:
         model = tf_febm.ContrastiveDivergence(
             energy, sampler=sampler, initial="noise", l2_coeff=0.0, seed=0
         )
-        model.compile(keras.optimizers.Adam(0.02))
-    model.fit(x, sample_weight=weights, batch_size=250, epochs=80, verbose=0)
+        model.compile(keras.optimizers.Adam(0.04))
+    model.fit(x, sample_weight=weights, batch_size=250, epochs=40, verbose=0)
     gaussian = energy.get_layer("gaussian")
     assert float(gaussian.mean[0]) == pytest.approx(0.5, abs=0.1)
     assert float(gaussian.scale[0]) == pytest.approx(np.sqrt(0.79), rel=0.12)
