@@ -7,7 +7,6 @@ from plane_models import model_of, plane, weights_of
 
 import tf_febm
 
-
 # (what holds the setting, its name, another value)
 CHANGES = (
     (lambda m: m, "l2_coeff", 50.0),
