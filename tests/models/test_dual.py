@@ -161,7 +161,7 @@ def test_metrics_ratio_and_one_trace(make_dual, images, monkeypatch):
 @pytest.mark.parametrize(("classes", "eager"), [(None, False), (3, True)])
 def test_keras_file_round_trip(make_dual, images, labels, tmp_path, classes, eager):
     data = images if classes is None else (images, labels)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
     model = make_dual("kl", classes=classes, log_ratio_clip=5.0, leave_one_out=False, eager=eager)
     model.fit(batches, verbose=0)
     model.save(tmp_path / "m.keras")

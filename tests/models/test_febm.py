@@ -166,7 +166,7 @@ class TestTrainStep:
     def test_same_seed_same_run(self, make, images):
         def run(seed):
             model = make(seed=seed, eager=True, warmup_steps=0)
-            model.fit(images, batch_size=16, verbose=0, shuffle=False)
+            model.fit(images, batch_size=32, verbose=0, shuffle=False)
             return np.concatenate([w.ravel() for w in model.get_weights()]), model.sample(4).numpy()
 
         (w1, x1), (w2, x2), (w3, x3) = run(5), run(5), run(6)
@@ -331,10 +331,10 @@ class TestConditional:
     def test_labels_go_through_training_and_sampling(self, make, images, labels):
         model = make(classes=3, eager=True)
         assert model.num_classes == 3
-        dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+        dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)
         model.fit(dataset, verbose=0)
-        model.fit(images, labels, batch_size=16, verbose=0)
-        model.fit(images, keras.utils.to_categorical(labels, 3), batch_size=16, verbose=0)
+        model.fit(images, labels, batch_size=32, verbose=0)
+        model.fit(images, keras.utils.to_categorical(labels, 3), batch_size=32, verbose=0)
         assert set(model.buffer.labels.numpy()) <= {0, 1, 2}
         batch = model.sample_batch(6, seed=1)
         assert batch.labels.shape == (6,)
