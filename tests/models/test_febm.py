@@ -197,10 +197,10 @@ def test_finds_a_gaussian():
         l2_coeff=0.0,
         seed=1,
     )
-    decay = [keras.optimizers.schedules.CosineDecay(0.01, 1500) for _ in range(2)]
+    decay = [keras.optimizers.schedules.CosineDecay(0.02, 800) for _ in range(2)]
     model.compile(keras.optimizers.Adam(decay[0]), keras.optimizers.Adam(decay[1]))
     data = tfp.distributions.Normal(1.0, 0.5).sample((50_000, 1), seed=2).numpy()
-    model.fit(data, batch_size=500, epochs=15, verbose=0)
+    model.fit(data, batch_size=500, epochs=8, verbose=0)
     assert float(gaussian.mean[0]) == pytest.approx(1.0, abs=0.016)
     assert float(gaussian.scale[0]) == pytest.approx(0.5, abs=0.016)
     # At the optimum the learned log ratio vanishes where the data is.
