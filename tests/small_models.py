@@ -26,9 +26,9 @@ def labels():
 
 @pytest.fixture
 def make():
-    """Return a factory of small compiled models."""
+    """Return a factory of small models, whose few steps may run eagerly: a trace takes longer."""
 
-    def build(divergence="js", networks=None, compile=True, **settings):
+    def build(divergence="js", networks=None, compile=True, eager=False, **settings):
         keras.utils.set_random_seed(7)
         classes = settings.pop("classes", None)
         energy, variational = networks or (
@@ -44,7 +44,7 @@ def make():
         }
         model = tf_febm.FEBM(energy, variational, divergence, **settings)
         if compile:
-            model.compile()
+            model.compile(run_eagerly=eager)
         return model
 
     return build

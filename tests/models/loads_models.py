@@ -26,7 +26,7 @@ for name in sys.argv[2:]:
     }
     data = x if labels is None else (x, labels)
     batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
-    metrics = model.fit(batches, epochs=2, verbose=0).history
+    metrics = model.fit(batches, verbose=0).history
     results |= {f"metric {name}": values for name, values in metrics.items()}
     results |= {f"weight {i}": weight for i, weight in enumerate(model.get_weights())}
     np.savez(f"{folder}/{name}.npz", **results)

@@ -12,7 +12,13 @@ def plane(n=32, seed=0):
     return np.random.default_rng(seed).normal(size=(n, 2)).astype("float32")
 
 
-def model_of(method, classes=None, optimizer=lambda: keras.optimizers.SGD(0.05), **options):
+def model_of(
+    method, classes=None, optimizer=lambda: keras.optimizers.SGD(0.05), eager=True, **options
+):
+    """Return a compiled model, whose few steps run eagerly: a trace takes longer than they do.
+
+    Compiled steps are held against the same closed forms in each method's own tests.
+    """
     keras.utils.set_random_seed(1)
     sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=2, grad_clip=None, bounds=None)
     options = {"sampler": sampler, "seed": 0, **options}
@@ -21,15 +27,15 @@ def model_of(method, classes=None, optimizer=lambda: keras.optimizers.SGD(0.05),
     )
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, **options)
-        model.compile(optimizer())
+        model.compile(optimizer(), run_eagerly=eager)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)
         model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)
-        model.compile(optimizer(), optimizer())
+        model.compile(optimizer(), optimizer(), run_eagerly=eager)
     else:
         make = tf_febm.DualFEBM if method == "dual" else tf_febm.FEBM
         model = make(energy, other, **options)
-        model.compile(optimizer(), optimizer())
+        model.compile(optimizer(), optimizer(), run_eagerly=eager)
     return model
 
 

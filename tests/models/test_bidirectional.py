@@ -200,7 +200,7 @@ def test_bounds_through_training():
 class TestBatchNormalisation:
     def test_one_function_everywhere(self, make, data):
         """Statistics move with training; the Jacobian is that of the map that makes samples."""
-        model = make(batch_norm=True)
+        model = make(batch_norm=True, eager=True)
         (layer,) = (
             part
             for part in model.generator_network.layers
@@ -276,16 +276,23 @@ def test_one_trace_and_directions_that_are_kept(make, data, monkeypatch):
     np.testing.assert_array_equal(model.directions, after)
 
 
-@pytest.mark.parametrize("how", ["keras", "checkpoint"])
-@pytest.mark.parametrize("kind", ["logdet", "smallest_singular_value"])
-def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, how, kind):
+# Estimates of the smallest singular value have a state of their own, which both ways hold.
+@pytest.mark.parametrize(
+    ("how", "kind", "eager"),
+    [
+        ("keras", "smallest_singular_value", True),
+        ("checkpoint", "smallest_singular_value", True),
+        ("checkpoint", "logdet", False),
+    ],
+)
+def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, how, kind, eager):
     x = np.concatenate([data, data[::-1]], axis=1)
-    batches = tf.data.Dataset.from_tensor_slices(x).batch(15)
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(30)
     settings = {
         "d": 4, "size": 4, "entropy": kind, "batch_norm": True, "average_decay": 0.9,
         "penalty_weight": 0.5, "penalty_threshold": 0.01, "entropy_weight": 0.9,
     }  # fmt: skip
-    model = make(**settings)
+    model = make(eager=eager, **settings)
     model.fit(batches, verbose=0)
     if how == "keras":
         model.save(tmp_path / "m.keras")
@@ -294,8 +301,8 @@ def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, h
             assert getattr(loaded, key) == getattr(model, key) == settings[key]
     else:
         training.Checkpoints(tmp_path, model).save()
-        loaded = make(**settings)
-        assert training.Checkpoints(tmp_path, loaded).restore() == 4
+        loaded = make(eager=eager, **settings)
+        assert training.Checkpoints(tmp_path, loaded).restore() == 2
     np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))
     for one in (model, loaded):
         one.fit(batches, verbose=0)
@@ -306,8 +313,8 @@ def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path, h
 
 
 def test_averaged_weights_are_those_of_both_networks(make, data):
-    model = make(average_decay=0.5)
-    model.fit(data, batch_size=20, epochs=3, verbose=0)
+    model = make(average_decay=0.5, eager=True)
+    model.fit(data, batch_size=20, verbose=0)
     plain = model.sample(5, seed=1), model.energy(data)
     with model.averaged_weights():
         averaged = model.sample(5, seed=1), model.energy(data)
@@ -324,8 +331,8 @@ def test_images(images):
     model = tf_febm.BidirectionalEBM(
         networks.conv((4, 4, 1), 4, 8), networks.generator_dcgan(3, (4, 4, 1), 4), 3, seed=1
     )
-    model.compile()
-    model.fit(images, batch_size=16, verbose=0)
+    model.compile(run_eagerly=True)
+    model.fit(images[:32], batch_size=16, verbose=0)
     x = model.sample(5, refine_steps=2).numpy()
     assert x.shape == (5, 4, 4, 1) and x.min() >= 0.0 and x.max() <= 1.0
     assert model.evaluation_start == "generator"
@@ -383,7 +390,7 @@ def test_a_replica_without_examples_is_refused(make, data, monkeypatch):
     """The last batch of an epoch may be smaller than the number of replicas."""
     from tf_febm.models import bidirectional
 
-    monkeypatch.setattr(bidirectional.distribution, "replicas", lambda: 2)
+    monkeypatch.setattr(bidirectional.parallel, "replicas", lambda: 2)
     assert int(bidirectional._count(data[:3])) == 3
     with pytest.raises(tf.errors.InvalidArgumentError, match="fewer examples than there are rep"):
         bidirectional._count(data[:0])

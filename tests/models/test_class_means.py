@@ -9,7 +9,6 @@ import tf_febm
 
 SPREAD = 0.7
 PRIORS = {
-    "even": (0.5, 0.5),
     "rare": (0.95, 0.05),
     "five": (0.4, 0.3, 0.15, 0.1, 0.05),
 }
@@ -69,13 +68,10 @@ def exact_family(count):
         # Every two values of the three meet.
         ("febm", "none", "rare"),
         ("febm", "replay", "five"),
-        ("febm", "replay", "even"),
         ("febm", "persistent", "rare"),
-        ("febm", "persistent", "five"),
-        ("contrastive_divergence", "none", "even"),
         ("contrastive_divergence", "none", "five"),
         ("contrastive_divergence", "replay", "rare"),
-        ("contrastive_divergence", "persistent", "even"),
+        ("contrastive_divergence", "persistent", "five"),
     ],
 )
 def test_class_means_are_right(method, buffer, priors):
@@ -97,13 +93,13 @@ def test_class_means_are_right(method, buffer, priors):
     if method == "febm":
         variational = tf_febm.networks.mlp(1, (16,), "tanh", num_classes=count)
         model = tf_febm.FEBM(exact_family(count), variational, "js", average_decay=0.98, **options)
-        model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+        model.compile(keras.optimizers.Adam(0.02), keras.optimizers.Adam(0.02))
     else:
         model = tf_febm.ContrastiveDivergence(
             exact_family(count), initial="noise", average_decay=0.98, **options
         )
-        model.compile(keras.optimizers.Adam(0.01))
-    model.fit(x, y, batch_size=128, epochs=16, verbose=0)
+        model.compile(keras.optimizers.Adam(0.02))
+    model.fit(x, y, batch_size=128, epochs=8, verbose=0)
     with model.averaged_weights():
         means, log_z = class_means(model, count)
     np.testing.assert_allclose(means, expected, atol=0.15)
@@ -123,7 +119,7 @@ def test_negatives_have_the_labels_of_the_batch(buffer, rows):
     model = tf_febm.ContrastiveDivergence(
         exact_family(5), sampler=sampler, buffer=BUFFERS[buffer](), initial="noise", l2_coeff=0.0
     )
-    model.compile(keras.optimizers.SGD(1.0))
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
     model.fit(x, labels, batch_size=32, epochs=3, verbose=0)
     offsets = model.energy_network.get_layer("family").offset.numpy()
     # 6 steps of sums of 32 terms ±1/32 that cancel exactly, to rounding.

@@ -22,7 +22,7 @@ from tf_febm import divergences, objectives
 def make_dual():
     """Return a factory of small compiled models."""
 
-    def build(divergence="js", compile=True, **settings):
+    def build(divergence="js", compile=True, eager=False, **settings):
         keras.utils.set_random_seed(7)
         classes = settings.pop("classes", None)
         networks = [
@@ -38,15 +38,17 @@ def make_dual():
         }
         model = tf_febm.DualFEBM(*networks, divergence, **settings)
         if compile:
-            model.compile()
+            model.compile(run_eagerly=eager)
         return model
 
     return build
 
 
-@pytest.mark.parametrize("name", ["js", "kl"])
-@pytest.mark.parametrize("leave_one_out", [True, False])
-def test_a_step_by_hand(make_dual, images, fixed_sampler, name, leave_one_out):
+@pytest.mark.parametrize(
+    ("name", "leave_one_out", "eager"),
+    [("js", True, False), ("js", False, True), ("kl", True, True), ("kl", False, False)],
+)
+def test_a_step_by_hand(make_dual, images, fixed_sampler, name, leave_one_out, eager):
     """One SGD step against Theorem 1, with the textbook forms of f' and F = f*(f')."""
     x_data, x_model = images[:8], images[8:16][:, ::-1].copy()
     rate, l2 = 0.05, 0.3
@@ -59,7 +61,8 @@ def test_a_step_by_hand(make_dual, images, fixed_sampler, name, leave_one_out):
         warmup_steps=0,
         compile=False,
     )
-    model.compile(keras.optimizers.SGD(rate), keras.optimizers.SGD(rate))
+    sgd = keras.optimizers.SGD
+    model.compile(sgd(rate), sgd(rate), run_eagerly=eager)
     e, v = model.energy_network, model.variational_network
     e0, v0 = ([w.copy() for w in network.get_weights()] for network in (e, v))
     model.fit(x_data, batch_size=8, epochs=1, verbose=0)
@@ -155,12 +158,12 @@ def test_metrics_ratio_and_one_trace(make_dual, images, monkeypatch):
     assert "bound" in model.evaluate(images, verbose=0, return_dict=True)
 
 
-@pytest.mark.parametrize("classes", [None, 3])
-def test_keras_file_round_trip(make_dual, images, labels, tmp_path, classes):
+@pytest.mark.parametrize(("classes", "eager"), [(None, False), (3, True)])
+def test_keras_file_round_trip(make_dual, images, labels, tmp_path, classes, eager):
     data = images if classes is None else (images, labels)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
-    model = make_dual("kl", classes=classes, log_ratio_clip=5.0, leave_one_out=False)
-    model.fit(batches, epochs=2, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
+    model = make_dual("kl", classes=classes, log_ratio_clip=5.0, leave_one_out=False, eager=eager)
+    model.fit(batches, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert isinstance(loaded, tf_febm.DualFEBM)

@@ -22,32 +22,24 @@ def test_evaluate_returns_values_in_the_order_of_metrics_names(method):
     trained = model.train_on_batch(plane(), return_dict=True)
     model = model_of(method)
     assert model.train_on_batch(plane()) == [trained[n] for n in model.METRICS if n in trained]
-    assert model.train_on_batch(plane())[: len(names)] != []
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("method", METHODS)
-def test_means_are_those_of_all_examples(method, weighted):
-    """Batches of 32, 32 and 1 that is far away, against the energies' own mean."""
-    x = np.concatenate([plane(64), [[50.0, 50.0]]]).astype("float32")
-    weights = np.linspace(0.5, 2.0, 65).astype("float32") if weighted else None
-    model = model_of(method)
-    model.build((None, 2))
-    expected = np.average(model.energy(x), weights=weights)
-    logs = model.evaluate(x, sample_weight=weights, batch_size=32, return_dict=True, verbose=0)
-    assert logs["energy_data"] == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_step_reports_a_loss(method):
-    history = (
-        model_of(method).fit(plane(), batch_size=16, validation_data=(plane(),), verbose=0).history
-    )
+    history = model.fit(plane(), batch_size=32, validation_data=(plane(),), verbose=0).history
     assert np.isfinite(history["loss"][0]) and np.isfinite(history["val_loss"][0])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_means_are_those_of_all_examples(method):
+    """Batches of 32, 32 and 1 that is far away, against the energies' own mean."""
+    x = np.concatenate([plane(64), [[50.0, 50.0]]]).astype("float32")
+    model = model_of(method)
+    model.build((None, 2))
+    for weights in (None, np.linspace(0.5, 2.0, 65).astype("float32")):
+        expected = np.average(model.energy(x), weights=weights)
+        logs = model.evaluate(x, sample_weight=weights, batch_size=32, return_dict=True, verbose=0)
+        assert logs["energy_data"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_terminate_on_nan_acts():
-    """An energy that ends in NaN is noticed at the first step."""
+    """An energy that ends in NaN is noticed at the first step, as it is compiled."""
     inputs = keras.Input((2,))
     nan = keras.layers.Rescaling(float("nan"))(keras.layers.Dense(1)(inputs))
     sampler = tf_febm.samplers.Langevin(0.05, 0.3, num_steps=1, grad_clip=None, bounds=None)
@@ -99,24 +91,25 @@ def test_use_ema_leaves_frozen_layers_alone():
 def test_averages_count_updates_and_not_batches(method):
     model = model_of(
         method,
-        optimizer=lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=4),
+        optimizer=lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=2),
         average_decay=0.9,
     )
-    model.fit(plane(32), batch_size=4, epochs=1, verbose=0)
+    model.fit(plane(32), batch_size=8, epochs=1, verbose=0)
     assert int(model.optimizer.iterations) == 2
     assert int(model.average.updates) == 2
 
 
 @pytest.mark.parametrize(
-    ("energy_steps", "generator_steps", "updates"), [(4, None, (2, 8)), (None, 4, (8, 2))]
+    ("energy_steps", "generator_steps", "updates"), [(2, None, (2, 4)), (None, 2, (4, 2))]
 )
 def test_each_average_follows_the_optimizer_of_its_network(energy_steps, generator_steps, updates):
     model = model_of("bidirectional", average_decay=0.9)
     model.compile(
         keras.optimizers.SGD(0.05, gradient_accumulation_steps=energy_steps),
         keras.optimizers.SGD(0.05, gradient_accumulation_steps=generator_steps),
+        run_eagerly=True,
     )
-    model.fit(plane(32), batch_size=4, verbose=0)
+    model.fit(plane(32), batch_size=8, verbose=0)
     assert (int(model.average.updates), int(model.generator_average.updates)) == updates
 
 
@@ -132,6 +125,7 @@ def test_the_warm_up_counts_steps(case):
             model.compile(
                 keras.optimizers.SGD(0.05, gradient_accumulation_steps=8),
                 keras.optimizers.SGD(0.05),
+                run_eagerly=True,
             )
         model.fit(plane(32), batch_size=8, verbose=0)
         found.append(model.variational_network.get_weights()[0])
@@ -161,14 +155,22 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(fixed_sampler):
 # --- freezing -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["febm", "contrastive_divergence", "bidirectional"])
-@pytest.mark.parametrize("when", ["before", "after"])
+# Each of the two with one optimizer and with two.
+@pytest.mark.parametrize(
+    ("method", "when"),
+    [
+        ("febm", "before"),
+        ("febm", "after"),
+        ("contrastive_divergence", "before"),
+        ("bidirectional", "after"),
+    ],
+)
 def test_a_model_with_frozen_layers_and_averages_is_saved(method, when, tmp_path):
     model = model_of(method, average_decay=0.9, optimizer=keras.optimizers.Adam)
     layers = [net.layers[1] for net in model.networks]
     for layer in layers:
         layer.trainable = when == "before"
-    model.fit(plane(), batch_size=8, verbose=0)
+    model.fit(plane(), batch_size=16, verbose=0)
     for layer in layers:
         layer.trainable = when != "before"
     model.save(tmp_path / "m.keras")
@@ -180,7 +182,7 @@ def test_a_model_with_frozen_layers_and_averages_is_saved(method, when, tmp_path
         np.testing.assert_array_equal(mine, its)
     # Both train on alike.
     for either in (model, loaded):
-        either.fit(plane(), batch_size=8, shuffle=False, verbose=0)
+        either.fit(plane(), batch_size=16, shuffle=False, verbose=0)
     assert_same(weights_of(model), weights_of(loaded))
 
 
@@ -207,7 +209,6 @@ def test_a_layer_unfrozen_later_is_trained_and_averaged():
 @pytest.mark.parametrize(
     ("method", "buffer"),
     [
-        ("febm", None),
         ("febm", "persistent"),
         ("dual", "replay"),
         ("contrastive_divergence", "persistent"),
@@ -225,7 +226,7 @@ def test_validation_does_not_change_training(method, buffer):
         }[buffer]()
         model = model_of(method, **({"buffer": made} if buffer else {}))
         data = (plane(),) if validate else None
-        model.fit(plane(), batch_size=16, epochs=2, validation_data=data, verbose=0)
+        model.fit(plane(), batch_size=32, epochs=2, validation_data=data, verbose=0)
         results.append(weights_of(model))
     assert_same(*results)
 
@@ -253,12 +254,12 @@ def test_export_of_keras_writes_the_energy(classes, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["loss", "metrics", "weighted_metrics", "loss_weights"])
-def test_compile_takes_no_loss_or_metrics(method, name):
+def test_compile_takes_no_loss_or_metrics(method):
     model = model_of(method)
-    with pytest.raises(ValueError, match=f"takes no {name}") as raised:
-        model.compile(**{name: ["mse"]})
-    assert "\n" not in str(raised.value)
+    for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
+        with pytest.raises(ValueError, match=f"takes no {name}") as raised:
+            model.compile(**{name: ["mse"]})
+        assert "\n" not in str(raised.value)
 
 
 def test_bad_values_stop_test_on_batch_in_one_line():
@@ -286,5 +287,5 @@ def test_dictionaries_are_named_where_energies_are_asked_for():
 def test_float64_data_train_every_penalty():
     for penalty in ("latent", "data", None):
         model = model_of("bidirectional", penalty=penalty)
-        history = model.fit(plane().astype("float64"), batch_size=16, verbose=0).history
+        history = model.fit(plane().astype("float64"), batch_size=32, verbose=0).history
         assert np.isfinite(history["loss"][0])

@@ -43,7 +43,7 @@ BAD = {
 }
 
 
-def build():
+def build(eager=False):
     x, y = keras.Input((2,)), keras.Input((CLASSES,))
 
     def network():
@@ -53,13 +53,19 @@ def build():
         )
 
     model = tf_febm.FEBM(network(), network(), sampler=samplers.Langevin(num_steps=2), seed=0)
-    model.compile()
+    model.compile(run_eagerly=eager)
     return model
 
 
 @pytest.fixture(scope="module")
 def model():
     return build()
+
+
+@pytest.fixture(scope="module")
+def eager_model():
+    """The same without a trace for every type of labels."""
+    return build(eager=True)
 
 
 def dataset(y):
@@ -113,8 +119,14 @@ CALLS = {
 }
 
 
+# What checks labels is traced in one place for all that Keras compiles; `fit` and `predict` stand
+# for the rest.
+EAGER = ("fit a dataset", "train_on_batch", "evaluate", "predict a dataset", "predict_on_batch")
+
+
 @pytest.mark.parametrize("call", CALLS)
-def test_bad_labels_are_refused_in_one_line(model, call):
+def test_bad_labels_are_refused_in_one_line(model, eager_model, call):
+    model = eager_model if call in EAGER else model
     before = [w.numpy().copy() for network in model.networks for w in network.weights]
     for name, labels in BAD.items():
         with pytest.raises(ValueError) as caught:
@@ -131,7 +143,8 @@ def test_bad_labels_are_refused_in_one_line(model, call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_good_labels_of_every_type_are_taken(model, call):
+def test_good_labels_of_every_type_are_taken(model, eager_model, call):
+    model = eager_model if call in EAGER else model
     for labels in (RIGHT.astype(np.uint8), rows()):
         CALLS[call](model, labels)
 
@@ -156,8 +169,7 @@ def test_one_for_each_inside_a_step(model):
         model.fit(data, verbose=0)
 
 
-def test_messages_name_values_and_the_cure():
-    model = build()
+def test_messages_name_values_and_the_cure(model):
     for call in (CALLS["energy"], CALLS["ood_scores"]):
         with pytest.raises(ValueError, match=r"lie in 0 … 2, .*received values from 1 to 3\.$"):
             call(model, RIGHT + 1)
@@ -167,7 +179,7 @@ def test_messages_name_values_and_the_cure():
         with pytest.raises(ValueError, match=r"no distribution over the classes, .*2 1 2"):
             call(model, BAD["rows of other numbers"])
     # Anew, since Keras takes both forms of labels for one input of unknown rank.
-    model = build()
+    model = build(eager=True)
     for call in (CALLS["energy"], CALLS["predict"], CALLS["fit"], CALLS["sample"]):
         for name, cure in (("floats", "astype"), ("booleans", "astype"), ("a column", "vector")):
             with pytest.raises(ValueError, match=cure):

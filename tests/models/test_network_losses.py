@@ -31,26 +31,26 @@ def flat_data(n=8):
     return np.random.default_rng(0).normal(size=(n, 2)).astype("float32")
 
 
-def model_of(method, regularised, **dense):
-    """Return a compiled model whose objective has no gradient of its own for `regularised`."""
+def model_of(method, regularised, eager=True, **dense):
+    """Return a model whose objective has no gradient of its own for `regularised`."""
     keras.utils.set_random_seed(1)
     sampler = tf_febm.samplers.Langevin(0.1, 0.1, num_steps=2, grad_clip=None, bounds=None)
     energy = network(regularised, "energy", **dense)
     rates = (keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE))
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, sampler=sampler, l2_coeff=0.0, seed=0)
-        model.compile(rates[0])
+        model.compile(rates[0], run_eagerly=eager)
     elif method == "bidirectional":
         keras.utils.set_random_seed(2)
         z = keras.Input((2,))
         generator = keras.Model(z, keras.layers.Dense(2, **dense)(z), name="generator")
         model = tf_febm.BidirectionalEBM(energy, generator, 2, sampler=sampler, seed=0)
-        model.compile(*rates)
+        model.compile(*rates, run_eagerly=eager)
     else:
         make = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[method]
         other = network(regularised, "variational", **dense)
         model = make(energy, other, sampler=sampler, l2_coeff=0.0, seed=0)
-        model.compile(*rates)
+        model.compile(*rates, run_eagerly=eager)
     return model
 
 
@@ -117,18 +117,6 @@ def test_an_activity_regulariser_acts_on_the_data(method):
     np.testing.assert_allclose(moved["with"] - moved["without"], expected, atol=tolerance)
 
 
-def test_strong_weight_decay_leaves_no_weight_as_it_was():
-    """L2(100) once left all weights bit-identical to a run without it."""
-    weights = {}
-    for name, regulariser in (("with", keras.regularizers.L2(100.0)), ("without", None)):
-        model = model_of("febm", None, kernel_regularizer=regulariser)
-        model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
-        model.fit(flat_data(64), batch_size=8, epochs=3, verbose=0)
-        weights[name] = kernels(model)
-    for decayed, free in zip(weights["with"], weights["without"], strict=True):
-        assert np.abs(decayed).max() < np.abs(free).max()
-
-
 def test_the_loss_of_the_logs_includes_them():
     model = model_of("contrastive_divergence", None, kernel_regularizer=keras.regularizers.L2(2.0))
     kernel = kernels(model)[0]
@@ -140,7 +128,7 @@ def test_the_loss_of_the_logs_includes_them():
 
 
 def test_no_tensor_of_a_compiled_step_is_left_behind():
-    model = model_of("febm", "add_loss")
+    model = model_of("febm", "add_loss", eager=False)
     model.fit(flat_data(), batch_size=4, epochs=1, verbose=0)
     for net in model.networks:
         assert not net.losses

@@ -8,36 +8,27 @@ import tensorflow as tf
 import tf_febm
 
 
-@pytest.mark.parametrize("classes", [None, 3])
-def test_keras_file_round_trip(make, images, labels, tmp_path, classes):
+@pytest.mark.parametrize(("classes", "eager"), [(None, False), (3, True)])
+def test_keras_file_round_trip(make, images, labels, tmp_path, classes, eager):
     data = images if classes is None else (images, labels)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
-    model = make(classes=classes, average_decay=0.9, log_ratio_clip=5.0)
-    model.fit(batches, epochs=3, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
+    model = make(classes=classes, average_decay=0.9, log_ratio_clip=5.0, eager=eager)
+    model.fit(batches, epochs=2, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     y = None if classes is None else labels
     np.testing.assert_array_equal(loaded.energy(images, y), model.energy(images, y))
     np.testing.assert_array_equal(loaded.sample(4, seed=1), model.sample(4, seed=1))
     assert loaded.divergence.log_ratio_clip == 5.0
-    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 12
+    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 4
     with loaded.averaged_weights(), model.averaged_weights():
         np.testing.assert_array_equal(loaded.energy(images, y), model.energy(images, y))
     # Training goes on as if nothing had happened.
     for one in (model, loaded):
-        one.fit(batches, epochs=2, verbose=0)
+        one.fit(batches, verbose=0)
     for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(loaded.buffer.samples, model.buffer.samples)
-
-
-def test_weights_file_round_trip(make, images, tmp_path):
-    model = make()
-    model.fit(images, batch_size=16, verbose=0)
-    model.save_weights(tmp_path / "m.weights.h5")
-    other = make(seed=9)
-    other.load_weights(tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(other.energy(images), model.energy(images))
 
 
 def test_an_uncompiled_model_is_saved_too(make, images, tmp_path):
@@ -58,14 +49,14 @@ def test_a_divergence_that_loading_could_not_find_is_refused(make, tmp_path):
 
 class TestAverage:
     def test_against_numpy(self, make, images):
-        model = make(average_decay=0.8)
+        model = make(average_decay=0.8, eager=True)
         steps, average = [], None
 
         class Watch(keras.callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None):
                 steps.append(model.energy_network.get_weights()[0])
 
-        model.fit(images, batch_size=16, epochs=5, verbose=0, callbacks=[Watch()])
+        model.fit(images, batch_size=16, epochs=3, verbose=0, callbacks=[Watch()])
         for n, w in enumerate(steps):
             d = min(0.8, n / (n + 10))
             average = w if average is None else d * average + (1 - d) * w
@@ -75,7 +66,7 @@ class TestAverage:
         np.testing.assert_array_equal(model.energy_network.get_weights()[0], steps[-1])
 
     def test_the_weights_come_back_after_an_error(self, make, images):
-        model = make(average_decay=0.8)
+        model = make(average_decay=0.8, eager=True)
         model.fit(images, batch_size=16, verbose=0)
         before = model.energy_network.get_weights()[0]
         with pytest.raises(RuntimeError), model.averaged_weights():

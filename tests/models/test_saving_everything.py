@@ -139,19 +139,26 @@ def batches(data, conditional):
 def trained(build, data):
     keras.utils.set_random_seed(1)
     model = build()
+    # A compiled one is stored and goes on in the tests of each method.
+    model.run_eagerly = True
     model.fit(batches(data, model.conditional), epochs=2, verbose=0)
     return model
 
 
 @pytest.fixture(scope="module")
-def elsewhere(le_cam, data, tmp_path_factory):
+def models(le_cam, data):
+    """Every model, by name, after two epochs."""
+    return {name: trained(build, data) for name, build in MODELS.items()}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(models, data, tmp_path_factory):
     """Save every model, let one other process load them and train on.
 
     Returns name -> (the model, gone on here as well, and what the other process found).
     """
     folder = tmp_path_factory.mktemp("models")
     np.savez(folder / "given.npz", x=data[0], labels=data[1])
-    models = {name: trained(build, data) for name, build in MODELS.items()}
     for name, model in models.items():
         model.save(folder / f"{name}.keras")
     script = Path(__file__).with_name("loads_models.py")
@@ -171,7 +178,7 @@ def test_in_another_process(elsewhere, data, name):
     # The random state has gone along: what comes next is the same too.
     np.testing.assert_array_equal(found["next"], model.sample(4))
     assert found["steps"] == int(model.optimizer.iterations) == 4
-    history = model.fit(batches(data, model.conditional), epochs=2, verbose=0).history
+    history = model.fit(batches(data, model.conditional), verbose=0).history
     assert {f"metric {name}" for name in history} == {n for n in found if n.startswith("metric")}
     for metric, values in history.items():
         np.testing.assert_allclose(found[f"metric {metric}"], values, rtol=1e-5, err_msg=metric)
@@ -180,8 +187,8 @@ def test_in_another_process(elsewhere, data, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_weights_only(le_cam, data, name, tmp_path):
-    model = trained(MODELS[name], data)
+def test_weights_only(models, data, name, tmp_path):
+    model = models[name]
     model.save_weights(tmp_path / "m.weights.h5")
     keras.utils.set_random_seed(99)
     other = MODELS[name]()

@@ -18,7 +18,7 @@ def test_the_last_bias_stays_where_it_is(make, fixed_sampler, images, name):
     moved = {}
     for shift_invariant in (False, True):
         model = make(name, shift_invariant=shift_invariant, compile=False, **settings)
-        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.0))
+        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.0), run_eagerly=True)
         before = last_bias(model.energy_network), model.energy_network.get_weights()[0]
         model.train_on_batch(images[:8])
         moved[shift_invariant] = abs(last_bias(model.energy_network) - before[0])
@@ -39,7 +39,7 @@ def test_a_slow_variational_function_lets_the_log_ratio_run_away(make, fixed_sam
     means = {}
     for shift_invariant in (False, True):
         model = make("kl", shift_invariant=shift_invariant, compile=False, **settings)
-        model.compile(keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.0))
+        model.compile(keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.0), run_eagerly=True)
         both = np.concatenate([images[:8], images[8:16]])
         ways = []
         for _ in range(6):

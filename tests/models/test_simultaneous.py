@@ -9,7 +9,8 @@ import tf_febm
 def theta_after_a_step(make, sampler, images, simultaneous, variational_rate):
     settings = {"sampler": sampler, "buffer": None, "warmup_steps": 0, "compile": False}
     model = make("kl", simultaneous=simultaneous, variational_divergence="js", **settings)
-    model.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(variational_rate))
+    sgd = keras.optimizers.SGD
+    model.compile(sgd(0.05), sgd(variational_rate), run_eagerly=True)
     model.train_on_batch(images)
     return model.energy_network.get_weights()
 

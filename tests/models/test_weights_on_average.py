@@ -36,14 +36,14 @@ def model_of(method, classes=None):
     sampler = exact_sampler(gaussian)
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(
-            energy, sampler=sampler, initial="noise", l2_coeff=0.0, average_decay=0.998, seed=0
+            energy, sampler=sampler, initial="noise", l2_coeff=0.0, average_decay=0.996, seed=0
         )
         model.compile(keras.optimizers.SGD(0.02))
         return model
     variational = tf_febm.networks.mlp(1, (16,), "tanh")
     model = tf_febm.FEBM(
         energy, variational, "kl", sampler=sampler, l2_coeff=0.0, shift_invariant=True,
-        average_decay=0.998, seed=0,
+        average_decay=0.996, seed=0,
     )  # fmt: skip
     model.compile(keras.optimizers.SGD(0.02), keras.optimizers.Adam(0.01))
     return model
@@ -58,14 +58,14 @@ def learned_mean(model):
     ("method", "source"), [("contrastive_divergence", "stream"), ("febm", "arrays")]
 )
 def test_the_mean_of_a_rare_class_with_a_large_weight(method, source):
-    """2,000 steps; the average of the last 500 or so has a spread of some 0.05."""
+    """1,000 steps; the average of the last 250 or so has a spread of some 0.07."""
     model = model_of(method)
     if source == "arrays":
-        model.fit(X, sample_weight=WEIGHTS, batch_size=64, epochs=20, verbose=0)
+        model.fit(X, sample_weight=WEIGHTS, batch_size=64, epochs=10, verbose=0)
     else:
         data = tf.data.Dataset.from_tensor_slices((X, np.zeros((len(X), 0)), WEIGHTS))
-        model.fit(data.shuffle(6400, seed=1).batch(64), epochs=20, verbose=0)
-    assert abs(learned_mean(model)) < 0.15
+        model.fit(data.shuffle(6400, seed=1).batch(64), epochs=10, verbose=0)
+    assert abs(learned_mean(model)) < 0.2
 
 
 def test_the_mean_weight_is_saved(tmp_path):
@@ -73,9 +73,9 @@ def test_the_mean_weight_is_saved(tmp_path):
     networks = [tf_febm.networks.mlp(1, (4,), name=name) for name in "ab"]
     sampler = tf_febm.samplers.Langevin(num_steps=1, bounds=None)
     model = tf_febm.FEBM(*networks, sampler=sampler, seed=0)
-    model.compile()
-    model.fit(data, verbose=0)
-    np.testing.assert_allclose(model.mean_weight.sums, [WEIGHTS.sum(), 6400.0], rtol=1e-6)
+    model.compile(run_eagerly=True)
+    model.fit(data.take(3), verbose=0)
+    np.testing.assert_allclose(model.mean_weight.sums, [WEIGHTS[:192].sum(), 192.0], rtol=1e-6)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.mean_weight.sums, model.mean_weight.sums)
@@ -86,7 +86,7 @@ def test_batches_that_do_not_count_change_nothing():
     networks = [tf_febm.networks.mlp(1, (4,), name=name) for name in "ab"]
     sampler = tf_febm.samplers.Langevin(num_steps=1, bounds=None)
     model = tf_febm.FEBM(*networks, sampler=sampler, warmup_steps=0, seed=0)
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), run_eagerly=True)
     model.train_on_batch(X[:8], sample_weight=np.ones(8))
     before = [w.numpy() for w in model.energy_network.weights]
     logs = model.train_on_batch(X[:8], sample_weight=np.zeros(8), return_dict=True)
@@ -112,8 +112,8 @@ def test_the_level_of_the_weights_does_not_matter(method):
         else:
             other = tf_febm.networks.generator_mlp(2, 2)
             model = tf_febm.BidirectionalEBM(energy, other, 2, sampler=sampler, seed=0)
-        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-        history = model.fit(x, sample_weight=np.full(32, level), batch_size=8, verbose=0)
+        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), run_eagerly=True)
+        history = model.fit(x, sample_weight=np.full(32, level), batch_size=16, verbose=0)
         found.append((model.energy_network.get_weights(), history.history["loss"]))
     for first, second in zip(*(weights for weights, _ in found), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-7)
