@@ -14,7 +14,7 @@ METHODS = (
     "febm/js", "febm/kl", "dual/js", "contrastive_divergence", "bidirectional",
 )  # fmt: skip
 # Objectives and networks have nothing to do with each other here: each network with one objective
-# of two players, the one of one and the one with a generator. `benchmarks/replicas.py` compares all
+# of two players, the one of one and the one with a generator. `drills/replicas.py` compares all
 # pairs.
 PAIRS = [
     *((method, "mlp") for method in METHODS),
@@ -59,7 +59,7 @@ CASES = {
     },
     **{f"{method} Adam": {"method": method, **ADAM} for method in ("febm/js", "bidirectional")},
 }
-# `benchmarks/replicas.py` compares all of them with four.
+# `drills/replicas.py` compares all of them with four.
 OF_FOUR = [
     "febm/js mlp", "bidirectional threshold", "bidirectional batch_norm", "febm/js Adam",
 ]  # fmt: skip
@@ -76,7 +76,7 @@ def results(project, tmp_path_factory):
         path = folder / f"{replicas}.npz"
         names = OF_FOUR if replicas == 4 else CASES
         cases = json.dumps([{"name": name, **CASES[name]} for name in names])
-        script = project / "benchmarks" / "replica_steps.py"
+        script = project / "drills" / "replica_steps.py"
         command = [sys.executable, str(script), str(replicas), cases, str(path), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=project)
         assert done.returncode == 0, done.stderr[-3000:]
