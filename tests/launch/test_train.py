@@ -121,7 +121,7 @@ class TestRun:
             checkpoint_files.verify(folder, step)
 
     def test_a_run_killed_twice_ends_as_an_unbroken_one(self, project, pictures, tmp_path):
-        storm = runpy.run_path(str(project / "benchmarks" / "kill_storm.py"))["storm"]
+        storm = runpy.run_path(str(project / "drills" / "kill_storm.py"))["storm"]
         flags = [flag for flag in FAST if not flag.startswith(("--steps", "--sample_interval"))]
         flags += [*pictures, "--preset=digits"]
         found = storm(tmp_path, steps=500, kills=2, arguments=[*flags, "--sample_interval=200"])

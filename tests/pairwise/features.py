@@ -9,7 +9,17 @@ import os
 
 from pairwise.covering import covering_array
 
-__all__ = ["ALL", "AXES", "BASE", "CASES", "MOST_CASES", "REMEMBERED", "RULES", "text_of", "values_of"]
+__all__ = [
+    "ALL",
+    "AXES",
+    "BASE",
+    "CASES",
+    "MOST_CASES",
+    "REMEMBERED",
+    "RULES",
+    "text_of",
+    "values_of",
+]
 
 ALL = os.environ.get("PAIRWISE") == "all"
 
