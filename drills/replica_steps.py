@@ -1,11 +1,12 @@
 """The same steps on some number of logical CPUs, in a process of its own; weights go to a file.
 
-Logical devices can be set only before TensorFlow starts, and one process can run strategies of one
-size only, so tests and `replicas.py` run this as a program:
+Logical devices can be set only before TensorFlow starts, so tests and `replicas.py` run this as a
+program:
 
-    replica_steps.py <replicas> <JSON cases> <file.npz> <folder of checkpoints>
+    replica_steps.py <JSON: replicas -> cases> <folder>
 
-Two replicas write the checkpoints, and other numbers of them restore them.
+Each number of replicas writes <replicas>.npz there. Two replicas, which have to come first, write
+checkpoints, and other numbers of them restore them.
 """
 
 import functools
@@ -119,13 +120,18 @@ def make(
 
 @functools.cache
 def the_strategy(replicas):
-    """Return one strategy for all cases: a second one would mix its messages with the first's."""
+    """Return one strategy for all cases of so many replicas."""
     if replicas == 1:
         return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    # Collective messages of a second strategy would be mixed with those of the first.
+    added = None if replicas == 2 else tf.distribute.ReductionToOneDevice()
+    devices = [f"CPU:{i}" for i in range(replicas)]
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=added)
 
 
-def take_steps(replicas, method, kind, steps, adam, eager, clip, weighted=False, **settings):
+def take_steps(
+    replicas, method, kind, steps, adam, eager, clip, weighted=False, held_out=True, **settings
+):
     """Return the weights before and after some steps, and the metrics."""
     rng = np.random.default_rng(1)
     x, samples = (rng.random((BATCH, *SHAPE), dtype=np.float32) for _ in range(2))
@@ -145,14 +151,14 @@ def take_steps(replicas, method, kind, steps, adam, eager, clip, weighted=False,
     data = tf.data.Dataset.from_tensors(batch if len(batch) > 1 else x).repeat()
     data = parallel.distribute(lambda shard: data, BATCH, strategy)
     # Before any chain has been stored: where stored ones start is each replica's own.
-    held_out = model.evaluate(data, steps=1, verbose=0, return_dict=True)
+    tested = model.evaluate(data, steps=1, verbose=0, return_dict=True) if held_out else {}
     logs = model.fit(data, steps_per_epoch=steps, verbose=0).history
     weights = [value for n in model.networks for value in n.get_weights()]
     averages = [model.average, getattr(model, "generator_average", None)]
     weights += [each.numpy() for kept in averages if kept is not None for each in kept.averages]
     check_replicas(model, replicas, steps)
     logs = {f"train {name}": values[0] for name, values in logs.items()}
-    return before, weights, logs | {f"test {name}": value for name, value in held_out.items()}
+    return before, weights, logs | {f"test {name}": value for name, value in tested.items()}
 
 
 def check_replicas(model, replicas, steps):
@@ -192,6 +198,7 @@ def through_a_checkpoint(replicas, folder, method, **settings):
     kept = training.Checkpoints(f"{folder}/{method}", model, report=lines.append)
     if replicas == 2:
         model.fit(data, steps_per_epoch=3, verbose=0)
+        check_replicas(model, replicas, 3)
         kept.save()
     else:
         assert kept.restore() == 3
@@ -228,8 +235,10 @@ def run_all(replicas, cases, path, folder):
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
+    asked = {int(count): cases for count, cases in json.loads(sys.argv[1]).items()}
     tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * max(asked),
     )
-    run_all(count, json.loads(sys.argv[2]), *sys.argv[3:])
+    for count, cases in asked.items():
+        run_all(count, cases, f"{sys.argv[2]}/{count}.npz", sys.argv[2])

@@ -31,27 +31,31 @@ def cases() -> list[dict]:
     found += [{"method": "bidirectional", "kind": kind} for kind in KINDS]
     found += [{"method": "bidirectional", "kind": "mlp", "maker": maker} for maker in GENERATORS]
     coupling = {"method": "bidirectional", "kind": "mlp", "maker": "coupling", "latent_dim": 64}
-    # Ten iterations for the singular value depend on where each replica starts them.
+    # Ten iterations for the singular value depend on where each replica starts them, sixty do not.
     coupling["entropy"] = "logdet"
+    iterated = {"method": "bidirectional", "kind": "mlp", "latent_dim": 6, "maker": "mlp"}
+    iterated |= {"entropy": "smallest_singular_value", "entropy_iterations": 60}
     names = ("method", "kind", "maker")
     return [
         {"name": " ".join(case[key] for key in names if key in case), **case}
-        for case in [*found, coupling]
+        for case in [*found, coupling, iterated]
     ]
 
 
-def weights_after(replicas: int, chosen: list[dict], folder: str) -> dict[str, list]:
-    """Return case -> weights after a step."""
-    path = Path(folder) / f"{replicas}.npz"
-    script = Path(__file__).with_name("replica_steps.py")
-    command = [sys.executable, str(script), str(replicas), json.dumps(chosen), str(path), folder]
-    subprocess.run(command, check=True)
-    found: dict[str, list] = {}
-    with np.load(path) as arrays:
-        for key in arrays.files:
-            name, group, _ = key.split("|")
-            if group == "after":
-                found.setdefault(name, []).append(arrays[key])
+def weights_after(counts: list[int], chosen: list[dict], folder: str) -> dict[int, dict]:
+    """Return replicas -> case -> weights after a step."""
+    script = str(Path(__file__).with_name("replica_steps.py"))
+    # Two replicas first: they write the checkpoints that the others read.
+    asked = json.dumps(dict.fromkeys(dict.fromkeys((2, 1, *counts)), chosen))
+    subprocess.run([sys.executable, script, asked, folder], check=True)
+    found: dict[int, dict] = {}
+    for count in (1, 2, *counts):
+        found[count] = {}
+        with np.load(Path(folder) / f"{count}.npz") as arrays:
+            for key in arrays.files:
+                name, group, _ = key.split("|")
+                if group == "after":
+                    found[count].setdefault(name, []).append(arrays[key])
     return found
 
 
@@ -59,8 +63,7 @@ def main(counts: list[int]) -> int:
     """Compare all of them; return the exit code."""
     chosen = cases()
     with tempfile.TemporaryDirectory() as folder:
-        # Two replicas first: they write the checkpoints that the others read.
-        found = {count: weights_after(count, chosen, folder) for count in (2, 1, *counts)}
+        found = weights_after(counts, chosen, folder)
     largest = 0.0
     for case in chosen:
         one = found[1][case["name"]]

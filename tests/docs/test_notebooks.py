@@ -28,20 +28,34 @@ def test_what_is_stored(project, name):
     assert sum("image/png" in output.get("data", {}) for output in outputs) == figures > 0
 
 
+@pytest.fixture(scope="module")
+def kernel(project, tmp_path_factory):
+    """Return one kernel for all notebooks, as each would import TensorFlow anew."""
+    manager = pytest.importorskip("jupyter_client.manager", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    path = f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    kernel, client = manager.start_new_kernel(
+        kernel_name="python3", env={**os.environ, "PYTHONPATH": path},
+        cwd=str(tmp_path_factory.mktemp("notebooks")),
+    )  # fmt: skip
+    yield kernel
+    client.stop_channels()
+    kernel.shutdown_kernel(now=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_notebook(project, name, tmp_path, monkeypatch):
+def test_notebook(project, name, kernel):
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-    monkeypatch.setenv("PYTHONPATH", f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     book = nbformat.read(project / "docs" / "notebooks" / f"{name}.ipynb", as_version=4)
     (cell,) = [c for c in book.cells if "parameters" in c.metadata.get("tags", [])]
     assert cell.source.split("=")[0] == PARAMETERS[name].split("=")[0]
     cell.source = PARAMETERS[name]
+    # No name of another notebook is there for this one.
+    book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     # An error in any cell is raised here.
-    nbclient.NotebookClient(
-        book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    client = nbclient.NotebookClient(book, km=kernel, timeout=300)
+    client.execute()
     outputs = [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -37,7 +37,7 @@ def test_sampling_by_tensorflow_probability(run):
 
 
 def test_features_of_a_keras_application(run):
-    text = run("keras_features.py", "--epochs=20", "--images=512")
+    text = run("keras_features.py", "--epochs=10", "--images=256")
     width, auroc = re.fullmatch(r"features (\d+), AUROC of the energy (.*)\n", text).groups()
     assert int(width) == 1280 and float(auroc) > 0.5
 

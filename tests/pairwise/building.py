@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
+from pairwise.features import values_of
 from tf_febm import optimizers, parallel, samplers, training
 
 __all__ = [
@@ -163,7 +164,8 @@ def optimizer(case: dict):
     if case["average"] == "use_ema":
         options |= {"use_ema": True, "ema_momentum": 0.5}
     if case["optimizer"] == "sgd":
-        return keras.optimizers.SGD(RATE, **options)
+        # Unclipped, the penalty of a bidirectional model grows beyond all bounds.
+        return keras.optimizers.SGD(RATE, global_clipnorm=1.0, **options)
     return optimizers.ClippedAdam(RATE, beta_1=0.0, beta_2=0.999, **options)
 
 
@@ -215,29 +217,28 @@ def callbacks(case: dict, model, folder) -> list:
         model: What they are for.
         folder: Where they may write.
     """
-    kind = case["callback"]
-    if kind == "none":
-        return []
-    if kind == "schedule":
+    kinds, found = values_of(case, "callback"), []
+    if "schedule" in kinds:
         # No step is taken in the last epoch.
         found = [keras.callbacks.LearningRateScheduler(lambda e, r: 0.0 if e == EPOCHS - 1 else r)]
         if len(model.networks) > 1:
             found.append(training.VariationalRate())
-        return found
-    if kind == "averaged_weights":
-        return [training.AveragedWeights(0.9)]
-    if kind == "terminate_on_nan":
-        return [keras.callbacks.TerminateOnNaN()]
-    guard = training.DivergenceGuard(
-        training.Checkpoints(folder / "guarded", model), reference=data_of(case).x
-    )
-    if kind == "guard":
-        return [guard]
-    measure = training.QualityMetrics(
-        lambda samples: {"spread": samples.std()}, batches_of(case) + 1, num_samples=8,
-        names=["spread"],
-    )  # fmt: skip
-    return [measure, guard, training.MetricsTable(folder / "metrics.csv")]
+    if "averaged_weights" in kinds:
+        found.append(training.AveragedWeights(0.9))
+    if "terminate_on_nan" in kinds:
+        found.append(keras.callbacks.TerminateOnNaN())
+    if kinds & {"guard", "recorders"}:
+        guard = training.DivergenceGuard(
+            training.Checkpoints(folder / "guarded", model), reference=data_of(case).x
+        )
+        found.append(guard)
+    if "recorders" in kinds:
+        measure = training.QualityMetrics(
+            lambda samples: {"spread": samples.std()}, batches_of(case) + 1, num_samples=8,
+            names=["spread"],
+        )  # fmt: skip
+        found = [measure, *found, training.MetricsTable(folder / "metrics.csv")]
+    return found
 
 
 def train(model, case: dict, data: Data, *, epochs: int = EPOCHS, callbacks=(), held_out=None):

@@ -59,7 +59,7 @@ def parse(text: str) -> dict:
     """Return a case from the form that `text_of` gives."""
     given = dict(item.split("=", 1) for item in text.split())
     names = {axis: {str(value): value for value in values} for axis, values in AXES.items()}
-    return {**BASE, **{axis: names[axis][value] for axis, value in given.items()}}
+    return {**BASE, **{axis: names[axis].get(value, value) for axis, value in given.items()}}
 
 
 def narrow(case: dict) -> None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_febm
 from pairwise import building
 from pairwise.building import BATCH
+from pairwise.features import values_of
 from tf_febm import training
 
 __all__ = ["check_saving"]
@@ -20,8 +21,10 @@ def check_saving(case: dict, model, data, folder) -> None:
     """
     x = data.x[:BATCH].astype(np.float32)
     labels = None if data.labels is None else data.labels[:BATCH]
-    if case["saving"] == "saved_model":
+    ways = values_of(case, "saving")
+    if "saved_model" in ways:
         _check_saved_model(model, x, labels, folder)
+    if ways == {"saved_model"}:
         return
     state, energy = building.state_of(model), model.energy(x, labels).numpy()
     loaded = _reload(case, model, folder)
@@ -31,7 +34,7 @@ def check_saving(case: dict, model, data, folder) -> None:
             loaded.log_density_ratio(x, labels).numpy(), model.log_density_ratio(x, labels).numpy()
         )
     # A file of Keras has the state of one replica.
-    exact = case["strategy"] == "default" or case["saving"] == "checkpoints"
+    exact = case["strategy"] == "default" or "checkpoints" in ways
     if exact:
         _compare(building.state_of(loaded), state, "loaded")
     more, compiled = building.data_of(case, case["accumulation"]), model.train_function
@@ -45,20 +48,20 @@ def check_saving(case: dict, model, data, folder) -> None:
     assert all(np.isfinite(value).all() for value in then.values()), "trains on to NaN"
     moved = [name for name in state if name.startswith("energy/") and state[name].ndim > 1]
     # The schedule ended at a rate of 0.
-    for name in moved if case["callback"] != "schedule" else []:
+    for name in moved if "schedule" not in values_of(case, "callback") else []:
         assert np.abs(then[name] - state[name]).max() > 1e-6, f"{name} does not train on"
 
 
 def _reload(case: dict, model, folder):
     with building.the_strategy(case["strategy"]).scope():
-        if case["saving"] == "keras":
+        if "keras" in values_of(case, "saving"):
             model.save(folder / "model.keras")
             return keras.models.load_model(folder / "model.keras")
         other = building.build(case)
         # Not the same weights, random state and buffer to begin with.
         for network in other.networks:
             network.set_weights([0.5 * value for value in network.get_weights()])
-        if case["saving"] == "weights_h5":
+        if "weights_h5" in values_of(case, "saving"):
             model.save_weights(folder / "model.weights.h5")
             other.load_weights(folder / "model.weights.h5")
         else:

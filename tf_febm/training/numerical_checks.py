@@ -81,7 +81,7 @@ def scale_figures(model) -> dict:
     scales = []
     for optimizer in players.optimizers_of(model):
         while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            scales.append(float(optimizer.dynamic_scale))
+            scales.append(float(keras.ops.convert_to_numpy(optimizer.dynamic_scale)))
             optimizer = optimizer.inner_optimizer
     return {"loss_scale": _first_nan(scales, default=min)} if scales else {}
 
