@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.launch.conftest import launched
+from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tf_febm
 from tf_febm import randomness
 from tf_febm.applications import ImportanceWeights, importance_weights
 
@@ -311,20 +310,3 @@ class TestBadInput:
         for values in (np.zeros(4), 1.0, np.array(["a"] * 5)):
             with pytest.raises(ValueError, match=r"real numbers, shape \[5, …\]"):
                 weights.expectation(values)
-
-
-def test_exported_names():
-    assert set(tf_febm.applications.__all__) == {
-        "Denoised",
-        "Evolution",
-        "ImportanceWeights",
-        "RejectionResult",
-        "chain_evolution",
-        "denoise",
-        "evolution_picture",
-        "importance_weights",
-        "inpaint",
-        "ood_scores",
-        "rejection_filter",
-        "rejection_sample",
-    }

@@ -4,6 +4,7 @@ A process of its own takes seconds to import TensorFlow: only what is about proc
 signals, exit codes and where a line is run, starts one.
 """
 
+import functools
 import importlib
 import shutil
 import signal
@@ -47,23 +48,16 @@ def resolve(*arguments):
     return train_flags.resolve(parsed(*arguments))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_classifier_of_the_digits():
+@pytest.fixture(scope="module", autouse=True)
+def _one_classifier_of_the_digits(classifier_cache):
     """Let runs in this process share the feature network that each would train for its figures."""
     from tf_febm import evaluation
     from tf_febm.evaluation import figures_of_runs
 
-    train_classifier, known = evaluation.train_classifier, {}
-
-    def once(images, labels, num_classes, name="digits", **settings):
-        key = (images.tobytes(), labels.tobytes(), name, str(settings))
-        if key not in known:
-            known[key] = train_classifier(images, labels, num_classes, name=name, **settings)
-        return known[key]
-
+    cached = functools.partial(evaluation.train_classifier, cache_dir=classifier_cache)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "train_classifier", once)
-        patch.setattr(figures_of_runs, "train_classifier", once)
+        patch.setattr(evaluation, "train_classifier", cached)
+        patch.setattr(figures_of_runs, "train_classifier", cached)
         yield
 
 
