@@ -49,7 +49,7 @@ def run(values) -> int:
         console.log(warning + mark + train_flags.translated(text, values) if mark else line)
 
     with (
-        console.advising(OTHER_FOLDER, ("Cannot write to", "holds ")),
+        console.advising(OTHER_FOLDER, ("Cannot write to", "another folder", "another one")),
         train_flags.in_flags(values),
     ):
         result = training.run(
