@@ -26,20 +26,59 @@ class PooledSamples(NamedTuple):
     labels: np.ndarray | None
 
 
-def pooled_chains(model, num_samples: int, seed=None, **settings) -> PooledSamples:
+def pooled_chains(
+    model,
+    num_samples: int,
+    seed=None,
+    *,
+    pool_size: int = 1000,
+    batch_size: int = 512,
+    num_rounds: int = 200,
+    restart_probability: float = 0.01,
+    label_probability: float = 0.1,
+    nomix: int = 10,
+    num_steps: int | None = None,
+    ensemble: Sequence[Sequence[np.ndarray]] | None = None,
+    averaged: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> PooledSamples:
     """Draw any number of samples as the published evaluation does, in one array.
 
     Args:
         model: See `pooled_chains_by_pool`.
         num_samples: How many, at least 1.
         seed: An int or a pair of ints; the model's next one if None.
-        **settings: Those of `pooled_chains_by_pool`, which says what is done and not guaranteed.
+        pool_size: See there, as for all that follow; it says what is done and not guaranteed.
+        batch_size: See there.
+        num_rounds: See there.
+        restart_probability: See there.
+        label_probability: See there.
+        nomix: See there.
+        num_steps: See there.
+        ensemble: See there.
+        averaged: See there.
+        report: See there.
 
     Returns:
         The samples. Beside them, memory is taken by one pool.
     """
     filled = 0
-    for pool in pooled_chains_by_pool(model, num_samples, seed, **settings):
+    pools = pooled_chains_by_pool(
+        model,
+        num_samples,
+        seed,
+        pool_size=pool_size,
+        batch_size=batch_size,
+        num_rounds=num_rounds,
+        restart_probability=restart_probability,
+        label_probability=label_probability,
+        nomix=nomix,
+        num_steps=num_steps,
+        ensemble=ensemble,
+        averaged=averaged,
+        report=report,
+    )
+    for pool in pools:
         if not filled:
             samples = np.empty((num_samples, *pool.samples.shape[1:]), pool.samples.dtype)
             labels = None if pool.labels is None else np.empty(num_samples, pool.labels.dtype)
