@@ -12,11 +12,7 @@ from absl import flags
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_string("run", None, "Folder of the run, <logdir>/<exp>.", **own)
     flags.DEFINE_string("data_dir", None, "Local folder or file of the data, if it moved.", **own)
@@ -39,14 +35,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def run(values) -> int:
-    """Restore the model, do everything, write it down.
-
-    Args:
-        values: The flags.
-
-    Returns:
-        The exit code.
-    """
+    """Restore the model, do everything, write it down."""
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
     if not values.noise > 0.0:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -55,21 +56,20 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
     if intra_op_threads is not None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(intra_op_threads))
     logging.set_verbosity(logging.WARNING)
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        import tf_febm  # noqa: F401  (imported for its effect)
-
-        _spare_the_collector()
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with _silenced():
+    shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.nullcontext() if shown else _silenced():
         import tensorflow as tf
 
-        import tf_febm  # noqa: F401  (as above)
+        import tf_febm  # noqa: F401  (imported for its effect)
 
-        if start_devices:
+        if start_devices and not shown:
             # The first operation starts the devices, which have more to say.
             tf.constant(0.0)
-    _spare_the_collector()
+    # The modules of TensorFlow are a million objects, which live as long as the process does:
+    # walking through them takes the collector a quarter of a second, when it chooses.
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager
@@ -126,16 +126,6 @@ def make_strategy(name: str, num_replicas: int | None):
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
 
-def _spare_the_collector() -> None:
-    """Exempt what has been imported from garbage collection.
-
-    The modules of TensorFlow are a million objects, which live as long as the process does; walking
-    through them takes the collector a quarter of a second, at moments of its own choosing.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def exit_code(
     function: Callable[[], int], *, debug: bool, interrupted: str = "Interrupted; nothing is lost."
 ) -> int:
@@ -180,6 +170,20 @@ def advising(advice: str, about: tuple[str, ...]):
         raise kind(f"{error} {advice}") from error
 
 
+def with_flags(text: str, *names: str) -> str:
+    """Return a text of the library about arguments as one about the flags of these names."""
+    return re.sub(rf"\b({'|'.join(names)})=", r"--\1=", text)
+
+
+@contextlib.contextmanager
+def naming_flags(*names: str):
+    """Say errors of the library about arguments in terms of the flags of these names."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(with_flags(str(error), *names)) from error
+
+
 def stop_on_signals(stop, ending: str = "finishing this step") -> None:
     """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
 
@@ -199,14 +203,12 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
         stop.request()
         log(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    _on_signals(handle)
 
 
 def ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM: everything is saved, and the exit code shall say so."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _on_signals(signal.SIG_IGN)
 
 
 def stop_at_once_on_signals() -> None:
@@ -215,13 +217,17 @@ def stop_at_once_on_signals() -> None:
     def handle(number, frame):
         raise KeyboardInterrupt
 
+    _on_signals(handle)
+
+
+def _on_signals(handle) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
 
 
 def main(
     run: Callable[[flags.FlagValues], int],
-    define: Callable[[], None],
+    define: Callable[..., None],
     interrupted: str = "Interrupted; nothing is lost.",
     stoppable: bool = False,
 ) -> None:
@@ -229,7 +235,7 @@ def main(
 
     Args:
         run: Parsed flags -> exit code.
-        define: Registers the flags.
+        define: Registers the flags, with absl's own unless it is given others.
         interrupted: What to say after Ctrl-C.
         stoppable: Whether a signal ends it at once, as nothing is lost by it.
     """

@@ -1,165 +1,133 @@
 """Which flags of evaluate.py have an effect, and when; those of train.py are settings of a recipe.
 
-One that is given and can have none is refused in one line; where it says no more than what is done
-anyway, or is an original's that is harmless, a line says so. What depends on *facts* that are not
-known yet is judged when `check` is called again with more of them.
+One that is given in vain is refused; if it says what is done anyway, or is a harmless one of the
+original's, a line says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from absl import flags
 
-__all__ = ["EVALUATE", "check", "check_names"]
-
-Facts = dict[str, Any]
-
 
 class Rule(NamedTuple):
-    """A condition under which a flag has an effect.
+    """A condition under which flags have an effect.
 
     Attributes:
+        needs: What they are for, as "X is for …" reads.
         holds: Facts -> whether it is met; a KeyError says that it is not known yet.
-        needs: What the flag is for, as "X is for …" reads.
+        flags: Their names.
         found: Facts -> what there is instead, or nothing.
         cure: What to do.
-        harmless: Values of the flag that say what is done anyway where the rule does not hold.
-        told: Facts -> whether the flag is told of, whatever its value, and not refused.
+        off: Flag -> a value that says what is done anyway where the rule does not hold.
     """
 
-    holds: Callable[[Facts], bool]
     needs: str
-    found: Callable[[Facts], str] = lambda facts: ""
+    holds: Callable[[dict[str, Any]], bool]
+    flags: tuple[str, ...]
+    found: Callable[[dict[str, Any]], str] = lambda facts: ""
     cure: str = "leave it out"
-    harmless: tuple = ()
-    told: Callable[[Facts], bool] = lambda facts: False
+    off: Mapping[str, Any] = {}
 
 
-def _is(name: str, *values: str) -> Rule:
-    """Return the rule that an option is one of some values."""
-    return Rule(
-        lambda facts: facts[name] in values,
-        f"--{name}={' or '.join(values)}",
-        lambda facts: str(facts[name]),
-    )
+def _of_features(needs: str, flag: str, *names: str) -> Rule:
+    """Return the rule that the feature network is one of some names, or the only one offered."""
+
+    def holds(facts):
+        alone = flag == "squeezenet" and facts["features"] == "auto" and not facts["inception"]
+        return alone or facts["features"] in names
+
+    return Rule(needs, holds, (flag,), lambda facts: facts["features"])
 
 
-ALWAYS: tuple[Rule, ...] = ()
-
-# --- evaluate.py ----------------------------------------------------------------------------------
-
-_ROUNDS = Rule(
-    lambda facts: facts["rounds"] > 0,
-    "sampling in rounds, without which the chains of training go on",
-    cure="give --rounds= or --repeat_scale= (the original has --repeat_scale=100), or leave it out",
+# What has an effect in every evaluation; the last row may be said again, and must be the run's.
+ALWAYS = (
+    *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "seed", "resume_iter"),
+    *("data_dir", "rounds", "repeat_scale", "curve", "num_real", "features", "out", "debug"),
+    *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
 )
-_MIXING = Rule(
-    lambda facts: facts["rounds"] > facts["nomix"],
-    "rounds before the last --nomix",
-    lambda facts: f"--rounds={facts['rounds']} with --nomix={facts['nomix']}",
-)
-_CONDITIONAL = Rule(lambda facts: facts["cclass"], "runs with labels (--cclass)")
-_AVERAGED = Rule(
-    lambda facts: facts["has_average"],
-    "runs that keep averaged weights (--average_decay above 0)",
-    harmless=(False,),
-)
-_STEPS = Rule(
-    lambda facts: facts["num_steps"] > 0,
-    "chains of one step or more",
-    lambda facts: "0",
-    "give --final_steps=, or leave it out",
-)
-_MEASURED = Rule(
-    lambda facts: facts["has_features"],
-    "figures, and there is no feature network",
-    cure="give --inception=, --squeezenet= or --features=, or leave it out",
-)
-
-EVALUATE: dict[str, tuple[Rule, ...]] = {
-    **dict.fromkeys(
+# The first that does not hold is told.
+RULES = (
+    Rule("runs named by --exp=", lambda facts: bool(facts["exp"]), ("logdir",)),
+    Rule(
+        "sampling in rounds, without which the chains of training go on",
+        lambda facts: facts["rounds"] > 0,
         (
-            *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "seed"),
-            *("resume_iter", "data_dir", "rounds", "repeat_scale", "curve", "num_real"),
-            *("features", "out", "debug"),
-            # What the run has may be said again; original_evaluation holds it against the run.
-            *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
+            *("nomix", "batch_size", "pool_size", "restart_share", "label_share"),
+            *("ensemble", "averaged"),
         ),
-        ALWAYS,
+        cure="give --rounds= or --repeat_scale= (the original has --repeat_scale=100), or leave "
+        "it out",
+        off={"ensemble": 1, "averaged": True},
     ),
-    "logdir": (Rule(lambda facts: bool(facts["exp"]), "runs named by --exp="),),
-    # Of the original's lines.
-    **dict.fromkeys(("nomix", "batch_size"), (_ROUNDS._replace(told=lambda facts: True),)),
-    "pool_size": (_ROUNDS,),
-    "restart_share": (_ROUNDS, _MIXING),
-    "label_share": (_ROUNDS, _MIXING, _CONDITIONAL),
-    "ensemble": (_ROUNDS._replace(harmless=(1,)),),
-    "averaged": (_ROUNDS._replace(harmless=(True,)), _AVERAGED),
-    **dict.fromkeys(("step_lr", "proj_norm", "noise_scale"), (_STEPS,)),
-    "inception": (
-        Rule(
-            lambda facts: facts["features"] in ("auto", "inception_graph"),
-            "--features=auto or inception_graph",
-            lambda facts: facts["features"],
-        ),
+    Rule(
+        "rounds before the last --nomix",
+        lambda facts: facts["rounds"] > facts["nomix"],
+        ("restart_share", "label_share"),
+        lambda facts: f"--rounds={facts['rounds']} with --nomix={facts['nomix']}",
     ),
-    "squeezenet": (
-        Rule(
-            lambda facts: (
-                facts["features"] == "squeezenet"
-                or (facts["features"] == "auto" and not facts["inception"])
-            ),
-            "--features=squeezenet, or auto without --inception",
-            lambda facts: facts["features"],
-        ),
+    Rule("runs with labels (--cclass)", lambda facts: facts["cclass"], ("label_share",)),
+    Rule(
+        "runs that keep averaged weights (--average_decay above 0)",
+        lambda facts: facts["has_average"],
+        ("averaged",),
+        off={"averaged": False},
     ),
-    "keras_weights": (_is("features", "keras_inception"),),
-    "reference": (_MEASURED,),
-    "cache_dir": (_MEASURED,),
-}
+    Rule(
+        "chains of one step or more",
+        lambda facts: facts["num_steps"] > 0,
+        ("step_lr", "proj_norm", "noise_scale"),
+        lambda facts: "0",
+        "give --final_steps=, or leave it out",
+    ),
+    _of_features("--features=auto or inception_graph", "inception", "auto", "inception_graph"),
+    _of_features("--features=squeezenet, or auto without --inception", "squeezenet", "squeezenet"),
+    _of_features("--features=keras_inception", "keras_weights", "keras_inception"),
+    Rule(
+        "figures, and there is no feature network",
+        lambda facts: facts["has_features"],
+        ("reference", "cache_dir"),
+        cure="give --inception=, --squeezenet= or --features=, or leave it out",
+    ),
+)
+# Flags that lines of the original have, whatever their value.
+_TOLD = ("nomix", "batch_size")
 
 
-def check(table: dict[str, tuple[Rule, ...]], values: flags.FlagValues, facts: Facts) -> list[str]:
+def check(values: flags.FlagValues, facts: dict[str, Any]) -> list[str]:
     """Return a line for each flag that was given, has no effect, and does no harm.
 
     Args:
-        table: Flag -> its rules, all of which must hold.
         values: The parsed flags.
         facts: What the rules ask for, as far as it is known.
 
     Raises:
-        ValueError: If a flag was given that has no effect and says something else than what is
-            done.
+        ValueError: A flag was given in vain.
     """
-    lines = []
-    for name, rules in table.items():
-        if name not in values or not values[name].present:
-            continue
-        for rule in rules:
-            line = _judge(values[name], rule, facts)
-            if line:
-                lines.append(line)
-                break
-    return lines
+    lines = {}
+    for rule in RULES:
+        for name in rule.flags:
+            flag = values[name]
+            if name in lines or not flag.present or _holds(rule, facts):
+                continue
+            instead = rule.found(facts)
+            about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
+            if name in _TOLD or (name in rule.off and flag.value == rule.off[name]):
+                lines[name] = f"{as_given(flag)} has no effect: it {about}."
+            else:
+                raise ValueError(f"{as_given(flag)} {about}: {rule.cure}.")
+    return list(lines.values())
 
 
-def _judge(flag: flags.Flag, rule: Rule, facts: Facts) -> str | None:
-    """Return what to say of a flag that was given, if anything."""
+def _holds(rule: Rule, facts: dict[str, Any]) -> bool:
     try:
-        if rule.holds(facts):
-            return None
+        return rule.holds(facts)
     except KeyError:
-        return None
-    instead = rule.found(facts)
-    about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
-    # A switch that is off unless it is given says nothing when it is given as off.
-    off = flag.boolean and flag.value is False and not flag.default
-    if off or flag.value in rule.harmless or rule.told(facts):
-        return f"{_as_given(flag)} has no effect: it {about}."
-    raise ValueError(f"{_as_given(flag)} {about}: {rule.cure}.")
+        return True
 
 
-def _as_given(flag: flags.Flag) -> str:
+def as_given(flag: flags.Flag) -> str:
+    """Return a flag as it stands on a command line."""
     if flag.boolean:
         return f"--{'' if flag.value else 'no'}{flag.name}"
     return f"--{flag.name}={flag.value}"

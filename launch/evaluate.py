@@ -18,8 +18,8 @@ NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeeze
 
 REFERENCES = ("train", "test", "all")
 
-# Images of the grid.
-GRID = 100
+# Flags of networks, which evaluation.find_feature_network has too.
+FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
 # Chains of a round, unless the pool is smaller.
@@ -27,11 +27,7 @@ BATCH = 512
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     text = partial(flags.DEFINE_string, flag_values=values)
     whole = partial(flags.DEFINE_integer, flag_values=values)
     text("run", None, "Folder of the run, <logdir>/<exp>.")
@@ -89,19 +85,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def run(values) -> int:
-    """Rebuild the model, draw samples, measure them, write everything down.
-
-    Args:
-        values: The flags.
-
-    Returns:
-        The exit code.
-    """
+    """Restore the run, draw samples, measure them, write everything down."""
     rounds = original_evaluation.rounds_of(values)
     effects.check_names(values, ALIASES)
     names = ("nomix", "features", "inception", "exp")
     facts = {"rounds": rounds, **{name: getattr(values, name) for name in names}}
-    effects.check(effects.EVALUATE, values, facts)
+    effects.check(values, facts)
     if 0 < rounds < values.nomix:
         raise ValueError(f"--rounds must be at least --nomix={values.nomix}; received {rounds}.")
     if values.curve and values.ensemble > 1:
@@ -109,24 +98,29 @@ def run(values) -> int:
     # Before the seconds that TensorFlow takes, where that can be.
     place = original_evaluation.folder_of(values, console.log)
     console.import_quietly()
-    from tf_febm import evaluation, files, recipes, training
+    from tf_febm import evaluation, recipes, training
+    from tf_febm.evaluation import choosing
 
-    folder = training.RunFolder(place)
     step = None if values.resume_iter < 0 else values.resume_iter
-    found = recipes.restore(folder, values.data_dir, step, console.log)
+    found = recipes.restore(place, values.data_dir, step, console.log)
     recipe, model, train, held_out = found.recipe, found.model, found.train, found.held_out
     if not hasattr(train, "images"):
         raise ValueError(
-            f"{folder.path} is a run on vectors: its figures stand in {folder.summary.name}."
+            f"{found.folder.path} is a run on vectors: its figures stand in "
+            f"{found.folder.summary.name}."
         )
     warnings = original_evaluation.check(values, recipe, train)
     model.sampler = with_settings(model.sampler, values)
-    out = Path(values.out) if values.out else folder.evaluation
-    cache_dir = Path(values.cache_dir) if values.cache_dir else out / "cache"
     # First: a missing file of weights shall leave nothing behind.
-    network = feature_network(values, train)
-    if network is None and values.curve:
-        raise ValueError(f"--curve needs features. {no_network(values, train)}")
+    with console.naming_flags("features", *FILES):
+        network = evaluation.find_feature_network(
+            train, values.features, **{name: getattr(values, name) for name in FILES}
+        )
+    if network is None:
+        none = console.with_flags(choosing.no_network("auto", train), "features", *FILES)
+        if values.curve:
+            raise ValueError(f"--curve needs features. {none}")
+        warnings.append(f"no figures but distances. {none}")
     num_steps = recipe.final_steps if values.final_steps is None else values.final_steps
     facts |= {
         "cclass": recipe.conditional,
@@ -134,7 +128,7 @@ def run(values) -> int:
         "has_features": network is not None,
         "num_steps": num_steps,
     }
-    warnings += effects.check(effects.EVALUATE, values, facts)
+    warnings += effects.check(values, facts)
     if rounds and values["batch_size"].present and values.batch_size > values.pool_size:
         warnings.append(
             f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}: all "
@@ -144,47 +138,31 @@ def run(values) -> int:
     most = kept.get(values.reference, sum(kept.values()))
     if values.num_real is not None and values.num_real > most:
         warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
-    if network is None:
-        warnings.append(f"no figures but distances. {no_network(values, train)}")
     for warning in warnings:
         console.log(f"warning: {warning}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
-    if network is not None:
-        console.log(f"Features: {network.feature_network}")
-    settings = {
-        "num_samples": values.num_samples or recipe.num_samples,
-        "num_steps": num_steps,
-        "seed": recipe.seed if values.seed is None else values.seed,
-        "rounds": rounds,
-        "batch_size": min(values.batch_size or BATCH, values.pool_size),
-        **{name: getattr(values, name) for name in ("ensemble", "nomix", "pool_size", "averaged")},
-        "restart_probability": values.restart_share,
-        "label_probability": values.label_share,
-    }
-    progress = console.every_few_seconds("round {} of {}")
-    draw = partial(training.draw_in_rounds, model, found.checkpoints, **settings, report=progress)
-    console.log(f"Drawing {settings['num_samples']} samples of step {found.step} …")
-    samples = draw()
-    evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
-    sets = training.references(values.reference, train, held_out, len(samples), values.num_real)
-    if network is not None:
-        console.log(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
-    figures = training.measure_samples(
-        samples, sets, network, cache_dir, train, held_out, out, values.num_real
+    out = Path(values.out) if values.out else found.folder.evaluation
+    result = training.evaluate_run(
+        found,
+        network,
+        out,
+        training.Sampling(
+            num_samples=values.num_samples or recipe.num_samples,
+            num_steps=num_steps,
+            seed=recipe.seed if values.seed is None else values.seed,
+            rounds=rounds,
+            batch_size=min(values.batch_size or BATCH, values.pool_size),
+            restart_probability=values.restart_share,
+            label_probability=values.label_share,
+            **{name: getattr(values, name) for name in ("ensemble", "nomix", "pool_size")},
+            averaged=values.averaged,
+        ),
+        reference=values.reference,
+        num_real=values.num_real,
+        cache_dir=values.cache_dir,
+        curve=values.curve,
+        report=console.log,
+        progress=console.every_few_seconds("round {} of {}"),
     )
-    result = {"run": str(folder.path), "step": found.step, "sampling": settings, **figures}
-    result["versions"] = training.versions()
-    if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
-        quality = evaluation.sample_quality(samples, train, held_out, network)
-        result["quality"] = quality.as_dict()
-    files.write_json(out / "evaluation.json", result)
-    if values.curve:
-        training.measure_curve(
-            found.checkpoints, draw, sets, network, cache_dir, folder, out, console.log
-        )
     console.log(json.dumps(result.get("samples") or result["nearest"], indent=2))
     console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
@@ -212,49 +190,6 @@ def with_settings(sampler, values):
             )
         config[names[name]] = (value or None) if name == "proj_norm" else value
     return type(sampler).from_config(config) if given else sampler
-
-
-def feature_network(values, train):
-    """Return the feature network that the flags name; None if "auto" finds none.
-
-    Raises:
-        ValueError: If a flag that it needs is not given, or a file is not what it should be.
-        OSError: If a file is missing.
-    """
-    from tf_febm import evaluation
-
-    name = values.features
-    if name == "auto":
-        offered = {
-            "inception_graph": values.inception,
-            "squeezenet": values.squeezenet,
-            "classifier": train.name in evaluation.CLASSIFIED,
-        }
-        name = next((name for name, there in offered.items() if there), None)
-        if name is None:
-            return None
-    if name == "classifier":
-        if train.labels is None:
-            raise ValueError(f"A classifier needs labels; {train.source} has none.")
-        return evaluation.train_classifier(
-            train.images, train.labels, train.num_classes, name=train.name
-        )
-    if name == "keras_inception":
-        return evaluation.KerasInception(values.keras_weights)
-    if name == "inception_graph" and values.inception:
-        return evaluation.InceptionGraph(values.inception)
-    if name == "squeezenet" and values.squeezenet:
-        return evaluation.SqueezeNet(values.squeezenet)
-    raise ValueError(no_network(values, train))
-
-
-def no_network(values, train) -> str:
-    """Return what can be done where there is no feature network."""
-    return (
-        f"--features={values.features} has no network for {train.name}: give --inception= "
-        "(classify_image_graph_def.pb), --squeezenet= (weights), or --features=keras_inception "
-        "(downloads 96 MB, or --keras_weights=)."
-    )
 
 
 if __name__ == "__main__":

@@ -14,11 +14,7 @@ PLACES = {"saved_model": "saved_model", "onnx": "energy.onnx", "tflite": "energy
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     text = partial(flags.DEFINE_string, flag_values=values)
     text("run", None, "Folder of the run, <logdir>/<exp>.")
     text("out", None, "Where to write; <run>/saved_model, energy.onnx or energy.tflite if unset.")
@@ -41,14 +37,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def run(values) -> int:
-    """Load the model of the run and write it.
-
-    Args:
-        values: The flags.
-
-    Returns:
-        The exit code.
-    """
+    """Load the model of the run and write it."""
     if not values.run:
         raise ValueError("--run= must name the folder of a run, <logdir>/<exp>.")
     if values["num_steps"].present and values.format != "saved_model":

@@ -11,11 +11,7 @@ from absl import flags
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     text = partial(flags.DEFINE_string, flag_values=values)
     whole = partial(flags.DEFINE_integer, flag_values=values)
     choice = partial(flags.DEFINE_enum, flag_values=values)
@@ -27,11 +23,11 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "The target, as weight:mean:variance,…; weights sum to 1.",
     )
     whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
-    whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.")
+    whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
     choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
-    whole("seed", 0, "Seed of everything.")
-    whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.")
-    whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.")
+    whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
+    whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
+    whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.", 0)
     whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
     switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
     text("out", "runs/mixture", "Folder of the results.")
@@ -44,22 +40,11 @@ def resolve(values) -> dict:
     Raises:
         ValueError: On a value out of range or a mixture that cannot be read.
     """
-    names = ("divergence", "steps", "batch_size", "sampler", "seed", "trajectories")
-    options = {
-        name: getattr(values, name)
-        for name in (*names, "trajectory_steps", "baselines", "num_samples")
-    }
+    names = ("divergence", "steps", "batch_size", "sampler", "seed", "num_samples", "trajectories")
+    options = {name: getattr(values, name) for name in (*names, "trajectory_steps", "baselines")}
     for name in ("steps", "trajectory_steps"):
         if options[name] < 100 or options[name] % 100:
             raise ValueError(f"--{name} must be a multiple of 100; received {options[name]}.")
-    if options["batch_size"] < 2:
-        raise ValueError(f"--batch_size must be at least 2; received {options['batch_size']}.")
-    if options["num_samples"] < 2:
-        raise ValueError(f"--num_samples must be at least 2; received {options['num_samples']}.")
-    if options["trajectories"] < 0:
-        raise ValueError(f"--trajectories must be at least 0; received {options['trajectories']}.")
-    if not 0 <= options["seed"] < 2**31:
-        raise ValueError(f"--seed must lie in 0 … 2³¹ − 1; received {options['seed']}.")
     if values["trajectory_steps"].present and not options["trajectories"]:
         raise ValueError(
             f"--trajectory_steps={values.trajectory_steps} is for studies with --trajectories "
@@ -80,36 +65,23 @@ def parse_mixture(text: str) -> list[tuple[float, ...]]:
 
 
 def run(values) -> int:
-    """Fit, measure, draw and write.
-
-    Args:
-        values: The flags.
-
-    Returns:
-        The exit code.
-    """
+    """Fit, measure, draw and write."""
     options = resolve(values)
     console.import_quietly(intra_op_threads=1)
     from tf_febm import divergences, training
     from tf_febm.analysis.mixture_study import NINE, mixture_study
 
-    every = options["divergence"] == "all"
+    summary = {"options": dict(options), "versions": training.versions()}
+    name, out = options.pop("divergence"), options.pop("out")
     mixture_study(
-        NINE if every else (divergences.get(options["divergence"]).name,),
-        options["out"],
-        mixture=options["mixture"],
-        num_trajectories=options["trajectories"],
-        summary={"options": options, "versions": training.versions()},
+        NINE if name == "all" else (divergences.get(name).name,),
+        out,
+        num_trajectories=options.pop("trajectories"),
+        summary=summary,
         report=console.log,
-        **{
-            name: options[name]
-            for name in (
-                *("steps", "batch_size", "sampler", "seed", "num_samples", "trajectory_steps"),
-                "baselines",
-            )
-        },
+        **options,
     )
-    console.log(f"Table, summary and figures are in {options['out']}.")
+    console.log(f"Table, summary and figures are in {out}.")
     return console.DONE
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import console
 import original_flags
 from absl import flags
-from original_flags import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
 from train_flags import MODEL_SWITCHES
 
-__all__ = ["check", "define", "folder_of", "rounds_of"]
+with console.without_tensorflow():
+    from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
 
 # Where the original looks by default, and where train.py puts runs.
 ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
@@ -120,11 +120,9 @@ def check(values, recipe, train) -> list[str]:
         wanted = values[name].value
         if wanted is None:
             continue
-        fits = wanted == own
-        if name in MODEL_SWITCHES:
-            fits = wanted == (own == MODEL_SWITCHES[name])
-        if not fits:
-            known = "network" if name in MODEL_SWITCHES else name
+        switch = MODEL_SWITCHES.get(name)
+        if wanted != (own if switch is None else own == switch):
+            known = name if switch is None else "network"
             raise ValueError(
                 f"--{name}={wanted} is not what the run has, {known}={own}: leave it out, or name "
                 "another run."

@@ -9,19 +9,11 @@ from pathlib import Path
 import console
 import train_flags
 
-# What flags have to do with the folder of a run.
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
 
 
 def run(values) -> int:
-    """Resolve the flags; train, or print the plan.
-
-    Args:
-        values: The parsed flags.
-
-    Returns:
-        The exit code.
-    """
+    """Resolve the flags; train, or print the plan."""
     plan = train_flags.resolve(values)
     # TensorFlow takes seconds to import: only once the flags are known to be good.
     console.import_quietly(start_devices=values.strategy == "default")

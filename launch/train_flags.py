@@ -4,18 +4,18 @@ import contextlib
 import re
 import typing
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import console
 import original_flags
 from absl import flags
+from effects import as_given
 
 with console.without_tensorflow():
     from tf_febm import catalogue, original_names
     from tf_febm.recipes import recipe as recipes
     from tf_febm.recipes import table
-
-__all__ = ["Plan", "define", "in_flags", "resolve"]
 
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
@@ -43,100 +43,63 @@ class Plan(NamedTuple):
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
+    text, choice = partial(flags.DEFINE_string, **own), partial(flags.DEFINE_enum, **own)
+    whole, switch = partial(flags.DEFINE_integer, **own), partial(flags.DEFINE_bool, **own)
     # What to train, on what.
-    flags.DEFINE_enum(
-        "recipe",
-        "auto",
-        ["auto", *table.names()],
-        "Settings to start from; see recipes.get.",
-        **own,
-    )
+    recipe_names = ["auto", *table.names()]
+    choice("recipe", "auto", recipe_names, "Settings to start from; see recipes.get.")
     flags.DEFINE_alias("preset", "recipe", **own)
-    flags.DEFINE_enum("dataset", "digits", list(catalogue.DATASETS), "See data.load.", **own)
-    flags.DEFINE_string("data_dir", None, "Local folder or file of the data set.", **own)
-    flags.DEFINE_integer("image_size", None, "Side of the images of celeba and folder.", 1, **own)
-    flags.DEFINE_enum(
-        "table_header",
-        "auto",
-        _ANSWERS,
-        "Whether the first line of a csv holds names; auto asks where that is not clear.",
-        **own,
-    )
-    flags.DEFINE_enum(
-        "table_index",
-        "auto",
-        ("auto", "drop", "keep"),
-        "Whether to drop columns of a csv that only number its rows; auto asks where some seem to.",
-        **own,
-    )
-    flags.DEFINE_enum(
-        "subfolders",
-        "auto",
-        ("auto", "splits", "classes"),
-        "What the sub-folders of a folder of images are; auto asks where their names do not say.",
-        **own,
-    )
+    choice("dataset", "digits", list(catalogue.DATASETS), "See data.load.")
+    text("data_dir", None, "Local folder or file of the data set.")
+    whole("image_size", None, "Side of the images of celeba and folder.", 1)
+    asks = "auto asks where that is not clear."
+    choice("table_header", "auto", _ANSWERS, f"Whether a csv's first line holds names; {asks}")
+    drops = ("auto", "drop", "keep")
+    choice("table_index", "auto", drops, f"Columns of a csv that only number its rows; {asks}")
+    parts = ("auto", "splits", "classes")
+    choice("subfolders", "auto", parts, f"What the sub-folders of a folder of images are; {asks}")
     # Where it goes, and how it starts.
-    flags.DEFINE_string("logdir", "runs", "Folder of all runs.", **own)
-    flags.DEFINE_string(
-        "exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.", **own
-    )
-    flags.DEFINE_bool("suffix_exp", False, "Add _<divergence> to --exp, as the original.", **own)
-    flags.DEFINE_integer("resume_iter", -1, "Checkpoint to continue from; -1: the newest.", **own)
-    flags.DEFINE_bool("overwrite", False, "Remove an earlier run of this name.", **own)
-    flags.DEFINE_bool("dry_run", False, "Print the plan and stop.", **own)
-    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", **own)
-    flags.DEFINE_enum(
-        "strategy",
-        "default",
-        ("default", "mirrored", "multi_worker"),
-        "One device; all GPUs of this machine; or all of the machines in TF_CONFIG.",
-        **own,
-    )
-    flags.DEFINE_integer(
-        "num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1, **own
-    )
+    text("logdir", "runs", "Folder of all runs.")
+    text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
+    switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
+    whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
+    switch("overwrite", False, "Remove an earlier run of this name.")
+    switch("dry_run", False, "Print the plan and stop.")
+    switch("debug", False, "Show tracebacks of errors.")
+    places = "One device; all GPUs of this machine; or all of the machines in TF_CONFIG."
+    choice("strategy", "default", ("default", "mirrored", "multi_worker"), places)
+    whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1)
     # The settings of the recipe; what is not given is the recipe's.
     texts, types = _texts(), typing.get_type_hints(recipes.Recipe)
     for field, kind in types.items():
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values)
-    flags.DEFINE_enum("penalty", None, ["latent", "data", "none"], texts["penalty"], **own)
+    choice("penalty", None, ["latent", "data", "none"], texts["penalty"])
     flags.DEFINE_float("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0, **own)
-    flags.DEFINE_enum(
-        "proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.", **own
-    )
-    flags.DEFINE_bool("replay_batch", None, "Start chains in a replay buffer.", **own)
-    flags.DEFINE_bool(
-        "pcd", None, "As many chains as --batch_size, each of which goes on where it ended.", **own
-    )
-    flags.DEFINE_bool("hmc", False, "The same as --sampler=hmc.", **own)
-    flags.DEFINE_bool("augment", False, "The same as --random_flip --random_crop=4.", **own)
+    choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
+    switch("replay_batch", None, "Start chains in a replay buffer.")
+    switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
+    switch("hmc", False, "The same as --sampler=hmc.")
+    switch("augment", False, "The same as --random_flip --random_crop=4.")
     for name, network in MODEL_SWITCHES.items():
-        flags.DEFINE_bool(name, False, f"The same as --network={network}.", **own)
-    original_flags.define(values)
+        switch(name, False, f"The same as --network={network}.")
+    original_flags.define_table(original_flags.ORIGINAL, values)
 
 
 def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> None:
     """Register the flag of a setting."""
     name, own = original_names.FLAGS.get(field, field), {"flag_values": values}
-    choices = recipes.CHOICES.get(field)
-    if choices:
-        flags.DEFINE_enum(name, None, choices, text, **own)
+    if field in recipes.CHOICES:
+        flags.DEFINE_enum(name, None, recipes.CHOICES[field], text, **own)
     elif bool in kinds:
         flags.DEFINE_bool(name, None, text, **own)
     elif int in kinds:
         flags.DEFINE_integer(name, None, text, recipes.LEAST.get(field, 0), **own)
-    elif float in kinds:
-        flags.DEFINE_float(name, None, text, **own)
     else:
-        flags.DEFINE_string(name, None, text, **own)
+        define = flags.DEFINE_float if float in kinds else flags.DEFINE_string
+        define(name, None, text, **own)
 
 
 def _texts() -> dict[str, str]:
@@ -165,11 +128,12 @@ def resolve(values: flags.FlagValues) -> Plan:
     chosen = original_names.fields_of(settings)
     chosen |= _bounds_of_gradients(given, start, chosen)
     with in_flags(values):
-        if "epsilon" in chosen and chosen["epsilon"]:
+        if chosen.get("epsilon"):
             for name in ("step_lr", "noise_scale"):
                 if name in given:
                     raise ValueError(f"--epsilon and --{name} exclude each other.")
-        tolerated = _tolerated(values)
+        # Lines of the original have these although they do nothing there.
+        tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
         kind = catalogue.DATASETS[values.dataset].kind
         kind = "vectors" if kind == "plane" else kind
@@ -235,7 +199,7 @@ def _shorthands(values, given: dict) -> dict[str, Any]:
             if given.get(name, value) != value:
                 raise ValueError(
                     "--augment is --random_flip --random_crop=4: it and "
-                    f"{_as_given(values[name])} exclude each other."
+                    f"{as_given(values[name])} exclude each other."
                 )
         found |= parts
     return found
@@ -257,11 +221,6 @@ def _bounds_of_gradients(given: dict, start: recipes.Recipe, chosen: dict) -> di
     return {"grad_clip_norm" if kind == "l2" else "grad_clip": bound}
 
 
-def _tolerated(values) -> set[str]:
-    """Return the settings that lines of the original have although they do nothing there."""
-    return {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
-
-
 def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     """Return lines about flags that are no settings; raise a ValueError as effects do."""
     notes = []
@@ -273,7 +232,7 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         ("proj_norm_type", values.hmc, "--sampler=langevin, not hmc"),
     ):
         if values[name].present and vain:
-            notes.append(f"{_as_given(values[name])} has no effect: it is for {needed}.")
+            notes.append(f"{as_given(values[name])} has no effect: it is for {needed}.")
     for name, needed in (
         ("subfolders", "folder"),
         *((t, "csv") for t in ("table_header", "table_index")),
@@ -321,18 +280,12 @@ def _name_of_the_run(values, recipe: recipes.Recipe) -> str:
     return name
 
 
-def _as_given(flag: flags.Flag) -> str:
-    if flag.boolean:
-        return f"--{'' if flag.value else 'no'}{flag.name}"
-    return f"--{flag.name}={flag.value}"
-
-
 def translated(text: str, values: flags.FlagValues) -> str:
     """Return a text about settings of a recipe as one about flags, as they were given."""
     first = re.match(r"(\w+)=\S+ ", text)
     if first and first[1] in _FIELDS:
         flag = _given_for(first[1], values)
-        said = f"{first[0]}(of the recipe) " if flag is None else f"{_as_given(flag)} "
+        said = f"{first[0]}(of the recipe) " if flag is None else f"{as_given(flag)} "
         text = said + text[first.end() :]
 
     for chains, flag_of_these in _CHAINS.items():

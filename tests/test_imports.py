@@ -15,8 +15,8 @@ import tf_febm
 
 # Modules and packages of tf_febm, from low to high: each imports from lower lines only.
 LAYERS = (
-    ("arguments", "catalogue", "compiled", "energies", "files", "optimizers", "original_names",
-     "randomness", "renamed", "version"),
+    ("arguments", "catalogue", "compiled", "energies", "files", "optimizers", "original_lines",
+     "original_names", "randomness", "renamed", "version"),
     ("parallel", "workers"),
     ("divergences", "entropy"),
     ("objectives", "networks", "data"),

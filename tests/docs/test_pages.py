@@ -9,11 +9,12 @@ import sys
 import textwrap
 
 import evaluate
-import original_flags
 import pytest
 import train_flags
 from absl import flags
-from original_flags import ORIGINAL
+
+from tf_febm import original_lines as tables
+from tf_febm.original_lines import ORIGINAL
 
 
 @pytest.fixture
@@ -47,24 +48,24 @@ def test_flags_that_do_nothing_and_flags_that_are_refused(migrating):
 
 def test_flags_that_mean_the_same_and_flags_of_another_name(migrating):
     text = section(migrating, "Flags that mean the same")
-    assert set(re.findall(r"`(\w+)`", text)) - {"metrics"} == set(original_flags.SAME)
+    assert set(re.findall(r"`(\w+)`", text)) - {"metrics"} == set(tables.SAME)
     text = section(migrating, "Flags that have another name")
-    assert names_in(text) == set(original_flags.MAPPED)
-    for name in (*original_flags.SAME, *original_flags.MAPPED):
+    assert names_in(text) == set(tables.MAPPED)
+    for name in (*tables.SAME, *tables.MAPPED):
         assert name in parsed(train_flags) and name not in ORIGINAL, name
 
 
 def test_flags_of_the_evaluation(migrating):
     text = section(migrating, "Evaluation").split("Defaults that differ:")[0]
-    tables = (
-        original_flags.EVALUATION_SAME,
-        original_flags.EVALUATION_MAPPED,
-        original_flags.EVALUATION_OF_THE_RUN,
-        original_flags.EVALUATION_ORIGINAL,
+    kinds = (
+        tables.EVALUATION_SAME,
+        tables.EVALUATION_MAPPED,
+        tables.EVALUATION_OF_THE_RUN,
+        tables.EVALUATION_ORIGINAL,
     )
-    assert names_in(text) == {name for table in tables for name in table}
+    assert names_in(text) == {name for table in kinds for name in table}
     refused = next(line for line in text.splitlines() if "refused, unless at their default" in line)
-    expected = {n for n, flag in original_flags.EVALUATION_ORIGINAL.items() if flag.refused}
+    expected = {n for n, flag in tables.EVALUATION_ORIGINAL.items() if flag.refused}
     assert names_in(refused) == expected
 
 

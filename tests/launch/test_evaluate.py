@@ -168,22 +168,16 @@ class TestReference:
         assert found["samples"]["num_real"] == count
         assert scale.items() <= found["held_out"].items()
 
-    def test_the_images_are_those_of_the_splits(self, run_folder):
-        import evaluate
-        from absl import flags
-
+    def test_the_images_are_those_of_the_splits(self):
         from tf_febm import data
+        from tf_febm.training.evaluating import _references
 
         train, test = (data.load("digits", split=split) for split in ("train", "test"))
-        values = flags.FlagValues()
-        evaluate.define(values)
-        values(["evaluate.py", "--reference=all"])
-        sets = training.references(values.reference, train, test, 30)
+        sets = _references("all", train, test, 30)
         np.testing.assert_array_equal(sets.images, np.concatenate([train.images, test.images]))
         np.testing.assert_array_equal(sets.against_images, train.images)
         assert len(sets.scale_images) == 30
-        values(["evaluate.py", "--reference=test", "--num_real=50"])
-        sets = training.references("test", train, test, 30, values.num_real)
+        sets = _references("test", train, test, 30, 50)
         assert len(sets.images) == 50 and sets.scale_name == "train"
         known = {image.tobytes() for image in test.images}
         assert all(image.tobytes() in known for image in sets.images)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.launch.conftest import launched
 from tf_febm import data, recipes
+from tf_febm import original_lines as tables
 
 # As its modules define them, read from the public code. Both programs import data.py, models.py and
 # utils.py, the first hmc.py as well.
@@ -38,12 +39,12 @@ EVALUATION = SHARED | {
     *("wider_model", "single", "datasource", "dataset", "gamma_sr"),
 }
 TABLES = {
-    "train": (original_flags.SAME, original_flags.MAPPED, original_flags.ORIGINAL),
+    "train": (tables.SAME, tables.MAPPED, tables.ORIGINAL),
     "evaluate": (
-        original_flags.EVALUATION_SAME,
-        original_flags.EVALUATION_MAPPED,
-        original_flags.EVALUATION_OF_THE_RUN,
-        original_flags.EVALUATION_ORIGINAL,
+        tables.EVALUATION_SAME,
+        tables.EVALUATION_MAPPED,
+        tables.EVALUATION_OF_THE_RUN,
+        tables.EVALUATION_ORIGINAL,
     ),
 }
 # As the public code's README has them.

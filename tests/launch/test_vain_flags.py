@@ -2,12 +2,12 @@
 
 import effects
 import evaluate
-import original_flags
 import pytest
 import train_flags
 from absl import flags
 
 from tests.launch.conftest import resolve
+from tf_febm import original_lines as tables
 from tf_febm.recipes import effects as rules
 
 
@@ -20,8 +20,10 @@ def parsed(define, *arguments):
 
 def test_every_flag_of_an_evaluation_is_in_its_table():
     """Or is one of the original's that original_flags refuses or tells of."""
-    defined = set(parsed(evaluate.define)) - set(original_flags.EVALUATION_ORIGINAL)
-    assert set(effects.EVALUATE) == defined
+    defined = set(parsed(evaluate.define)) - set(tables.EVALUATION_ORIGINAL)
+    ruled = {name for rule in effects.RULES for name in rule.flags}
+    assert ruled | set(effects.ALWAYS) == defined
+    assert not ruled & set(effects.ALWAYS)
 
 
 def notes(line):
@@ -171,12 +173,12 @@ class TestEvaluation:
 
     def test_of_lines_of_the_original_they_are_told(self):
         values = parsed(evaluate.define, "--nomix=140", "--batch_size=512", "--ensemble=1")
-        told = effects.check(effects.EVALUATE, values, {"rounds": 0})
+        told = effects.check(values, {"rounds": 0})
         assert [line.split(" has no")[0] for line in told] == [
             "--nomix=140", "--batch_size=512", "--ensemble=1"
         ]  # fmt: skip
         assert all("the training go on" in line or "of training go on" in line for line in told)
-        assert effects.check(effects.EVALUATE, values, {"rounds": 360}) == []
+        assert effects.check(values, {"rounds": 360}) == []
 
     def test_rounds_that_never_mix(self, refused):
         line = refused("evaluate", "--run=a", "--rounds=10", "--nomix=10", "--restart_share=0.1")
@@ -211,10 +213,10 @@ class TestEvaluation:
         ):
             values = parsed(evaluate.define, flag)
             with pytest.raises(ValueError, match=flag.split("=")[0]):
-                effects.check(effects.EVALUATE, values, known)
+                effects.check(values, known)
             better = {**known, "num_steps": 1}
             better |= dict.fromkeys(("cclass", "has_average", "has_features"), True)
-            assert effects.check(effects.EVALUATE, values, better) == []
+            assert effects.check(values, better) == []
 
 
 def test_export(refused):

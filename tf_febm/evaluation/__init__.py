@@ -8,6 +8,7 @@ from tf_febm.evaluation.annealing import (
     held_out_log_likelihood,
 )
 from tf_febm.evaluation.charts import density_plot, histogram_chart, line_chart, marginal_plots
+from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
@@ -16,7 +17,7 @@ from tf_febm.evaluation.distribution_curve import (
     prd_curve,
 )
 from tf_febm.evaluation.feature_network import FeatureNetwork
-from tf_febm.evaluation.figures_of_runs import CLASSIFIED, run_figures
+from tf_febm.evaluation.figures_of_runs import run_figures
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
 from tf_febm.evaluation.grid import (
     GridDivergence,
@@ -53,6 +54,7 @@ from tf_febm.renamed import earlier_names
 
 __all__ = [
     "CLASSIFIED",
+    "FEATURES",
     "run_figures",
     "AnnealedPartition",
     "Classifier",
@@ -85,6 +87,7 @@ __all__ = [
     "evaluate_samples",
     "expected_of_uniform",
     "feature_statistics",
+    "find_feature_network",
     "frechet_distance",
     "frechet_distance_from_moments",
     "held_out_log_likelihood",

@@ -3,18 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import catalogue, data
+from tf_febm import data
 from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_likelihood
+from tf_febm.evaluation.choosing import CLASSIFIED
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.grid import log_partition_on_grid
 from tf_febm.evaluation.plane_quality import plane_quality
 from tf_febm.evaluation.quality import sample_quality
 from tf_febm.evaluation.stacked import expected_of_uniform, stacked_modes
 
-__all__ = ["CLASSIFIED", "run_figures"]
+__all__ = ["run_figures"]
 
-# Data sets that a small classifier learns in seconds.
-CLASSIFIED = tuple(name for name, entry in catalogue.DATASETS.items() if entry.classifier)
 # How much wider in variance than the data the Gaussian is at which annealing starts.
 WIDENING = 2.0
 

@@ -242,7 +242,10 @@ class EnergyModel(Chains, Saving, Fitting):
 
     def _players(self) -> list[tuple]:
         """Return (network, optimizer) of each network that is trained; optimizers may be None."""
-        return [(self.energy_network, getattr(self, "optimizer", None))]
+        names = [("energy_network", "optimizer")]
+        if self.SECOND_PLAYER is not None:
+            names.append((f"{self.SECOND_PLAYER}_network", f"{self.SECOND_PLAYER}_optimizer"))
+        return [(getattr(self, network), getattr(self, own, None)) for network, own in names]
 
     def _build_optimizers(self) -> None:
         """Create the optimizers' variables, each for its own network."""

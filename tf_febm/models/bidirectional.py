@@ -81,6 +81,7 @@ class BidirectionalEBM(GeneratorModel):
     and the entropy of image generators by d·log s_min.
     """
 
+    SECOND_PLAYER = "generator"
     METRICS = (
         "loss",
         "lower_bound",
@@ -176,10 +177,7 @@ class BidirectionalEBM(GeneratorModel):
             metrics=metrics,
             weighted_metrics=weighted_metrics,
         )
-        self._set_second_optimizer("generator_optimizer", generator_optimizer, auto_scale_loss)
-
-    def _players(self) -> list[tuple]:
-        return [*super()._players(), (self.generator_network, self.generator_optimizer)]
+        self._set_second_optimizer(generator_optimizer, auto_scale_loss)
 
     # --- training -------------------------------------------------------------------------------
 
@@ -352,26 +350,12 @@ class BidirectionalEBM(GeneratorModel):
 
     # --- saving ---------------------------------------------------------------------------------
 
-    def state_variables(self) -> dict:
-        """Return all that training changes: group name -> list of `tf.Variable`."""
-        state = super().state_variables()
-        state["generator_optimizer"] = [v.value for v in self.generator_optimizer.variables]
-        return state
-
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
         return {
             **super().get_config(),
             **self._settings(),
         }
-
-    def get_compile_config(self) -> dict | None:
-        """Return both optimizers, serialised, so that a loaded model trains on."""
-        config = super().get_compile_config()
-        if config is None:
-            return None
-        optimizer = keras.saving.serialize_keras_object(self.generator_optimizer)
-        return {**config, "generator_optimizer": optimizer}
 
 
 def _count(samples) -> tf.Tensor:

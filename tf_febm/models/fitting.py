@@ -25,6 +25,8 @@ class Fitting(Noticing, keras.Model):
 
     # Names of the metrics that training steps report; what evaluation has not is last.
     METRICS: tuple[str, ...] = ()
+    # Whose network and optimizer there are beside the energy's: "variational" or "generator".
+    SECOND_PLAYER: str | None = None
     TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
 
     # What the model gives, for readers and type checkers.
@@ -103,8 +105,9 @@ class Fitting(Noticing, keras.Model):
         self._build_optimizers()
         self._trained = self._trained_ids() if self.built else None
 
-    def _set_second_optimizer(self, name: str, optimizer, auto_scale_loss: bool) -> None:
-        """Set the optimizer of the other player, under its name, as `compile` does the first."""
+    def _set_second_optimizer(self, optimizer, auto_scale_loss: bool) -> None:
+        """Set the optimizer of the second player, under its name, as `compile` does the first."""
+        name = f"{self.SECOND_PLAYER}_optimizer"
         with self.distribute_strategy.scope():
             optimizer = keras.optimizers.get(optimizer)
             if auto_scale_loss:

@@ -308,7 +308,6 @@ class GeneratorModel(EnergyModel):
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`."""
         state = super().state_variables()
-        state["generator"] = [v.value for v in self.generator_network.variables]
         if self.generator_average is not None:
             state["generator_average"] = list(self.generator_average.variables)
         # One for each replica, named as the buffers are.

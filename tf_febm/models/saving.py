@@ -36,6 +36,7 @@ class Saving:
     distribute_strategy: Any
     compile: Any
     weights: Any
+    SECOND_PLAYER: Any
     _averages: Any
     _notice_unfrozen: Any
 
@@ -53,6 +54,10 @@ class Saving:
             "optimizer": self.optimizer.variables,
             "random_state": [self.seed_generator.state],
         }
+        second = self.SECOND_PLAYER
+        if second is not None:
+            groups[second] = getattr(self, f"{second}_network").variables
+            groups[f"{second}_optimizer"] = getattr(self, f"{second}_optimizer").variables
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         state["mean_weight"] = [self.mean_weight.sums]
         if self.buffer is not None:
@@ -190,13 +195,16 @@ class Saving:
         return keras.saving.serialize_keras_object(sampler)
 
     def get_compile_config(self) -> dict | None:
-        """Return the optimizer, serialised, so that a loaded model trains on."""
+        """Return all optimizers, serialised, so that a loaded model trains on."""
         if getattr(self, "optimizer", None) is None:
             return None
         # Before the optimizer's variables are written.
         self._notice_unfrozen()
+        names = ["optimizer"]
+        if self.SECOND_PLAYER is not None:
+            names.append(f"{self.SECOND_PLAYER}_optimizer")
         return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            **{n: keras.saving.serialize_keras_object(getattr(self, n)) for n in names},
             "jit_compile": bool(self.jit_compile),
             "run_eagerly": bool(self.run_eagerly),
             "steps_per_execution": self.steps_per_execution,

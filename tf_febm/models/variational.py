@@ -25,6 +25,7 @@ class VariationalModel(EnergyModel):
     The arguments are those of `FEBM`, which describes them.
     """
 
+    SECOND_PLAYER = "variational"
     METRICS = (
         "loss",
         "bound",
@@ -185,20 +186,7 @@ class VariationalModel(EnergyModel):
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
                 variational_optimizer = optimizers.default()
-        self._set_second_optimizer("variational_optimizer", variational_optimizer, auto_scale_loss)
-
-    def _players(self) -> list[tuple]:
-        return [*super()._players(), (self.variational_network, self.variational_optimizer)]
-
-    def state_variables(self) -> dict:
-        """Return all that training changes: group name -> list of `tf.Variable`."""
-        state = super().state_variables()
-        for name, owner in (
-            ("variational", self.variational_network),
-            ("variational_optimizer", self.variational_optimizer),
-        ):
-            state[name] = [variable.value for variable in owner.variables]
-        return state
+        self._set_second_optimizer(variational_optimizer, auto_scale_loss)
 
     def _train_on(self, data: Batch) -> dict:
         """Take one step of both networks."""
@@ -382,14 +370,6 @@ class VariationalModel(EnergyModel):
             "variational": keras.saving.serialize_keras_object(self.variational_network),
             **self._settings(),
         }
-
-    def get_compile_config(self) -> dict | None:
-        """Return both optimizers, serialised, so that a loaded model trains on."""
-        config = super().get_compile_config()
-        if config is None:
-            return None
-        optimizer = keras.saving.serialize_keras_object(self.variational_optimizer)
-        return {**config, "variational_optimizer": optimizer}
 
 
 def _penalty(weight: float, value_data, value_model, weights: WeightedBatches):

@@ -297,6 +297,8 @@ _TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "method": tuple(catalogue.METHODS),
     "sampler": tuple(catalogue.SAMPLERS),
+    "network": tuple(catalogue.NETWORKS),
+    "generator": tuple(catalogue.GENERATORS),
     "chains": ("replay", "persistent", "fresh"),
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
     "penalty": ("latent", "data", None),

@@ -15,6 +15,7 @@ class Restored(NamedTuple):
     """What a run's folder holds.
 
     Attributes:
+        folder: Its `training.RunFolder`.
         recipe: Its `Recipe`.
         model: The compiled model, with the weights of a checkpoint.
         train: The data that it was trained on.
@@ -23,6 +24,7 @@ class Restored(NamedTuple):
         step: Which of them was restored.
     """
 
+    folder: RunFolder
     recipe: Recipe
     model: Any
     train: Any
@@ -66,7 +68,8 @@ def restore(folder, data_dir=None, step: int | None = None, report=lambda line: 
     checkpoints = Checkpoints(folder.checkpoints, model, report=report)
     if not checkpoints.steps:
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
-    return Restored(recipe, model, train, held_out, checkpoints, checkpoints.restore(step))
+    step = checkpoints.restore(step)
+    return Restored(folder, recipe, model, train, held_out, checkpoints, step)
 
 
 def _recipe(stored: dict, folder: RunFolder) -> Recipe:

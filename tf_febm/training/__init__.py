@@ -7,13 +7,8 @@ from tf_febm.training.callbacks import (
     VariationalRate,
 )
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
-from tf_febm.training.evaluating import (
-    References,
-    draw_in_rounds,
-    measure_curve,
-    measure_samples,
-    references,
-)
+from tf_febm.training.environment import versions
+from tf_febm.training.evaluating import Sampling, evaluate_run
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import draw_samples, finish, to_unit_scale, train
 from tf_febm.training.recorders import (
@@ -25,7 +20,7 @@ from tf_febm.training.recorders import (
 )
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
-from tf_febm.training.runs import Run, run, versions
+from tf_febm.training.runs import Run, run
 from tf_febm.training.schedule import steps_in_epochs, steps_taken
 from tf_febm.training.stop import GracefulStop
 
@@ -39,18 +34,15 @@ __all__ = [
     "GracefulStop",
     "MetricsTable",
     "Progress",
-    "References",
-    "draw_in_rounds",
-    "measure_curve",
-    "measure_samples",
-    "references",
     "QualityMetrics",
     "Run",
     "RunFolder",
     "SampleGrids",
+    "Sampling",
     "Scalars",
     "VariationalRate",
     "draw_samples",
+    "evaluate_run",
     "finish",
     "run",
     "steps_in_epochs",

@@ -1,6 +1,7 @@
 """Figures and pictures of a run's samples, against real images and by their neighbours."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable
 from functools import partial
@@ -11,16 +12,121 @@ import numpy as np
 
 from tf_febm import evaluation, files
 from tf_febm.models import pooled_chains
+from tf_febm.training.environment import versions
 from tf_febm.training.loop import draw_samples, to_unit_scale
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.schedule import steps_taken
 
-__all__ = ["References", "draw_in_rounds", "measure_curve", "measure_samples", "references"]
+__all__ = ["Sampling", "evaluate_run"]
+
+# Images of the grid.
+GRID = 100
 
 # Samples, and neighbours of each, in the pictures of neighbours.
 SHOWN, NEIGHBOURS = 12, 7
 # Samples whose nearest training images are measured.
 SEARCHED = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the samples of a finished run are drawn.
+
+    Attributes:
+        num_samples: How many.
+        num_steps: Steps of the sampler for each, or of a round; those of training if None.
+        seed: Of all of it.
+        rounds: Rounds of a pool of chains from noise, as published; 0 continues the chains of
+            training. What follows is for rounds alone; see `models.pooled_chains`.
+        pool_size: Chains of the pool.
+        batch_size: How many of them run in a round.
+        nomix: Last rounds, in which no chain restarts and no label is redrawn.
+        restart_probability: Share of the chains of a round that restart from noise.
+        label_probability: Share of the labels of a round that are redrawn.
+        ensemble: Newest checkpoints whose weights the rounds use in turn.
+        averaged: Whether to use averaged weights, if the run kept any.
+    """
+
+    num_samples: int
+    num_steps: int | None = None
+    seed: int = 0
+    rounds: int = 0
+    pool_size: int = 1000
+    batch_size: int = 512
+    nomix: int = 10
+    restart_probability: float = 0.01
+    label_probability: float = 0.1
+    ensemble: int = 1
+    averaged: bool = True
+
+
+def evaluate_run(
+    run,
+    network,
+    out,
+    sampling: Sampling,
+    *,
+    reference: str = "train",
+    num_real: int | None = None,
+    cache_dir=None,
+    curve: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure the samples of a finished run on images; write evaluation.json and pictures.
+
+    Args:
+        run: What `recipes.restore` returns.
+        network: `evaluation.FeatureNetwork`, or None: then there are distances in pixels alone.
+        out: Folder of the results.
+        sampling: How samples are drawn.
+        reference: Real images to compare with: "train", "test", or "all", as published.
+        num_real: How many of these, drawn at random; all if None.
+        cache_dir: Folder of features of real images; <out>/cache if None.
+        curve: Whether to measure every checkpoint that was kept, into curve.csv and curve.png. The
+            model is then left at the last of them.
+        report: Takes lines about what is done.
+        progress: Takes (rounds done, rounds in all).
+
+    Returns:
+        What evaluation.json holds: "sampling", "versions"; "samples" and "held_out", figures with
+        the images that they were measured against; "nearest", median distances to the nearest
+        training image: samples much nearer than held-out images are copies; and "quality", where
+        the network is a `evaluation.Classifier`.
+
+    Raises:
+        OSError: The folder cannot be written to.
+        ValueError: An ensemble is larger than what was kept.
+    """
+    out, train, held_out = Path(out), run.train, run.held_out
+    cache_dir = out / "cache" if cache_dir is None else Path(cache_dir)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
+    if network is not None:
+        report(f"Features: {network.feature_network}")
+    report(f"Drawing {sampling.num_samples} samples of step {run.step} …")
+    draw = partial(_draw, run.model, run.checkpoints, sampling, progress)
+    samples = draw()
+    evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
+    sets = _references(reference, train, held_out, len(samples), num_real)
+    if network is not None:
+        report(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
+    result = {
+        "run": str(run.folder.path),
+        "step": run.step,
+        "sampling": dataclasses.asdict(sampling),
+        **_measure(samples, sets, network, cache_dir, train, held_out, out, num_real),
+        "versions": versions(),
+    }
+    if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
+        quality = evaluation.sample_quality(samples, train, held_out, network)
+        result["quality"] = quality.as_dict()
+    files.write_json(out / "evaluation.json", result)
+    if curve:
+        _measure_curve(run.checkpoints, draw, sets, network, cache_dir, run.folder, out, report)
+    return result
 
 
 class References(NamedTuple):
@@ -43,7 +149,7 @@ class References(NamedTuple):
     against_images: np.ndarray
 
 
-def references(name: str, train, held_out, count: int, num_real: int | None = None) -> References:
+def _references(name: str, train, held_out, count: int, num_real: int | None = None) -> References:
     """Return the real images that samples are compared with.
 
     Args:
@@ -63,28 +169,10 @@ def references(name: str, train, held_out, count: int, num_real: int | None = No
     return References(name, real, scale, _chosen(own[scale], count), against, against_images)
 
 
-def measure_samples(
+def _measure(
     samples, sets: References, network, cache_dir, train, held_out, out, num_real: int | None = None
 ) -> dict:
-    """Return figures of samples, with those of real images as a scale to read them by.
-
-    Pictures of the nearest training images go into a folder.
-
-    Args:
-        samples: [n, height, width, channels] in [0, 1].
-        sets: Of `references`.
-        network: `evaluation.FeatureNetwork`, or None: then there are distances in pixels alone.
-        cache_dir: Folder for the features of real images.
-        train: `ImageData` that neighbours are searched in.
-        held_out: `ImageData`, whose own neighbours tell how near unseen images are.
-        out: Folder of the pictures.
-        num_real: How many training images are searched, drawn at random; all if None.
-
-    Returns:
-        "samples" and "held_out", figures with the images that they were measured against, and
-        "nearest", median distances to the nearest training image: samples much nearer than held-out
-        images are copies.
-    """
+    """Return figures of samples, with those of real images as a scale to read them by."""
     result: dict[str, Any] = {}
     if network is not None:
         measure = partial(evaluation.evaluate_samples, network=network, cache_dir=cache_dir)
@@ -110,77 +198,45 @@ def measure_samples(
     return {**result, "nearest": nearest}
 
 
-def draw_in_rounds(
-    model,
-    checkpoints,
-    num_samples: int,
-    seed: int,
-    *,
-    rounds: int,
-    ensemble: int = 1,
-    averaged: bool = True,
-    num_steps: int | None = None,
-    **settings,
-) -> np.ndarray:
-    """Return samples in [0, 1], [n, …], drawn by `models.pooled_chains`, or as training goes on.
-
-    Args:
-        model: The model as it is.
-        checkpoints: Its Checkpoints, for an ensemble.
-        num_samples: How many.
-        seed: Of all of it.
-        rounds: Rounds of a pool of chains from noise; 0 continues the chains of training.
-        ensemble: Newest checkpoints whose weights the rounds use in turn.
-        averaged: Whether to use averaged weights, if the run kept any.
-        num_steps: Steps of the sampler for each sample, or of a round.
-        **settings: Further arguments of `models.pooled_chains`.
-
-    Raises:
-        ValueError: An ensemble is larger than what was kept.
-    """
-    if not rounds:
-        return draw_samples(model, num_samples, num_steps, seed)[0]
-    averaged = averaged and model.average is not None
-    members = None
-    if ensemble > 1:
+def _draw(model, checkpoints, sampling: Sampling, progress=None) -> np.ndarray:
+    """Return samples in [0, 1], [n, …]."""
+    how = sampling
+    if not how.rounds:
+        return draw_samples(model, how.num_samples, how.num_steps, how.seed)[0]
+    averaged, members = how.averaged and model.average is not None, None
+    if how.ensemble > 1:
         # Backwards from the checkpoint that was restored.
         step = steps_taken(model)
         steps = [kept for kept in checkpoints.steps if kept <= step]
-        if ensemble > len(steps):
+        if how.ensemble > len(steps):
             raise ValueError(
-                f"An ensemble of {ensemble} needs as many checkpoints up to step {step}; "
+                f"An ensemble of {how.ensemble} needs as many checkpoints up to step {step}; "
                 f"{len(steps)} were kept (see keep_checkpoints of the recipe)."
             )
-        members = [checkpoints.energy_weights(k, averaged=averaged) for k in steps[-ensemble:]]
+        members = [checkpoints.energy_weights(k, averaged=averaged) for k in steps[-how.ensemble :]]
     drawn = pooled_chains(
         model,
-        num_samples,
-        seed,
-        num_rounds=rounds,
-        num_steps=num_steps,
+        how.num_samples,
+        how.seed,
+        num_rounds=how.rounds,
+        num_steps=how.num_steps,
+        pool_size=how.pool_size,
+        batch_size=min(how.batch_size, how.pool_size),
+        nomix=how.nomix,
+        restart_probability=how.restart_probability,
+        label_probability=how.label_probability,
         ensemble=members,
         averaged=averaged and members is None,
-        **settings,
+        report=progress,
     ).samples
     return to_unit_scale(model, drawn)
 
 
-def measure_curve(
+def _measure_curve(
     checkpoints, draw: Callable[[], np.ndarray], sets: References, network, cache_dir, folder, out,
     report: Callable[[str], None] = lambda line: None,
 ) -> None:  # fmt: skip
-    """Write curve.csv and curve.png: the Fréchet distance of each checkpoint's samples.
-
-    Args:
-        checkpoints: `Checkpoints`; its model is left at the last of them.
-        draw: () -> samples of the model as it is, [n, height, width, channels].
-        sets: Of `references`.
-        network: `evaluation.FeatureNetwork`.
-        cache_dir: Folder for the features of real images.
-        folder: The `RunFolder`, whose metrics tell the time of training.
-        out: Where the files go.
-        report: Takes a line per checkpoint.
-    """
+    """Write curve.csv and curve.png: the Fréchet distance of each checkpoint's samples."""
     seconds = {
         int(row["step"]): float(row["seconds"])
         for row in read_metrics(folder.metrics)

@@ -3,10 +3,7 @@
 import contextlib
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -15,15 +12,15 @@ import tensorflow as tf
 
 from tf_febm import catalogue, data, evaluation, parallel, workers
 from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.environment import versions
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import finish, train
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
-from tf_febm.version import __version__
 
-__all__ = ["Run", "describe", "run", "versions"]
+__all__ = ["Run", "describe", "run"]
 
 # Held-out examples whose energies are watched, and which pictures of the plane show.
 PROBE = {"images": 256, "vectors": 1000}
@@ -284,22 +281,3 @@ def describe(recipe, source, model, folder: RunFolder) -> str:
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
         f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}\n{chosen}"
     )
-
-
-def versions() -> dict[str, str | None]:
-    """Return the versions of what a run depends on."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        git = subprocess.run(
-            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        ).stdout.strip()
-    except OSError:
-        git = ""
-    return {
-        "tf_febm": __version__,
-        "git": git or None,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
