@@ -1,6 +1,7 @@
 """Compiled functions that are traced once, however often and with whatever batches they run."""
 
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import tensorflow as tf
 
@@ -32,7 +33,7 @@ def program_of(owner, key: Hashable, make: Callable[[], Callable]) -> Callable:
         return make()
 
 
-def run_on_batches(function, batches: tuple, *others):
+def run_on_batches(function, batches: tuple, *others) -> Any:
     """Call a `tf.function` as function(*batches, *others), traced for batches of any size.
 
     Args:

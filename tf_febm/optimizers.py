@@ -44,7 +44,7 @@ class FusedAdam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, tf.float32)
         return tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient, variable, learning_rate) -> None:
         """Update one variable."""
         index = self._get_variable_index(variable)
         state = [variable, self._momentums[index], self._velocities[index]]
@@ -92,7 +92,7 @@ class ClippedAdam(FusedAdam):
     Source: the optimizer of Du & Mordatch 2019, which the code of Yu et al. 2020 uses.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient, variable, learning_rate) -> None:
         """Clip, then update one variable."""
         velocity = tf.convert_to_tensor(self._velocities[self._get_variable_index(variable)])
         # In float32, for 16 bits cannot tell β₂ᵗ from one.

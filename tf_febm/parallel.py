@@ -12,6 +12,7 @@ import contextvars
 import json
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -57,7 +58,7 @@ def replica_number() -> int:
     return int(tf.get_static_value(number))
 
 
-def local(variable):
+def local(variable) -> Any:
     """Return the present replica's component of a variable; the first outside of replicas.
 
     What is assigned to it stays in this replica.
@@ -72,7 +73,7 @@ def local(variable):
     return parts[replica_number() % len(parts)]
 
 
-def all_reduce_sum(values):
+def all_reduce_sum(values) -> Any:
     """Return the sum over all replicas.
 
     Args:
@@ -243,7 +244,7 @@ def copy_first(variable) -> None:
             other.assign(first)
 
 
-def make_strategy(name: str = "default", num_replicas: int | None = None):
+def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.distribute.Strategy:
     """Return a `tf.distribute` strategy; call it before the first operation of TensorFlow.
 
     Args:

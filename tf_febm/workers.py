@@ -8,6 +8,7 @@ that talks to the others has to be called by all of them; with a single process 
 import functools
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -150,7 +151,7 @@ def from_first(strategy, number: int) -> int:
     return int(high) * _EXACT + int(low)
 
 
-def run_on_all(strategy, action: Callable):
+def run_on_all(strategy, action: Callable) -> Any:
     """Do something on every worker, and fail on all if it fails on one.
 
     Args:

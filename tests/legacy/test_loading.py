@@ -92,11 +92,10 @@ class TestFEBM:
             context_dis=pair[1],
             others={"beta1_power": np.float32(0.5)},
         )
-        model = legacy.load_febm(
-            path,
-            network_options={"image_shape": (8, 8, 3)},
+        model = tf_febm.FEBM(
+            *legacy.load_networks(path, image_shape=(8, 8, 3)),
+            "kl",
             sampler=tf_febm.samplers.Langevin(num_steps=2),
-            divergence="kl",
             seed=1,
         )
         x, label = inputs("resnet32", 3)
@@ -111,7 +110,7 @@ class TestFEBM:
     def test_one_network_is_not_enough(self, tmp_path):
         _, path = save(tmp_path / "m", "resnet32", 4, None)
         with pytest.raises(ValueError, match="no scope 'context_dis'; found context_energy"):
-            legacy.load_febm(path)
+            legacy.load_networks(path)
 
 
 class TestErrors:
@@ -212,14 +211,14 @@ class TestErrors:
         del v["fc5/b"]
         path = original_code.write(tmp_path / "m", context_energy=v)
         with pytest.raises(ValueError, match="issing: fc5/b.* has no scope 'context_dis'"):
-            legacy.load_febm(path)
+            legacy.load_networks(path)
 
     def test_the_faults_of_both_networks_are_in_one_error(self, tmp_path):
         v = original_code.variables("resnet32", 4, None, (8, 8, 3))
         pair = [{key: v[key] for key in v if key != gone} for gone in ("fc5/b", "c1_pre/c_u")]
         path = original_code.write(tmp_path / "m", context_energy=pair[0], context_dis=pair[1])
         with pytest.raises(ValueError) as error:
-            legacy.load_febm(path, network_options={"image_shape": (8, 8, 3)})
+            legacy.load_networks(path, image_shape=(8, 8, 3))
         message = str(error.value)
         assert message.index("(context_energy) does not fit") < message.index("Missing: fc5/b.")
         assert message.index("(context_dis) does not fit") < message.index("Missing: c1_pre/c_u.")

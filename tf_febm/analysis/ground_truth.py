@@ -1,7 +1,7 @@
 """Exact f-divergences between one-dimensional densities, and the Gaussian that minimises one."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.ndimage
@@ -34,7 +34,7 @@ class NormalFit(NamedTuple):
     divergence: float
 
 
-def gaussian_mixture(weights, means, variances):
+def gaussian_mixture(weights, means, variances) -> Any:
     """Return a mixture of Gaussians as a tfp distribution in float64.
 
     p(x) = Σ_k weights_k · N(x; means_k, variances_k). The weights may be off by rounding to six

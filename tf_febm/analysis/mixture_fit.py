@@ -159,7 +159,7 @@ class Fit(keras.callbacks.Callback):
     def _parameters(self) -> tuple[float, float]:
         return float(self.layer.mean.numpy()[0]), float(self.layer.scale.numpy()[0])
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Let the learning rates fall by a cosine."""
         cosine = 0.5 * (1.0 + np.cos(np.pi * epoch * self.chunk / self.steps))
         rate = LEARNING_RATE * (FINAL_FRACTION + (1.0 - FINAL_FRACTION) * cosine)
@@ -167,7 +167,7 @@ class Fit(keras.callbacks.Callback):
             if hasattr(self.model, name):
                 getattr(self.model, name).learning_rate = rate
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         """Note where the parameters are; report every two seconds."""
         self.path.append(self._parameters())
         now, done = time.perf_counter(), (epoch + 1) * self.chunk

@@ -49,7 +49,7 @@ class DivergenceIntegral:
             )
         self.log_integrand = LogIntegrand(self.divergence)
 
-    def solve(self, q: Density, *, tolerance: float = 1e-11, strict: bool = True):
+    def solve(self, q: Density, *, tolerance: float = 1e-11, strict: bool = True) -> tuple:
         """Return D_f(p‖q) for each member of q, and where it was integrated.
 
         Args:

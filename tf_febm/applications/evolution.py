@@ -66,13 +66,21 @@ def chain_evolution(
     )
 
 
-def evolution_picture(evolution: Evolution, bounds=(0.0, 1.0), **layout) -> np.ndarray:
+def evolution_picture(
+    evolution: Evolution,
+    bounds=(0.0, 1.0),
+    padding: int = 1,
+    upscale: int | None = None,
+    background: int = 255,
+) -> np.ndarray:
     """Arrange an evolution of images as a picture: one row for each chain, time to the right.
 
     Args:
         evolution: Frames of images of 1 or 3 channels.
         bounds: (low, high) that become black and white, `model.bounds`; values outside are clipped.
-        **layout: Settings of `evaluation.image_grid`, such as upscale.
+        padding: See `evaluation.image_grid`, as for all that follow.
+        upscale: See there.
+        background: See there.
 
     Returns:
         uint8 [height, width, channels], for `evaluation.save_png`.
@@ -88,4 +96,4 @@ def evolution_picture(evolution: Evolution, bounds=(0.0, 1.0), **layout) -> np.n
         )
     by_chain = frames.swapaxes(0, 1).reshape(-1, *frames.shape[2:])
     unit = np.clip((by_chain - low) / (high - low), 0.0, 1.0)
-    return evaluation.image_grid(unit, columns=len(frames), **layout)
+    return evaluation.image_grid(unit, len(frames), padding, upscale, background)

@@ -87,14 +87,18 @@ def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
     return Neighbours(*(np.take_along_axis(found, order, axis=1) for found in (indices, distances)))
 
 
-def neighbours_grid(samples, reference, indices, **options) -> np.ndarray:
+def neighbours_grid(
+    samples, reference, indices, padding: int = 1, upscale: int | None = None, background: int = 255
+) -> np.ndarray:
     """Show samples beside their nearest neighbours: a row each, the sample first.
 
     Args:
         samples: uint8, or float in [0, 1], [n, height, width, channels] with 1 or 3 channels.
         reference: Likewise, [m, height, width, channels].
         indices: Rows of the reference, int [n, k], such as `Neighbours.indices`.
-        **options: Of `image_grid`, except the columns.
+        padding: See `image_grid`, as for all that follow.
+        upscale: See there.
+        background: See there.
 
     Returns:
         uint8 [height, width, channels]; see `image_grid`.
@@ -113,7 +117,8 @@ def neighbours_grid(samples, reference, indices, **options) -> np.ndarray:
     _check_shapes(samples, reference)
     found = to_bytes(np.asarray(reference)[indices.ravel()], "reference")
     rows = np.concatenate([samples[:, None], found.reshape(*indices.shape, *found.shape[1:])], 1)
-    return image_grid(rows.reshape(-1, *found.shape[1:]), columns=indices.shape[1] + 1, **options)
+    flat = rows.reshape(-1, *found.shape[1:])
+    return image_grid(flat, indices.shape[1] + 1, padding, upscale, background)
 
 
 def _check_shapes(samples, reference) -> None:

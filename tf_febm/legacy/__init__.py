@@ -1,5 +1,5 @@
 """Checkpoints of the original f-EBM code, written by TensorFlow 1."""
 
-from tf_febm.legacy.loading import load_febm, load_network
+from tf_febm.legacy.loading import load_network, load_networks
 
-__all__ = ["load_febm", "load_network"]
+__all__ = ["load_network", "load_networks"]

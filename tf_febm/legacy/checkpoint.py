@@ -67,7 +67,7 @@ class ScopeReader:
         broken = np.count_nonzero(~np.isfinite(self.read(name)))
         return f"{name} has {broken} NaN or infinite" if broken else ""
 
-    def read(self, name: str):
+    def read(self, name: str) -> np.ndarray:
         """Return a variable as an array, by its name without the scope."""
         try:
             return self._reader.get_tensor(f"{self.scope}/{name}")

@@ -11,9 +11,8 @@ from tf_febm.legacy.naming import (
     unused_shapes,
     variables_by_name,
 )
-from tf_febm.models import FEBM
 
-__all__ = ["load_febm", "load_network"]
+__all__ = ["load_network", "load_networks"]
 
 
 def load_network(
@@ -23,7 +22,11 @@ def load_network(
     num_classes: int | None = None,
     use_attention: bool = False,
     scope: str = "context_energy",
-    **network_options,
+    *,
+    image_shape: tuple[int, int, int] | None = None,
+    activation: str | None = None,
+    dropout: float | None = None,
+    name: str | None = None,
 ) -> keras.Model:
     """Return the network of a checkpoint of the original f-EBM code.
 
@@ -32,7 +35,7 @@ def load_network(
     It has the weights and the power iterations' vectors of the checkpoint, so its energies are
     those that the original code computes from it. What a checkpoint does not tell must be given:
     use_attention, and where they are not the defaults, `image_shape` of a residual network (its
-    channels are told) and `activation`.
+    channels are told), `activation` and `dropout`.
 
     Args:
         checkpoint: Path of the files `….index` and `….data-…`, without these endings.
@@ -44,7 +47,10 @@ def load_network(
         use_attention: Whether the original ran with the flag of this name. Its variables exist
             in every checkpoint and are ignored otherwise.
         scope: "context_energy" or "context_dis", the variational function.
-        **network_options: Passed to the function in `tf_febm.networks` that builds the network.
+        image_shape: (height, width, channels) of the images.
+        activation: Of the networks that take one; see `tf_febm.networks`.
+        dropout: Likewise.
+        name: Of the network.
 
     Returns:
         A Keras model from x, or (x, one_hot), to [n, 1].
@@ -55,24 +61,30 @@ def load_network(
             of the network; all that are missing, superfluous, of a wrong shape, not float32 or
             not finite are named.
     """
+    given = _given(image_shape=image_shape, activation=activation, dropout=dropout, name=name)
     network, faults = _read(
-        checkpoint, scope, architecture, num_filters, num_classes, use_attention, network_options
+        checkpoint, scope, architecture, num_filters, num_classes, use_attention, given
     )
     if faults:
         raise ValueError(faults)
     return network
 
 
-def load_febm(
+def load_networks(
     checkpoint,
     architecture: str | None = None,
     num_filters: int | None = None,
     num_classes: int | None = None,
     use_attention: bool = False,
-    network_options: dict | None = None,
-    **model_options,
-) -> FEBM:
-    """Return an `FEBM` with both networks of a checkpoint of the original f-EBM code.
+    *,
+    image_shape: tuple[int, int, int] | None = None,
+    activation: str | None = None,
+    dropout: float | None = None,
+) -> tuple[keras.Model, keras.Model]:
+    """Return both networks of a checkpoint of the original f-EBM code, for an `FEBM`.
+
+        energy, variational = tf_febm.legacy.load_networks("dir/model_45900")
+        model = tf_febm.FEBM(energy, variational, "js")
 
     The checkpoint holds nothing else that is used: its divergence and sampler are in the command
     that trained it, its replay buffer was never stored, and its optimizers start anew. The chains
@@ -80,15 +92,16 @@ def load_febm(
 
     Args:
         checkpoint: See `load_network`.
-        architecture: Of both networks; see `load_network`.
-        num_filters: Likewise.
-        num_classes: Likewise.
-        use_attention: Likewise.
-        network_options: Further arguments of both networks; the `**network_options` there.
-        **model_options: Arguments of `FEBM`, such as divergence, sampler and buffer.
+        architecture: Of both networks; see `load_network`, as for all that follow.
+        num_filters: See there.
+        num_classes: See there.
+        use_attention: See there.
+        image_shape: See there.
+        activation: See there.
+        dropout: See there.
 
     Returns:
-        A model, not compiled.
+        The energy and the variational network.
 
     Raises:
         FileNotFoundError: See `load_network`.
@@ -96,7 +109,7 @@ def load_febm(
     """
     loaded, faults = [], []
     for scope, name in (("context_energy", "energy"), ("context_dis", "variational")):
-        own = {"name": name, **(network_options or {})}
+        own = _given(image_shape=image_shape, activation=activation, dropout=dropout, name=name)
         try:
             network, fault = _read(
                 checkpoint, scope, architecture, num_filters, num_classes, use_attention, own
@@ -107,7 +120,12 @@ def load_febm(
         faults += [fault] if fault else []
     if faults:
         raise ValueError(" ".join(faults))
-    return FEBM(*loaded, **model_options)
+    return tuple(loaded)
+
+
+def _given(**options) -> dict:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -16,7 +17,7 @@ _STOPPED = "Stopped at a bad batch: {}."
 
 
 @contextlib.contextmanager
-def assertions_in_one_line():
+def assertions_in_one_line() -> Iterator[None]:
     """Turn TensorFlow's error about one of our assertions into a ValueError with its message.
 
     Keras' own error about arrays of strings or objects becomes one that says what to do.
@@ -40,7 +41,7 @@ def assertions_in_one_line():
         raise ValueError(_STOPPED.format(message)) from None
 
 
-def assertion(condition, message: str):
+def assertion(condition, message: str) -> tf.Operation | None:
     """Return the operation that stops a compiled step with a message; None when run eagerly."""
     return tf.debugging.Assert(tf.reduce_all(condition), [f"{_FRAME}{message}{_END}"])
 

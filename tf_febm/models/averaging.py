@@ -1,6 +1,7 @@
 """A running average of a network's weights, steadier than the weights of any one step."""
 
 import contextlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -48,7 +49,7 @@ class WeightAverage(tf.Module):
         self.updates.assign(0)
 
     @contextlib.contextmanager
-    def applied(self):
+    def applied(self) -> Iterator[None]:
         """Put the average in the place of the weights, for the length of a `with` block."""
         present = [source.numpy() for source in self._sources]
         for average, source in zip(self.averages, self._sources, strict=True):

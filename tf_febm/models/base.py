@@ -1,7 +1,7 @@
 """What every energy-based model shares: building, training and evaluation."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -106,7 +106,7 @@ class EnergyModel(Chains, Saving, Fitting):
         return (self.energy_network,)
 
     @property
-    def sampler(self):
+    def sampler(self) -> Callable:
         """The sampler; a new one of the same bounds may be assigned."""
         return self._sampler
 
@@ -127,7 +127,7 @@ class EnergyModel(Chains, Saving, Fitting):
         self._forget_compiled()
 
     @property
-    def buffer(self):
+    def buffer(self) -> ReplayBuffer | None:
         """The replay buffer or persistent chains; another one, or None, may be assigned."""
         return self._buffer
 
@@ -144,7 +144,7 @@ class EnergyModel(Chains, Saving, Fitting):
         self._forget_compiled()
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...] | None:
         """What the data call the classes 0, 1, …; other names, or None, may be assigned."""
         return self._class_names
 
@@ -296,12 +296,12 @@ class EnergyModel(Chains, Saving, Fitting):
         batch = self._as_batch(x, labels)
         return -energies.value_and_gradient(self._energy_given(batch.labels), batch.samples)[1]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         """Return the energies, [n], of x or of (x, labels)."""
         x, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self._evaluate(self.energy_network, self._as_batch(x, labels), training)
 
-    def predict_step(self, data):
+    def predict_step(self, data) -> tf.Tensor:
         """Return the energies of a batch, x or (x, labels), as `predict` does."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(x, (tuple, list)):
@@ -344,7 +344,7 @@ class EnergyModel(Chains, Saving, Fitting):
 
     # --- averaged weights -----------------------------------------------------------------------
 
-    def averaged_weights(self):
+    def averaged_weights(self) -> contextlib.AbstractContextManager:
         """Return a context in which the energy's weights are their running average.
 
         Inside it the model evaluates, samples and saves with the average; after it, the weights of
@@ -357,7 +357,7 @@ class EnergyModel(Chains, Saving, Fitting):
             raise ValueError("The model keeps no average: give average_decay, and build it.")
         return self.average.applied()
 
-    def best_weights(self):
+    def best_weights(self) -> contextlib.AbstractContextManager:
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
 

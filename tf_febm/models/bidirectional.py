@@ -144,7 +144,7 @@ class BidirectionalEBM(GeneratorModel):
         loss_weights=None,
         metrics=None,
         weighted_metrics=None,
-    ):
+    ) -> None:
         """Set the two optimizers.
 
         Args:

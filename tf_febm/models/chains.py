@@ -161,7 +161,7 @@ class Chains:
         initial: str = "noise",
         num_steps: int | None = None,
         **sampler_options,
-    ):
+    ) -> Any:
         """Draw samples with the model's sampler.
 
         Args:

@@ -55,7 +55,7 @@ class Fitting(Noticing, keras.Model):
         loss_weights=None,
         metrics=None,
         weighted_metrics=None,
-    ):
+    ) -> None:
         """Set the optimizer.
 
         Args:
@@ -143,7 +143,7 @@ class Fitting(Noticing, keras.Model):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
-    ):
+    ) -> keras.callbacks.History:
         """Train; everything as in `keras.Model.fit`.
 
         The data are x, or (x, labels) for a conditional model. With weights, `sample_weight` or
@@ -216,7 +216,7 @@ class Fitting(Noticing, keras.Model):
         callbacks=None,
         return_dict=False,
         **kwargs,
-    ):
+    ) -> Any:
         """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`.
 
         Returns:
@@ -244,7 +244,9 @@ class Fitting(Noticing, keras.Model):
             )
         return self._in_order(logs, return_dict)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
+    ) -> Any:
         """Take one step; everything as in `keras.Model.train_on_batch`.
 
         Returns:
@@ -261,7 +263,7 @@ class Fitting(Noticing, keras.Model):
             logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
         return self._in_order(logs, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False) -> Any:
         """Measure a batch; everything as in `keras.Model.test_on_batch`.
 
         Returns:
@@ -281,7 +283,7 @@ class Fitting(Noticing, keras.Model):
     def _in_order(self, logs: dict, as_dict: bool):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> np.ndarray:
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
         inputs.require_data(x)
         inputs.require_arrays(x, self.bounds)
@@ -292,12 +294,12 @@ class Fitting(Noticing, keras.Model):
                 x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x) -> np.ndarray:
         """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
         with assertions_in_one_line():
             return super().predict_on_batch(x)
 
-    def train_step(self, data):
+    def train_step(self, data) -> dict:
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
         if data.weights is not None and not self._weights_are_relative:
@@ -312,7 +314,7 @@ class Fitting(Noticing, keras.Model):
             finally:
                 updates.forget_losses(*self.networks)
 
-    def test_step(self, data):
+    def test_step(self, data) -> dict:
         """Measure on a held-out batch, against chains that leave no trace."""
         data = self._checked_batch(data)
         with parallel.one_batch(tf.shape(data.samples)[0]):

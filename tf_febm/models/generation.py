@@ -1,7 +1,8 @@
 """What an energy-based model with a generator can do: sample at once, and know its density."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -98,7 +99,7 @@ class GeneratorModel(EnergyModel):
             )
 
     @property
-    def directions(self):
+    def directions(self) -> tf.Variable | None:
         """Singular vectors from which a step starts, [64, latent_dim]; in a replica, its own."""
         if not self._directions:
             return None
@@ -205,7 +206,7 @@ class GeneratorModel(EnergyModel):
         return {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
 
     @contextlib.contextmanager
-    def averaged_weights(self):
+    def averaged_weights(self) -> Iterator[None]:
         """Return a context in which both networks have their averaged weights.
 
         See `EnergyModel.averaged_weights`.
@@ -242,7 +243,7 @@ class GeneratorModel(EnergyModel):
         refine_steps: int | None = None,
         num_steps: int | None = None,
         **sampler_options,
-    ):
+    ) -> Any:
         """Draw samples of the generator, refined by the model's sampler if asked for.
 
         Args:

@@ -48,7 +48,7 @@ def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
     return x
 
 
-def split_labels(data, conditional: bool):
+def split_labels(data, conditional: bool) -> tuple:
     """Unpack what `fit` hands to a step into (x, labels, weights), or say what is missing.
 
     Weights are float32 [n], at least 0, one per example; None for equal ones.

@@ -25,7 +25,7 @@ class MeanOfEach(keras.metrics.Metric):
         )
         self.given = self.names
 
-    def update_state(self, values: dict, counted: dict | None = None, weight=1.0):
+    def update_state(self, values: dict, counted: dict | None = None, weight=1.0) -> None:
         """Add scalars. Every update between two resets must give the same names.
 
         Args:

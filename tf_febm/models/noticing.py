@@ -14,7 +14,7 @@ __all__ = ["NoticeChanges", "Noticing"]
 class NoticeChanges(keras.callbacks.Callback):
     """Let what a callback assigns to the model take effect from the next epoch on."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Look at the settings."""
         self.model._notice_changes()
 

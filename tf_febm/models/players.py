@@ -23,7 +23,7 @@ def optimizers_of(model) -> list:
     return [optimizer for _, optimizer in model._players() if optimizer is not None]
 
 
-def rate_variable(optimizer):
+def rate_variable(optimizer) -> keras.Variable | None:
     """Return the variable that holds a learning rate; None if it comes from a function."""
     rate = stepping(optimizer)._learning_rate
     return rate if isinstance(rate, keras.Variable) else None
@@ -53,7 +53,7 @@ class RatesInStep(keras.callbacks.Callback):
         # Each optimizer but the first; the first's rate and its own when last seen; their ratio.
         self._seen: list[tuple[Any, float, float, float | None]] = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Take note of the rates as they are."""
         self._seen = []
         first, *others = optimizers_of(self.model)
@@ -69,20 +69,20 @@ class RatesInStep(keras.callbacks.Callback):
                 ratio = _ratio(leading, rate, known)
                 self._seen.append((other, leading, rate, ratio))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Look at the rates."""
         self._look()
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         """Look at the rates."""
         if self.every_batch or batch == 0:
             self._look()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         """Look at the rates."""
         self._look()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs=None) -> None:
         """Look at the rates."""
         self._look()
 
@@ -144,7 +144,7 @@ class _Seen:
         self.optimizer = optimizer
 
 
-def for_all(model, callbacks):
+def for_all(model, callbacks) -> Any:
     """Return callbacks and, beside them, what does the same for all optimizers of a model.
 
     Args:

@@ -216,7 +216,7 @@ class Saving:
         self.compile(**{k: deserialise(v) if isinstance(v, dict) else v for k, v in config.items()})
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects=None) -> Any:
         """Make a model from the result of `get_config`."""
         return cls(
             **{

@@ -1,7 +1,7 @@
 """One update of one network: from a loss to new weights, and what is told about it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -134,7 +134,7 @@ def _begin_moments(optimizer, variable, gradient) -> None:
         slot.assign(tf.where(begins, seen, known))
 
 
-def losses_of(network):
+def losses_of(network) -> Any:
     """Return the sum of a network's `losses`, as of its last call: this replica's share of it.
 
     Regularisers of weights count once; what a call adds (`add_loss`, activity regularisers) counts
@@ -163,7 +163,7 @@ def learnable(network) -> list:
     return [variable for variable in network.weights if id(variable) in ids]
 
 
-def stepping(optimizer):
+def stepping(optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer that changes the weights: the one inside of a `LossScaleOptimizer`."""
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer

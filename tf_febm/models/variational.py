@@ -98,7 +98,7 @@ class VariationalModel(EnergyModel):
         self._build_if_known()
 
     @property
-    def divergence(self):
+    def divergence(self) -> divergences.Divergence:
         """The divergence; another one, or its name, may be assigned.
 
         The bound that ω ascends goes with it, if it was that of the same divergence. A name keeps
@@ -157,7 +157,7 @@ class VariationalModel(EnergyModel):
         loss_weights=None,
         metrics=None,
         weighted_metrics=None,
-    ):
+    ) -> None:
         """Set the two optimizers.
 
         Args:

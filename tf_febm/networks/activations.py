@@ -1,5 +1,7 @@
 """Fused activations: gradients in fewer passes over the memory than those of Keras."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ __all__ = ["fused_activation", "swish"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-def swish(x):
+def swish(x) -> tf.Tensor:
     """Compute swish, x·σ(x), with a derivative of three operations instead of six.
 
         d/dx xσ(x) = σ(x) + x·σ(x)(1 − σ(x))
@@ -40,7 +42,7 @@ def swish(x):
     return activate(x)
 
 
-def fused_activation(activation):
+def fused_activation(activation) -> Callable:
     """Return a Keras activation, with `swish` in the place of Keras' own.
 
     Args:

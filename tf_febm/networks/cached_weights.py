@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -39,15 +40,15 @@ class CachedWeightsLayer(keras.layers.Layer):
                 )
                 setattr(cls, present, vars(cls)[earlier])
 
-    def compute_weights(self):
+    def compute_weights(self) -> Any:
         """Return the tensors that `call` needs, any structure, computed from the weights."""
         raise NotImplementedError
 
-    def compute_weights_for_chain(self):
+    def compute_weights_for_chain(self) -> Any:
         """Return what `compute_weights` does, and what pays off over many calls besides."""
         return self.compute_weights()
 
-    def cached_weights(self):
+    def cached_weights(self) -> Any:
         """Return what the enclosing `cached_weights` block holds, else `compute_weights`'s."""
         graph, tensors = _CACHE.get({}).get(id(self), (None, None))
         # Another tf.function, traced inside the block, may outlive it, and must not keep tensors
@@ -58,7 +59,7 @@ class CachedWeightsLayer(keras.layers.Layer):
 
 
 @contextlib.contextmanager
-def cached_weights(*networks):
+def cached_weights(*networks) -> Any:
     """Compute once, for the length of a `with` block, what layers derive from weights alone.
 
         with networks.cached_weights(network):

@@ -13,19 +13,19 @@ class LabelShift(keras.layers.Layer):
     The weight `shift`, [num_classes, channels], starts at zero.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for images [n, …, channels] and labels [n, num_classes]."""
         images, labels = input_shape
         self.shift = self.add_weight(
             shape=(labels[-1], images[-1]), initializer="zeros", name="shift"
         )
 
-    def call(self, inputs):
+    def call(self, inputs) -> tf.Tensor:
         """Return the images of (images, one_hot), shifted."""
         images, labels = inputs
         return images + _over_space(tf.matmul(labels, tf.convert_to_tensor(self.shift)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         """Return the shape of the images."""
         return input_shape[0]
 
@@ -38,7 +38,7 @@ class LabelScale(keras.layers.Layer):
     labels share, at zero.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for images [n, …, channels] and labels [n, num_classes]."""
         images, labels = input_shape
         self.scale = self.add_weight(
@@ -46,13 +46,13 @@ class LabelScale(keras.layers.Layer):
         )
         self.offset = self.add_weight(shape=images[-1:], initializer="zeros", name="offset")
 
-    def call(self, inputs):
+    def call(self, inputs) -> tf.Tensor:
         """Return the images of (images, one_hot), scaled."""
         images, labels = inputs
         scale = tf.matmul(labels, tf.convert_to_tensor(self.scale))
         return images * _over_space(scale + tf.convert_to_tensor(self.offset))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         """Return the shape of the images."""
         return input_shape[0]
 

@@ -41,17 +41,17 @@ def conv(
     filters = arguments.whole_number("num_filters", num_filters, 1)
     dense_units = arguments.whole_number("dense_units", dense_units, 1)
     layers = keras.layers
-    activation = fused_activation(activation)
+    activate = fused_activation(activation)
     inputs, x, label = energy_inputs(image_shape, num_classes)
     dtype = x.dtype
-    x = Conv2D(filters, 3, padding="same", activation=activation)(x)
+    x = Conv2D(filters, 3, padding="same", activation=activate)(x)
     size = min(image_shape[:2])
     while size > 4:
         filters, size = 2 * filters, (size + 1) // 2
-        x = Conv2D(filters, 3, strides=2, padding="same", activation=activation)(x)
-    x = Conv2D(filters, 3, padding="same", activation=activation)(x)
+        x = Conv2D(filters, 3, strides=2, padding="same", activation=activate)(x)
+    x = Conv2D(filters, 3, padding="same", activation=activate)(x)
     x = layers.Flatten(data_format="channels_last")(x)
-    features = layers.Dense(dense_units, activation=activation)(x)
+    features = layers.Dense(dense_units, activation=activate)(x)
     energy = layers.Dense(1, dtype=dtype)(features)
     if label is not None:
         by_label = layers.Dense(dense_units, use_bias=False, dtype=dtype)(label)

@@ -1,6 +1,7 @@
 """A perceptron that sees sines and cosines of its input beside the input itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ class FourierFeatures(FullPrecision, keras.layers.Layer):
         self.frequency = arguments.number("frequency", frequency, above=True)
         self.seed = arguments.whole_number("seed", seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Draw the frequencies for inputs [n, d]."""
         rng = np.random.default_rng(self.seed)
         frequencies = rng.normal(0.0, self.frequency, (input_shape[-1], self.num_features))
@@ -44,12 +45,12 @@ class FourierFeatures(FullPrecision, keras.layers.Layer):
             name="frequencies",
         )
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return [n, d + 2·num_features] of x, [n, d]."""
         angles = ops.matmul(x, self.frequencies)
         return ops.concatenate([x, ops.sin(angles), ops.cos(angles)], axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Return the constructor's arguments."""
         names = ("num_features", "frequency", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -25,7 +25,7 @@ def energy_inputs(shape: tuple[int, ...], num_classes: int | None) -> tuple:
     return (x, label), x, label
 
 
-def latent_input(latent_dim: int, minimum: int = 1):
+def latent_input(latent_dim: int, minimum: int = 1) -> keras.KerasTensor:
     """Return the symbolic latent variables of a generator, at least `minimum` of them."""
     latent_dim = arguments.whole_number("latent_dim", latent_dim, minimum)
     return keras.Input((latent_dim,), dtype=output_dtype(), name="z")

@@ -43,7 +43,7 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
     ):
         super().__init__(filters, kernel_size, strides, padding, data_format or _LAST, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for images [n, height, width, channels]."""
         super().build(input_shape)
         self.image_size = tuple(input_shape[1:3])
@@ -65,11 +65,14 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
         weights = convolution.Weights(kernel)
         return weights.for_chain(self.strides[0], self.padding.upper(), self.image_size)
 
-    def call(self, inputs):
+    def call(self, inputs) -> tf.Tensor:
         """Return [n, height', width', filters]."""
         weights = self.cached_weights()
         if weights is None:
             return super().call(inputs)
         bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
-        x = convolution.convolve(inputs, *weights, self.strides[0], self.padding.upper(), bias)
+        kernel, precomputed = weights
+        x = convolution.convolve(
+            inputs, kernel, precomputed, self.strides[0], self.padding.upper(), bias
+        )
         return fused_activation(self.activation)(x)

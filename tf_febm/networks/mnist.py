@@ -42,7 +42,7 @@ def mnist_net(
     num_filters = arguments.whole_number("num_filters", num_filters, 1)
     height, width, _ = image_shape = arguments.shape("image_shape", image_shape, 3)
     layers, ops = keras.layers, keras.ops
-    activation = fused_activation(activation)
+    activate = fused_activation(activation)
     inputs, x, label = energy_inputs(image_shape, num_classes)
     dtype = x.dtype
     if label is not None:
@@ -57,8 +57,8 @@ def mnist_net(
         SpectralConv2D(4 * num_filters, 4, 2, name="c3"),
     )
     for convolution in convolutions:
-        x = layers.Activation(activation, name=f"{convolution.name}_output")(convolution(x))
+        x = layers.Activation(activate, name=f"{convolution.name}_output")(convolution(x))
     x = layers.Flatten(data_format="channels_last")(x)
     x = SpectralDense(2 * num_filters, name="fc_dense")(x)
-    x = layers.Activation(activation, name="fc_dense_output")(x)
+    x = layers.Activation(activate, name="fc_dense_output")(x)
     return keras.Model(inputs, layers.Dense(1, dtype=dtype, name="fc5")(x), name=name)

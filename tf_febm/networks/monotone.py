@@ -1,5 +1,7 @@
 """A generator of monotone functions of single coordinates and linear maps between them."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,7 +38,7 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
         self.num_steps = arguments.whole_number("num_steps", num_steps, 1)
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for inputs [n, d]."""
         d, kinds = input_shape[-1], keras.initializers
 
@@ -51,13 +53,13 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
         uniform = kinds.RandomUniform(-_REACH, _REACH, seed=self.seed)
         self.centres = add("centres", steps, begin=uniform)
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return y, [n, d], of x, [n, d]."""
         angles = ops.exp(self.log_steepness) * (ops.expand_dims(x, -1) - self.centres)
         steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
         return ops.exp(self.log_slope) * x + self.shift + steps
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Return the constructor's arguments."""
         return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
 
@@ -73,13 +75,13 @@ class TriangularProduct(FullPrecision, keras.layers.Layer):
     Source: Kingma, Dhariwal 2018 (Glow), without their permutation.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for inputs [n, d]."""
         d = input_shape[-1]
         self.matrix = self.add_weight(shape=(d, d), initializer="zeros", name="matrix")
         self.log_diagonal = self.add_weight(shape=(d,), initializer="zeros", name="log_diagonal")
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return y, [n, d], of x, [n, d]."""
         lower = ops.tril(self.matrix, -1) + ops.eye(x.shape[-1], dtype=x.dtype)
         upper = ops.triu(self.matrix, 1) + ops.diag(ops.exp(self.log_diagonal))

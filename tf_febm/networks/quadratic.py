@@ -1,6 +1,7 @@
 """The energy of a Gaussian, the one energy whose partition function is known."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,7 +30,7 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
         self.initial_mean = arguments.number("mean", mean, minimum=-math.inf)
         self.initial_scale = arguments.number("scale", scale, above=True)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create μ and log σ for inputs [n, d]."""
 
         def add(name, value):
@@ -43,16 +44,16 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
         self.log_scale = add("log_scale", math.log(self.initial_scale))
 
     @property
-    def scale(self):
+    def scale(self) -> Any:
         """The current σ, [d]."""
         return ops.exp(self.log_scale)
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return the energies, [n, 1], of x, [n, d]."""
         standardised = (x - self.mean) * ops.exp(-self.log_scale)
         return 0.5 * ops.sum(ops.square(standardised), axis=-1, keepdims=True)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Return the constructor's arguments."""
         config = {"mean": self.initial_mean, "scale": self.initial_scale}
         return {**super().get_config(), **config}

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
@@ -134,7 +135,7 @@ class SpectralConv2D(SpectralLayer):
         self.kernel_size = arguments.whole_number("kernel_size", kernel_size, 1)
         self.strides = arguments.whole_number("strides", strides, 1)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for images [n, height, width, channels]."""
         self.image_size = tuple(input_shape[1:3])
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
@@ -147,12 +148,13 @@ class SpectralConv2D(SpectralLayer):
         """Return the normalised kernel and what its gradient for the input needs."""
         return self.compute_weights().for_chain(self.strides, "SAME", self.image_size)
 
-    def call(self, x):
+    def call(self, x) -> tf.Tensor:
         """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
-        x = convolution.convolve(x, *self.cached_weights(), self.strides, "SAME")
+        kernel, precomputed = self.cached_weights()
+        x = convolution.convolve(x, kernel, precomputed, self.strides, "SAME")
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         sizes = (None if s is None else math.ceil(s / self.strides) for s in input_shape[1:3])
         return (input_shape[0], *sizes, self.filters)
@@ -178,16 +180,16 @@ class SpectralDense(SpectralLayer):
         super().__init__(bounded, use_bias, **kwargs)
         self.units = arguments.whole_number("units", units, 1)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Create the weights for vectors [n, length]."""
         self.add_kernel((input_shape[-1], self.units))
 
-    def call(self, x):
+    def call(self, x) -> tf.Tensor:
         """Return [n, units]."""
         x = tf.matmul(x, self.cached_weights())
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         return (*input_shape[:-1], self.units)
 
@@ -197,7 +199,7 @@ class SpectralDense(SpectralLayer):
 
 
 @contextlib.contextmanager
-def power_iteration(*networks):
+def power_iteration(*networks) -> Iterator[None]:
     """Advance the power iteration of every spectrally normalised layer by one, around a step.
 
     The new vectors are computed when the block is entered and stored when it ends, so every

@@ -1,6 +1,7 @@
 """Standardisation and quadratic confinement of energies over vectors."""
 
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -34,13 +35,13 @@ class Standardise(FullPrecision, keras.layers.Layer):
         # Keras would cast x before `call` sees it.
         self.autocast = False
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return z, [n, d], of x, [n, d], in the dtype of the layer."""
         dtype = keras.backend.result_type(x.dtype, self.compute_dtype)
         mean, scale = (ops.cast(ops.array(v), dtype) for v in (self.mean, self.scale))
         return ops.cast((ops.cast(x, dtype) - mean) / scale, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Return the constructor's arguments."""
         return {**super().get_config(), "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
@@ -59,13 +60,13 @@ class QuadraticConfinement(FullPrecision, keras.layers.Layer):
         super().__init__(**kwargs)
         self.strength = arguments.number("strength", strength)
 
-    def call(self, x):
+    def call(self, x) -> Any:
         """Return the energies, [n, 1], of x, [n, …]."""
         x = ops.cast(x, self.compute_dtype)
         axes = tuple(range(1, len(x.shape)))
         return 0.5 * self.strength * ops.expand_dims(ops.sum(ops.square(x), axis=axes), -1)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Return the constructor's arguments."""
         return {**super().get_config(), "strength": self.strength}
 

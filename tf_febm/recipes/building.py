@@ -1,6 +1,7 @@
 """From a recipe and data to a compiled model and its batches; what `Recipe` calls."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,7 +23,7 @@ def kind_of(source: Data) -> str:
     return "vectors" if isinstance(source, data.VectorData) else "images"
 
 
-def build_model(recipe, source: Data):
+def build_model(recipe, source: Data) -> Any:
     """Return the compiled model; see `Recipe.build`."""
     check_fit(recipe, source)
     method = catalogue.METHODS[recipe.method]
@@ -116,7 +117,7 @@ def make_stream(
     )
 
 
-def make_sampler(recipe, source: Data):
+def make_sampler(recipe, source: Data) -> Any:
     """Return the sampler, in the bounds or the units of the data."""
     entry = catalogue.SAMPLERS[recipe.sampler]
     settings = {name: getattr(recipe, name) for name in entry.settings}
@@ -139,7 +140,7 @@ def make_sampler(recipe, source: Data):
     return sampler
 
 
-def make_buffer(recipe):
+def make_buffer(recipe) -> Any:
     """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
     if recipe.chains == "persistent":
         # Each replica has chains of its own, as many as it has examples.

@@ -252,7 +252,7 @@ class Recipe:
         """Return the fields by name, ready for JSON."""
         return dataclasses.asdict(self)
 
-    def build(self, data, labels=None):
+    def build(self, data, labels=None) -> Any:
         """Return the compiled model of this recipe, adapted to the data.
 
         Args:
@@ -272,7 +272,9 @@ class Recipe:
 
         return building.build_model(self, as_data(data, labels))
 
-    def stream(self, data, labels=None, *, start_step: int = 0, shard: tuple[int, int] = (0, 1)):
+    def stream(
+        self, data, labels=None, *, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+    ) -> Any:
         """Return the endless batches that the model is fitted to: see `tf_febm.data.stream`.
 
         Args:

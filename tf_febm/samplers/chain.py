@@ -1,7 +1,7 @@
 """The loop that runs any one-step kernel, and what it can report on the way."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -47,7 +47,7 @@ class ChainResult(NamedTuple):
     step_size: tf.Tensor | None = None
 
 
-def step_count(num_steps):
+def step_count(num_steps) -> Any:
     """Return a number of steps as an int, or as an int32 scalar where its value is not known yet.
 
     Args:
@@ -73,7 +73,7 @@ def step_count(num_steps):
         return tf.identity(count)
 
 
-def step_argument(sampler, num_steps):
+def step_argument(sampler, num_steps) -> Any:
     """Return a number of steps as a compiled function is to be given it for a sampler.
 
     Args:

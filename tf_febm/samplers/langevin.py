@@ -1,6 +1,7 @@
 """Langevin dynamics: the published short-run kernel for images, and the paper's Eq. 5."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -149,7 +150,7 @@ class Langevin:
         num_steps=None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
-    ):
+    ) -> Any:
         """Run chains of the shape of `initial_state`.
 
         Works eagerly and inside a `tf.function`, where it becomes one compiled loop; wrap it in

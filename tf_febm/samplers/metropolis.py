@@ -29,7 +29,7 @@ class Proposal(NamedTuple):
     gradient: tf.Tensor
 
 
-def reflect(state, momentum, bounds):
+def reflect(state, momentum, bounds) -> tuple:
     """Let what has left the box [low, high] in each coordinate bounce off its walls.
 
     That is free motion in a box: it conserves volume and, run backwards, returns to where it began,
@@ -52,7 +52,7 @@ def reflect(state, momentum, bounds):
     return place, tf.where(odd, -momentum, momentum)
 
 
-def leapfrog(energy_fn, start: Proposal, momentum, step_size, num_steps: int, bounds=None):
+def leapfrog(energy_fn, start: Proposal, momentum, step_size, num_steps: int, bounds=None) -> tuple:
     """Follow the dynamics of H = E(x) + ‖p‖²/2 by the leapfrog rule.
 
         p ← p − (h/2)∇E(x),  x ← x + h·p,  p ← p − (h/2)∇E(x)

@@ -1,5 +1,7 @@
 """Diagonal preconditioning: any sampler, in units of the coordinates' standard deviations."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -65,7 +67,7 @@ class Preconditioned:
             )
         return self._raw(self.spread * noise)
 
-    def __call__(self, energy_fn, initial_state, seed, **options):
+    def __call__(self, energy_fn, initial_state, seed, **options) -> Any:
         """Run chains of the shape of `initial_state`, [n, d], in raw units.
 
         Args:

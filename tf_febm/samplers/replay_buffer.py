@@ -1,5 +1,7 @@
 """Persistent chains: a ring of past samples from which most chains of a step start again."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -83,17 +85,17 @@ class ReplayBuffer(tf.Module):
         self._parts: list[dict[str, tf.Variable]] = []
 
     @property
-    def samples(self):
+    def samples(self) -> Any:
         """What is stored, [capacity, …]; in a replica of a strategy, its own."""
         return self._part("samples")
 
     @property
-    def labels(self):
+    def labels(self) -> Any:
         """The stored labels, int32 [capacity], or None; see `samples`."""
         return self._part("labels")
 
     @property
-    def written(self):
+    def written(self) -> tf.Tensor:
         """Samples written since the beginning, int64; see `samples`."""
         return self._part("written")
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -52,7 +53,7 @@ class ChainDiagnostics(Recorder):
         self.num_chains = arguments.whole_number("num_chains", num_chains, 1)
         self.num_steps = num_steps
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Run the chains and write what they did."""
         result = self.model.sample(
             self.num_chains,
@@ -119,7 +120,7 @@ class QualityMetrics(Recorder):
         self._options = {"num_steps": num_steps, "initial": initial}
         self.figures = {prefix + name: math.nan for name in names}
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Draw samples with the best weights and measure them."""
         options = dict(self._options)
         if options["initial"] is None:
@@ -138,7 +139,7 @@ class QualityMetrics(Recorder):
                 for name, value in self.figures.items():
                     tf.summary.scalar(name, value)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         """Measure, if it is time, and pass the newest figures on."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
@@ -173,7 +174,7 @@ class AveragedWeights(keras.callbacks.Callback):
         self._averages: list[_UpdatedAverage] = []
         self._own = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Start the average at the present weights, or go on with that of an earlier fit.
 
         Raises:
@@ -189,18 +190,18 @@ class AveragedWeights(keras.callbacks.Callback):
             )
         self._take_up()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Take up what is trained from now on."""
         if self._own:
             self._take_up()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         """Take the weights into the average, if they were changed."""
         if self._own:
             for average in self._averages:
                 average.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         """Save the averaged model."""
         if self._own:
             self._take_up()
@@ -214,7 +215,7 @@ class AveragedWeights(keras.callbacks.Callback):
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs=None) -> None:
         """Put the average in the place of the weights."""
         if self.swap_at_end:
             weights = [w for network in self.model.networks for w in network.weights]
@@ -224,7 +225,7 @@ class AveragedWeights(keras.callbacks.Callback):
                 weight.assign(average)
 
     @contextlib.contextmanager
-    def applied(self):
+    def applied(self) -> Iterator[None]:
         """Return a context in which the model has the averaged weights."""
         with contextlib.ExitStack() as stack:
             if not self._own and self.model is not None:
@@ -312,7 +313,7 @@ class VariationalRate(keras.callbacks.Callback):
         super().__init__()
         self.ratio = arguments.number("ratio", ratio, above=True)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Look for the second optimizer.
 
         Raises:
@@ -331,11 +332,11 @@ class VariationalRate(keras.callbacks.Callback):
                 f"{rate}: give that optimizer a number, or leave VariationalRate out."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Set the rate."""
         self._optimizer.learning_rate = self.ratio * players.rate_of(self.model.optimizer)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         """Set the rate again, once those that come later in the list have begun the epoch."""
         if batch == 0:
             self.on_epoch_begin(0)

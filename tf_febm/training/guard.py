@@ -103,7 +103,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         # Whether the epoch that has just ended was taken back.
         self.went_back = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Keep what there is no checkpoint of; take up the learning rates of an earlier part."""
         # At step 0 also if there are checkpoints, which are then of what was given up.
         first = not steps_taken(self.model)
@@ -130,11 +130,11 @@ class DivergenceGuard(keras.callbacks.Callback):
         scale = notes.get("rate_scale", 1.0)
         scale_rates(self.model, scale, held=restored_notes.get("rate_scale", 1.0))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         """Begin anew."""
         self.went_back = False
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         """Look at the state; go back, or give up, if it is broken.
 
         Raises:

@@ -269,7 +269,10 @@ def finish(
     """
     samples, labels = draw_samples(model, num_samples, num_steps, seed)
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
-    write_atomically(folder.samples / "final.npz", lambda file: np.savez(file, **arrays))
+    write_atomically(
+        folder.samples / "final.npz",
+        lambda file: np.savez(file, **arrays),  # type: ignore[arg-type]
+    )
     with model.best_weights():
         if is_picture(samples.shape[1:]):
             # Scaled to [0, 1] already.
@@ -298,7 +301,9 @@ def finish(
     return summary
 
 
-def draw_samples(model, count: int, num_steps: int, seed: int):
+def draw_samples(
+    model, count: int, num_steps: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw any number of samples in bounded memory, with the best weights.
 
     Args:

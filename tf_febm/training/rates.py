@@ -1,6 +1,7 @@
 """Learning rates, reduced in the middle of a training."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -22,7 +23,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         self.schedule, self.scale = schedule, float(scale)
 
-    def __call__(self, step):
+    def __call__(self, step) -> Any:
         """Return the rate at a step."""
         return self.schedule(step) * self.scale
 
@@ -49,7 +50,7 @@ class ScaledFunction:
     def __init__(self, function: Callable, scale: float):
         self.schedule, self.scale = function, float(scale)
 
-    def __call__(self):
+    def __call__(self) -> Any:
         """Return the rate."""
         return self.schedule() * self.scale
 

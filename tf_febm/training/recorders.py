@@ -93,7 +93,7 @@ class MetricsTable(Recorder):
         self.seconds = 0.0
         self._columns: list[str] = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Take up the rows of an earlier part; drop those of steps that were taken back."""
         rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
@@ -101,7 +101,7 @@ class MetricsTable(Recorder):
         if self.path.exists():
             self._write(rows)
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Add a row."""
         steps, elapsed = self.steps_and_seconds()
         self.seconds += elapsed
@@ -163,9 +163,9 @@ class Progress(Recorder):
     def __init__(self, total_steps: int, write):
         super().__init__(every=1)
         self.total_steps, self.write = total_steps, write
-        self._rate = None
+        self._rate: float | None = None
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Write the line."""
         steps, seconds = self.steps_and_seconds()
         rate = steps / seconds
@@ -200,7 +200,7 @@ class Scalars(Recorder):
     def __init__(self, writer):
         super().__init__(every=1, writer=writer)
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Write one point of every curve."""
         with self._writer.as_default(step=step):
             for name, value in numbers(logs).items():
@@ -227,7 +227,7 @@ class SampleGrids(Recorder):
         super().__init__(every, at_epoch_ends, writer)
         self.folder, self._data = None if folder is None else Path(folder), data
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         """Refuse models whose samples make no pictures."""
         if picture_maker(self.model, self._data) is None:
             raise ValueError(
@@ -236,7 +236,7 @@ class SampleGrids(Recorder):
                 f"{self.model.bounds}."
             )
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Draw samples and write their picture."""
         initial = self.model.evaluation_start
         count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
@@ -267,7 +267,7 @@ class EnergyHistograms(Recorder):
         self._data, self._labels = data, labels
         self.folder = None if folder is None else Path(folder)
 
-    def record(self, step, logs):
+    def record(self, step, logs) -> None:
         """Evaluate the energies and write both histograms."""
         # Samples of the same labels, as in a training step.
         labels = {} if self._labels is None else {"labels": self._labels}

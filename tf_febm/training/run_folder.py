@@ -75,7 +75,7 @@ class RunFolder:
         self.applications = self.path / "applications"
         self.diagnosis = self.path / "diagnosis.json"
 
-    def locked(self):
+    def locked(self) -> contextlib.AbstractContextManager:
         """Return a context in which no other process runs in this folder; see `lock.locked`."""
         return locked(self.path)
 

@@ -1,0 +1,86 @@
+"""Signatures of everything public: arguments are written out, results are annotated."""
+
+import importlib
+import inspect
+import pkgutil
+
+import keras
+import pytest
+
+import tf_febm
+
+# What passes on arguments that are not ours, and to whom.
+OTHERS = {
+    "Chains.sample": "the user's sampler",
+    "Chains.sample_batch": "the user's sampler",
+    "GeneratorModel.sample": "the user's sampler",
+    "GeneratorModel.sample_batch": "the user's sampler",
+    "Preconditioned.__call__": "the sampler inside",
+    "FullPrecision.__init__": "keras.layers.Layer",
+    "Fitting.evaluate": "keras.Model.evaluate, which has arguments for its own fit",
+    "Saving.export": "keras.Model.export",
+    "Recipe.replace": "the fields of a recipe, which are checked by name",
+}
+
+
+def callables():
+    """Yield (name, function) of every public function and method of the package."""
+    seen = set()
+    for module in pkgutil.walk_packages(tf_febm.__path__, "tf_febm."):
+        for name in getattr(importlib.import_module(module.name), "__all__", ()):
+            found = getattr(importlib.import_module(module.name), name)
+            if id(found) in seen or not getattr(found, "__module__", "").startswith("tf_febm"):
+                continue
+            seen.add(id(found))
+            if not inspect.isclass(found):
+                yield name, found
+                continue
+            for key, member in vars(found).items():
+                if key.startswith("_") and key not in ("__init__", "__call__"):
+                    continue
+                member = getattr(member, "__func__", getattr(member, "fget", member))
+                # A Keras layer's name and dtype are Keras' own arguments.
+                layer = issubclass(found, keras.layers.Layer) and not issubclass(found, keras.Model)
+                own = key != "__init__" or not layer
+                if own and inspect.isfunction(member):
+                    yield f"{name}.{key}", member
+
+
+FUNCTIONS = {
+    name: inspect.signature(inspect.unwrap(function))
+    for name, function in callables()
+    if inspect.isfunction(inspect.unwrap(function))
+    and inspect.unwrap(function).__module__.startswith("tf_febm")
+}
+
+
+def test_the_walk_finds_what_is_public():
+    assert len(FUNCTIONS) > 400
+    assert {"FEBM.__init__", "train", "Langevin.__call__", "EnergyModel.energy"} <= set(FUNCTIONS)
+
+
+def test_no_argument_is_hidden():
+    hiding = {
+        name
+        for name, signature in FUNCTIONS.items()
+        if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    }
+    assert hiding == set(OTHERS)
+
+
+@pytest.mark.parametrize("model", ["FEBM", "DualFEBM", "ContrastiveDivergence", "BidirectionalEBM"])
+def test_constructors_have_defaults(model):
+    parameters = inspect.signature(getattr(tf_febm, model)).parameters
+    networks = {"energy", "variational", "generator", "latent_dim"}
+    required = {name for name, p in parameters.items() if p.default is p.empty}
+    assert required <= networks
+    assert len(parameters) > 8
+
+
+def test_results_are_annotated():
+    bare = [
+        name
+        for name, signature in FUNCTIONS.items()
+        if signature.return_annotation is signature.empty and not name.endswith("__init__")
+    ]
+    assert bare == []
