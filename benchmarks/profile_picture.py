@@ -49,27 +49,27 @@ def draw(found: dict[str, dict[str, float]], path: str) -> None:
         found: Name of the step -> group -> milliseconds.
         path: Where to write the picture.
     """
-    import matplotlib
     import numpy as np
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
 
     totals = np.array([sum(times.values()) for times in found.values()])
     names = [
         f"{name}\n{total:.1f} ms of operations a step"
         for name, total in zip(found, totals, strict=True)
     ]
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.7 * len(found)))
+    drawn = charts.figure(9.0, 1.8 + 0.7 * len(found))
+    axes = drawn.add_subplot()
+    charts.style(axes, x_label="share of the time in operations")
     left = np.zeros(len(found))
     for group in [*GROUPS, "all else"]:
         widths = np.array([times[group] for times in found.values()]) / totals
         axes.barh(names, widths, left=left, label=group)
         left += widths
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of the time in operations")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=4, frameon=False)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    axes.set_xlim(0, 1)
+    evaluation.save_png(path, charts.pixels(drawn))
 
 
 def main() -> None:

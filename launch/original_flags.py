@@ -56,6 +56,6 @@ def check(values: flags.FlagValues) -> list[str]:
     if values.hmc and values["step_lr"].present:
         warnings.append(
             "--step_lr is the step of --hmc, which the original fixes at 15; without it the "
-            "step follows from the noise of the preset."
+            "step follows from the noise of the recipe."
         )
     return warnings

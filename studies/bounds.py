@@ -153,14 +153,16 @@ def summary(name: str, rows: list[dict]) -> dict:
 
 def draw(rows: list[dict], truth: float, path: Path) -> None:
     """Draw the three quantities over training."""
-    plt = _pyplot()
-    figure, axes = plt.subplots(1, len(RUNS), figsize=(4.1 * len(RUNS), 3.4))
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
+
+    drawn = charts.figure(4.1 * len(RUNS), 3.4)
     lines = (
         ("upper", "⌈L⌉", "#D55E00"),
         ("likelihood", "L", "black"),
         ("lower", "⌊L⌋", "#0072B2"),
     )
-    for (name, (heading, _)), axis in zip(RUNS.items(), axes, strict=True):
+    for (name, (heading, _)), axis in zip(RUNS.items(), drawn.subplots(1, len(RUNS)), strict=True):
         own = [row for row in rows if row["run"] == name]
         steps = [row["step"] for row in own]
         for key, label, colour in lines:
@@ -170,35 +172,20 @@ def draw(rows: list[dict], truth: float, path: Path) -> None:
         seen = [row[key] for row in own[1:] for key, *_ in lines]
         margin = 0.1 * (max(seen) - min(*seen, truth))
         axis.set_ylim(min(*seen, truth) - margin, max(seen) + margin)
-        axis.set_title(heading, fontsize=11)
-        axis.set_xlabel("step")
-    axes[0].set_ylabel("nats")
-    axes[0].legend(frameon=False, fontsize=8.5)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+        charts.style(axis, heading, "step", "nats")
+    evaluation.save_png(path, charts.pixels(drawn))
 
 
 def draw_densities(models: dict, bed, path: Path) -> None:
     """Draw the densities that the runs end with, and samples of their generators."""
-    plt = _pyplot()
-    figure, axes = plt.subplots(1, len(RUNS), figsize=(4.1 * len(RUNS), 3.2))
-    for (name, (heading, _)), axis in zip(RUNS.items(), axes, strict=True):
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
+
+    drawn = charts.figure(4.1 * len(RUNS), 3.2)
+    for (name, (heading, _)), axis in zip(RUNS.items(), drawn.subplots(1, len(RUNS)), strict=True):
         _panel(axis, models[name], bed)
         axis.set_title(heading, fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
-
-
-def _pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
-    return plt
+    evaluation.save_png(path, charts.pixels(drawn))
 
 
 def _panel(axis, model, bed) -> None:

@@ -119,13 +119,13 @@ def write(rows: list[dict], methods: list[str], out: Path) -> None:
 
 
 def _draw(summary: dict, path: Path) -> None:
-    import matplotlib
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False})
-    figure, axis = plt.subplots(figsize=(7, 4))
+    drawn = charts.figure(7.0, 4.0)
+    axis = drawn.add_subplot()
+    ratio = "Fréchet distance of samples over that of training images\n(dots: seeds)"
+    charts.style(axis, x_label=ratio)
     for place, result in enumerate(summary.values()):
         ratios = result["frechet_ratios"]
         axis.plot(ratios, [place] * len(ratios), "o", color="#0072B2", alpha=0.6, ms=8)
@@ -134,10 +134,7 @@ def _draw(summary: dict, path: Path) -> None:
     axis.set_yticks(range(len(summary)), [name.replace("_", " ") for name in summary])
     axis.invert_yaxis()
     axis.set_xlim(left=0)
-    axis.set_xlabel("Fréchet distance of samples over that of training images\n(dots: seeds)")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    evaluation.save_png(path, charts.pixels(drawn))
 
 
 if __name__ == "__main__":

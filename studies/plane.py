@@ -140,22 +140,21 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
     """Draw the pictures of runs below one another: the energy, samples, data."""
     if not pictures:
         return
-    import matplotlib
+    from PIL import Image
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
 
     columns = 3
     rows = -(-len(pictures) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.5 * columns, 1.75 * rows), squeeze=False)
+    drawn = charts.figure(4.5 * columns, 1.75 * rows)
+    axes = drawn.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, (name, picture) in zip(axes.flat, pictures.items(), strict=False):
-        axis.imshow(plt.imread(picture))
+        axis.imshow(Image.open(picture))
         axis.set_title(name, fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    evaluation.save_png(path, charts.pixels(drawn))
 
 
 if __name__ == "__main__":

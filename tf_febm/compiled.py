@@ -1,4 +1,4 @@
-"""Compiled functions that are traced once, however often and with whatever batches they run."""
+"""Compiled functions that are traced once for batches of any size."""
 
 from collections.abc import Callable, Hashable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One step on many replicas: what they add up, what each has for itself.
+"""Data parallelism: reductions over replicas, and state of each replica.
 
 Inside the replicas of a `tf.distribute` strategy a batch is in parts. A step on N replicas is the
 step of one device on the whole batch if every mean is that of the whole batch: losses are summed

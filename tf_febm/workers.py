@@ -1,4 +1,4 @@
-"""Several processes that train one model: who writes, and how all come to one decision.
+"""Several processes that train one model: the chief, and decisions that all share.
 
 A worker that goes on where another stops leaves both waiting, or their states different. So what
 depends on one machine, its files and signals above all, is settled together. Every function here

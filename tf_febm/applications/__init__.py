@@ -1,4 +1,4 @@
-"""Uses of a trained model: correcting its samples, repairing images, telling strangers apart."""
+"""Uses of a trained model: sample correction, denoising, inpainting, out-of-distribution scores."""
 
 from tf_febm.applications.demonstration import demonstrate
 from tf_febm.applications.denoising import Denoised, denoise

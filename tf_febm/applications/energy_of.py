@@ -1,4 +1,4 @@
-"""What the uses of an energy share: E(x) with or without labels, and arrays taken in batches."""
+"""Helpers of the applications: E(x) with or without labels, arrays in batches."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Rejection sampling: the model proposes, the learned density ratio disposes."""
+"""Rejection sampling of a model's samples by the learned density ratio."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What readers have in common: finding files, splits, and one clear line about what is wrong."""
+"""Helpers of readers: finding files, splits, and errors of one line."""
 
 import contextlib
 import os

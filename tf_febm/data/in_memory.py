@@ -1,4 +1,4 @@
-"""What image and vector data have in common: a name, class labels, arrays that are read-only."""
+"""Base class of image and vector data: name, class labels, read-only arrays."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Arrays that take long to compute, kept in files named by what they depend on."""
+"""Cache of arrays in files named by what they depend on."""
 
 import warnings
 from collections.abc import Callable

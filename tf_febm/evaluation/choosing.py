@@ -1,4 +1,4 @@
-"""The feature network of an evaluation, by its name or by what there is."""
+"""Choice of the feature network of an evaluation, by name or by what there is."""
 
 from tf_febm import catalogue
 from tf_febm.evaluation.classifier import train_classifier

@@ -1,4 +1,4 @@
-"""Feature networks: their interface, and what all of this package share."""
+"""Feature networks: their interface and shared helpers."""
 
 import contextlib
 import hashlib

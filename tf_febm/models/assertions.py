@@ -1,4 +1,4 @@
-"""Assertions inside compiled steps, each told in one line where it stops a step."""
+"""Assertions inside compiled steps, with errors of one line."""
 
 import contextlib
 import re

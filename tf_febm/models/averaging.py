@@ -1,4 +1,4 @@
-"""A running average of a network's weights, steadier than the weights of any one step."""
+"""Running average of a network's weights."""
 
 import contextlib
 from collections.abc import Iterator

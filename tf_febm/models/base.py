@@ -1,4 +1,4 @@
-"""What every energy-based model shares: building, training and evaluation."""
+"""Base class of all energy-based models: building, evaluation, averaged weights."""
 
 import contextlib
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Where a model's chains start, how they run, and what they leave behind."""
+"""Chains of a model: their starts, their runs, their ends in the replay buffer."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What Keras asks of a model that it trains: compile, fit, evaluate and their steps."""
+"""Keras' training interface of a model: compile, fit, evaluate and their steps."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an energy-based model with a generator can do: sample at once, and know its density."""
+"""Base class of models with a generator: direct samples and their density."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What may enter a model: shapes, dtypes, bounds and labels, each with one clear message."""
+"""Checks of a model's inputs: shapes, dtypes, bounds and labels."""
 
 import warnings
 from collections.abc import Mapping

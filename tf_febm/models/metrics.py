@@ -1,4 +1,4 @@
-"""One Keras metric for all the numbers of a step: small models feel every operation."""
+"""One Keras metric for all numbers of a step."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""What compiled functions hold as constants, and how a model notices that it has changed."""
+"""Changes of a model that its compiled functions hold as constants, and their detection."""
 
 from collections.abc import Callable
 from typing import Any

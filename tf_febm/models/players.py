@@ -1,4 +1,4 @@
-"""All optimizers of a model, where Keras' callbacks know the first alone."""
+"""Learning rates and averages of all optimizers, where Keras' callbacks know the first alone."""
 
 import weakref
 from collections.abc import Iterable

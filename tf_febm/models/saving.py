@@ -1,4 +1,4 @@
-"""What a model stores, in checkpoints and in Keras' files, and how it comes back."""
+"""Saving and loading of models: checkpoint state and Keras files."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""One update of one network: from a loss to new weights, and what is told about it."""
+"""One optimizer step of one network: gradients, their norm, the new weights."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What f-EBM and its dual form share: two networks that play for an f-divergence."""
+"""Base class of f-EBM and its dual form: two networks that play for an f-divergence."""
 
 from collections.abc import Sequence
 

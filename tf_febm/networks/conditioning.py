@@ -1,4 +1,4 @@
-"""How feature maps depend on a label: a shift and a scale per channel."""
+"""Conditioning of feature maps on a label: a shift and a scale per channel."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Which parts of a network stay in full precision under a mixed policy."""
+"""Full precision of parts of a network under a mixed policy."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The loop that runs any one-step kernel, and what it can report on the way."""
+"""Loop that runs any one-step kernel, with diagnostics."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

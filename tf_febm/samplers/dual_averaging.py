@@ -1,4 +1,4 @@
-"""Step sizes that find themselves: dual averaging of the acceptance rate."""
+"""Adaptation of step sizes: dual averaging of the acceptance rate."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Chains that never start again: each goes on where the last step left it."""
+"""Persistent chains: each continues where the last training step left it."""
 
 from typing import NamedTuple
 

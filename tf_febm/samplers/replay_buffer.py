@@ -1,4 +1,4 @@
-"""Persistent chains: a ring of past samples from which most chains of a step start again."""
+"""Replay buffer: a ring of past samples at which most chains of a step start."""
 
 from typing import Any
 

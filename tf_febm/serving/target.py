@@ -1,4 +1,4 @@
-"""A new file or folder that is either whole or absent."""
+"""Output file or folder that is either whole or absent."""
 
 import os
 import shutil

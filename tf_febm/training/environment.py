@@ -1,4 +1,4 @@
-"""The versions that results stand beside."""
+"""Versions of the software that results depend on."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Back to the last good checkpoint when training diverges."""
+"""Rollback to the last good checkpoint when training diverges."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is in the logs of Keras: the numbers, and which of them the model's own steps report."""
+"""Numbers in the logs of Keras, and which of them the model's own steps report."""
 
 import numpy as np
 

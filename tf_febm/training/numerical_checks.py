@@ -1,4 +1,4 @@
-"""Signs that training has left the road: what is looked at, and from where on it is problem."""
+"""Numerical checks of training: quantities, and the thresholds beyond which it has diverged."""
 
 import math
 import statistics

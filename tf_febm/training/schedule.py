@@ -1,4 +1,4 @@
-"""Counting steps, and cutting a number of them into Keras epochs."""
+"""Counts of training steps, and their division into Keras epochs."""
 
 from tf_febm.models import updates
 

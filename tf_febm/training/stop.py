@@ -1,4 +1,4 @@
-"""Stopping between two steps, on request from outside."""
+"""Stopping of training between two steps, on request from outside."""
 
 import keras
 
