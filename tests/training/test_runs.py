@@ -33,7 +33,13 @@ def test_what_it_leaves(whole):
     assert "skipped" in whole.summary["quality"]
 
 
-def test_it_goes_on_bit_for_bit(whole, tmp_path):
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out the charts of the report, which take longer than these runs."""
+    monkeypatch.setattr(training.runs, "write_report", lambda folder: None)
+
+
+def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report):
     recipe, folder, lines = SMALL.replace(steps=6), tmp_path / "run", []
     stop = training.GracefulStop()
 
@@ -58,7 +64,7 @@ def test_every_tenth_example_is_held_out():
         data.hold_out(data.as_data(VECTORS[:1]))
 
 
-def test_the_hash_is_that_of_the_training_data(whole, tmp_path):
+def test_the_hash_is_that_of_the_training_data(whole, tmp_path, no_report):
     stored = json.loads(whole.folder.options.read_text())["data"]["hash"]
     train, held_out = data.hold_out(data.as_data(IMAGES))
     changed = train.images.copy()
@@ -136,7 +142,7 @@ class TestOptionsOfVersion01:
         with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
             recipes.restore(folder)
 
-    def test_such_a_run_goes_on(self, tmp_path, monkeypatch):
+    def test_such_a_run_goes_on(self, tmp_path, monkeypatch, no_report):
         # How good three steps are is not the point: the classifier that tells stays untrained.
         monkeypatch.setattr(evaluation.classifier, "_fit", lambda *_: None)
         folder = training.RunFolder(tmp_path)
