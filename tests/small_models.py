@@ -10,21 +10,24 @@ import tf_febm
 SHAPE = (4, 4, 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images():
     """64 images in [0, 1] with structure: one bright row each."""
     rng = np.random.default_rng(0)
     x = 0.1 * rng.random((64, *SHAPE), dtype=np.float32)
     x[np.arange(64), rng.integers(0, 4, 64)] += 0.8
+    x.setflags(write=False)
     return x
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def labels():
-    return np.random.default_rng(1).integers(0, 3, 64).astype(np.int32)
+    found = np.random.default_rng(1).integers(0, 3, 64).astype(np.int32)
+    found.setflags(write=False)
+    return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     """Return a factory of small models, whose few steps may run eagerly: a trace takes longer."""
 

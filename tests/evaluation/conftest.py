@@ -44,7 +44,23 @@ def inception(tmp_path_factory):
     return model, path
 
 
-@pytest.fixture(scope="session")
-def keras_inception(inception):
-    """Return the feature network of that file."""
-    return evaluation.KerasInception(inception[1], batch_size=2)
+@pytest.fixture
+def small_inception(monkeypatch, tmp_path):
+    """Put a small network in InceptionV3's place, and return the file of weights for it.
+
+    As the real one does, which takes seconds to build, it heeds Keras' global settings, and calls
+    its features by their name. That the real one is read and fed aright is shown by itself.
+    """
+
+    def build(weights):
+        inputs = keras.Input((299, 299, 3))
+        x = keras.layers.Conv2D(8, 9, strides=8, activation="relu")(inputs)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        return keras.Model(inputs, keras.layers.Dense(5, activation="softmax")(x))
+
+    keras.utils.set_random_seed(0)
+    path = tmp_path / "small.weights.h5"
+    build(None).save_weights(path)
+    monkeypatch.setattr(keras.applications, "InceptionV3", build)
+    return path

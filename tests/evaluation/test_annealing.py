@@ -36,7 +36,7 @@ class TestAGaussianIn50Dimensions:
 
         exact = np.log(scales).sum() + 0.5 * self.D * math.log(2 * math.pi)
         found = evaluation.annealed_log_partition(
-            energy, gaussian_base(self.D, 1.5), num_chains=1000, num_temperatures=3000, seed=1
+            energy, gaussian_base(self.D, 1.5), num_chains=1000, num_temperatures=1500, seed=1
         )
         return found, exact, energy
 
@@ -44,7 +44,7 @@ class TestAGaussianIn50Dimensions:
         found, exact, _ = found
         # 200 chains of 800 temperatures would be within 0.05 too, but by chance: their standard
         # error is 0.09.
-        assert found.standard_error < 0.025
+        assert found.standard_error < 0.03
         assert abs(found.log_z - exact) < 0.05
         # The spread that it states is the one it has: an error beyond 4 of them has p < 1e-4.
         assert abs(found.log_z - exact) < 4 * found.standard_error

@@ -92,7 +92,8 @@ def network(request):
         path, _ = request.getfixturevalue("graph_file")
         return evaluation.InceptionGraph(path, batch_size=3), (10, 9, 3)
     if request.param == "keras":
-        return request.getfixturevalue("keras_inception"), (16, 16, 3)
+        path = request.getfixturevalue("small_inception")
+        return evaluation.KerasInception(path, batch_size=3), (16, 16, 3)
     path, _ = request.getfixturevalue("random_squeezenet")
     return evaluation.SqueezeNet(path, side=48, batch_size=3), (16, 16, 3)
 
@@ -286,9 +287,9 @@ class TestSqueezeNet:
 
 
 class TestKerasInception:
-    def test_weights_from_a_file(self, inception, keras_inception):
+    def test_weights_from_a_file(self, inception):
         """Against the model itself, with the preprocessing that Keras documents."""
-        model, network = inception[0], keras_inception
+        model, network = inception[0], evaluation.KerasInception(inception[1], batch_size=2)
         assert network.feature_network == "keras-inception-v3:some.weights.h5"
         images = random_bytes(2, (299, 299, 3))
         features, probabilities = network.features_and_probabilities(images)

@@ -33,7 +33,7 @@ def trained():
 
 
 @pytest.mark.parametrize("kind", ["classifier", "squeezenet", "keras"])
-def test_features_are_the_same(kind, others, inception, keras_inception, tmp_path):
+def test_features_are_the_same(kind, others, small_inception, tmp_path):
     keras.utils.set_random_seed(1)
     if kind == "classifier":
         make, network, shape = trained, trained(), (6, 9, 2)
@@ -43,8 +43,8 @@ def test_features_are_the_same(kind, others, inception, keras_inception, tmp_pat
         make, shape = lambda: evaluation.SqueezeNet(path, side=48), (16, 20, 3)
         network = make()
     else:
-        make, shape = lambda: evaluation.KerasInception(inception[1]), (16, 20, 3)
-        network = keras_inception
+        make, shape = lambda: evaluation.KerasInception(small_inception), (16, 20, 3)
+        network = make()
     images = np.random.default_rng(1).random((2, *shape)).astype(np.float32)
     expected = network.features(images)
     others()

@@ -66,12 +66,11 @@ def under_a_strategy():
     return model
 
 
+# Of every class of models one or two: labels are passed on in the same way by all that have them.
 MODELS = {
     "febm": lambda: tf_febm.FEBM(*nets(), **settings()),
     "febm_of_labels": lambda: tf_febm.FEBM(*nets(3), **settings()),
     "contrastive_divergence": lambda: tf_febm.ContrastiveDivergence(nets()[0], **settings()),
-    "contrastive_of_labels": lambda: tf_febm.ContrastiveDivergence(nets(3)[0], **settings()),
-    "dual": lambda: tf_febm.DualFEBM(*nets(), **settings()),
     "dual_of_labels": lambda: tf_febm.DualFEBM(*nets(3), **settings()),
     "bidirectional": bidirectional,
     "vectors": of_vectors,

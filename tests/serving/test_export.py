@@ -1,5 +1,8 @@
 """Exported models give the model's own numbers, alone."""
 
+import contextlib
+import inspect
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +12,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl.testing import flagsaver
 from served_models import MODELS, SEED, N, examples_for, nets, settings
+from tensorflow.python.tools import saved_model_cli
 
 import tf_febm
 
@@ -57,7 +62,7 @@ class TestSavedModel:
             expected["sample|labels"] = drawn.labels
             expected["sample_labels|samples"] = model.sample(N, labels, seed=SEED)
             expected["sample_labels|labels"] = labels
-        assert found.keys() == expected.keys()
+        assert {key for key in found if "|" in key} == expected.keys()
         for key, value in expected.items():
             np.testing.assert_allclose(found[key], value, atol=1e-5, err_msg=key)
         assert np.ptp(found["energy|energy"]) > 1e-3, "energies that do not differ show nothing"
@@ -74,15 +79,11 @@ class TestSavedModel:
             assert word not in graph, word
 
     def test_any_batch_size(self, exported, name):
-        model, _, path = exported[name]
-        loaded = tf.saved_model.load(str(path))
+        model, found, _ = exported[name]
         x, labels = examples_for(model)
         for count in (1, 2):
-            feed = {"x": tf.constant(x[:count])}
-            if labels is not None:
-                feed["labels"] = tf.constant(labels[:count])
-            energy = loaded.signatures["energy"](**feed)["energy"]
             part = None if labels is None else labels[:count]
+            energy = found[f"energy of {count}"]
             np.testing.assert_allclose(energy, model.energy(x[:count], part), atol=1e-5)
 
 
@@ -116,8 +117,9 @@ def test_steps_refine_what_a_generator_makes(tmp_path):
 
 def test_averaged_weights_are_exported_inside_their_context(images, tmp_path):
     model = tf_febm.FEBM(*nets(), **settings(average_decay=0.5))
-    model.compile()
-    model.fit(images, batch_size=16, verbose=0)
+    # Two steps, for which a trace would take longer.
+    model.compile(run_eagerly=True)
+    model.fit(images, batch_size=32, verbose=0)
     with model.averaged_weights():
         tf_febm.export(model, tmp_path / "m")
         averaged = model.energy(images)
@@ -127,33 +129,28 @@ def test_averaged_weights_are_exported_inside_their_context(images, tmp_path):
     assert np.abs(found - model.energy(images)).max() > 1e-4
 
 
-@pytest.mark.slow
 def test_saved_model_cli(exported, tmp_path):
-    """`show` and `run` of TensorFlow's own tool."""
+    """`show` and `run` of TensorFlow's own tool, in this process."""
     model, _, path = exported["febm_of_labels"]
     x, labels = examples_for(model)
     np.savez(tmp_path / "given.npz", x=x, labels=labels)
     of_file = f"x={tmp_path}/given.npz[x];labels={tmp_path}/given.npz[labels]"
     serve = ["--tag_set=serve", f"--outdir={tmp_path}"]
-    arguments = {
-        "show": ["show", "--all"],
-        "energy": ["run", *serve, "--signature_def=serving_default", f"--inputs={of_file}"],
-        "sample": ["run", *serve, "--signature_def=sample", "--input_exprs=num_samples=3;seed=5"],
-    }  # fmt: skip
-    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
-    processes = {
-        name: subprocess.Popen(
-            [*tool, *words, f"--dir={path}"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for name, words in arguments.items()
-    }  # fmt: skip
-    printed = {name: process.communicate(timeout=300)[0] for name, process in processes.items()}
-    for name, process in processes.items():
-        assert process.returncode == 0, printed[name]
+    for words in (
+        ["show", "--all"],
+        ["run", *serve, "--signature_def=serving_default", f"--inputs={of_file}"],
+        ["run", *serve, "--signature_def=sample", "--input_exprs=num_samples=3;seed=5"],
+    ):
+        with contextlib.redirect_stdout(io.StringIO()) as printed, flagsaver.flagsaver():
+            arguments = saved_model_cli.create_parser().parse_args([*words, f"--dir={path}"])
+            # Newer ones look at absl's flags, which the parser has set.
+            given = (arguments,) if inspect.signature(arguments.func).parameters else ()
+            arguments.func(*given)
+        if words[0] == "show":
+            shown = printed.getvalue()
     for name in ("energy", "score", "log_density_ratio", "sample", "serving_default"):
-        assert f"signature_def['{name}']" in printed["show"]
-    assert "shape: (-1, 4, 4, 1)" in printed["show"]
+        assert f"signature_def['{name}']" in shown
+    assert "shape: (-1, 4, 4, 1)" in shown
     found = np.load(tmp_path / "energy.npy")
     np.testing.assert_allclose(found, model.energy(x, labels), atol=1e-5)
     assert np.load(tmp_path / "samples.npy").shape == (3, 4, 4, 1)

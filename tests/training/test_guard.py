@@ -1,5 +1,6 @@
 """The divergence guard: what it notices, where it goes back to, and that it never disturbs."""
 
+import contextlib
 import json
 import time
 
@@ -8,122 +9,62 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from traced_models import Traced, before_each_step, state_of
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.training import diagnosis, numerical_checks
 from tf_febm.training.rates import ScaledSchedule
 
-LIMITS = numerical_checks.Limits()
-DATA = {"chain_spread": 0.1, "chain_edge": 0.5}
 
-
-class TestExamine:
-    @pytest.mark.parametrize(
-        ("figures", "quantity"),
-        [
-            ({"bound": float("nan")}, "bound"),
-            ({"bound": 0.1, "energy_data": float("-inf")}, "energy_data"),
-            ({"energy_gap": -1001.0}, "energy_gap"),
-            ({"energy_gap": 999.0}, None),
-            ({"chain_spread": 0.9e-4}, "chain_spread"),
-            ({"chain_spread": 1.1e-4}, None),
-            ({"chain_spread": 0.1, "chain_edge": 1.0}, "chain_edge"),
-            ({"chain_spread": 0.1, "chain_edge": 0.99}, None),
-            ({}, None),
-        ],
-    )
-    def test_each_limit(self, figures, quantity):
-        problem = numerical_checks.examine(figures, [], DATA, LIMITS)
-        assert (problem and problem.quantity) == quantity
-
-    def test_a_gap_is_measured_against_its_own_past(self):
-        past = [{"energy_gap": gap} for gap in (-40.0, 50.0, 60.0)]
-        assert numerical_checks.examine({"energy_gap": 4999.0}, past, DATA, LIMITS) is None
-        problem = numerical_checks.examine({"energy_gap": 5001.0}, past, DATA, LIMITS)
-        assert problem.limit == 5000.0 and "run away: 5001" in problem.text
-
-    def test_a_gap_does_not_take_its_limit_with_it(self):
-        """As it did in a run whose gap doubled from interval to interval, up to 19,000."""
-        past = [{"energy_gap": gap} for gap in (1.0, -0.6, -57.0, -500.0, -900.0, -950.0)]
-        assert numerical_checks.examine({"energy_gap": -1010.0}, past, DATA, LIMITS).limit == 1000.0
-
-    def test_data_at_the_bounds_excuses_chains_there(self):
-        figures = {"chain_spread": 0.2, "chain_edge": 1.0}
-        assert (
-            numerical_checks.examine(figures, [], {"chain_spread": 0.2, "chain_edge": 1.0}, LIMITS)
-            is None
-        )
-        assert numerical_checks.examine(figures, [], {}, LIMITS).quantity == "chain_edge"
-
-    def test_without_data_only_equal_chains_count_as_collapsed(self):
-        assert numerical_checks.examine({"chain_spread": 2e-9}, [], {}, LIMITS) is None
-        assert (
-            numerical_checks.examine({"chain_spread": 0.0}, [], {}, LIMITS).quantity
-            == "chain_spread"
-        )
-
-
-def test_the_worst_of_several_chain_figures():
-    one, other = {"chain_spread": 0.1, "chain_edge": 0.2}, {"chain_spread": 0.3, "chain_edge": 0.9}
-    assert numerical_checks.worst([one, other]) == {"chain_spread": 0.1, "chain_edge": 0.9}
-    broken = {"chain_spread": float("nan"), "chain_edge": 0.0}
-    assert np.isnan(numerical_checks.worst([one, broken])["chain_spread"])
-
-
-def test_chain_figures_of_known_samples():
-    """Two coordinates in [−1, 3]: one constant at a bound, one of variance 1 (in units of 16)."""
-    samples = np.stack([np.full(100, 3.0), np.tile([0.0, 2.0], 50)], axis=1)
-    figures = numerical_checks.chain_figures(samples, (-1.0, 3.0))
-    assert figures == pytest.approx({"chain_spread": (1 / 16) / 2, "chain_edge": 0.5})
-    assert numerical_checks.chain_figures(samples) == pytest.approx({"chain_spread": 0.5})
-
-
-@pytest.mark.parametrize(
-    ("values", "since"),
-    [([1, 2, 3, 2e3], 40), ([1, 200, 3, 2e3], 40), ([1, 150, 800, 2e3], 20)],
-)
-def test_since_when_a_gap_was_unusual(values, since):
-    attempt = [{"step": 10 * (i + 1), "energy_gap": v} for i, v in enumerate(values)]
-    problem = numerical_checks.Problem("energy_gap", values[-1], 1000.0, "")
-    assert diagnosis.unusual_since(attempt, problem) == since
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image_data(images):
     return data.ImageData("toy", (255 * images).astype(np.uint8), None, None, "made up")
 
 
+def build(rate=1e-3, eager=False):
+    keras.utils.set_random_seed(7)
+    model = tf_febm.ContrastiveDivergence(
+        tf_febm.networks.mlp((4, 4, 1), (16,), "swish", name="energy"),
+        sampler=tf_febm.samplers.Langevin(num_steps=2),
+        buffer=tf_febm.ReplayBuffer(100),
+        l2_coeff=0.1,
+        average_decay=0.9,
+        seed=3,
+    )
+    model.compile(keras.optimizers.Adam(rate), run_eagerly=eager)
+    return model
+
+
+@pytest.fixture(scope="module")
+def traced():
+    return Traced(build())
+
+
 @pytest.fixture
-def runner(image_data, tmp_path):
-    """Return a function that makes a small run and calls `disturb(model, step)` before each fit."""
+def runner(traced, image_data, tmp_path):
+    """Return a function that makes a small run and calls `disturb(model, step)` before each fit.
 
-    def build(rate=1e-3):
-        keras.utils.set_random_seed(7)
-        energy = tf_febm.networks.mlp((4, 4, 1), (16,), "swish", name="energy")
-        model = tf_febm.ContrastiveDivergence(
-            energy,
-            sampler=tf_febm.samplers.Langevin(num_steps=2),
-            buffer=tf_febm.ReplayBuffer(100),
-            l2_coeff=0.1,
-            average_decay=0.9,
-            seed=3,
-        )
-        # Compiling takes longer than these few steps, but holds the learning rate of a schedule.
-        model.compile(keras.optimizers.Adam(rate), run_eagerly=isinstance(rate, float))
-        return model
+    And `each(model, step)` before each step. The model is that of all tests, as it was when new.
+    """
 
-    def run(name, steps, disturb=lambda model, step: None, guarded=True, rate=1e-3, **settings):
-        model, lines = build(rate), []
+    def run(
+        name,
+        steps,
+        disturb=lambda model, step: None,
+        each=None,
+        guarded=True,
+        model=None,
+        **settings,
+    ):
+        model, lines = traced.fresh() if model is None else model, []
         folder = training.RunFolder(tmp_path / name)
         if not folder.path.exists():
             folder.prepare({}, ())
         checkpoints = training.Checkpoints(folder.checkpoints, model)
         checkpoints.restore()
-        reference = data.dequantise(image_data.images)
         guard = training.DivergenceGuard(
             checkpoints,
-            reference=reference,
+            reference=data.dequantise(image_data.images),
             diagnosis=folder.diagnosis,
             report=lines.append,
             **settings,
@@ -133,20 +74,21 @@ def runner(image_data, tmp_path):
             disturb(model, step)
             return data.stream(image_data, 8, seed=3, start_step=step)
 
-        try:
-            training.train(
-                model, stream, folder, checkpoints, total_steps=steps, log_interval=5,
-                sample_interval=100, save_interval=5, guard=guard if guarded else None,
-            )  # fmt: skip
-        except training.DivergedError as error:
-            lines.append(str(error))
+        with contextlib.nullcontext() if each is None else before_each_step(model, each):
+            try:
+                training.train(
+                    model, stream, folder, checkpoints, total_steps=steps, log_interval=5,
+                    sample_interval=100, save_interval=5, guard=guard if guarded else None,
+                )  # fmt: skip
+            except training.DivergedError as error:
+                lines.append(str(error))
         return model, folder, lines
 
     return run
 
 
 def everything(model):
-    return [v.numpy() for group in model.state_variables().values() for v in group]
+    return [*state_of(model).values()]
 
 
 def poison(model):
@@ -155,24 +97,26 @@ def poison(model):
 
 def test_a_training_that_is_well_is_the_same_with_it(runner):
     with_it, folder, lines = runner("with", 10)
+    seen = everything(with_it)
     without, *_ = runner("without", 10, guarded=False)
     assert lines == []
-    for one, other in zip(everything(with_it), everything(without), strict=True):
+    for one, other in zip(seen, everything(without), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("schedule", [False, True])
 def test_one_disturbance_is_got_over(runner, schedule):
+    """A schedule is held by the trace: its models are built anew, as in processes of their own."""
     rate = keras.optimizers.schedules.CosineDecay(1e-3, 100) if schedule else 1e-3
-    seen = []
+    model, seen = build(rate) if schedule else None, []
 
     def disturb(model, step):
         seen.append((step, model.seed_generator.state.numpy()[0]))
         if len(seen) == 2:
             poison(model)
 
-    runner("run", 5, disturb, rate=rate)
-    model, folder, lines = runner("run", 20, disturb, rate=rate)
+    runner("run", 5, disturb, model=model)
+    model, folder, lines = runner("run", 20, disturb, model=model)
     assert [step for step, _ in seen] == [0, 5, 5]
     assert seen[1][1] != seen[2][1]
     assert len(lines) == 1 and "Step 10: " in lines[0] and "Going back to step 5" in lines[0]
@@ -189,7 +133,7 @@ def test_one_disturbance_is_got_over(runner, schedule):
         expected = 0.5e-3
     assert float(model.optimizer.learning_rate) == pytest.approx(float(expected))
     # A continued run goes on at the reduced rate, once reduced.
-    again, *_ = runner("run", 25, rate=rate)
+    again, *_ = runner("run", 25, model=build(rate) if schedule else None)
     expected = 0.5 * rate(25) if schedule else 0.5e-3
     assert float(again.optimizer.learning_rate) == pytest.approx(float(expected))
     rows = (folder.metrics).read_text().splitlines()
@@ -197,7 +141,6 @@ def test_one_disturbance_is_got_over(runner, schedule):
 
 
 def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
-    runner("run", 10)
     _, folder, _ = runner("run", 10)
     before = {path: path.read_bytes() for path in folder.checkpoints.glob("step-*")}
     model, folder, lines = runner("run", 30, lambda model, step: poison(model), max_rollbacks=2)
@@ -217,33 +160,31 @@ def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
 
 
 @pytest.mark.parametrize("first", [5, 0])
-def test_a_process_that_ends_after_it_went_back_is_continued_as_if_it_had_not(
-    runner, monkeypatch, first
-):
+def test_a_process_that_ends_after_it_went_back_is_continued_as_if_it_had_not(runner, first):
     """Ended right after the return to step 5, or to the beginning, before the next checkpoint."""
-    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+    taken = []
 
-    def train_step(model, data):
-        taken.append(int(model.optimizer.iterations))
+    def each(model, step):
+        taken.append(step)
         if taken[-1] == first + 2 and taken.count(first + 2) == 1:
             poison(model)
-        return original(model, data)
 
     def end(model, step):
         if taken and step == first and taken[-1] == first + 4 and not ended:
             ended.append(step)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
     ended = [None]
-    whole, *_ = runner("whole", 15)
+    whole = everything(runner("whole", 15, each=each)[0])
     ended, taken = [], []
     with pytest.raises(KeyboardInterrupt):
-        runner("ended", 15, end)
-    model, folder, lines = runner("ended", 15)
+        runner("ended", 15, end, each)
+    # Of one of them, what goes on is a model built and traced anew.
+    another = None if first else build()
+    model, folder, lines = runner("ended", 15, each=each, model=another)
     assert lines == []
     assert taken == [*range(first + 5), *range(first, 15)]
-    for one, other in zip(everything(model), everything(whole), strict=True):
+    for one, other in zip(everything(model), whole, strict=True):
         np.testing.assert_array_equal(one, other)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
     (rollback,) = training.Checkpoints(folder.checkpoints, model).facts(15)["notes"]["rollbacks"]
@@ -251,27 +192,25 @@ def test_a_process_that_ends_after_it_went_back_is_continued_as_if_it_had_not(
     assert not (folder.checkpoints / "returned.json").exists()
 
 
-def test_from_the_beginning_it_does_not_go_back_to_what_came_later(runner, monkeypatch):
+def test_from_the_beginning_it_does_not_go_back_to_what_came_later(runner):
     """Checkpoint 5 was given up for the beginning; the next process diverges before step 5."""
-    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+    taken = []
 
-    def train_step(model, data):
-        taken.append(int(model.optimizer.iterations))
+    def each(model, step):
+        taken.append(step)
         if taken[-1] == 7 or (taken[-1] == 2 and ended and taken.count(2) == 2):
             poison(model)
-        return original(model, data)
 
     def end(model, step):
         if step == 0 and taken and not ended:
             ended.append(step)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
     ended = []
     with pytest.raises(KeyboardInterrupt):
-        runner("run", 10, end)
+        runner("run", 10, end, each)
     assert taken == [*range(10), *range(5, 10)]
-    _, _, lines = runner("run", 10, max_rollbacks=3)
+    _, _, lines = runner("run", 10, each=each, max_rollbacks=3)
     assert "Step 5: " in lines[0] and "Going back to step 0" in lines[0] and "(3 of 3)" in lines[0]
     assert "Training diverged at step 10" in lines[1]
     assert taken[15:] == [*range(5), *range(10)]
@@ -296,35 +235,31 @@ def test_rollbacks_are_counted_across_processes(runner):
     assert len(lines) == 1 and lines[0].startswith("Training diverged at step 10")
 
 
-def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner, monkeypatch):
-    original, epochs = tf_febm.ContrastiveDivergence.train_step, []
+def test_before_the_first_checkpoint_it_goes_back_to_the_beginning(runner):
+    epochs = []
 
-    def train_step(model, data):
-        epochs.append(int(model.optimizer.iterations))
+    def each(model, step):
+        epochs.append(step)
         if len(epochs) == 3:
             poison(model)
-        return original(model, data)
 
-    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
-    model, folder, lines = runner("run", 5, max_rollbacks=1)
+    model, folder, lines = runner("run", 5, each=each, max_rollbacks=1)
     assert len(lines) == 1 and "Going back to step 0" in lines[0]
     assert epochs == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     assert training.Checkpoints(folder.checkpoints, model).steps == [5]
     assert float(model.optimizer.learning_rate) == pytest.approx(0.5e-3)
 
 
-def test_before_the_only_checkpoint_comes_the_beginning(runner, monkeypatch):
+def test_before_the_only_checkpoint_comes_the_beginning(runner):
     """A checkpoint that twice leads to the same end is passed over, and then replaced."""
-    original, taken = tf_febm.ContrastiveDivergence.train_step, []
+    taken = []
 
-    def train_step(model, data):
-        taken.append(int(model.optimizer.iterations))
+    def each(model, step):
+        taken.append(step)
         if taken[-1] == 7 and taken.count(7) <= 2:
             poison(model)
-        return original(model, data)
 
-    monkeypatch.setattr(tf_febm.ContrastiveDivergence, "train_step", train_step)
-    model, folder, lines = runner("run", 10)
+    model, folder, lines = runner("run", 10, each=each)
     assert taken == [*range(10), *range(5, 10), *range(10)]
     assert "Going back to step 5" in lines[0] and "Going back to step 0" in lines[1]
     assert len(lines) == 2
@@ -348,15 +283,10 @@ class StuckAt:
 
 @pytest.mark.parametrize("value", [0.3, 1.0])
 def test_collapsed_chains_are_noticed(runner, value):
-    def disturb(model, step):
-        if step == 5:
-            stored = model.buffer.samples
-            stored.assign(np.full(stored.shape, round(255 * value), np.uint8))
-            model.sampler = StuckAt(value)
-
-    runner("run", 5)
-    _, _, lines = runner("run", 10, disturb, max_rollbacks=0)
-    assert "diverged at step 10: the chains have collapsed into one" in lines[0]
+    model = build(eager=True)
+    model.sampler = StuckAt(value)
+    _, _, lines = runner("run", 5, model=model, max_rollbacks=0)
+    assert "diverged at step 5: the chains have collapsed into one" in lines[0]
 
 
 def test_a_runaway_is_no_measure_for_what_comes_after_it(runner):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from traced_models import Traced, state_of
 
 import tf_febm
 from tf_febm import training
@@ -45,14 +46,14 @@ def wrapped(initial_scale=2.0**15):
     )
 
 
-def febm(scale=2.0**15, **settings):
+def febm(**settings):
     keras.utils.set_random_seed(0)
     # One step from noise: the gradient by x is infinite too, while the layer is broken.
     model = tf_febm.FEBM(
         network("energy"), network("variational"), seed=1, warmup_steps=0,
         sampler=Still(), **settings,
     )  # fmt: skip
-    model.compile(wrapped(scale), wrapped(scale))
+    model.compile(wrapped(), wrapped())
     return model
 
 
@@ -88,10 +89,17 @@ def test_the_limit(scale, problem):
     assert found is None or found.quantity == "loss_scale"
 
 
+@pytest.fixture(scope="module")
+def plain():
+    return Traced(febm())
+
+
 @pytest.mark.parametrize("broken", [0, 1])
-def test_the_guard_reports_skipping_without_end(tmp_path, broken):
+def test_the_guard_reports_skipping_without_end(tmp_path, plain, broken):
     """Of either player. From 8, three halvings to 1 and fifteen to 2^-15: a step of the 18th."""
-    model, lines = febm(8.0), []
+    model, lines = plain.fresh(), []
+    for optimizer in (model.optimizer, model.variational_optimizer):
+        optimizer.dynamic_scale.assign(8.0)
     guard = training.DivergenceGuard(
         training.Checkpoints(tmp_path, model), max_rollbacks=1, report=lines.append
     )
@@ -104,9 +112,9 @@ def test_the_guard_reports_skipping_without_end(tmp_path, broken):
     assert steps == [18 if broken else 0]
 
 
-def test_a_warm_up_of_the_scale_is_no_trouble(tmp_path):
+def test_a_warm_up_of_the_scale_is_no_trouble(tmp_path, plain):
     """Twelve steps of the first two epochs are skipped."""
-    model, lines = febm(), []
+    model, lines = plain.fresh(), []
     guard = training.DivergenceGuard(
         training.Checkpoints(tmp_path, model), max_rollbacks=0, report=lines.append
     )
@@ -135,11 +143,11 @@ def test_broken_slots_are_noticed(tmp_path):
 class Run:
     """Runs in a folder whose steps are skipped where a list of batches says."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, model):
+        self.path, self.model = path, model
 
     def __call__(self, steps, skipped=()):
-        model = febm(average_decay=0.9, buffer=tf_febm.samplers.PersistentChains(32))
+        model = self.model
         folder = training.RunFolder(self.path)
         if not folder.path.exists():
             folder.prepare({}, ())
@@ -162,31 +170,40 @@ class Run:
         return model, checkpoints
 
 
-def test_a_run_goes_on_over_skipped_steps(tmp_path):
+def lasting():
+    return febm(average_decay=0.9, buffer=tf_febm.samplers.PersistentChains(32))
+
+
+@pytest.fixture(scope="module")
+def traced():
+    return Traced(lasting())
+
+
+def test_a_run_goes_on_over_skipped_steps(tmp_path, traced):
     """Its steps are those taken; checkpoints know how many batches the data is ahead of them."""
-    model, checkpoints = Run(tmp_path / "run")(10)
+    model, checkpoints = Run(tmp_path / "run", traced.fresh())(10)
     assert checkpoints.skipped == 0
-    run = Run(tmp_path / "skips")
+    run = Run(tmp_path / "skips", traced.fresh())
     model, checkpoints = run(10, skipped=(1, 2, 6))
     assert run.done and training.steps_taken(model) == 10
     assert checkpoints.skipped == 3
     assert numerical_checks.scale_figures(model) == {"loss_scale": 2.0**12}
 
 
-def test_a_run_that_skipped_continues_bit_for_bit(tmp_path):
-    whole, _ = Run(tmp_path / "whole")(16, skipped=(1, 2, 9))
-    parts = Run(tmp_path / "parts")
-    parts(6, skipped=(1, 2, 9))
-    model, checkpoints = parts(16, skipped=(1, 2, 9))
+def test_a_run_that_skipped_continues_bit_for_bit(tmp_path, traced):
+    whole, _ = Run(tmp_path / "whole", traced.fresh())(16, skipped=(1, 2, 9))
+    expected = state_of(whole)
+    Run(tmp_path / "parts", traced.fresh())(6, skipped=(1, 2, 9))
+    # What goes on is built and traced anew, as in a process of its own.
+    model, checkpoints = Run(tmp_path / "parts", lasting())(16, skipped=(1, 2, 9))
     assert checkpoints.skipped == 3
-    for name, group in whole.state_variables().items():
-        for mine, theirs in zip(model.state_variables()[name], group, strict=True):
-            np.testing.assert_array_equal(mine, theirs, err_msg=name)
+    for name, value in state_of(model).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_a_run_ends_when_no_step_is_taken_any_more(tmp_path):
+def test_a_run_ends_when_no_step_is_taken_any_more(tmp_path, traced):
     with pytest.raises(training.DivergedError, match="no step is taken any more"):
-        Run(tmp_path / "run")(10, skipped=range(4, 100))
+        Run(tmp_path / "run", traced.fresh())(10, skipped=range(4, 100))
 
 
 @pytest.fixture

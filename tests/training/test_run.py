@@ -3,28 +3,38 @@
 import csv
 import json
 import os
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from traced_models import Traced, state_of
 
 from tf_febm import data, training
 from tf_febm.training import recorders
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image_data(images):
     return data.ImageData("toy", (255 * images).astype(np.uint8), None, None, "made up")
 
 
-@pytest.fixture
-def run(make, image_data, tmp_path):
-    """Return a function that trains a fresh model in the folder of a name."""
+@pytest.fixture(scope="module")
+def traced(make):
+    return Traced(make(average_decay=0.9))
 
-    def train(name, steps, **settings):
-        model = make(average_decay=0.9)
-        folder = training.RunFolder(tmp_path / name)
+
+@pytest.fixture(scope="module")
+def run_in(traced, image_data):
+    """Return a function that trains a fresh model, or the given one, in a folder.
+
+    Nothing is drawn but where a test asks for it: a picture takes longer than ten steps.
+    """
+
+    def train(path, steps, model=None, **settings):
+        model = traced.fresh() if model is None else model
+        folder = training.RunFolder(path)
         if not folder.options.exists():
             folder.prepare({}, ())
             folder.write_options({"recipe": {}, "data": {}, "versions": {}})
@@ -32,14 +42,13 @@ def run(make, image_data, tmp_path):
         checkpoints.restore(settings.pop("resume_step", None))
         data_seed = settings.pop("data_seed", 3)
         lines = []
-        options = {"log_interval": 5, "sample_interval": 5, "save_interval": 5, **settings}
+        options = {"log_interval": 5, "sample_interval": 1000, "save_interval": 5, **settings}
         done = training.train(
             model,
             lambda step: data.stream(image_data, 8, seed=data_seed, start_step=step),
             folder,
             checkpoints,
             total_steps=steps,
-            probe=(data.dequantise(image_data.images[:4], seed=0), None),
             report=lines.append,
             **options,
         )
@@ -48,23 +57,31 @@ def run(make, image_data, tmp_path):
     return train
 
 
-def everything(model):
-    return {
-        f"{group}/{i}": variable.numpy()
-        for group, variables in model.state_variables().items()
-        for i, variable in enumerate(variables)
-    }
+@pytest.fixture
+def run(run_in, tmp_path):
+    """Return `run_in` for folders of a name."""
+    return lambda name, *arguments, **settings: run_in(tmp_path / name, *arguments, **settings)
+
+
+@pytest.fixture(scope="module")
+def ten(run_in, tmp_path_factory):
+    """A run of ten steps, to copy from."""
+    return run_in(tmp_path_factory.mktemp("runs") / "ten", 10)[1].path
 
 
 def assert_equal_state(one, other):
-    one, other = everything(one), everything(other)
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def test_what_a_run_leaves(run):
-    model, folder, done, lines = run("a", 12)
+def steps_in(folder):
+    return [int(row["step"]) for row in recorders.read_metrics(folder.metrics)]
+
+
+def test_what_a_run_leaves(run, image_data):
+    probe = (data.dequantise(image_data.images[:4], seed=0), None)
+    model, folder, done, lines = run("a", 12, sample_interval=5, probe=probe)
     assert done
     summary = training.finish(
         model, folder, num_samples=300, num_steps=4, seed=1, measure=lambda s: {"count": len(s)}
@@ -90,10 +107,7 @@ def test_what_a_run_leaves(run):
     assert training.Checkpoints(folder.checkpoints, model).steps == [5, 10, 12]
     assert any("12/12" in line and "ETA" in line for line in lines)
     assert not [p for p in folder.path.rglob("*") if ".tmp" in p.name]
-
-
-def test_tensorboard_has_scalars_grids_and_histograms(run):
-    _, folder, _, _ = run("a", 5)
+    # To TensorBoard: scalars, grids and histograms.
     (events,) = folder.tensorboard.glob("events*")
     tags = {
         value.tag
@@ -104,26 +118,25 @@ def test_tensorboard_has_scalars_grids_and_histograms(run):
 
 
 @pytest.mark.parametrize("stop_at", [7, 10])
-def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, stop_at):
+def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, make, stop_at):
     """Weights, optimizer slots, average, buffer and random state; also off the log interval."""
-    whole, *_ = run("whole", 20)
+    whole = state_of(run("whole", 20)[0])
     run("parts", stop_at)
-    parts, folder, done, lines = run("parts", 20)
+    # Once by a model that is built and traced anew, as in a process of its own.
+    another = make(average_decay=0.9) if stop_at == 7 else None
+    parts, folder, done, lines = run("parts", 20, model=another)
     assert done and not any("5/20" in line.split() for line in lines)
-    assert_equal_state(whole, parts)
-    with open(folder.metrics, newline="") as file:
-        steps = [int(row["step"]) for row in csv.DictReader(file)]
-    assert steps == sorted({5, stop_at, 10, 15, 20})
+    assert_equal_state(whole, state_of(parts))
+    assert steps_in(folder) == sorted({5, stop_at, 10, 15, 20})
 
 
 def test_an_older_checkpoint_can_be_chosen(run):
     run("a", 10)
     model, folder, _, lines = run("a", 15, resume_step=5)
     assert not any(" 5/15 " in line for line in lines)
-    whole, *_ = run("whole", 15)
-    assert_equal_state(whole, model)
-    with open(folder.metrics, newline="") as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [5, 10, 15]
+    chosen = state_of(model)
+    assert_equal_state(state_of(run("whole", 15)[0]), chosen)
+    assert steps_in(folder) == [5, 10, 15]
 
 
 def test_an_abandoned_branch_is_replaced(run, tmp_path):
@@ -134,60 +147,40 @@ def test_an_abandoned_branch_is_replaced(run, tmp_path):
     checkpoints = training.Checkpoints(folder.checkpoints, model)
     assert checkpoints.steps == [5, 10]
     assert (folder.checkpoints / "step-10.data-00000-of-00001").read_bytes() != before
-    state = everything(model)
+    state = state_of(model)
+    advance(model)
     checkpoints.restore()
-    for name, value in everything(model).items():
-        np.testing.assert_array_equal(value, state[name])
+    assert_equal_state(state_of(model), state)
 
 
 def test_a_finished_run_is_left_alone(run):
-    first, *_ = run("a", 10)
+    first = state_of(run("a", 10)[0])
     again, _, done, _ = run("a", 10)
     assert done
-    assert_equal_state(first, again)
+    assert_equal_state(first, state_of(again))
 
 
-def test_a_request_to_stop_leaves_a_checkpoint(run, monkeypatch):
-    stop = training.GracefulStop()
-
+def test_a_request_to_stop_leaves_a_checkpoint(run):
     class Late(training.GracefulStop):
         def on_train_batch_end(self, batch, logs=None):
             if int(self.model.optimizer.iterations) == 7:
                 self.request()
             super().on_train_batch_end(batch, logs)
 
-    stop = Late()
-    model, folder, done, _ = run("a", 20, stop=stop)
+    model, folder, done, _ = run("a", 20, stop=Late())
     assert not done
     assert int(model.optimizer.iterations) == 7
     assert training.Checkpoints(folder.checkpoints, model).steps[-1] == 7
 
 
-def test_divergence_is_reported_and_never_saved(run, make, image_data, tmp_path):
-    model = make()
-    folder = training.RunFolder(tmp_path / "b")
-    folder.prepare({}, ())
-
-    def poisoned(step):
-        if step >= 0:
-            model.variational_network.layers[-1].bias.assign([np.nan])
-        return data.stream(image_data, 8, start_step=step)
-
-    checkpoints = training.Checkpoints(folder.checkpoints, model)
+def test_divergence_is_reported_and_never_saved(run, traced, tmp_path):
+    model = traced.fresh()
+    model.variational_network.layers[-1].bias.assign([np.nan])
     with pytest.raises(
         training.DivergedError, match="before step 5: bound.* not finite.*no checkpoint"
     ):
-        training.train(
-            model,
-            poisoned,
-            folder,
-            checkpoints,
-            total_steps=10,
-            log_interval=5,
-            sample_interval=5,
-            save_interval=5,
-        )
-    assert training.Checkpoints(folder.checkpoints, model).steps == []
+        run("b", 10, model=model)
+    assert training.Checkpoints(tmp_path / "b" / "checkpoints", model).steps == []
 
 
 def test_intervals_need_not_fit(run):
@@ -196,20 +189,26 @@ def test_intervals_need_not_fit(run):
     assert training.Checkpoints(folder.checkpoints, model).steps == [10, 15, 21]
 
 
+def advance(model, steps=1):
+    """Change all of the state, as steps do."""
+    for variables in model.state_variables().values():
+        for variable in variables:
+            variable.assign(variable + tf.cast(steps, variable.dtype))
+
+
 class TestCheckpoints:
     @pytest.fixture
-    def saved(self, make, images, tmp_path):
-        model = make()
-        model.fit(images, batch_size=16, verbose=0)
-        checkpoints = training.Checkpoints(tmp_path, model)
+    def saved(self, traced, tmp_path):
+        model = traced.fresh()
+        checkpoints = training.Checkpoints(tmp_path, model, max_to_keep=2)
+        advance(model, 4)
         checkpoints.save()
         return model, checkpoints
 
-    def test_the_oldest_go(self, make, images, tmp_path):
-        model = make()
-        checkpoints = training.Checkpoints(tmp_path, model, max_to_keep=2)
-        for _ in range(4):
-            model.fit(images, batch_size=32, verbose=0)
+    def test_the_oldest_go(self, saved):
+        model, checkpoints = saved
+        for _ in range(2):
+            advance(model, 2)
             checkpoints.save()
         assert checkpoints.steps == [6, 8]
 
@@ -218,39 +217,30 @@ class TestCheckpoints:
             saved[1].restore(3)
 
     def test_another_architecture_is_refused_untouched(self, saved, make, tmp_path):
-        other = make("kl", buffer=None)
-        before = everything(other)
+        other = make("kl", buffer=None, average_decay=0.9)
+        before = state_of(other)
         with pytest.raises(ValueError, match="of another model: 2 of"):
             training.Checkpoints(tmp_path, other).restore()
-        for name, value in everything(other).items():
-            np.testing.assert_array_equal(value, before[name])
+        assert_equal_state(state_of(other), before)
 
-    @pytest.mark.parametrize("which", ["index", "data-00000-of-00001"])
-    def test_a_truncated_file_is_named(self, saved, tmp_path, which):
-        path = tmp_path / f"step-4.{which}"
-        path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(OSError, match="step-4 cannot be read"):
-            saved[1].restore()
-
-    def test_weights_that_are_not_finite_are_never_saved(self, make, images, tmp_path):
-        model = make()
-        model.fit(images, batch_size=16, verbose=0)
+    def test_weights_that_are_not_finite_are_never_saved(self, saved, tmp_path):
+        model, checkpoints = saved
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        advance(model)
         model.energy_network.layers[-1].bias.assign([np.inf])
-        with pytest.raises(training.DivergedError, match="step 4: .*bias"):
-            training.Checkpoints(tmp_path, model).save()
-        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(training.DivergedError, match="step 5: .*bias"):
+            checkpoints.save()
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     def test_without_its_index_a_checkpoint_does_not_count(self, saved, tmp_path):
         (tmp_path / "step-4.index").unlink()
         assert saved[1].steps == []
         assert saved[1].restore() == 0
 
-    def test_an_unwritable_place_is_named(self, make, images, tmp_path):
+    def test_an_unwritable_place_is_named(self, saved, tmp_path):
         (tmp_path / "file").write_text("in the way")
-        model = make()
-        model.fit(images, batch_size=16, verbose=0)
         with pytest.raises(OSError, match="Cannot write checkpoint 4"):
-            training.Checkpoints(tmp_path / "file" / "below", model).save()
+            training.Checkpoints(tmp_path / "file" / "below", saved[0]).save()
 
 
 @pytest.mark.parametrize(
@@ -270,100 +260,25 @@ def test_steps_in_epochs(start, stop, interval, pieces):
     assert sum(a * b for a, b in pieces) == max(stop - start, 0)
 
 
-class TestRunFolder:
-    def test_a_changed_option_is_refused(self, tmp_path):
-        folder = training.RunFolder(tmp_path / "a")
-        folder.prepare({"recipe": {"divergence": "js", "steps": 5}}, ("divergence",))
-        folder.write_options(
-            {"recipe": {"divergence": "js", "steps": 5}, "data": {}, "versions": {}}
-        )
-        folder.prepare({"recipe": {"divergence": "js", "steps": 9}}, ("divergence",))
-        with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\).*or overwrite"):
-            folder.prepare({"recipe": {"divergence": "kl", "steps": 5}}, ("divergence",))
-
-    def test_overwriting_removes_the_run_and_nothing_else(self, tmp_path):
-        folder = training.RunFolder(tmp_path / "a")
-        folder.prepare({}, ())
-        folder.write_options({"recipe": {"divergence": "js"}, "data": {}, "versions": {}})
-        (folder.path / "notes.txt").write_text("mine")
-        (folder.samples / "photo.txt").write_text("mine")
-        (folder.samples / "step_0000005.png").write_text("old")
-        folder.metrics.write_text("step")
-        # What the former run did when it diverged is none of the new one's business.
-        for name in ("returned.json", "abandoned/step-4.index", "abandoned_2/step-4.index"):
-            (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder.checkpoints / name).write_text("old")
-        folder.prepare({"recipe": {"divergence": "kl"}}, ("divergence",), overwrite=True)
-        assert {p.name for p in folder.path.iterdir()} == {"notes.txt", "samples"}
-        assert [p.name for p in folder.samples.iterdir()] == ["photo.txt"]
-
-    @pytest.mark.parametrize("overwrite", [False, True])
-    def test_a_folder_that_is_no_run_is_left_alone(self, tmp_path, overwrite):
-        (tmp_path / "thesis.tex").write_text("mine")
-        with pytest.raises(OSError, match="holds no run"):
-            training.RunFolder(tmp_path).prepare({}, (), overwrite=overwrite)
-        assert (tmp_path / "thesis.tex").read_text() == "mine"
-
-    @pytest.mark.parametrize("overwrite", [False, True])
-    def test_a_folder_of_the_users_that_only_looks_like_a_run(self, tmp_path, overwrite):
-        (tmp_path / "samples").mkdir()
-        (tmp_path / "samples" / "final.png").write_text("mine")
-        with pytest.raises(OSError, match="holds no run"):
-            training.RunFolder(tmp_path).prepare({}, (), overwrite=overwrite)
-        assert (tmp_path / "samples" / "final.png").read_text() == "mine"
-
-    def test_places_that_cannot_be(self, tmp_path):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(OSError, match="is a file"):
-            training.RunFolder(tmp_path / "file").prepare({}, ())
-        with pytest.raises(OSError, match="Cannot write to"):
-            training.RunFolder(tmp_path / "file" / "a").prepare({}, ())
-
-    @pytest.mark.parametrize("existing", [False, True])
-    def test_a_read_only_place(self, tmp_path, existing):
-        folder = training.RunFolder(tmp_path / "a")
-        if existing:
-            folder.prepare({}, ())
-            folder.path.chmod(0o500)
-        tmp_path.chmod(0o500)
-        # Permissions do not bind root: be nobody for the moment.
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(65534)
-        try:
-            with pytest.raises(OSError, match=r"Cannot write to .*: Permission denied"):
-                folder.prepare({}, ())
-        finally:
-            if user == 0:
-                os.seteuid(0)
-            tmp_path.chmod(0o700)
-
-    @pytest.mark.parametrize("text", ['{"fla', '{"flags": null}', '{"flags": []}', "7", ""])
-    def test_damaged_options_are_named(self, tmp_path, text):
-        folder = training.RunFolder(tmp_path)
-        folder.options.write_text(text)
-        with pytest.raises(OSError, match="options.json is damaged"):
-            folder.prepare({}, ())
-
-
-@pytest.mark.parametrize("damage", ["", "step,sec", "step,seconds,bound\n5,1.0\n10,2.0,0.1\n"])
-def test_a_damaged_metrics_table_loses_only_its_damaged_rows(run, damage):
-    _, folder, *_ = run("a", 10)
-    folder.metrics.write_text(damage)
-    model, *_ = run("a", 15)
+def test_a_damaged_metrics_table_loses_only_its_damaged_rows(run_in, ten, tmp_path):
+    whole = "step,seconds,bound\n5,1.0\n10,2.0,0.1\n"
+    for number, (damage, kept) in enumerate([("", []), ("step,sec", []), (whole, [10])]):
+        path = shutil.copytree(ten, tmp_path / str(number))
+        (path / "metrics.csv").write_text(damage)
+        model, folder, *_ = run_in(path, 15)
+        assert steps_in(folder) == [*kept, 15], damage
     summary = training.finish(model, folder, num_samples=2, num_steps=1, seed=0)
     assert summary["steps"] == 15 and "bound" in summary["metrics"]
 
 
-def test_a_row_that_was_cut_short_is_dropped(run):
+def test_a_row_that_was_cut_short_is_dropped(run_in, ten, tmp_path):
     """It would read as a whole one with another number."""
-    _, folder, *_ = run("a", 10)
+    folder = training.RunFolder(shutil.copytree(ten, tmp_path / "a"))
     table = folder.metrics.read_bytes()
     folder.metrics.write_bytes(table[:-5])
-    assert len(recorders.read_metrics(folder.metrics)) == 1
-    run("a", 15)
-    rows = recorders.read_metrics(folder.metrics)
-    assert [row["step"] for row in rows] == ["5", "15"]
+    assert steps_in(folder) == [5]
+    run_in(folder.path, 15)
+    assert steps_in(folder) == [5, 15]
     assert folder.metrics.read_bytes().startswith(table.splitlines(keepends=True)[0])
 
 
@@ -401,11 +316,9 @@ def test_files_are_whole_or_absent(tmp_path):
 def test_weights_of_a_checkpoint_without_restoring_it(run):
     model, folder, _, _ = run("a", 12)
     checkpoints = training.Checkpoints(folder.checkpoints, model)
-    before = everything(model)
+    before = state_of(model)
     weights, averages = (checkpoints.energy_weights(5, averaged=a) for a in (False, True))
-    assert everything(model).keys() == before.keys()
-    for name, value in everything(model).items():
-        np.testing.assert_array_equal(value, before[name])
+    assert_equal_state(state_of(model), before)
     checkpoints.restore(5)
     for expected, received in zip(model.energy_network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(expected, received)

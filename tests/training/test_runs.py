@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tf_febm import data, recipes, training
+from tf_febm import data, evaluation, recipes, training
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
@@ -33,7 +33,13 @@ def test_what_it_leaves(whole):
     assert "skipped" in whole.summary["quality"]
 
 
-def test_it_goes_on_bit_for_bit(whole, tmp_path):
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out the charts of the report, which take longer than these runs."""
+    monkeypatch.setattr(training.runs, "write_report", lambda folder: None)
+
+
+def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report):
     recipe, folder, lines = SMALL.replace(steps=6), tmp_path / "run", []
     stop = training.GracefulStop()
 
@@ -58,15 +64,17 @@ def test_every_tenth_example_is_held_out():
         data.hold_out(data.as_data(VECTORS[:1]))
 
 
-def test_the_hash_is_that_of_the_training_data(whole, tmp_path):
+def test_the_hash_is_that_of_the_training_data(whole, tmp_path, no_report):
     stored = json.loads(whole.folder.options.read_text())["data"]["hash"]
     train, held_out = data.hold_out(data.as_data(IMAGES))
     changed = train.images.copy()
     changed[0, 0, 0, 0] ^= 1
+    # It is written before the first step.
+    stop = training.GracefulStop()
+    stop.request()
     for images, same in ((train.images, True), (changed, False)):
         folder = tmp_path / str(same)
-        plan = SMALL.replace(steps=2, save_interval=1)
-        training.run(plan, images, folder, held_out=held_out)
+        training.run(SMALL, images, folder, held_out=held_out, stop=stop)
         found = json.loads((folder / "options.json").read_text())["data"]["hash"]
         assert (found == stored) == same
 
@@ -134,7 +142,9 @@ class TestOptionsOfVersion01:
         with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
             recipes.restore(folder)
 
-    def test_such_a_run_goes_on(self, tmp_path):
+    def test_such_a_run_goes_on(self, tmp_path, monkeypatch, no_report):
+        # How good three steps are is not the point: the classifier that tells stays untrained.
+        monkeypatch.setattr(evaluation.classifier, "_fit", lambda *_: None)
         folder = training.RunFolder(tmp_path)
         folder.options.write_text(json.dumps({"flags": self.FLAGS, "versions": {}}))
         recipe = SMALL.replace(steps=3, buffer_capacity=100, average_decay=None)
