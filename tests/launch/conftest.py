@@ -6,6 +6,7 @@ signals, exit codes and where a line is run, starts one.
 
 import functools
 import importlib
+import os
 import shutil
 import signal
 
@@ -28,9 +29,13 @@ def launched(name, *arguments):
     (train_flags if name == "train" else launcher).define(values)
     values([f"{name}.py", *map(str, arguments)])
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    environment = dict(os.environ)
     try:
         return console.exit_code(lambda: launcher.run(values), debug=False)
     finally:
+        # Of a launcher for small operations, which no later process is to have.
+        os.environ.clear()
+        os.environ.update(environment)
         for number, handler in kept.items():
             signal.signal(number, handler)
 
@@ -58,6 +63,16 @@ def _one_classifier_of_the_digits(classifier_cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "train_classifier", cached)
         patch.setattr(figures_of_runs, "train_classifier", cached)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_curves_in_reports():
+    """Leave out the charts, a second in each report; tests/training/test_report.py looks at them."""
+    from tf_febm.training import report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_curves", lambda rows: "")
         yield
 
 
