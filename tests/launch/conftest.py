@@ -81,7 +81,7 @@ def _one_classifier_of_the_digits(classifier_cache):
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_curves_in_reports():
-    """Leave out the charts, a second in each report; tests/training/test_report.py looks at them."""
+    """Leave out charts, a second in each report; tests/training/test_report.py looks at them."""
     from tf_febm.training import report
 
     with pytest.MonkeyPatch.context() as patch:
