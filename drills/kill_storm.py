@@ -23,7 +23,14 @@ PATIENCE = 600.0
 
 
 def storm(
-    logdir, steps: int, kills: int, arguments=(), seed: int = 0, report=print, seeds: int = 1
+    logdir,
+    steps: int,
+    kills: int,
+    arguments=(),
+    seed: int = 0,
+    report=print,
+    seeds: int = 1,
+    start=subprocess.Popen,
 ) -> dict:
     """Make all runs below a folder and compare them.
 
@@ -35,6 +42,7 @@ def storm(
         seed: Of the moments.
         report: Takes a line about each kill.
         seeds: How many undisturbed runs; the first has the seed of the disturbed one.
+        start: Starts a process, as `subprocess.Popen` does.
 
     Returns:
         `kills`, how many hit a `checkpoint` in the writing, `resumed_at` of each restart, `steps`
@@ -53,7 +61,7 @@ def storm(
     resumed, writing = [], 0
     for number in range(kills):
         at_checkpoint = number % 2 == 0
-        process = subprocess.Popen(
+        process = start(
             [*command, "--exp=storm"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         # The first line of progress: it trains, and whatever it was to continue from is read.
@@ -74,8 +82,12 @@ def storm(
         report(f"kill {number + 1}: {'a checkpoint' if at_checkpoint else 'at random'}")
     calms = {"calm": [], **{f"calm_{i}": [f"--seed={i}"] for i in range(1, seeds)}}
     for name, own in {"storm": [], **calms}.items():
-        done = subprocess.run([*command, f"--exp={name}", *own], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        process = start(
+            [*command, f"--exp={name}", *own],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
     assert resumed == sorted(resumed), f"a checkpoint that was relied on is gone: {resumed}"
     summary, calm = (
         json.loads((logdir / n / "summary.json").read_text()) for n in ("storm", "calm")

@@ -22,7 +22,7 @@ METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
 PATIENCE = 600.0
 
 
-def compare(logdir, method: str, steps: int, arguments=()) -> dict:
+def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Popen) -> dict:
     """Make both runs of a method below a folder and compare them.
 
     Args:
@@ -30,6 +30,7 @@ def compare(logdir, method: str, steps: int, arguments=()) -> dict:
         method: As --method has it.
         steps: Of each, an even number.
         arguments: Further flags of launch/train.py.
+        start: Starts a process, as `subprocess.Popen` does.
 
     Returns:
         `method`, the `killed_at` and `resumed_at` steps, how many `arrays` and `numbers` of the
@@ -43,11 +44,11 @@ def compare(logdir, method: str, steps: int, arguments=()) -> dict:
         sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--method={method}",
         f"--steps={steps}", f"--save_interval={half}", "--log_interval=5", *arguments,
     ]  # fmt: skip
-    done = _to_the_end([*command, f"--exp={method}_whole"])
-    killed_at = _kill_after(half, [*command, f"--exp={method}_killed"])
-    done = _to_the_end([*command, f"--exp={method}_killed"])
+    done = _to_the_end([*command, f"--exp={method}_whole"], start)
+    killed_at = _kill_after(half, [*command, f"--exp={method}_killed"], start)
+    done = _to_the_end([*command, f"--exp={method}_killed"], start)
     assert f"Continuing from step {half} of {steps}." in done, done
-    arrays = _compare_checkpoints(*(_checkpoint(logdir, method, n, steps) for n in RUNS))
+    arrays = compare_checkpoints(*(_checkpoint(logdir, method, n, steps) for n in RUNS))
     whole, killed = (
         np.load(logdir / f"{method}_{name}" / "samples" / "final.npz")["samples"] for name in RUNS
     )
@@ -65,15 +66,16 @@ def compare(logdir, method: str, steps: int, arguments=()) -> dict:
 RUNS = ("whole", "killed")
 
 
-def _to_the_end(command) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def _to_the_end(command, start) -> str:
+    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
 
 
-def _kill_after(step: int, command) -> int:
+def _kill_after(step: int, command, start) -> int:
     """Start a run and kill it some steps past one; return the last that it reported."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline, reached = time.monotonic() + PATIENCE, 0
     for line in process.stdout:
         if line.startswith("["):
@@ -90,7 +92,7 @@ def _checkpoint(logdir, method, name, steps) -> str:
     return str(logdir / f"{method}_{name}" / "checkpoints" / f"step-{steps}")
 
 
-def _compare_checkpoints(one: str, other: str) -> list[np.ndarray]:
+def compare_checkpoints(one: str, other: str) -> list[np.ndarray]:
     """Return the arrays of a checkpoint, all of which are in the other one."""
     import tensorflow as tf
 

@@ -114,7 +114,7 @@ def free_ports(count: int) -> list[int]:
 class Workers:
     """Processes that train together in a folder; in a `with` block, after which none is left."""
 
-    def __init__(self, folder, count: int, steps: int, method: str):
+    def __init__(self, folder, count: int, steps: int, method: str, start=subprocess.Popen):
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.processes, self._outputs = [], []
         for index in range(count):
@@ -125,7 +125,7 @@ class Workers:
             self._outputs.append(output)
             environment = {**os.environ, "TF_CONFIG": config}
             self.processes.append(
-                subprocess.Popen(
+                start(
                     [
                         sys.executable, __file__, f"--train={folder}", f"--steps={steps}",
                         f"--method={method}",
@@ -169,7 +169,12 @@ def agree(found: list[dict], steps: int) -> None:
 
 
 def kill_and_restart(
-    logdir, count: int, steps: int, seed: int = 0, method: str = "contrastive_divergence"
+    logdir,
+    count: int,
+    steps: int,
+    seed: int = 0,
+    method: str = "contrastive_divergence",
+    start=subprocess.Popen,
 ) -> dict:
     """Train once with a SIGKILL on the way, once without, and compare.
 
@@ -179,6 +184,7 @@ def kill_and_restart(
         steps: Of either, at least.
         seed: Of the moment, and of who is killed.
         method: Of "febm", "contrastive_divergence", "dual" and "bidirectional".
+        start: Starts a process, as `subprocess.Popen` does.
 
     Returns:
         `workers`, `steps`, who was `killed`, the last step `reached` before, as the first worker
@@ -191,7 +197,7 @@ def kill_and_restart(
     logdir, moments = Path(logdir), random.Random(seed)
     folder = logdir / "killed" / "checkpoints"
     victim = moments.randrange(1, count)
-    with Workers(logdir / "killed", count, 10**6, method) as workers:
+    with Workers(logdir / "killed", count, 10**6, method, start) as workers:
         deadline = time.monotonic() + PATIENCE
         while not list(folder.glob("step-*.index")) and time.monotonic() < deadline:
             assert all(p.poll() is None for p in workers.processes), workers.said(0)
@@ -210,11 +216,11 @@ def kill_and_restart(
     # Unsaved are at most the steps of an interval of saving, and of one of telling.
     assert -2 * INTERVAL <= reached - saved <= 3 * INTERVAL, (reached, saved)
     steps = max(steps, saved + 2 * INTERVAL)
-    with Workers(logdir / "killed", count, steps, method) as workers:
+    with Workers(logdir / "killed", count, steps, method, start) as workers:
         resumed = workers.results()
     assert all(each["start"] == saved for each in resumed), resumed
     agree(resumed, steps)
-    with Workers(logdir / "whole", count, steps, method) as workers:
+    with Workers(logdir / "whole", count, steps, method, start) as workers:
         whole = workers.results()
     agree(whole, steps)
     for mine, theirs in zip(resumed, whole, strict=True):

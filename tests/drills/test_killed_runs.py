@@ -1,30 +1,33 @@
-"""A run that is killed ends as one that was left alone, bit for bit."""
+"""A run that is killed again and again ends as one that was left alone, bit for bit."""
 
 import runpy
 
 import numpy as np
 import pytest
 
+from tests.launch import forks
+from tf_febm import data
+
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_exactly(project, tmp_path):
-    """Real processes; the script asserts that checkpoints and samples are equal bit for bit.
+def test_a_run_killed_twice_ends_as_an_unbroken_one(project, tmp_path):
+    """Real processes: one killed while it writes a checkpoint, one at random, one that ends.
 
-    The method with most state: a generator with statistics, a second optimizer, and, beyond what is
-    decomposed exactly, directions at which iterations start. f-EBM, with its buffer, goes through
-    the storm of tests/launch/test_train.py; `make resume` has all four methods.
+    What each method keeps of its state, tests/training/test_resume.py shows within one process;
+    `make resume` kills all four.
     """
-    from tf_febm import data
-
     digits = data.load("digits")
     # For images from a file no classifier is trained, which would take longer than the run.
     np.savez(tmp_path / "digits.npz", x=digits.images, y=digits.labels)
-    compare = runpy.run_path(str(project / "drills" / "resume.py"))["compare"]
     flags = [
         "--dataset=npz", f"--data_dir={tmp_path / 'digits.npz'}", "--preset=digits",
-        "--batch_size=8", "--num_filters=8", "--num_samples=20", "--final_steps=2",
-        "--latent_dim=6", "--entropy=smallest_singular_value", "--generator_batch_norm",
+        "--method=contrastive_divergence", "--batch_size=8", "--num_steps=2", "--num_filters=8",
+        "--log_interval=5", "--sample_interval=200", "--num_samples=20", "--final_steps=2",
     ]  # fmt: skip
-    # Enough steps to be in the midst of them when the kill comes.
-    found = compare(tmp_path, "bidirectional", 300, flags)
-    assert found["resumed_at"] == 150 < found["killed_at"] < 300 and found["numbers"] > 1000
+    storm = runpy.run_path(str(project / "drills" / "kill_storm.py"))["storm"]
+    found = storm(tmp_path, steps=500, kills=2, arguments=flags, start=forks.Process)
+    assert found["kills"] == 2 and found["checkpoint"] == 1 and found["steps"] == 500
+    # Parameters, the optimizer, the average, the chains and the random state as well.
+    compare = runpy.run_path(str(project / "drills" / "resume.py"))["compare_checkpoints"]
+    ends = (str(tmp_path / name / "checkpoints" / "step-500") for name in ("storm", "calm"))
+    assert sum(array.size for array in compare(*ends)) > 1000

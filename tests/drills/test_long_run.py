@@ -1,11 +1,12 @@
 """What the drill of hours says of its rows, and a run of seconds."""
 
 import importlib.util
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.launch import forks
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_short_long_run(project, tmp_path):
         sys.executable, "drills/long_run.py", "--minutes=0.03", "--every=0.5", "--warmup=0.01",
         f"--logdir={tmp_path}", "--batch_size=8", "--num_steps=2", "--num_filters=8",
     ]  # fmt: skip
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    result = forks.run(command, cwd=project)
     assert result.returncode == 0, result.stderr
     assert "Stopped at step" in result.stdout
     head, *rows = (tmp_path / "long_run.csv").read_text().splitlines()

@@ -4,8 +4,10 @@ A process of its own takes seconds to import TensorFlow: only what is about proc
 signals, exit codes and where a line is run, starts one.
 """
 
+import contextlib
 import functools
 import importlib
+import os
 import shutil
 import signal
 
@@ -28,9 +30,13 @@ def launched(name, *arguments):
     (train_flags if name == "train" else launcher).define(values)
     values([f"{name}.py", *map(str, arguments)])
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    environment = dict(os.environ)
     try:
         return console.exit_code(lambda: launcher.run(values), debug=False)
     finally:
+        # Of a launcher for small operations, which no later process is to have.
+        os.environ.clear()
+        os.environ.update(environment)
         for number, handler in kept.items():
             signal.signal(number, handler)
 
@@ -48,16 +54,38 @@ def resolve(*arguments):
     return train_flags.resolve(parsed(*arguments))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_classifier_of_the_digits(classifier_cache):
+@contextlib.contextmanager
+def one_classifier(folder):
     """Let runs in this process share the feature network that each would train for its figures."""
     from tf_febm import evaluation
-    from tf_febm.evaluation import figures_of_runs
+    from tf_febm.evaluation import choosing, figures_of_runs
 
-    cached = functools.partial(evaluation.train_classifier, cache_dir=classifier_cache)
+    train = evaluation.train_classifier
+
+    @functools.wraps(train)
+    def cached(*arguments, cache_dir=None, **settings):
+        return train(*arguments, cache_dir=folder, **settings)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "train_classifier", cached)
-        patch.setattr(figures_of_runs, "train_classifier", cached)
+        for module in (evaluation, choosing, figures_of_runs):
+            patch.setattr(module, "train_classifier", cached)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_classifier_of_the_digits(classifier_cache):
+    """Share it in a module."""
+    with one_classifier(classifier_cache):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_curves_in_reports():
+    """Leave out charts, a second in each report; tests/training/test_report.py looks at them."""
+    from tf_febm.training import report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_curves", lambda rows: "")
         yield
 
 
@@ -75,10 +103,12 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, classifier_cache):
     """Return the folder of a finished run; tests work on copies."""
     folder = tmp_path_factory.mktemp("runs")
-    assert launched("train", f"--logdir={folder}", "--exp=run", *FAST) == 0
+    # Fixtures of the session come before those of the module.
+    with one_classifier(classifier_cache):
+        assert launched("train", f"--logdir={folder}", "--exp=run", *FAST) == 0
     return folder / "run"
 
 

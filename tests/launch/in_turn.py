@@ -1,6 +1,6 @@
 """Be one of several workers that call launch/train.py again and again, in a single process.
 
-    python -m tests.launch.in_turn '[["--flag", …], …]'
+    python tests/launch/in_turn.py '[["--flag", …], …]'
 
 Workers find each other once, and import TensorFlow once. Exit codes are printed between the runs;
 the process ends with the last one.

@@ -34,6 +34,12 @@ def test_an_unknown_command(tf_febm_script):
     assert code == 1 and "there is no command 'fit'" in errors and "Traceback" not in errors
 
 
+@pytest.mark.parametrize("name", ["evaluate", "apply", "export"])
+def test_it_runs_the_launcher_of_that_name(tf_febm_script, name):
+    code, _, errors = tf_febm_script(name)
+    assert code == 1 and errors.startswith("error: --run= must name the folder of a run")
+
+
 def test_errors_come_before_tensorflow(tf_febm_script):
     """Which says on standard error that it is there, and takes seconds."""
     code, _, errors = tf_febm_script("train", "--lr=0")

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -25,15 +23,10 @@ def refuse(refused):
 
 @pytest.mark.slow
 class TestResults:
-    def test_of_a_whole_process(self, project, run_folder, tmp_path):
-        script = str(project / "launch" / "evaluate.py")
+    def test_with_nothing_but_the_run(self, evaluate, run_folder):
         before = {p: p.read_bytes() for p in run_folder.rglob("*") if p.is_file()}
-        result = subprocess.run(
-            [sys.executable, script, f"--run={run_folder}"],
-            capture_output=True, text=True, cwd=tmp_path, timeout=300,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr
-        assert "Traceback" not in result.stderr
+        code, _, errors = evaluate(f"--run={run_folder}")
+        assert code == 0, errors
         out = run_folder / "evaluation"
         assert {p.name for p in out.iterdir()} == {
             "evaluation.json", "samples.png", "neighbours_pixels.png", "neighbours_features.png",

@@ -4,11 +4,12 @@ import csv
 import json
 import math
 import os
-import subprocess
 import sys
 
 import pytest
 from PIL import Image
+
+from tests.launch import forks
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,7 @@ def study(project, tmp_path_factory):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "launch/mixture.py", "--divergence=squared_hellinger"]
     command += ["--steps=4000", "--trajectories=2", "--trajectory_steps=2000", f"--out={out}"]
-    result = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=400
-    )
+    result = forks.run(command, cwd=project, env=environment)
     assert result.returncode == 0, result.stderr
     assert not result.stderr
     return out, result.stdout

@@ -198,11 +198,11 @@ def test_options_of_training_reach_the_model():
     "line",
     [
         ["--sampler=mala", "--burn_in=1"],
-        ["--sampler=hmc", "--leapfrog_steps=2", "--pcd"],
-        ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass"],
+        ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass", "--pcd"],
     ],
 )
 def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
+    """The second has all that the first has not; test_hmc has the other spelling."""
     line = [*line, *pictures, "--preset=digits"]
     command = ["train", *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
     code, _, errors = call(*command)

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.launch import forks
 from tests.launch.conftest import FAST
 
+IN_TURN = Path(__file__).with_name("in_turn.py")
 PATIENCE = 240.0
 TOLD = "=== "
 # Flags of both workers, more of the second; exit codes and what either has said.
@@ -56,8 +59,8 @@ class Pair:
             asked = [[*own, *both, *(second if index else ())] for both, second in runs]
             with open(self.outputs[index], "w") as output:
                 self.processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "tests.launch.in_turn", json.dumps(asked)],
+                    forks.Process(
+                        [sys.executable, IN_TURN, json.dumps(asked)],
                         stdout=output, stderr=subprocess.STDOUT, cwd=project,
                         env=environment(index, addresses),
                     )
@@ -151,9 +154,7 @@ def test_two_workers_stop_together_and_one_machine_goes_on(project, workers):
         *flags,
         f"--steps={step + 2}",
     ]
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, env=environment()
-    )
+    result = forks.run(command, env=environment())
     assert result.returncode == 0, result.stderr
     assert f"Continuing from step {step} of {step + 2}" in result.stdout
     # As many replicas as before: nothing to deal, and nothing to complain of.

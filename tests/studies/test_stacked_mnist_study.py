@@ -1,9 +1,14 @@
 """The study of stacked MNIST: a run whose length follows from its speed, and one that continues."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
+
+from studies import stacked_mnist
+from tf_febm import evaluation
+from tf_febm.evaluation import figures_of_runs
 
 FAST = [
     f"--set={setting}" for setting in ("batch_size=4", "width=2", "latent_dim=3", "log_interval=20")
@@ -22,7 +27,18 @@ def archive(tmp_path):
     return path
 
 
-def test_a_short_run(study, tmp_path, archive):
+@pytest.fixture
+def small(monkeypatch):
+    """Take fewer steps to find the pace, and a classifier that is large enough for squares."""
+    monkeypatch.setattr(stacked_mnist, "WARM", 1)
+    monkeypatch.setattr(stacked_mnist, "PACE", 2)
+    tiny = functools.partial(
+        evaluation.train_classifier, num_steps=60, batch_size=16, filters=4, learning_rate=1e-2
+    )
+    monkeypatch.setattr(figures_of_runs, "train_classifier", tiny)
+
+
+def test_a_short_run(study, small, tmp_path, archive):
     line = [f"--data_dir={archive}", "--minutes=0.02", "--num_samples=50", f"--logdir={tmp_path}"]
     code, _, errors = study("stacked_mnist", *line, *FAST)
     assert code == 0, errors

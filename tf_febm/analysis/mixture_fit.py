@@ -74,6 +74,7 @@ def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
     components = target.components_distribution
     means, scales = (tf.cast(v, tf.float32) for v in (components.mean(), components.stddev()))
 
+    @tf.autograph.experimental.do_not_convert
     def block(index):
         # Many batches at once: a call costs more than its numbers.
         shape = [CHUNK, batch_size]
@@ -295,7 +296,7 @@ def gradient_deviations(target, divergence: str, point, options: dict, batches=1
         log_q = -energy(x) - log_scale - 0.5 * np.log(2 * np.pi)
         return tf.cast(target.log_prob(tf.cast(x, tf.float64)), tf.float32) - log_q
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradients(index):
         x = tf.cast(target.sample([size], seed=tf.stack([index, seed])), tf.float32)
         y = mean + tf.exp(log_scale) * randomness.normal([size], tf.stack([index, seed + 1]))

@@ -91,6 +91,8 @@ def stream(
         labels = tf.constant(data.labels) if conditional else None
     shape = (batch_size, *data.sample_shape)
 
+    # There is nothing for autograph to convert, and the search for it takes a second.
+    @tf.autograph.experimental.do_not_convert
     def make_batch(step, rows):
         rows = tf.ensure_shape(rows, [batch_size])
         x = tf.ensure_shape(make_examples(step, rows), shape)[part]
@@ -166,6 +168,7 @@ def _shuffled_rows(count, batch_size, seed, start_step):
     first_epoch, offset = divmod(start_step * batch_size, count)
     order_key = key(seed, ORDER)
 
+    @tf.autograph.experimental.do_not_convert
     def one_epoch(epoch):
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count, dtype=tf.int64), tf.random.fold_in(order_key, epoch)

@@ -119,7 +119,7 @@ class PhotographNetwork(BatchedNetwork):
 def compiled(forward: Callable, image_shape=(None, None, 3)) -> Callable:
     """Compile a function of images, once for any number of them and without XLA."""
     signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
-    return tf.function(forward, input_signature=signature, jit_compile=False)
+    return tf.function(forward, input_signature=signature, jit_compile=False, autograph=False)
 
 
 @contextlib.contextmanager
