@@ -87,7 +87,7 @@ REMEMBERED = (
 )
 
 # Of the first few seeds the one whose cases take the least time.
-CASES = covering_array(AXES, RULES, seed=3 if ALL else 47)
+CASES = covering_array(AXES, RULES, seed=3 if ALL else 28)
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
