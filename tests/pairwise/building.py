@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_febm
 from pairwise.features import values_of
-from tf_febm import optimizers, parallel, samplers, training
+from tf_febm import optimizers, parallel, recipes, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
@@ -187,6 +187,12 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "seed": 3,
     }
     with the_strategy(case["strategy"]).scope():
+        if case["made"] == "recipe":
+            model = by_recipe(case)
+            model.compile(
+                *(made_by(case) for _ in model.networks), run_eagerly=case["steps"] == "run_eagerly"
+            )
+            return model
         energy = network("energy", 2, 1, l2[0], classes)
         if case["model"] == "bidirectional":
             generator = network("generator", 2, 2, l2[1])
@@ -207,6 +213,36 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         made = [made_by(case) for _ in model.networks]
         model.compile(*made, run_eagerly=case["steps"] == "run_eagerly")
     return model
+
+
+def by_recipe(case: dict):
+    """Return the model that a recipe makes for the data of a case."""
+    method = case["model"].split("_")[0] if case["model"].startswith("febm") else case["model"]
+    changes = {
+        "method": method, "network": "mlp", "width": 8, "num_steps": 2, "l2_coeff": 0.1, "seed": 3,
+        "average_decay": 0.9 if case["average"] == "average_decay" else None,
+        "sampler": {"mala": "mala", "hmc": "hmc"}.get(case["sampler"], "langevin"),
+    }  # fmt: skip
+    if method == "bidirectional":
+        changes |= {"generator": "mlp", "latent_dim": 2}
+    else:
+        chains = "fresh" if case["buffer"] == "none" else case["buffer"]
+        changes |= {"conditional": case["conditional"] != "no", "chains": chains}
+        if chains == "persistent":
+            # As many chains as there are examples in a batch.
+            changes["batch_size"] = 40
+        if method != "contrastive_divergence":
+            changes["warmup_steps"] = 1
+        if method == "febm":
+            changes["divergence"] = case["model"].removeprefix("febm_")
+            changes["shift_invariant"] = case["model"] == "febm_kl"
+    if changes["sampler"] == "langevin":
+        changes["epsilon"] = 0.05
+    elif changes["sampler"] == "hmc":
+        changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
+    data = data_of(case)
+    labels = data.numbers if changes.get("conditional") else None
+    return recipes.get("plane").replace(**changes).build(data.x, labels)
 
 
 def callbacks(case: dict, model, folder) -> list:

@@ -219,7 +219,8 @@ def _check_samples(case: dict, model) -> None:
     assert x.shape == (8, 2) and x.dtype == tf.float32, (x.shape, x.dtype)
     assert np.isfinite(x.numpy()).all(), "samples are not finite"
     np.testing.assert_array_equal(x, model.sample(8, labels, seed=5))
-    if case["sampler"] in ("published", "hmc") and case["model"] != "bidirectional":
+    bounded = case["sampler"] in ("published", "hmc") and case["made"] == "by_hand"
+    if bounded and case["model"] != "bidirectional":
         assert BOUNDS[0] <= x.numpy().min() and x.numpy().max() <= BOUNDS[1], "out of bounds"
     for value in (model.energy(x, labels), model.score(x, labels)):
         assert value.dtype == tf.float32, value.dtype
@@ -235,6 +236,9 @@ def _check_again(case: dict, model, data, held_out, states: tuple, folder: Path)
     initial, state = states
     apart = _difference(building.state_of(building.build(case)), initial)
     assert not apart, f"begins with other numbers: {apart}"
+    if not ALL and case["strategy"] == "mirrored" and case["steps"] == "run_eagerly":
+        # Whose steps take longest; compiled ones of replicas are repeated.
+        return
     looks_on = values_of(case, "callback") <= PASSIVE
     model.run_eagerly = case["steps"] == "run_eagerly"
     building.set_state(model, initial)

@@ -33,6 +33,8 @@ def start() -> None:
     )
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    # Rewriting graphs for speed takes a quarter of a compiled case, whose graphs run a few times.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def run(part: int, of: int, path: str) -> None:

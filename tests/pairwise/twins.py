@@ -1,4 +1,8 @@
-"""Two models that differ in one thing, and what must follow from it, after one step of SGD."""
+"""Two models that differ in one thing, and what must follow from it, after one step of SGD.
+
+What the case trains with is compared with steps of one model, by `train_on_batch`: it is set back
+before each.
+"""
 
 import keras
 import numpy as np
@@ -18,9 +22,14 @@ def check_weights(case: dict, found) -> None:
     data = building.data_of(case, 1)
     weighted = []
     with found.of("weights matter"):
-        weighted = _after_a_step(case, data)
+        model = building.build(case, made_by=_plain_sgd)
+        model.run_eagerly = True
+        initial = building.state_of(model)
+        # In the way of the case; the others not, so that the ways are compared as well.
+        building.train(model, case, data, epochs=1)
+        weighted = [network.get_weights() for network in model.networks]
         plain = building.data_of({**case, "weighting": "none"}, 1)
-        plain = _after_a_step({**case, "weighting": "none"}, plain)
+        plain = _after_a_batch(model, initial, plain)
         for i, (one, other) in enumerate(zip(weighted, plain, strict=True)):
             # A generator sees no data in its first step but through the energy.
             assert _distance(one, other) > 1e-5, f"network {i} trains as without weights"
@@ -29,21 +38,19 @@ def check_weights(case: dict, found) -> None:
     with found.of("weight 0 leaves nothing"):
         other = building.data_of(case, 1)
         other.x[other.weights == 0] += 0.75
-        for i, (one, two) in enumerate(zip(weighted, _after_a_step(case, other), strict=True)):
+        after = _after_a_batch(model, initial, other)
+        for i, (one, two) in enumerate(zip(weighted, after, strict=True)):
             assert _distance(one, two) < 1e-6, f"network {i}: {_distance(one, two):.1e}"
-    if case["strategy"] == "mirrored":
-        # Whose steps take long; what follows is about the batch, wherever its parts are.
-        return
     with found.of("equal weights are none"):
         equal = building.data_of({**case, "weighting": "sample_weight"}, 1)
         equal.sample_weight = np.full(len(equal.x), 2.0, np.float32)
-        for one, other in zip(_after_a_step(case, equal), plain, strict=True):
+        for one, other in zip(_after_a_batch(model, initial, equal), plain, strict=True):
             assert _distance(one, other) < 1e-6, f"{_distance(one, other):.1e}"
     if case["weighting"] == "class_weight":
         with found.of("class_weight is sample_weight"):
             other = building.data_of(case, 1)
             other.sample_weight, other.class_weight = other.weights, None
-            for one, two in zip(weighted, _after_a_step(case, other), strict=True):
+            for one, two in zip(weighted, _after_a_batch(model, initial, other), strict=True):
                 assert _distance(one, two) < 1e-6, f"{_distance(one, two):.1e}"
 
 
@@ -52,11 +59,15 @@ def check_regulariser(case: dict, found) -> None:
     case = _simple(case)
     with found.of("regulariser"):
         data = building.data_of(case, 1)
-        before = [network.get_weights() for network in building.build(case).networks]
-        plain = _after_a_step(case, data, l2=(0.0, 0.0))
+        model = building.build(case, l2=(L2, L2), made_by=_plain_sgd)
+        model.run_eagerly = True
+        initial = building.state_of(model)
+        before = [network.get_weights() for network in model.networks]
+        _set_regularisers(model, [0.0, 0.0])
+        plain = _after_a_batch(model, initial, data)
         for i in range(len(before)):
-            l2 = tuple(L2 * (i == j) for j in range(2))
-            after = _after_a_step(case, data, l2=l2)
+            _set_regularisers(model, [L2 * (i == j) for j in range(2)])
+            after = _after_a_batch(model, initial, data)
             for start, one, other in zip(before[i], after[i], plain[i], strict=True):
                 if start.ndim > 1:
                     np.testing.assert_allclose(
@@ -87,12 +98,19 @@ def _simple(case: dict) -> dict:
     }  # fmt: skip
 
 
-def _after_a_step(case: dict, data, l2=None) -> list:
-    """Return the weights of each network after one step."""
-    model = building.build(case, l2=l2, made_by=_plain_sgd)
-    model.run_eagerly = True
-    building.train(model, case, data, epochs=1)
+def _after_a_batch(model, initial: dict, data) -> list:
+    """Return the weights of each network after one step from a state, run eagerly."""
+    building.set_state(model, initial)
+    (batch,) = data.batches()
+    model.train_on_batch(**batch)
     return [network.get_weights() for network in model.networks]
+
+
+def _set_regularisers(model, l2: list) -> None:
+    for network, factor in zip(model.networks, l2, strict=False):
+        for weight in network.trainable_variables:
+            if weight.regularizer is not None:
+                weight.regularizer.l2 = factor
 
 
 def _plain_sgd(case: dict):
