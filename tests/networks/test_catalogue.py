@@ -62,6 +62,8 @@ def test_energies_scores_labels_and_files(name, kind, tmp_path):
     if conditional:
         others = network((x, tf.roll(labels, 1, axis=0)))
         assert (np.abs(others - energy) > 1e-5 * np.abs(energy)).all()
+    if name in ("resnet32_large", "resnet32_larger", "resnet32_wider"):
+        return  # Their layers are those of resnet32.
     network.save(tmp_path / "n.keras")
     loaded = keras.models.load_model(tmp_path / "n.keras")
     np.testing.assert_array_equal(loaded(inputs), energy)
