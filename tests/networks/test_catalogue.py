@@ -102,6 +102,8 @@ def test_generators(name, kind, tmp_path):
     assert x.shape == (3, *shape) and np.isfinite(tape.gradient(x, z)).all()
     if "output_activation" in catalogue.GENERATORS[name].options or kind == "images":
         assert np.min(x) >= 0.0 and np.max(x) <= 1.0
+    if kind == "vectors" and (name, "images") in GENERATORS:
+        return  # The layers are the same.
     generator.save(tmp_path / "g.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "g.keras")(z), x)
 
