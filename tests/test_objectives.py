@@ -13,7 +13,8 @@ LE_CAM = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="le_c
 # θ = (μ, log σ), and a fixed H that leaves the log ratio r = H + E bounded, so that the variance of
 # every estimator exists, the exponential ones included.
 THETA = np.array([0.3, np.log(1.4)])
-GRID = np.linspace(-14.0, 15.0, 200_001)
+# The trapezoidal rule converges faster than any power here: spacing 0.01, widths from 0.6.
+GRID = np.linspace(-14.0, 15.0, 2901)
 
 
 def data_density(x):

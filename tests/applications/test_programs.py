@@ -37,8 +37,12 @@ USES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
-@pytest.mark.parametrize("use", USES)
+# Every use with one sampler, and every sampler in those two that call it in different ways.
+PAIRS = [(use, "langevin") for use in USES]
+PAIRS += [(use, kind) for use in ("sample with diagnostics", "denoise") for kind in SAMPLERS]
+
+
+@pytest.mark.parametrize(("use", "kind"), sorted(set(PAIRS)))
 def test_nothing_is_traced_anew(gaussian, use, kind):
     """Python runs the energy while it is traced, and only then."""
     model = gaussian((2,), sampler=SAMPLERS[kind]())

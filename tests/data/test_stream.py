@@ -62,13 +62,14 @@ def test_pixels_belong_to_their_labels():
 # Starts inside the first epoch, at its end and behind it, for batches that straddle epochs, divide
 # them and hold several.
 @pytest.mark.parametrize(
-    ("count", "batch_size", "noise_stddev"), [(10, 4, 0.1), (8, 4, 0.0), (3, 8, 0.1)]
+    ("count", "batch_size", "noise_stddev", "starts"),
+    [(10, 4, 0.1, (1, 5, 23)), (8, 4, 0.0, (1, 4)), (3, 8, 0.1, (4, 23))],
 )
-def test_resumes_exactly(count, batch_size, noise_stddev):
+def test_resumes_exactly(count, batch_size, noise_stddev, starts):
     options = {"seed": 3, "noise_stddev": noise_stddev}
     source = numbered(count, labels=False)
     whole = batches(data.stream(source, batch_size, **options), 26)
-    for start in (1, 4, 5, 23):
+    for start in starts:
         resumed = data.stream(source, batch_size, start_step=start, **options)
         np.testing.assert_array_equal(whole[start : start + 3], batches(resumed, 3))
 

@@ -1,15 +1,23 @@
 """Small networks with every kind of layer among them, for tests of what holds for all of them.
 
-What every name of the catalogue promises is in test_catalogue.py; the residual networks are built
-of the same layers, so one of them is here.
+What every name of the catalogue promises is in test_catalogue.py. The residual networks are one
+builder and a table of plans; here it builds a plan of one block and attention, which has every
+layer of theirs in a fifth of the time.
 """
+
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 from tf_febm import networks
+from tf_febm.networks import resnets
 
 CLASSES = 3
+# A block that halves the image and doubles its channels, and attention in the place of the next.
+PLAN = resnets.Plan(((2, "optim 2"),), attention="res_2")
+# Of the block three kernels, of attention three, and the first.
+RESIDUAL_KERNELS = 7
 
 
 def _image(kind, *, side=8, filters=4, **settings):
@@ -20,6 +28,12 @@ def _image(kind, *, side=8, filters=4, **settings):
     return build, (side, side, 1)
 
 
+def residual(num_classes=None, filters=4):
+    """Return a residual energy network of 8×8 images that is as small as they get."""
+    with mock.patch.dict(resnets.PLANS, residual=PLAN):
+        return resnets._resnet("residual", filters, num_classes, True, (8, 8, 1), "residual")
+
+
 # Name: a function that takes num_classes, if the network knows labels, and the shape of x.
 NETWORKS = {
     "conv": (lambda **k: networks.conv((8, 8, 1), 4, 6, **k), (8, 8, 1)),
@@ -27,7 +41,7 @@ NETWORKS = {
     "mlp": (lambda **k: networks.mlp(2, (16, 8), "swish", **k), (2,)),
     "mlp of images": (lambda **k: networks.mlp((4, 4, 1), (8,), "swish", **k), (4, 4, 1)),
     "mnist_net": _image("mnist_net"),
-    "resnet32": _image("resnet32", use_attention=True),
+    "residual": (residual, (8, 8, 1)),
     "published_bounds": (lambda: networks.published_bounds((8, 8, 1), 4), (8, 8, 1)),
     "published_bounds of points": (lambda: networks.published_bounds(2, 8), (2,)),
     "quadratic": (lambda: networks.quadratic(2, 0.3, 1.7), (2,)),

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from every_network import RESIDUAL_KERNELS, residual
 
 from tf_febm import energies, networks, samplers
 from tf_febm.networks import SpectralConv2D
@@ -14,8 +15,13 @@ from tf_febm.networks import SpectralConv2D
 
 @pytest.fixture(scope="module")
 def shared():
+    """Return a network in float64, in which rounding hides nothing."""
     keras.utils.set_random_seed(3)
-    return networks.resnet32(4, image_shape=(8, 8, 1), use_attention=True)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    network = residual()
+    keras.config.set_dtype_policy(before)
+    return network
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def network(shared):
 
 @pytest.fixture
 def x():
-    return tf.random.stateless_uniform([3, 8, 8, 1], (0, 1))
+    return tf.random.stateless_uniform([3, 8, 8, 1], (0, 1), dtype=tf.float64)
 
 
 @pytest.fixture
@@ -67,19 +73,20 @@ def test_chains_with_cached_weights_are_the_same_chains(network, x, compiled):
         run = runner(network, block)
         results.append((tf.function(run, autograph=False) if compiled else run)(x))
     for cached, plain in zip(*results, strict=True):
-        np.testing.assert_allclose(cached, plain, rtol=1e-5, atol=1e-6)
+        assert cached.dtype == tf.float64
+        np.testing.assert_allclose(cached, plain, rtol=1e-10, atol=1e-12)
 
 
 def test_every_kernel_is_normalised_once(network, x, calls):
     with networks.cached_weights(network):
         samplers.Langevin(num_steps=3)(network, x, seed=1)
-    assert len(calls) == len(set(map(id, calls))) == 15
+    assert len(calls) == len(set(map(id, calls))) == RESIDUAL_KERNELS
     network(x)
-    assert len(calls) == 30
+    assert len(calls) == 2 * RESIDUAL_KERNELS
 
 
 @pytest.mark.parametrize(
-    ("block", "count"), [(networks.cached_weights, 0), (contextlib.nullcontext, 15)]
+    ("block", "count"), [(networks.cached_weights, 0), (contextlib.nullcontext, RESIDUAL_KERNELS)]
 )
 def test_no_loop_normalises_in_its_body(network, x, block, count):
     sampler = samplers.Langevin(num_steps=3)
@@ -111,7 +118,7 @@ class TestNothingIsLeftBehind:
             raise RuntimeError
         del calls[:]
         network(x)
-        assert len(calls) == 15
+        assert len(calls) == RESIDUAL_KERNELS
 
     @pytest.mark.parametrize("outer", [False, True], ids=["eager", "in_a_function"])
     def test_in_a_function_that_was_traced_inside(self, network, x, outer):
@@ -134,7 +141,7 @@ class TestNothingIsLeftBehind:
             thread = threading.Thread(target=lambda: network(x))
             thread.start()
             thread.join()
-        assert len(calls) == 15
+        assert len(calls) == RESIDUAL_KERNELS
 
 
 def test_blocks_nest(x, calls):

@@ -62,6 +62,8 @@ def test_energies_scores_labels_and_files(name, kind, tmp_path):
     if conditional:
         others = network((x, tf.roll(labels, 1, axis=0)))
         assert (np.abs(others - energy) > 1e-5 * np.abs(energy)).all()
+    if name in ("resnet32_large", "resnet32_larger", "resnet32_wider"):
+        return  # Their layers are those of resnet32.
     network.save(tmp_path / "n.keras")
     loaded = keras.models.load_model(tmp_path / "n.keras")
     np.testing.assert_array_equal(loaded(inputs), energy)
@@ -100,6 +102,8 @@ def test_generators(name, kind, tmp_path):
     assert x.shape == (3, *shape) and np.isfinite(tape.gradient(x, z)).all()
     if "output_activation" in catalogue.GENERATORS[name].options or kind == "images":
         assert np.min(x) >= 0.0 and np.max(x) <= 1.0
+    if kind == "vectors" and (name, "images") in GENERATORS:
+        return  # The layers are the same.
     generator.save(tmp_path / "g.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "g.keras")(z), x)
 
