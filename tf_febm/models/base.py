@@ -20,8 +20,9 @@ from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
+from tf_febm.networks import GaussianReference
 from tf_febm.networks.precision import computes_in_half
-from tf_febm.samplers import Langevin, ReplayBuffer
+from tf_febm.samplers import Langevin, Preconditioned, ReplayBuffer
 
 __all__ = ["EnergyModel"]
 
@@ -36,6 +37,9 @@ class EnergyModel(Chains, Saving, Fitting):
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
+        reference: A fitted `networks.GaussianReference`, or None. With it E(x) = f(x) + ½‖z(x)‖²,
+            the network being f, and chains move in z: a sampler that is no
+            `samplers.Preconditioned` becomes one. Metrics and l2 terms are then those of f.
         class_names: What the data call the classes 0, 1, …, a sequence of num_classes strings, or
             None. It is saved with the model and exported, and changes nothing else.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
@@ -52,6 +56,7 @@ class EnergyModel(Chains, Saving, Fitting):
         buffer: ReplayBuffer | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -65,7 +70,9 @@ class EnergyModel(Chains, Saving, Fitting):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
-        self.sampler = Langevin() if sampler is None else sampler
+        self.reference = _checked_reference(reference)
+        usual = Langevin() if reference is None else Langevin.from_epsilon(0.03, 20)
+        self.sampler = usual if sampler is None else sampler
         self.buffer = buffer
         self.average: WeightAverage | None = None
         self.average_decay = average_decay
@@ -82,6 +89,7 @@ class EnergyModel(Chains, Saving, Fitting):
         "latent_dim",
         "sample_shape",
         "average",
+        "reference",
         # Arguments that are kept under another name.
         "energy",
         "variational",
@@ -106,6 +114,12 @@ class EnergyModel(Chains, Saving, Fitting):
         return (self.energy_network,)
 
     @property
+    def evaluated_networks(self) -> tuple:
+        """All networks that an evaluation may need: those of `networks`, and any slow copy."""
+        slow = getattr(self, "slow_energy_network", None)
+        return self.networks if slow is None else (*self.networks, slow)
+
+    @property
     def sampler(self) -> Callable:
         """The sampler; a new one of the same bounds may be assigned."""
         return self._sampler
@@ -116,6 +130,7 @@ class EnergyModel(Chains, Saving, Fitting):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
+        sampler = self._in_white(sampler)
         buffer = getattr(self, "buffer", None)
         bounds = getattr(sampler, "bounds", None)
         if buffer is not None and buffer.built and bounds != buffer.bounds:
@@ -125,6 +140,25 @@ class EnergyModel(Chains, Saving, Fitting):
             )
         self._sampler = sampler
         self._forget_compiled()
+
+    def _in_white(self, sampler):
+        """Return a sampler whose chains move in the reference's coordinates, if there is one."""
+        reference = getattr(self, "reference", None)
+        if reference is None:
+            return sampler
+        if isinstance(sampler, Preconditioned):
+            if sampler.reference is reference:
+                return sampler
+            if sampler.reference.get_config() != reference.get_config():
+                raise ValueError("The sampler is preconditioned by another reference.")
+            return Preconditioned(sampler.sampler, reference, sampler.spread)
+        bounds = getattr(sampler, "bounds", None)
+        if bounds is not None:
+            raise ValueError(
+                "Chains of a model with a reference move in z, where the bounds of x are no box: "
+                f"give a sampler with bounds=None; received bounds={bounds}."
+            )
+        return Preconditioned(sampler, reference)
 
     @property
     def buffer(self) -> ReplayBuffer | None:
@@ -172,7 +206,7 @@ class EnergyModel(Chains, Saving, Fitting):
 
     @average_decay.setter
     def average_decay(self, decay) -> None:
-        decay = None if decay is None else check_decay(decay)
+        decay = None if decay is None else check_decay("average_decay", decay)
         if self.built and (decay is None) != (self.average is None):
             raise ValueError(
                 "Whether a model keeps an average is settled when it is built; received "
@@ -209,6 +243,11 @@ class EnergyModel(Chains, Saving, Fitting):
         if self.built and tuple(input_shape[1:]) == self.sample_shape:
             return
         self.sample_shape = tuple(input_shape[1:])
+        if self.reference is not None and self.reference.sample_shape != self.sample_shape:
+            raise ValueError(
+                f"The reference is of examples of shape {self.reference.sample_shape}; the model's "
+                f"are of {self.sample_shape}."
+            )
         for network in self.networks:
             parallel.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
@@ -225,12 +264,12 @@ class EnergyModel(Chains, Saving, Fitting):
 
     def _build_networks(self) -> None:
         """Call every network once, on an example of the shape of the data."""
-        example = Batch(
-            tf.zeros((2, *self.sample_shape)),
-            tf.zeros([2], tf.int32) if self.conditional else None,
-        )
         for network in self.networks:
-            self._evaluate(network, example)
+            self._evaluate(network, self._example())
+
+    def _example(self) -> Batch:
+        labels = tf.zeros([2], tf.int32) if self.conditional else None
+        return Batch(tf.zeros((2, *self.sample_shape)), labels)
 
     def _build_if_known(self) -> None:
         """Build at once where the energy network tells the shape of its input."""
@@ -283,7 +322,7 @@ class EnergyModel(Chains, Saving, Fitting):
             ValueError: On a wrong shape, or labels missing, superfluous or out of range.
             TypeError: If x is not floating.
         """
-        return self._evaluate(self.energy_network, self._as_batch(x, labels))
+        return self._energy(self._as_batch(x, labels))
 
     def score(self, x, labels=None) -> tf.Tensor:
         """Return −∇ₓE(x), the gradient of the log density.
@@ -299,7 +338,7 @@ class EnergyModel(Chains, Saving, Fitting):
     def call(self, inputs, training=False) -> tf.Tensor:
         """Return the energies, [n], of x or of (x, labels)."""
         x, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
-        return self._evaluate(self.energy_network, self._as_batch(x, labels), training)
+        return self._energy(self._as_batch(x, labels), training)
 
     def predict_step(self, data) -> tf.Tensor:
         """Return the energies of a batch, x or (x, labels), as `predict` does."""
@@ -333,6 +372,13 @@ class EnergyModel(Chains, Saving, Fitting):
         value = energies.per_example(network(x, training=training), batch.samples, network.name)
         return tf.cast(value, tf.float32)
 
+    def _energy(self, batch: Batch, training=False) -> tf.Tensor:
+        """Return E, [n]: what the network says, and the reference's part."""
+        value = self._evaluate(self.energy_network, batch, training)
+        if self.reference is None:
+            return value
+        return value + tf.cast(self.reference.energy(batch.samples), tf.float32)
+
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
 
@@ -340,7 +386,10 @@ class EnergyModel(Chains, Saving, Fitting):
             return self._evaluate(self.energy_network, Batch(x, labels), training)
 
         half = computes_in_half(self.energy_network)
-        return energies.HalfPrecisionEnergy(energy) if half else energy
+        relative = energies.HalfPrecisionEnergy(energy) if half else energy
+        if self.reference is None:
+            return relative
+        return energies.RelativeEnergy(relative, self.reference)
 
     # --- averaged weights -----------------------------------------------------------------------
 
@@ -360,6 +409,17 @@ class EnergyModel(Chains, Saving, Fitting):
     def best_weights(self) -> contextlib.AbstractContextManager:
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
+
+
+def _checked_reference(reference):
+    """Return a reference or None, or raise an error if it cannot be used."""
+    if reference is not None and not isinstance(reference, GaussianReference):
+        raise TypeError(
+            f"reference must be a networks.GaussianReference or None; received {reference!r}."
+        )
+    if reference is not None and not reference.adapted:
+        raise ValueError("The reference has no fit yet: call reference.adapt(data) first.")
+    return reference
 
 
 def check_network(name: str, network, energy=None):

@@ -10,6 +10,7 @@ from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel, check_network, classes_of
 from tf_febm.models.chains import Batch
 from tf_febm.models.weights import WeightedBatches, of_batches
+from tf_febm.networks import GaussianReference
 
 __all__ = ["VariationalModel"]
 
@@ -57,6 +58,7 @@ class VariationalModel(EnergyModel):
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -67,6 +69,7 @@ class VariationalModel(EnergyModel):
             buffer=buffer,
             num_classes=num_classes,
             class_names=class_names,
+            reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
@@ -94,6 +97,7 @@ class VariationalModel(EnergyModel):
         self.leave_one_out = leave_one_out
         self.warmup_steps = warmup_steps
         self._check_settings()
+        self._add_networks()
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
         self._build_if_known()
 
@@ -204,9 +208,14 @@ class VariationalModel(EnergyModel):
             energy_data = self._evaluate(self.energy_network, data, training=True)
             own = updates.losses_of(self.energy_network)
             energy_model = self._evaluate(self.energy_network, model, training=True)
+        # What the variational function subtracts of its own accord, a constant to both players.
+        slow_data, slow_model = self._slow_energies(data, model)
 
         # 2. ω ascends the bound; energies are constants to it.
-        energies = (tf.stop_gradient(energy_data), tf.stop_gradient(energy_model))
+        energies = (
+            tf.stop_gradient(energy_data - slow_data),
+            tf.stop_gradient(energy_model - slow_model),
+        )
         for _ in range(self.variational_steps):
             outputs, bound, variational_norm = self._ascend(data, model, weights, energies, active)
         h_data, h_model = outputs
@@ -217,8 +226,8 @@ class VariationalModel(EnergyModel):
 
         # 4. θ descends.
         with energy_tape:
-            log_ratio_data = self._log_ratio(h_data, energy_data)
-            log_ratio_model = self._log_ratio(h_model, energy_model)
+            log_ratio_data = self._log_ratio(h_data, energy_data - slow_data)
+            log_ratio_model = self._log_ratio(h_model, energy_model - slow_model)
             surrogate = self._energy_surrogate(
                 log_ratio_data, log_ratio_model, energy_data, energy_model, weights.arguments
             )
@@ -267,7 +276,11 @@ class VariationalModel(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
-        ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
+        slow_data, slow_model = self._slow_energies(data, model)
+        ratios = (
+            self._log_ratio(h_data, energy_data - slow_data),
+            self._log_ratio(h_model, energy_model - slow_model),
+        )
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
         bound, penalty = map(
@@ -281,6 +294,13 @@ class VariationalModel(EnergyModel):
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return r from the outputs of the two networks at the same samples, [n]."""
         raise NotImplementedError
+
+    def _add_networks(self) -> None:
+        """Make what a subclass has beside the two networks, before the model is built."""
+
+    def _slow_energies(self, data: Batch, model: Batch) -> tuple:
+        """Return what is subtracted from the energies in the log ratio, at both batches."""
+        return 0.0, 0.0
 
     def _energy_surrogate(
         self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights
