@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_febm
 from pairwise.features import values_of
-from tf_febm import optimizers, parallel, samplers, training
+from tf_febm import networks, optimizers, parallel, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
@@ -29,7 +29,8 @@ SAMPLERS = {
     "mala": lambda: samplers.MALA(0.02, 2),
     "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
     "standardised": lambda: samplers.Preconditioned(
-        samplers.Langevin.from_epsilon(0.05, 2), [0.0, -0.5], [1.5, 1.0]
+        samplers.Langevin.from_epsilon(0.05, 2),
+        networks.GaussianReference.from_moments([0.0, -0.5], [1.5, 1.0]),
     ),
 }
 BUFFERS = {

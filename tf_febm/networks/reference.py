@@ -124,7 +124,8 @@ class GaussianReference:
                     "The covariance is singular: coordinates depend on each other. Give a noise "
                     f"above 0, such as 0.01; received noise={self.noise}."
                 )
-            return {"units": units, "basis": basis, "scale": np.sqrt(variances)}
+            scale = np.sqrt(variances).reshape(x.shape[1:])
+            return {"units": units, "basis": basis, "scale": scale}
         from sklearn.decomposition import FactorAnalysis  # Slow to import.
 
         rank = min(self.rank, z.shape[1] - 1, len(z) - 1)
