@@ -18,11 +18,12 @@ from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.fitting import Fitting
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
+from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
 from tf_febm.networks import GaussianReference
 from tf_febm.networks.precision import computes_in_half
-from tf_febm.samplers import Langevin, Preconditioned, ReplayBuffer
+from tf_febm.samplers import Langevin, ReplayBuffer
 
 __all__ = ["EnergyModel"]
 
@@ -39,7 +40,7 @@ class EnergyModel(Chains, Saving, Fitting):
             networks with two inputs; give it for others.
         reference: A fitted `networks.GaussianReference`, or None. With it E(x) = f(x) + ½‖z(x)‖²,
             the network being f, and chains move in z: a sampler that is no
-            `samplers.Preconditioned` becomes one. Metrics and l2 terms are then those of f.
+            `samplers.Preconditioned` becomes one; l2 terms are those of f.
         class_names: What the data call the classes 0, 1, …, a sequence of num_classes strings, or
             None. It is saved with the model and exported, and changes nothing else.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
@@ -70,7 +71,7 @@ class EnergyModel(Chains, Saving, Fitting):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
-        self.reference = _checked_reference(reference)
+        self.reference = checked_reference(reference)
         usual = Langevin() if reference is None else Langevin.from_epsilon(0.03, 20)
         self.sampler = usual if sampler is None else sampler
         self.buffer = buffer
@@ -130,7 +131,7 @@ class EnergyModel(Chains, Saving, Fitting):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
-        sampler = self._in_white(sampler)
+        sampler = in_white(sampler, getattr(self, "reference", None))
         buffer = getattr(self, "buffer", None)
         bounds = getattr(sampler, "bounds", None)
         if buffer is not None and buffer.built and bounds != buffer.bounds:
@@ -140,25 +141,6 @@ class EnergyModel(Chains, Saving, Fitting):
             )
         self._sampler = sampler
         self._forget_compiled()
-
-    def _in_white(self, sampler):
-        """Return a sampler whose chains move in the reference's coordinates, if there is one."""
-        reference = getattr(self, "reference", None)
-        if reference is None:
-            return sampler
-        if isinstance(sampler, Preconditioned):
-            if sampler.reference is reference:
-                return sampler
-            if sampler.reference.get_config() != reference.get_config():
-                raise ValueError("The sampler is preconditioned by another reference.")
-            return Preconditioned(sampler.sampler, reference, sampler.spread)
-        bounds = getattr(sampler, "bounds", None)
-        if bounds is not None:
-            raise ValueError(
-                "Chains of a model with a reference move in z, where the bounds of x are no box: "
-                f"give a sampler with bounds=None; received bounds={bounds}."
-            )
-        return Preconditioned(sampler, reference)
 
     @property
     def buffer(self) -> ReplayBuffer | None:
@@ -374,10 +356,13 @@ class EnergyModel(Chains, Saving, Fitting):
 
     def _energy(self, batch: Batch, training=False) -> tf.Tensor:
         """Return E, [n]: what the network says, and the reference's part."""
-        value = self._evaluate(self.energy_network, batch, training)
+        return self._whole(self._evaluate(self.energy_network, batch, training), batch)
+
+    def _whole(self, relative, batch: Batch) -> tf.Tensor:
+        """Return E of a batch, [n], from what the energy network says of it."""
         if self.reference is None:
-            return value
-        return value + tf.cast(self.reference.energy(batch.samples), tf.float32)
+            return relative
+        return relative + tf.cast(self.reference.energy(batch.samples), tf.float32)
 
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
@@ -409,40 +394,3 @@ class EnergyModel(Chains, Saving, Fitting):
     def best_weights(self) -> contextlib.AbstractContextManager:
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
-
-
-def _checked_reference(reference):
-    """Return a reference or None, or raise an error if it cannot be used."""
-    if reference is not None and not isinstance(reference, GaussianReference):
-        raise TypeError(
-            f"reference must be a networks.GaussianReference or None; received {reference!r}."
-        )
-    if reference is not None and not reference.adapted:
-        raise ValueError("The reference has no fit yet: call reference.adapt(data) first.")
-    return reference
-
-
-def check_network(name: str, network, energy=None):
-    """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
-
-    Two optimizers would move what is shared, and a file of Keras would hold it twice.
-    """
-    if not isinstance(network, keras.layers.Layer):
-        raise TypeError(f"{name} must be a Keras model or layer; received {network!r}.")
-    if energy is not None:
-        known = {id(layer) for layer in energy._flatten_layers()}
-        for layer in network._flatten_layers():
-            if id(layer) in known and (layer.variables or not layer.built):
-                raise ValueError(
-                    f"energy and {name} must be networks of their own; they share the layer "
-                    f"{layer.name}."
-                )
-    return network
-
-
-def classes_of(network) -> int | None:
-    """Return the width of a functional network's second input, if it has one."""
-    shape = getattr(network, "input_shape", None)
-    if shape and isinstance(shape[0], (tuple, list)) and len(shape) == 2:
-        return shape[1][-1]
-    return None

@@ -139,6 +139,9 @@ class ContrastiveDivergence(EnergyModel):
             energy_data, energy_model, **weights.arguments
         )
         loss = weights.scale * objective + own
+        if self.reference is not None:
+            mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
+            mean_model = parallel.batch_mean(self._whole(energy_model, model), weights.model)
         mean_data, mean_model, objective = map(weights.told, (mean_data, mean_model, objective))
         total, mean_data, mean_model = parallel.all_reduce_sum(
             [objective + own, mean_data, mean_model]

@@ -12,8 +12,9 @@ from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
 from tf_febm.models.averaging import WeightAverage, averaged_variables
-from tf_febm.models.base import EnergyModel, check_network
+from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.parts import check_network
 from tf_febm.networks import GaussianReference
 
 __all__ = ["Generated", "GeneratorModel"]

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tf_febm import arguments, divergences, objectives, optimizers, parallel
 from tf_febm.models import updates
-from tf_febm.models.base import EnergyModel, check_network, classes_of
+from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import WeightedBatches, of_batches
 from tf_febm.networks import GaussianReference
 
@@ -238,7 +239,10 @@ class VariationalModel(EnergyModel):
         )
         self._update_averages(before)
 
-        values = (energy_data, energy_model, log_ratio_data, log_ratio_model)
+        values = (
+            *(self._whole(energy_data, data), self._whole(energy_model, model)),
+            *(log_ratio_data, log_ratio_model),
+        )
         loss = weights.told(active * bound + penalty) + own
         return self._update_metrics(
             data,
@@ -276,20 +280,17 @@ class VariationalModel(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
-        slow_data, slow_model = self._slow_energies(data, model)
-        ratios = (
-            self._log_ratio(h_data, energy_data - slow_data),
-            self._log_ratio(h_model, energy_model - slow_model),
-        )
+        slow = self._slow_energies(data, model)
+        h_and_e = ((h_data, energy_data - slow[0]), (h_model, energy_model - slow[1]))
+        ratios = [self._log_ratio(*pair) for pair in h_and_e]
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
         bound, penalty = map(
             weights.told, (bound, _penalty(self.l2_coeff, energy_data, energy_model, weights))
         )
         loss = bound + penalty + own
-        return self._update_metrics(
-            data, **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
-        )
+        whole = (self._whole(energy_data, data), self._whole(energy_model, model))
+        return self._update_metrics(data, **self._describe(*whole, *ratios, weights, bound, loss))
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return r from the outputs of the two networks at the same samples, [n]."""
