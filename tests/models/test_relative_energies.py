@@ -106,7 +106,8 @@ def test_it_trains_and_is_saved_whole(kind, tmp_path):
     served = tmp_path / "served"
     tf_febm.export(model, served, "saved_model")
     energy = tf.saved_model.load(served).signatures["energy"](x=tf.constant(x))["energy"]
-    np.testing.assert_allclose(energy, model.energy(x), rtol=1e-5)
+    # Another graph may add up in another order.
+    np.testing.assert_allclose(energy, model.energy(x), rtol=1e-5, atol=1e-5)
     if kind == "febm":
         ratio = model.log_density_ratio(x)
         np.testing.assert_array_equal(loaded.log_density_ratio(x), ratio)
