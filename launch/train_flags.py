@@ -20,7 +20,7 @@ with console.without_tensorflow():
 # Switches of the original code for what is --network here.
 MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 # Settings whose flags have texts or values of their own.
-_BY_HAND = ("name", "why", "chains", "grad_clip_norm", "penalty", "noise_scale")
+_BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
 _ANSWERS = ("auto", "yes", "no")
 
 
@@ -76,7 +76,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     for field, kind in types.items():
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values)
-    choice("penalty", None, ["latent", "data", "none"], texts["penalty"])
     flags.DEFINE_float("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0, **own)
     choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
     switch("replay_batch", None, "Start chains in a replay buffer.")
@@ -92,7 +91,8 @@ def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> No
     """Register the flag of a setting."""
     name, own = original_names.FLAGS.get(field, field), {"flag_values": values}
     if field in recipes.CHOICES:
-        flags.DEFINE_enum(name, None, recipes.CHOICES[field], text, **own)
+        choices = ["none" if choice is None else choice for choice in recipes.CHOICES[field]]
+        flags.DEFINE_enum(name, None, choices, text, **own)
     elif bool in kinds:
         flags.DEFINE_bool(name, None, text, **own)
     elif int in kinds:

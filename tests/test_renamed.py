@@ -50,7 +50,10 @@ def test_other_names_are_not_there(module):
 
 
 def test_models_saved_with_the_earlier_name_of_the_sampler_load():
-    sampler = samplers.Preconditioned(samplers.Langevin(0.1, 0.1, 2), [0.0, 1.0], [1.0, 2.0])
+    sampler = samplers.Preconditioned(
+        samplers.Langevin(0.1, 0.1, 2),
+        networks.GaussianReference.from_moments([0.0, 1.0], [1.0, 2.0]),
+    )
     stored = keras.saving.serialize_keras_object(sampler)
     stored |= {"class_name": "Standardised", "registered_name": "tf_febm>Standardised"}
     stored["module"] = "tf_febm.samplers.standardised"

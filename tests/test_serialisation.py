@@ -59,7 +59,10 @@ OBJECTS = {
     "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0))],
     "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0))],
     "Preconditioned": lambda: [
-        samplers.Preconditioned(samplers.Langevin(num_steps=3, bounds=None), [1.0, 2.0], [0.5, 3.0])
+        samplers.Preconditioned(
+            samplers.Langevin(num_steps=3, bounds=None),
+            networks.GaussianReference.from_moments([1.0, 2.0], [0.5, 3.0]),
+        )
     ],
     "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25, False, "float32")],
     "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25, False)],

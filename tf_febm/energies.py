@@ -2,7 +2,14 @@
 
 import tensorflow as tf
 
-__all__ = ["HalfPrecisionEnergy", "per_example", "value_and_gradient"]
+__all__ = [
+    "HalfPrecisionEnergy",
+    "RelativeEnergy",
+    "WhiteEnergy",
+    "in_white",
+    "per_example",
+    "value_and_gradient",
+]
 
 
 def per_example(values, batch, what: str = "energy") -> tf.Tensor:
@@ -43,7 +50,7 @@ def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Raises:
         ValueError: If the energy does not depend on x differentiably.
     """
-    if isinstance(energy_fn, HalfPrecisionEnergy):
+    if isinstance(energy_fn, (HalfPrecisionEnergy, RelativeEnergy, WhiteEnergy)):
         return energy_fn.value_and_gradient(x)
     return _value_and_gradient(energy_fn, x)
 
@@ -78,6 +85,66 @@ class HalfPrecisionEnergy:
             return tf.where(fine, gradient, _value_and_gradient(self._energy_fn, x)[1])
 
         return energy, tf.cond(tf.reduce_all(fine), lambda: gradient, as_it_is)
+
+
+class RelativeEnergy:
+    """An energy relative to a Gaussian reference: E(x) = f(x) + ½‖z(x)‖².
+
+    Args:
+        energy_fn: f, x -> [n] or [n, 1].
+        reference: `networks.GaussianReference`.
+    """
+
+    def __init__(self, energy_fn, reference):
+        self.energy_fn, self.reference = energy_fn, reference
+
+    def __call__(self, x) -> tf.Tensor:
+        """Return E(x), [n]."""
+        relative = per_example(self.energy_fn(x), x)
+        return relative + tf.cast(self.reference.energy(x), relative.dtype)
+
+    def value_and_gradient(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return E(x), [n], and ∇ₓE(x), of the shape of x."""
+        relative, gradient = value_and_gradient(self.energy_fn, x)
+        own, own_gradient = _value_and_gradient(self.reference.energy, x)
+        return relative + tf.cast(own, relative.dtype), gradient + own_gradient
+
+
+class WhiteEnergy:
+    """An energy as a function of z, where x = μ + A z: z -> E(x(z)).
+
+    Its gradient is Aᵀ ∇ₓE, without differentiating the linear map.
+
+    Args:
+        energy_fn: x -> E(x), or f(x) with `quadratic`.
+        reference: `networks.GaussianReference`.
+        quadratic: Whether to add ½‖z‖².
+    """
+
+    def __init__(self, energy_fn, reference, quadratic: bool):
+        self.energy_fn, self.reference, self.quadratic = energy_fn, reference, quadratic
+
+    def __call__(self, z) -> tf.Tensor:
+        """Return E(x(z)), [n]."""
+        energy = per_example(self.energy_fn(self.reference.color(z)), z)
+        if self.quadratic:
+            energy += tf.cast(self.reference.energy_of_white(z), energy.dtype)
+        return energy
+
+    def value_and_gradient(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return E(x(z)), [n], and its gradient for z."""
+        energy, gradient = value_and_gradient(self.energy_fn, self.reference.color(z))
+        gradient = self.reference.gradient(gradient)
+        if not self.quadratic:
+            return energy, gradient
+        return energy + tf.cast(self.reference.energy_of_white(z), energy.dtype), gradient + z
+
+
+def in_white(energy_fn, reference) -> WhiteEnergy:
+    """Return an energy as a function of a reference's white coordinates."""
+    if isinstance(energy_fn, RelativeEnergy) and energy_fn.reference is reference:
+        return WhiteEnergy(energy_fn.energy_fn, reference, quadratic=True)
+    return WhiteEnergy(energy_fn, reference, quadratic=False)
 
 
 def _value_and_gradient(energy_fn, x, scale: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:

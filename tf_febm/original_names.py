@@ -27,7 +27,7 @@ FIELDS: dict[str, str] = {
 # The other way round: what a field is called on the command line.
 FLAGS: dict[str, str] = {field: flag for flag, field in FIELDS.items()}
 # Settings whose 0 means that there is none.
-_NONE_IF_ZERO = ("average_decay", "epsilon", "proj_norm")
+_NONE_IF_ZERO = ("average_decay", "epsilon", "proj_norm", "slow_energy_decay")
 # Of the original's switches, one stands for several settings of ours, and two for one.
 _OTHERWISE = ("proj_norm_type", "replay_batch", "pcd")
 

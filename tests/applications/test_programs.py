@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import applications, models, samplers
+from tf_febm import applications, models, networks, samplers
 
 X = np.random.default_rng(0).standard_normal((7, 2)).astype(np.float32)
 KNOWN = [True, False]
@@ -14,7 +14,8 @@ SAMPLERS = {
     "mala": lambda: samplers.MALA(0.1, num_steps=3),
     "hmc": lambda: samplers.HMC(0.1, num_leapfrog_steps=2, num_steps=3, burn_in=1),
     "standardised": lambda: samplers.Preconditioned(
-        samplers.Langevin.from_epsilon(0.1, 3), [0.0, 1.0], [1.0, 2.0]
+        samplers.Langevin.from_epsilon(0.1, 3),
+        networks.GaussianReference.from_moments([0.0, 1.0], [1.0, 2.0]),
     ),
 }
 USES = {

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_febm
 from pairwise.features import values_of
-from tf_febm import optimizers, parallel, recipes, samplers, training
+from tf_febm import networks, optimizers, parallel, recipes, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
@@ -28,8 +28,11 @@ SAMPLERS = {
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
     "mala": lambda: samplers.MALA(0.02, 2),
     "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
+    # Of an energy relative to a Gaussian, whose chains have no bounds.
+    "relative": lambda: samplers.HMC(0.2, 2, 2),
     "standardised": lambda: samplers.Preconditioned(
-        samplers.Langevin.from_epsilon(0.05, 2), [0.0, -0.5], [1.5, 1.0]
+        samplers.Langevin.from_epsilon(0.05, 2),
+        networks.GaussianReference.from_moments([0.0, -0.5], [1.5, 1.0]),
     ),
 }
 BUFFERS = {
@@ -186,6 +189,10 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "l2_coeff": 0.1,
         "seed": 3,
     }
+    if case["energy"] == "relative":
+        settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
+        if case["sampler"] in ("published", "hmc"):
+            settings["sampler"] = SAMPLERS["relative"]()
     with the_strategy(case["strategy"]).scope():
         if case["made"] == "recipe":
             model = by_recipe(case)
@@ -199,6 +206,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             model = tf_febm.BidirectionalEBM(energy, generator, 2, **settings)
         else:
             settings["buffer"] = BUFFERS[case["buffer"]]()
+            if case["model"].startswith("febm") and "reference" in settings:
+                settings["slow_energy_decay"] = 0.8
             if case["model"] == "contrastive_divergence":
                 model = tf_febm.ContrastiveDivergence(energy, **settings)
             else:
@@ -240,6 +249,10 @@ def by_recipe(case: dict):
         changes["epsilon"] = 0.05
     elif changes["sampler"] == "hmc":
         changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
+    if case["energy"] == "relative":
+        changes |= {"reference": "full", "confinement": 0.0}
+        if method == "febm":
+            changes["slow_energy_decay"] = 0.8
     data = data_of(case)
     labels = data.numbers if changes.get("conditional") else None
     return recipes.get("plane").replace(**changes).build(data.x, labels)

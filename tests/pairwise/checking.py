@@ -131,7 +131,11 @@ def _check_all(case: dict, found: Findings, folder: Path) -> None:
 
 
 def _check_moved(model, before) -> None:
-    for network, old in zip(model.networks, before, strict=True):
+    for (network, optimizer), old in zip(model._players(), before, strict=True):
+        skipped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if skipped and not int(optimizer.inner_optimizer.iterations.numpy()):
+            # The first scales of a loss were too large for its few updates.
+            continue
         for weight, was in zip(network.trainable_variables, old, strict=True):
             # A constant added to E may have no gradient but that of E².
             if was.ndim > 1:
@@ -183,7 +187,8 @@ def _check_average(case: dict, model, epochs: Epochs) -> None:
         energy = model.energy(x, labels).numpy()
         with model.averaged_weights():
             averaged = model.energy(x, labels).numpy()
-        if "averaged_weights" not in values_of(case, "callback"):
+        # After a single update the average is what that led to.
+        if taken > 1 and "averaged_weights" not in values_of(case, "callback"):
             assert np.abs(energy - averaged).max() > 1e-5, "the average is the weights"
         np.testing.assert_array_equal(model.energy(x, labels).numpy(), energy)
         for old, new in zip(raw, weights_of(model), strict=True):
@@ -220,6 +225,7 @@ def _check_samples(case: dict, model) -> None:
     assert np.isfinite(x.numpy()).all(), "samples are not finite"
     np.testing.assert_array_equal(x, model.sample(8, labels, seed=5))
     bounded = case["sampler"] in ("published", "hmc") and case["made"] == "by_hand"
+    bounded = bounded and case["energy"] == "whole"
     if bounded and case["model"] != "bidirectional":
         assert BOUNDS[0] <= x.numpy().min() and x.numpy().max() <= BOUNDS[1], "out of bounds"
     for value in (model.energy(x, labels), model.score(x, labels)):

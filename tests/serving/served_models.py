@@ -46,7 +46,11 @@ def of_vectors():
     return tf_febm.FEBM(
         tf_febm.networks.standardised(tf_febm.networks.with_confinement(energy, 1.0), mean, scale),
         tf_febm.networks.standardised(variational, mean, scale),
-        **settings(sampler=tf_febm.samplers.Preconditioned(langevin, mean, scale)),
+        **settings(
+            sampler=tf_febm.samplers.Preconditioned(
+                langevin, tf_febm.networks.GaussianReference.from_moments(mean, scale)
+            )
+        ),
     )
 
 

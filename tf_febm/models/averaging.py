@@ -23,7 +23,7 @@ class WeightAverage(tf.Module):
 
     def __init__(self, variables, decay: float):
         super().__init__(name="weight_average")
-        self.decay = check_decay(decay)
+        self.decay = check_decay("average_decay", decay)
         self._sources = tuple(variables)
         self.averages = [
             tf.Variable(tf.convert_to_tensor(source), trainable=False) for source in self._sources
@@ -88,8 +88,8 @@ def update_with(average, optimizer, before) -> None:
     tf.cond(changed, average.update, lambda: None)
 
 
-def check_decay(decay: float) -> float:
+def check_decay(name: str, decay: float) -> float:
     """Return a decay as a float, or raise a ValueError that echoes it."""
     if not 0.0 <= float(decay) < 1.0:
-        raise ValueError(f"average_decay must lie in [0, 1); received {decay}.")
+        raise ValueError(f"{name} must lie in [0, 1); received {decay}.")
     return float(decay)

@@ -18,8 +18,10 @@ from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.fitting import Fitting
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
+from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
+from tf_febm.networks import GaussianReference
 from tf_febm.networks.precision import computes_in_half
 from tf_febm.samplers import Langevin, ReplayBuffer
 
@@ -36,6 +38,9 @@ class EnergyModel(Chains, Saving, Fitting):
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
+        reference: A fitted `networks.GaussianReference`, or None. With it E(x) = f(x) + ½‖z(x)‖²,
+            the network being f, and chains move in z: a sampler that is no
+            `samplers.Preconditioned` becomes one; l2 terms are those of f.
         class_names: What the data call the classes 0, 1, …, a sequence of num_classes strings, or
             None. It is saved with the model and exported, and changes nothing else.
         average_decay: Decay of a running average of the energy's weights, or None to keep none;
@@ -52,6 +57,7 @@ class EnergyModel(Chains, Saving, Fitting):
         buffer: ReplayBuffer | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -65,7 +71,9 @@ class EnergyModel(Chains, Saving, Fitting):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
-        self.sampler = Langevin() if sampler is None else sampler
+        self.reference = checked_reference(reference)
+        usual = Langevin() if reference is None else Langevin.from_epsilon(0.03, 20)
+        self.sampler = usual if sampler is None else sampler
         self.buffer = buffer
         self.average: WeightAverage | None = None
         self.average_decay = average_decay
@@ -82,6 +90,7 @@ class EnergyModel(Chains, Saving, Fitting):
         "latent_dim",
         "sample_shape",
         "average",
+        "reference",
         # Arguments that are kept under another name.
         "energy",
         "variational",
@@ -106,6 +115,12 @@ class EnergyModel(Chains, Saving, Fitting):
         return (self.energy_network,)
 
     @property
+    def evaluated_networks(self) -> tuple:
+        """All networks that an evaluation may need: those of `networks`, and any slow copy."""
+        slow = getattr(self, "slow_energy_network", None)
+        return self.networks if slow is None else (*self.networks, slow)
+
+    @property
     def sampler(self) -> Callable:
         """The sampler; a new one of the same bounds may be assigned."""
         return self._sampler
@@ -116,6 +131,7 @@ class EnergyModel(Chains, Saving, Fitting):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
+        sampler = in_white(sampler, getattr(self, "reference", None))
         buffer = getattr(self, "buffer", None)
         bounds = getattr(sampler, "bounds", None)
         if buffer is not None and buffer.built and bounds != buffer.bounds:
@@ -172,7 +188,7 @@ class EnergyModel(Chains, Saving, Fitting):
 
     @average_decay.setter
     def average_decay(self, decay) -> None:
-        decay = None if decay is None else check_decay(decay)
+        decay = None if decay is None else check_decay("average_decay", decay)
         if self.built and (decay is None) != (self.average is None):
             raise ValueError(
                 "Whether a model keeps an average is settled when it is built; received "
@@ -209,6 +225,11 @@ class EnergyModel(Chains, Saving, Fitting):
         if self.built and tuple(input_shape[1:]) == self.sample_shape:
             return
         self.sample_shape = tuple(input_shape[1:])
+        if self.reference is not None and self.reference.sample_shape != self.sample_shape:
+            raise ValueError(
+                f"The reference is of examples of shape {self.reference.sample_shape}; the model's "
+                f"are of {self.sample_shape}."
+            )
         for network in self.networks:
             parallel.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
@@ -225,12 +246,12 @@ class EnergyModel(Chains, Saving, Fitting):
 
     def _build_networks(self) -> None:
         """Call every network once, on an example of the shape of the data."""
-        example = Batch(
-            tf.zeros((2, *self.sample_shape)),
-            tf.zeros([2], tf.int32) if self.conditional else None,
-        )
         for network in self.networks:
-            self._evaluate(network, example)
+            self._evaluate(network, self._example())
+
+    def _example(self) -> Batch:
+        labels = tf.zeros([2], tf.int32) if self.conditional else None
+        return Batch(tf.zeros((2, *self.sample_shape)), labels)
 
     def _build_if_known(self) -> None:
         """Build at once where the energy network tells the shape of its input."""
@@ -283,7 +304,7 @@ class EnergyModel(Chains, Saving, Fitting):
             ValueError: On a wrong shape, or labels missing, superfluous or out of range.
             TypeError: If x is not floating.
         """
-        return self._evaluate(self.energy_network, self._as_batch(x, labels))
+        return self._energy(self._as_batch(x, labels))
 
     def score(self, x, labels=None) -> tf.Tensor:
         """Return −∇ₓE(x), the gradient of the log density.
@@ -299,7 +320,7 @@ class EnergyModel(Chains, Saving, Fitting):
     def call(self, inputs, training=False) -> tf.Tensor:
         """Return the energies, [n], of x or of (x, labels)."""
         x, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
-        return self._evaluate(self.energy_network, self._as_batch(x, labels), training)
+        return self._energy(self._as_batch(x, labels), training)
 
     def predict_step(self, data) -> tf.Tensor:
         """Return the energies of a batch, x or (x, labels), as `predict` does."""
@@ -333,6 +354,16 @@ class EnergyModel(Chains, Saving, Fitting):
         value = energies.per_example(network(x, training=training), batch.samples, network.name)
         return tf.cast(value, tf.float32)
 
+    def _energy(self, batch: Batch, training=False) -> tf.Tensor:
+        """Return E, [n]: what the network says, and the reference's part."""
+        return self._whole(self._evaluate(self.energy_network, batch, training), batch)
+
+    def _whole(self, relative, batch: Batch) -> tf.Tensor:
+        """Return E of a batch, [n], from what the energy network says of it."""
+        if self.reference is None:
+            return relative
+        return relative + tf.cast(self.reference.energy(batch.samples), tf.float32)
+
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
 
@@ -340,7 +371,10 @@ class EnergyModel(Chains, Saving, Fitting):
             return self._evaluate(self.energy_network, Batch(x, labels), training)
 
         half = computes_in_half(self.energy_network)
-        return energies.HalfPrecisionEnergy(energy) if half else energy
+        relative = energies.HalfPrecisionEnergy(energy) if half else energy
+        if self.reference is None:
+            return relative
+        return energies.RelativeEnergy(relative, self.reference)
 
     # --- averaged weights -----------------------------------------------------------------------
 
@@ -360,29 +394,3 @@ class EnergyModel(Chains, Saving, Fitting):
     def best_weights(self) -> contextlib.AbstractContextManager:
         """Return `averaged_weights()` if the model keeps an average, else an empty context."""
         return contextlib.nullcontext() if self.average is None else self.averaged_weights()
-
-
-def check_network(name: str, network, energy=None):
-    """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
-
-    Two optimizers would move what is shared, and a file of Keras would hold it twice.
-    """
-    if not isinstance(network, keras.layers.Layer):
-        raise TypeError(f"{name} must be a Keras model or layer; received {network!r}.")
-    if energy is not None:
-        known = {id(layer) for layer in energy._flatten_layers()}
-        for layer in network._flatten_layers():
-            if id(layer) in known and (layer.variables or not layer.built):
-                raise ValueError(
-                    f"energy and {name} must be networks of their own; they share the layer "
-                    f"{layer.name}."
-                )
-    return network
-
-
-def classes_of(network) -> int | None:
-    """Return the width of a functional network's second input, if it has one."""
-    shape = getattr(network, "input_shape", None)
-    if shape and isinstance(shape[0], (tuple, list)) and len(shape) == 2:
-        return shape[1][-1]
-    return None

@@ -10,6 +10,7 @@ from tf_febm.models import updates
 from tf_febm.models.chains import Batch
 from tf_febm.models.generation import Generated, GeneratorModel
 from tf_febm.models.weights import WeightedBatches, of_batches
+from tf_febm.networks import GaussianReference
 
 __all__ = ["BidirectionalEBM"]
 
@@ -109,6 +110,7 @@ class BidirectionalEBM(GeneratorModel):
         penalty: str | None = "latent",
         l2_coeff: float = 0.0,
         sampler=None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -120,6 +122,7 @@ class BidirectionalEBM(GeneratorModel):
             entropy,
             entropy_iterations=entropy_iterations,
             sampler=sampler,
+            reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
@@ -212,9 +215,7 @@ class BidirectionalEBM(GeneratorModel):
         # 3. φ ascends the lower bound, against the new energies.
         with generator_tape:
             samples = Batch(generated.samples, None)
-            generator_loss = own + parallel.batch_mean(
-                self._evaluate(self.energy_network, samples, training=True)
-            )
+            generator_loss = own + parallel.batch_mean(self._energy(samples, training=True))
             if self.entropy_weight:
                 generator_loss -= self.entropy_weight * generated.entropy
         generator_norm = updates.take_step(
@@ -273,7 +274,7 @@ class BidirectionalEBM(GeneratorModel):
         samples = Batch(tf.stop_gradient(generated.samples), None)
 
         def value(batch):
-            return self._evaluate(self.energy_network, batch, training)
+            return self._energy(batch, training)
 
         def value_and_gradient(batch):
             energy_fn = self._energy_given(None, training)

@@ -10,6 +10,7 @@ from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.weights import of_batches
+from tf_febm.networks import GaussianReference
 
 __all__ = ["ContrastiveDivergence"]
 
@@ -42,6 +43,7 @@ class ContrastiveDivergence(EnergyModel):
         l2_coeff: Weight, at least 0, of mean E² over both batches.
         num_classes: See EnergyModel.
         class_names: See EnergyModel.
+        reference: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.
@@ -72,6 +74,7 @@ class ContrastiveDivergence(EnergyModel):
         l2_coeff: float = 1.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -82,6 +85,7 @@ class ContrastiveDivergence(EnergyModel):
             buffer=buffer,
             num_classes=num_classes,
             class_names=class_names,
+            reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
@@ -135,6 +139,9 @@ class ContrastiveDivergence(EnergyModel):
             energy_data, energy_model, **weights.arguments
         )
         loss = weights.scale * objective + own
+        if self.reference is not None:
+            mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
+            mean_model = parallel.batch_mean(self._whole(energy_model, model), weights.model)
         mean_data, mean_model, objective = map(weights.told, (mean_data, mean_model, objective))
         total, mean_data, mean_model = parallel.all_reduce_sum(
             [objective + own, mean_data, mean_model]

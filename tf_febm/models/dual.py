@@ -40,6 +40,7 @@ class DualFEBM(VariationalModel):
         warmup_steps: See FEBM.
         num_classes: See EnergyModel.
         class_names: See EnergyModel.
+        reference: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.

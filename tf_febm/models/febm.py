@@ -6,7 +6,11 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, objectives
+from tf_febm.models.averaging import check_decay
+from tf_febm.models.chains import Batch
+from tf_febm.models.slow_energy import slow_copy, update_slow_copy
 from tf_febm.models.variational import VariationalModel
+from tf_febm.networks import GaussianReference
 
 __all__ = ["FEBM"]
 
@@ -52,11 +56,16 @@ class FEBM(VariationalModel):
         shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not
             depend on. Algorithm 1 has one wherever H is not at its optimum, and if θ is the faster
             player, r runs away along it; see `objectives.energy_surrogate`.
+        slow_energy_decay: Decay, in [0, 1), of an exponential moving average Ē of the energy
+            network, or None. With it H(x) = R(x) − Ē(x), the variational network being R, so that
+            r = R + E − Ē: H follows E by construction, and R learns log p/q alone. Updates stay
+            stable where H would lag behind E; l2 terms are those of R.
         log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
         num_classes: See EnergyModel.
         class_names: See EnergyModel.
+        reference: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.
@@ -80,14 +89,21 @@ class FEBM(VariationalModel):
         variational_l2_coeff: float | None = None,
         leave_one_out: bool = True,
         shift_invariant: bool = False,
+        slow_energy_decay: float | None = None,
         log_ratio_clip: float | None = None,
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):
+        # The base's constructor builds.
+        if slow_energy_decay is not None:
+            slow_energy_decay = check_decay("slow_energy_decay", slow_energy_decay)
+        self._slow_energy_decay = slow_energy_decay
+        self.slow_energy_network = None
         super().__init__(
             energy,
             variational,
@@ -104,11 +120,47 @@ class FEBM(VariationalModel):
             warmup_steps=warmup_steps,
             num_classes=num_classes,
             class_names=class_names,
+            reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
         )
         self.shift_invariant = arguments.switch("shift_invariant", shift_invariant)
+
+    @property
+    def slow_energy_decay(self) -> float | None:
+        """The decay of the slow average of the energy, or None; it is settled with the model."""
+        return self._slow_energy_decay
+
+    def _add_networks(self) -> None:
+        if self.slow_energy_decay is not None:
+            self.slow_energy_network = slow_copy(self.energy_network)
+
+    def _build_networks(self) -> None:
+        super()._build_networks()
+        if self.slow_energy_network is not None:
+            self._evaluate(self.slow_energy_network, self._example())
+            self.slow_energy_network.set_weights(self.energy_network.get_weights())
+
+    def _slow_energies(self, data: Batch, model: Batch) -> tuple:
+        if self.slow_energy_network is None:
+            return super()._slow_energies(data, model)
+        return tuple(self._evaluate(self.slow_energy_network, batch) for batch in (data, model))
+
+    def _update_averages(self, before) -> None:
+        super()._update_averages(before)
+        if self.slow_energy_network is not None:
+            changed = tf.convert_to_tensor(self.optimizer.iterations) > before[0]
+            update_slow_copy(
+                self.slow_energy_network, self.energy_network, self.slow_energy_decay, changed
+            )
+
+    def state_variables(self) -> dict:
+        """Return all that training changes: group name -> list of `tf.Variable`."""
+        state = super().state_variables()
+        if self.slow_energy_network is not None:
+            state["slow_energy"] = [v.value for v in self.slow_energy_network.variables]
+        return state
 
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
@@ -120,9 +172,12 @@ class FEBM(VariationalModel):
             Float32 [n].
         """
         batch = self._as_batch(x, labels)
-        return self._evaluate(self.energy_network, batch) + self._evaluate(
+        ratio = self._evaluate(self.energy_network, batch) + self._evaluate(
             self.variational_network, batch
         )
+        if self.slow_energy_network is not None:
+            ratio -= self._evaluate(self.slow_energy_network, batch)
+        return ratio
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return H + E."""
@@ -150,4 +205,5 @@ class FEBM(VariationalModel):
         )
 
     def _settings(self) -> dict:
-        return {**super()._settings(), "shift_invariant": self.shift_invariant}
+        own = {"shift_invariant": self.shift_invariant, "slow_energy_decay": self.slow_energy_decay}
+        return {**super()._settings(), **own}

@@ -12,8 +12,10 @@ from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
 from tf_febm.models.averaging import WeightAverage, averaged_variables
-from tf_febm.models.base import EnergyModel, check_network
+from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.parts import check_network
+from tf_febm.networks import GaussianReference
 
 __all__ = ["Generated", "GeneratorModel"]
 
@@ -65,11 +67,19 @@ class GeneratorModel(EnergyModel):
         *,
         entropy_iterations: int = 10,
         sampler=None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):
-        super().__init__(energy, sampler=sampler, average_decay=average_decay, seed=seed, name=name)
+        super().__init__(
+            energy,
+            sampler=sampler,
+            reference=reference,
+            average_decay=average_decay,
+            seed=seed,
+            name=name,
+        )
         if self.conditional:
             raise ValueError(
                 f"{type(self).__name__} is unconditional, as its generator takes no label; "

@@ -26,6 +26,7 @@ class Saving:
     mean_weight: Any
     average_decay: float | None
     num_classes: int | None
+    reference: Any
     sample_shape: Any
     class_names: Any
     seed: int | None
@@ -151,6 +152,7 @@ class Saving:
             "sampler": self._sampler_config(),
             "buffer": None if self.buffer is None else serialise(self.buffer),
             "num_classes": self.num_classes,
+            "reference": None if self.reference is None else serialise(self.reference),
             "class_names": None if self.class_names is None else list(self.class_names),
             "average_decay": self.average_decay,
             "seed": self.seed,
@@ -178,6 +180,8 @@ class Saving:
             given = (given, keras.ops.one_hot(labels, self.num_classes))
         energy = keras.ops.cast(self.energy_network(given), "float32")
         energy = keras.ops.reshape(energy, (-1,))
+        if self.reference is not None:
+            energy += self.reference.energy(inputs[0] if isinstance(inputs, list) else inputs)
         keras.Model(inputs, energy, name=self.name).export(
             filepath, format, verbose=verbose, input_signature=input_signature, **kwargs
         )
@@ -185,6 +189,9 @@ class Saving:
     def _sampler_config(self) -> dict:
         """Return the sampler, serialised, if it is something that can be loaded again."""
         sampler = self.sampler
+        if self.reference is not None and sampler.spread == 1.0:
+            # It becomes preconditioned by the reference again.
+            sampler = sampler.sampler
         if inspect.isfunction(sampler):
             name = keras.saving.get_registered_name(sampler)
             if keras.saving.get_registered_object(name) is not sampler:

@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from tf_febm import arguments, divergences, objectives, optimizers, parallel
 from tf_febm.models import updates
-from tf_febm.models.base import EnergyModel, check_network, classes_of
+from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import WeightedBatches, of_batches
+from tf_febm.networks import GaussianReference
 
 __all__ = ["VariationalModel"]
 
@@ -57,6 +59,7 @@ class VariationalModel(EnergyModel):
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
@@ -67,6 +70,7 @@ class VariationalModel(EnergyModel):
             buffer=buffer,
             num_classes=num_classes,
             class_names=class_names,
+            reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
@@ -94,6 +98,7 @@ class VariationalModel(EnergyModel):
         self.leave_one_out = leave_one_out
         self.warmup_steps = warmup_steps
         self._check_settings()
+        self._add_networks()
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
         self._build_if_known()
 
@@ -204,9 +209,14 @@ class VariationalModel(EnergyModel):
             energy_data = self._evaluate(self.energy_network, data, training=True)
             own = updates.losses_of(self.energy_network)
             energy_model = self._evaluate(self.energy_network, model, training=True)
+        # What the variational function subtracts of its own accord, a constant to both players.
+        slow_data, slow_model = self._slow_energies(data, model)
 
         # 2. ω ascends the bound; energies are constants to it.
-        energies = (tf.stop_gradient(energy_data), tf.stop_gradient(energy_model))
+        energies = (
+            tf.stop_gradient(energy_data - slow_data),
+            tf.stop_gradient(energy_model - slow_model),
+        )
         for _ in range(self.variational_steps):
             outputs, bound, variational_norm = self._ascend(data, model, weights, energies, active)
         h_data, h_model = outputs
@@ -217,8 +227,8 @@ class VariationalModel(EnergyModel):
 
         # 4. θ descends.
         with energy_tape:
-            log_ratio_data = self._log_ratio(h_data, energy_data)
-            log_ratio_model = self._log_ratio(h_model, energy_model)
+            log_ratio_data = self._log_ratio(h_data, energy_data - slow_data)
+            log_ratio_model = self._log_ratio(h_model, energy_model - slow_model)
             surrogate = self._energy_surrogate(
                 log_ratio_data, log_ratio_model, energy_data, energy_model, weights.arguments
             )
@@ -229,7 +239,10 @@ class VariationalModel(EnergyModel):
         )
         self._update_averages(before)
 
-        values = (energy_data, energy_model, log_ratio_data, log_ratio_model)
+        values = (
+            *(self._whole(energy_data, data), self._whole(energy_model, model)),
+            *(log_ratio_data, log_ratio_model),
+        )
         loss = weights.told(active * bound + penalty) + own
         return self._update_metrics(
             data,
@@ -267,20 +280,28 @@ class VariationalModel(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
-        ratios = (self._log_ratio(h_data, energy_data), self._log_ratio(h_model, energy_model))
+        slow = self._slow_energies(data, model)
+        h_and_e = ((h_data, energy_data - slow[0]), (h_model, energy_model - slow[1]))
+        ratios = [self._log_ratio(*pair) for pair in h_and_e]
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
         bound, penalty = map(
             weights.told, (bound, _penalty(self.l2_coeff, energy_data, energy_model, weights))
         )
         loss = bound + penalty + own
-        return self._update_metrics(
-            data, **self._describe(energy_data, energy_model, *ratios, weights, bound, loss)
-        )
+        whole = (self._whole(energy_data, data), self._whole(energy_model, model))
+        return self._update_metrics(data, **self._describe(*whole, *ratios, weights, bound, loss))
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return r from the outputs of the two networks at the same samples, [n]."""
         raise NotImplementedError
+
+    def _add_networks(self) -> None:
+        """Make what a subclass has beside the two networks, before the model is built."""
+
+    def _slow_energies(self, data: Batch, model: Batch) -> tuple:
+        """Return what is subtracted from the energies in the log ratio, at both batches."""
+        return 0.0, 0.0
 
     def _energy_surrogate(
         self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights

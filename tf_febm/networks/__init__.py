@@ -17,6 +17,7 @@ from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
 from tf_febm.networks.published_bounds import generator_published_bounds, published_bounds
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
+from tf_febm.networks.reference import GaussianReference
 from tf_febm.networks.registry import (
     GENERATOR_NAMES,
     NAMES,
@@ -33,6 +34,7 @@ from tf_febm.networks.resnets import (
     resnet128,
 )
 from tf_febm.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
+from tf_febm.networks.strided import strided
 from tf_febm.networks.units import (
     QuadraticConfinement,
     Standardise,
@@ -46,6 +48,7 @@ __all__ = [
     "NAMES",
     "FourierFeatures",
     "Conv2D",
+    "GaussianReference",
     "LabelScale",
     "LabelShift",
     "MonotoneSum",
@@ -81,6 +84,7 @@ __all__ = [
     "resnet32_wider",
     "resnet128",
     "standardised",
+    "strided",
     "with_confinement",
 ]
 

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import catalogue, data, networks, optimizers, samplers
+from tf_febm.data.pixels import from_levels
 from tf_febm.recipes import effects
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -39,6 +40,8 @@ def build_model(recipe, source: Data) -> Any:
     if method.chains:
         settings["buffer"] = make_buffer(recipe)
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
+    if recipe.reference is not None:
+        settings["reference"] = make_reference(recipe, source)
     players = [_player(recipe, source, name) for name in method.players]
     model = catalogue.load(method.place)(*players, **settings)
     model.compile(*(_optimizer(recipe, name) for name in method.players))
@@ -132,12 +135,20 @@ def make_sampler(recipe, source: Data) -> Any:
         settings["step_size"] = factor * epsilon**power
         if "noise_scale" in settings:
             settings |= {"noise_scale": epsilon**0.5, "noise_first": False}
-    sampler = catalogue.load(entry.place)(
-        num_steps=recipe.num_steps, bounds=source.bounds, **settings
-    )
-    if isinstance(source, data.VectorData):
-        return samplers.Preconditioned(sampler, source.mean, source.scale, SPREAD)
-    return sampler
+    # A model with a reference preconditions its sampler by it.
+    white = recipe.reference is not None
+    bounds = None if white else source.bounds
+    sampler = catalogue.load(entry.place)(num_steps=recipe.num_steps, bounds=bounds, **settings)
+    if white or not isinstance(source, data.VectorData):
+        return sampler
+    units = networks.GaussianReference.from_moments(source.mean, source.scale)
+    return samplers.Preconditioned(sampler, units, SPREAD)
+
+
+def make_reference(recipe, source: Data) -> networks.GaussianReference:
+    """Return the Gaussian reference, fitted to the data."""
+    x = source.vectors if isinstance(source, data.VectorData) else from_levels(source.images)
+    return networks.GaussianReference(recipe.reference).adapt(x)
 
 
 def make_buffer(recipe) -> Any:

@@ -72,6 +72,9 @@ class Recipe:
         restart_probability: Chance that a chain of the replay buffer starts from noise.
         match_labels: Whether chains of a conditional model start in samples of their own label.
 
+        reference: Covariance of the Gaussian reference that the energy is relative to, or None; see
+            `networks.GaussianReference`.
+        slow_energy_decay: Decay of the slow average of E that H subtracts; None for none; see FEBM.
         network: Architecture of the energy and the variational function; see `networks.build`.
         width: Filters of the first convolution, or units of each layer; the network's default if
             None.
@@ -151,6 +154,8 @@ class Recipe:
     restart_probability: float = 0.05
     match_labels: bool = True
 
+    reference: str | None = None
+    slow_energy_decay: float | None = None
     network: str = "conv"
     width: int | None = None
     use_attention: bool = False
@@ -305,6 +310,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
     "penalty": ("latent", "data", None),
     "entropy": ("auto", "logdet", "smallest_singular_value"),
+    "reference": ("auto", "diagonal", "low_rank", "full", "spectral", None),
     "best_mode": ("min", "max"),
 }
 # Least values that are not 0.
@@ -328,7 +334,7 @@ _POSITIVE = (
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
     "target_acceptance",
 )
-_BELOW_ONE = ("beta_1", "beta_2", "average_decay", "target_acceptance")
+_BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
 _LARGEST_SEED = 2**31 - 1
 
 

@@ -32,6 +32,38 @@ CELEBA_PAPER = _recipe(
     "The published settings for CelebA; too large for a machine without a GPU.",
     **_RESNET,
 )
+CELEBA = _recipe(
+    PAPER,
+    "celeba",
+    "For machines without an accelerator: chains move in the white coordinates of a Gaussian with "
+    "the data's spectrum, where every scale of the image has the same step; H follows E by a slow "
+    "average; and spectral norms bound the slope of both.",
+    steps=3500,
+    batch_size=64,
+    learning_rate=3e-4,
+    final_learning_rate=1.5e-5,
+    beta_1=0.0,
+    clip_gradients=False,
+    shift_invariant=True,
+    l2_coeff=0.0,
+    reference="spectral",
+    slow_energy_decay=0.99,
+    epsilon=0.03,
+    grad_clip=None,
+    num_steps=20,
+    buffer_capacity=5000,
+    restart_probability=0.02,
+    data_noise=0.01,
+    random_flip=True,
+    average_decay=0.999,
+    network="strided",
+    width=32,
+    log_interval=20,
+    sample_interval=250,
+    save_interval=250,
+    final_steps=60,
+    num_samples=1000,
+)
 DIGITS = _recipe(
     PAPER,
     "digits",
@@ -245,7 +277,17 @@ GAUSSIANS_25_BIDIRECTIONAL = _recipe(
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        *(PAPER, CIFAR10_PAPER, CELEBA_PAPER, DIGITS, PLANE, GAUSSIANS_25, GAUSSIANS_8, VECTORS),
+        *(
+            PAPER,
+            CIFAR10_PAPER,
+            CELEBA_PAPER,
+            CELEBA,
+            DIGITS,
+            PLANE,
+            GAUSSIANS_25,
+            GAUSSIANS_8,
+            VECTORS,
+        ),
         *(MNIST, FOLDER, FASHION_MNIST, BIDIRECTIONAL, BOUNDS_PAPER, BOUNDS_PAPER_PLANE),
         *(DIGITS_BIDIRECTIONAL, MNIST_BIDIRECTIONAL, STACKED_MNIST_BIDIRECTIONAL),
         *(PLANE_BIDIRECTIONAL, GAUSSIANS_25_BIDIRECTIONAL),

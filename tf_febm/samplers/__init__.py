@@ -1,5 +1,6 @@
 """Markov chains that draw from q(x) ∝ exp(−E(x)): kernels, the loop, where chains are kept."""
 
+from tf_febm import catalogue
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 from tf_febm.samplers.hamiltonian import HMC, MALA
@@ -7,6 +8,10 @@ from tf_febm.samplers.langevin import Langevin
 from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.preconditioned import Preconditioned
 from tf_febm.samplers.replay_buffer import ReplayBuffer
+
+# What can be chosen by name is imported with the package: files of models name its classes.
+for _entry in catalogue.SAMPLERS.values():
+    catalogue.load(_entry.place)
 
 __all__ = [
     "HMC",

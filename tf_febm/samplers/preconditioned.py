@@ -1,50 +1,55 @@
-"""Diagonal preconditioning: any sampler, in units of the coordinates' standard deviations."""
+"""Preconditioning: any sampler in the white coordinates of a Gaussian reference."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
-from tf_febm.networks.units import checked_units
+from tf_febm import arguments, energies, randomness
+from tf_febm.networks.reference import GaussianReference
 
 __all__ = ["Preconditioned"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class Preconditioned:
-    """Run another sampler on z = (x − mean)/scale, and return x.
+    """Run another sampler on z = A⁻¹(x − μ), A Aᵀ = Σ, and return x.
 
-    One step size cannot serve coordinates whose units differ by orders of magnitude. For Langevin
-    dynamics this is preconditioning by scale²: Eq. 5 becomes x ← x − (ε/2) scale² ∇E + √ε scale ξ,
-    which has the same limit q as ε → 0. Step size, noise, gradient bounds and the sampler's own
-    bounds, if any, are in units of z; energies and samples are in units of x. Fresh chains start at
-    mean + spread·scale·ξ.
+    One step size cannot serve directions whose scales differ by orders of magnitude. For Langevin
+    dynamics this is preconditioning by Σ: Eq. 5 becomes x ← x − (ε/2) Σ ∇E + √ε A ξ, which has the
+    same limit q as ε → 0; MALA and HMC keep q exactly, as a linear map changes no acceptance. Step
+    size, noise, gradient bounds and the sampler's own bounds, if any, are in units of z; energies
+    and samples are in units of x. Fresh chains start at μ + spread·A ξ.
 
     Args:
         sampler: Callable (energy_fn, initial_state, seed, **options), such as a `Langevin`, whose
             results are states, or NamedTuples with the fields `samples` and `trajectory`.
-        mean: Real [d].
-        scale: Positive [d].
+        reference: `networks.GaussianReference`, fitted; with mean and standard deviations at hand,
+            `GaussianReference.from_moments(mean, scale)`.
         spread: Standard deviation of the starts of fresh chains in units of z, positive. Starts
             wider than the data find the wells that an energy has where no data is.
 
     Raises:
-        ValueError: If mean and scale are not vectors of one length, finite, with positive scale, or
-            spread is not positive.
-        TypeError: If the sampler is not callable.
+        TypeError: The sampler is not callable, or the reference no `GaussianReference`.
+        ValueError: The reference has no fit, or spread is not positive.
     """
 
     # Those of x: there are none.
     bounds = None
 
-    def __init__(self, sampler, mean, scale, spread: float = 1.0):
+    def __init__(self, sampler, reference, spread: float = 1.0):
         if not callable(sampler):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
-        self.sampler = sampler
-        self.mean, self.scale = checked_units(mean, scale)
+        if not isinstance(reference, GaussianReference):
+            raise TypeError(
+                "reference must be a networks.GaussianReference, such as GaussianReference."
+                f"from_moments(mean, scale); received {reference!r}."
+            )
+        if not reference.adapted:
+            raise ValueError("The reference has no fit yet: call reference.adapt(data) first.")
+        self.sampler, self.reference = sampler, reference
         self.spread = arguments.number("spread", spread, above=True)
 
     @property
@@ -58,21 +63,17 @@ class Preconditioned:
         return getattr(self.sampler, "takes_step_tensors", False)
 
     def fresh(self, shape, seed) -> tf.Tensor:
-        """Return where new chains start: mean + spread·scale·ξ, float32 of a shape [n, d]."""
+        """Return where new chains start: μ + spread·A ξ, float32 of a shape [n, …]."""
         noise = randomness.normal(shape, seed)
-        if not noise.shape.is_compatible_with((None, len(self.mean))):
-            raise ValueError(
-                f"A Preconditioned sampler of {len(self.mean)} coordinates runs chains of shape "
-                f"[n, {len(self.mean)}]; received {noise.shape}."
-            )
-        return self._raw(self.spread * noise)
+        self._check(noise, "A Preconditioned sampler runs chains")
+        return self.reference.color(self.spread * noise)
 
     def __call__(self, energy_fn, initial_state, seed, **options) -> Any:
-        """Run chains of the shape of `initial_state`, [n, d], in raw units.
+        """Run chains of the shape of `initial_state`, [n, …], in raw units.
 
         Args:
             energy_fn: x -> E(x), [n] or [n, 1], of x in raw units.
-            initial_state: Floating [n, d].
+            initial_state: Floating [n, …].
             seed: As the sampler inside takes it.
             **options: Passed on.
 
@@ -81,38 +82,35 @@ class Preconditioned:
             for, are those with respect to z.
 
         Raises:
-            ValueError: If `initial_state` is not floating, or not of the width of mean and scale.
+            ValueError: `initial_state` is not floating, or not of the reference's shape.
         """
         x = tf.convert_to_tensor(initial_state)
-        if not x.dtype.is_floating or not x.shape.is_compatible_with((None, len(self.mean))):
-            raise ValueError(
-                f"initial_state must be a floating tensor [n, {len(self.mean)}], as wide as mean "
-                f"and scale; received shape {x.shape}, dtype {x.dtype.name}."
-            )
-        mean, scale = self._units(x.dtype)
-        result = self.sampler(
-            lambda z: energy_fn(self._raw(z)), (x - mean) / scale, seed, **options
-        )
+        if not x.dtype.is_floating:
+            raise ValueError(f"initial_state must be floating; received dtype {x.dtype.name}.")
+        self._check(x, "initial_state must be")
+        energy = energies.in_white(energy_fn, self.reference)
+        result = self.sampler(energy, self.reference.whiten(x), seed, **options)
         if not hasattr(result, "samples"):
-            return self._raw(result)
-        changed = {"samples": self._raw(result.samples)}
-        if getattr(result, "trajectory", None) is not None:
-            changed["trajectory"] = self._raw(result.trajectory)
+            return self.reference.color(result)
+        changed = {"samples": self.reference.color(result.samples)}
+        trajectory = getattr(result, "trajectory", None)
+        if trajectory is not None:
+            flat = tf.reshape(trajectory, [-1, *self.reference.sample_shape])
+            raw = tf.reshape(self.reference.color(flat), tf.shape(trajectory))
+            changed["trajectory"] = tf.ensure_shape(raw, trajectory.shape)
         return result._replace(**changed)
 
-    def _units(self, dtype):
-        return tf.constant(self.mean, dtype), tf.constant(self.scale, dtype)
-
-    def _raw(self, z):
-        mean, scale = self._units(z.dtype)
-        return mean + scale * z
+    def _check(self, x, what: str) -> None:
+        shape = self.reference.sample_shape
+        if not x.shape.is_compatible_with((None, *shape)):
+            received = f"received shape {x.shape}."
+            raise ValueError(f"{what} of shape {('n', *shape)}, as the reference; {received}")
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
         return {
             "sampler": keras.saving.serialize_keras_object(self.sampler),
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
+            "reference": keras.saving.serialize_keras_object(self.reference),
             "spread": self.spread,
         }
 
@@ -120,13 +118,15 @@ class Preconditioned:
     def from_config(cls, config: dict) -> "Preconditioned":
         """Make a sampler from the result of `get_config`."""
         sampler = keras.saving.deserialize_keras_object(config["sampler"])
-        return cls(**{**config, "sampler": sampler})
+        if "reference" in config:
+            reference = keras.saving.deserialize_keras_object(config["reference"])
+        else:
+            # Of version 0.1, as `Standardised`.
+            reference = GaussianReference.from_moments(config["mean"], config["scale"])
+        return cls(sampler, reference, config["spread"])
 
     def __repr__(self):
-        return (
-            f"Preconditioned({self.sampler!r}, mean={self.mean}, scale={self.scale}, "
-            f"spread={self.spread})"
-        )
+        return f"Preconditioned({self.sampler!r}, {self.reference!r}, spread={self.spread})"
 
 
 # Files of models from before the class had this name.

@@ -25,7 +25,7 @@ class Endpoints(tf.Module):
     def __init__(self, model, num_steps: int | None = None):
         super().__init__(name="tf_febm_model")
         # tf.Module tracks every attribute: what must not be saved hides in a closure.
-        originals = [v for network in model.networks for v in network.variables]
+        originals = [v for network in model.evaluated_networks for v in network.variables]
         self.weights = [
             tf.Variable(v.numpy(), trainable=False, name=v.path.replace("/", "_"))
             for v in originals

@@ -166,7 +166,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def __init__(self, decay: float = 0.999, path=None, *, swap_at_end: bool = True):
         super().__init__()
-        self.decay = check_decay(decay)
+        self.decay = check_decay("decay", decay)
         self.path = None if path is None else Path(path)
         if self.path is not None and self.path.suffix != ".keras":
             raise ValueError(f"path must end in .keras; received {path}.")

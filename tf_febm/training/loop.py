@@ -361,10 +361,14 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
 
 
 def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
-    """Return samples scaled from the model's bounds to [0, 1]; as they are if it has none."""
-    if model.bounds is None:
+    """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
+
+    Images of a model whose sampler has no bounds, as those of one with a reference, are in [0, 1]
+    but for what its chains are beyond.
+    """
+    if model.bounds is None and not is_picture(samples.shape[1:]):
         return samples
-    low, high = model.bounds
+    low, high = (0.0, 1.0) if model.bounds is None else model.bounds
     return np.clip((samples - low) / (high - low), 0.0, 1.0)
 
 

@@ -1,0 +1,346 @@
+"""Gaussian reference measures N(μ, Σ) of energies, fitted to data."""
+
+import base64
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tf_febm import arguments, randomness
+
+__all__ = ["COVARIANCES", "GaussianReference"]
+
+COVARIANCES = ("auto", "diagonal", "low_rank", "full", "spectral")
+# Vectors up to so many coordinates have a full covariance by default.
+MAX_FULL = 512
+# Numbers that a fit looks at, of examples evenly spread: 160 MB in float64.
+MAX_NUMBERS = 20_000_000
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+class GaussianReference:
+    """A Gaussian N(μ, Σ) that an energy is relative to: q(x) ∝ N(x; μ, Σ) e^(−f(x)).
+
+    A linear map takes it to the standard normal, x = μ + A z with A Aᵀ = Σ, so that
+
+        E(x) = f(x) + ½‖z‖²,    z = A⁻¹(x − μ).
+
+    With f = 0 samples are the Gaussian fit to the data. Chains move in z, in which all directions
+    have one scale: in the raw pixels of images they are far too small for coarse structure and far
+    too large for fine detail. Give it to a model as `reference`.
+
+        reference = networks.GaussianReference().adapt(images)
+
+    Σ is, by `covariance`:
+
+    - "diagonal": the variance of each coordinate;
+    - "full": the covariance, for vectors;
+    - "low_rank": D + W Wᵀ by factor analysis, D diagonal and W of `rank` columns;
+    - "spectral": for images, B diag(s²) Bᵀ, B the discrete cosine transform of each colour
+      component, the components being the principal ones of the colours of pixels;
+    - "auto": spectral for images, full for vectors of up to 512 coordinates, else low_rank.
+
+    Args:
+        covariance: One of these.
+        noise: Standard deviation of the white noise that the data get before they are fitted, in
+            units of the standard deviation of the data (of each coordinate, for vectors), at least
+            0. It bounds how narrow a direction may be, and so how far a step in z can be from
+            harmless: directions without variance need it.
+        rank: Columns of W, at least 1; for "low_rank" alone.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(self, covariance: str = "auto", noise: float = 0.04, rank: int = 16):
+        if covariance not in COVARIANCES:
+            raise ValueError(
+                f"covariance must be one of {', '.join(COVARIANCES)}; received {covariance!r}."
+            )
+        self.covariance = covariance
+        self.noise = arguments.number("noise", noise)
+        self.rank = arguments.whole_number("rank", rank, 1)
+        # Float64 arrays by name, once it is fitted.
+        self._fit: dict[str, np.ndarray] = {}
+
+    # --- fitting --------------------------------------------------------------------------------
+
+    def adapt(self, data) -> "GaussianReference":
+        """Fit μ and Σ to data, and return this reference.
+
+        Args:
+            data: Floating [n, …], n ≥ 2: an array, a tensor, or a `tf.data.Dataset` of batches of
+                x, or of tuples that begin with x. At most 20 million numbers are looked at: evenly
+                spread examples of an array, the first ones of a dataset.
+
+        Raises:
+            TypeError: The data are not floating.
+            ValueError: They are too few, not finite, constant, or do not go with the covariance.
+        """
+        x = _examples(data)
+        kind = self.covariance
+        if kind == "auto":
+            kind = "spectral" if x.ndim == 4 else "full" if x[0].size <= MAX_FULL else "low_rank"
+        if kind == "spectral" and x.ndim != 4:
+            raise ValueError(
+                "covariance='spectral' is for images [n, height, width, channels]; received data "
+                f"of shape {x.shape}."
+            )
+        spread = x.std()
+        if not spread > 0.0:
+            raise ValueError("The data are constant: there is nothing to fit a Gaussian to.")
+        self.covariance = kind
+        fit = {"spectral": self._spectral, "diagonal": self._diagonal}.get(kind, self._of_vectors)
+        self._fit = {"mean": x.mean(axis=0), **fit(x, spread)}
+        return self
+
+    def _spectral(self, x: np.ndarray, spread: float) -> dict:
+        import scipy.fft
+
+        centred = x - x.mean(axis=0)
+        channels = x.shape[-1]
+        pixels = centred.reshape(-1, channels)
+        colours = np.linalg.eigh(pixels.T @ pixels / len(pixels))[1]
+        found = scipy.fft.dctn(centred, axes=(1, 2), norm="ortho") @ colours
+        scale = np.sqrt(found.var(axis=0) + (self.noise * spread) ** 2)
+        rows, columns = (scipy.fft.dct(np.eye(side), axis=0, norm="ortho") for side in x.shape[1:3])
+        return {"scale": scale, "rows": rows, "columns": columns, "colours": colours}
+
+    def _diagonal(self, x: np.ndarray, spread: float) -> dict:
+        return {"scale": np.sqrt(x.var(axis=0) + (self.noise * _units(x, spread)) ** 2)}
+
+    def _of_vectors(self, x: np.ndarray, spread: float) -> dict:
+        """Fit all covariances or some factors, in units of each coordinate's deviation."""
+        units = _units(x, spread)
+        z = ((x - x.mean(axis=0)) / units).reshape(len(x), -1)
+        if self.covariance == "full":
+            correlation = z.T @ z / len(z) + self.noise**2 * np.eye(z.shape[1])
+            variances, basis = np.linalg.eigh(correlation)
+            if variances[0] <= 0.0:
+                raise ValueError(
+                    "The covariance is singular: coordinates depend on each other. Give a noise "
+                    f"above 0, such as 0.01; received noise={self.noise}."
+                )
+            scale = np.sqrt(variances).reshape(x.shape[1:])
+            return {"units": units, "basis": basis, "scale": scale}
+        from sklearn.decomposition import FactorAnalysis  # Slow to import.
+
+        rank = min(self.rank, z.shape[1] - 1, len(z) - 1)
+        with warnings.catch_warnings():
+            # Any number of iterations gives a covariance; more of them one that is likelier.
+            warnings.simplefilter("ignore")
+            found = FactorAnalysis(rank, max_iter=200, random_state=0).fit(z)
+        own = np.sqrt(found.noise_variance_ + self.noise**2)
+        # Σ = D½ (I + V diag(λ) Vᵀ) D½, whose root is D½ (I + V diag(√(1 + λ) − 1) Vᵀ).
+        left, singular, _ = np.linalg.svd((found.components_ / own).T, full_matrices=False)
+        shape = x.shape[1:]
+        return {
+            "units": units * own.reshape(shape),
+            "basis": left,
+            "scale": np.sqrt(1.0 + singular**2),
+        }
+
+    @classmethod
+    def from_moments(cls, mean, scale) -> "GaussianReference":
+        """Return the diagonal reference with a mean and standard deviations, both [d]."""
+        from tf_febm.networks.units import checked_units
+
+        made = cls("diagonal", noise=0.0)
+        made._fit = dict(zip(("mean", "scale"), checked_units(mean, scale), strict=True))
+        return made
+
+    # --- use ------------------------------------------------------------------------------------
+
+    @property
+    def adapted(self) -> bool:
+        """Whether there is a fit."""
+        return bool(self._fit)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one example.
+
+        Raises:
+            ValueError: There is no fit yet.
+        """
+        return self._array("mean").shape
+
+    def whiten(self, x) -> Any:
+        """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
+        centred = x - self._constant("mean", x)
+        if self.covariance == "low_rank":
+            z = centred / self._constant("units", x)
+            return self._with_factors(z, lambda gains: 1.0 / gains)
+        if self.covariance == "full":
+            centred = centred / self._constant("units", x)
+        return self._components(centred) / self._constant("scale", x)
+
+    def color(self, z) -> Any:
+        """Return x = μ + A z, [n, …], of white z."""
+        return self._constant("mean", z) + self._spread(z)
+
+    def gradient(self, gradient) -> Any:
+        """Return Aᵀ g, the gradient for z of what has the gradient g for x, [n, …]."""
+        if self.covariance == "low_rank":
+            return self._with_factors(gradient * self._constant("units", gradient), lambda g: g)
+        if self.covariance == "full":
+            gradient = gradient * self._constant("units", gradient)
+        return self._components(gradient) * self._constant("scale", gradient)
+
+    def energy(self, x) -> Any:
+        """Return ½‖z‖², [n], of x [n, …] in raw units, in the dtype of x."""
+        return self.energy_of_white(self.whiten(x))
+
+    @staticmethod
+    def energy_of_white(z) -> Any:
+        """Return ½‖z‖², [n], of z [n, …]."""
+        return 0.5 * ops.sum(ops.square(z), axis=tuple(range(1, len(z.shape))))
+
+    def log_prob(self, x) -> Any:
+        """Return log N(x; μ, Σ), [n], of x [n, …] in raw units."""
+        return -self.energy(x) - self.log_normaliser
+
+    @property
+    def log_normaliser(self) -> float:
+        """The log of ∫ exp(−½‖z(x)‖²) dx: ½ d log 2π + log |det A|."""
+        scale = np.log(self._array("scale")).sum()
+        if "units" in self._fit:
+            scale += np.log(self._fit["units"]).sum()
+        return float(0.5 * self._array("mean").size * np.log(2.0 * np.pi) + scale)
+
+    def sample(self, num_samples, seed) -> tf.Tensor:
+        """Draw from N(μ, Σ), float32 [num_samples, …], by an integer seed tensor [2]."""
+        shape = tf.concat([[num_samples], self.sample_shape], axis=0)
+        return self.color(
+            tf.ensure_shape(randomness.normal(shape, seed), (None, *self.sample_shape))
+        )
+
+    # --- linear algebra -------------------------------------------------------------------------
+
+    def _array(self, name: str) -> np.ndarray:
+        if not self._fit:
+            raise ValueError("The reference has no fit yet: call reference.adapt(data) first.")
+        return self._fit[name]
+
+    def _constant(self, name: str, like):
+        return _as(self._array(name), like)
+
+    def _components(self, v) -> Any:
+        """Return Bᵀ v, B the orthonormal basis of a diagonal, full or spectral covariance."""
+        if self.covariance == "full":
+            return self._along(v, self._array("basis"))
+        return v if self.covariance == "diagonal" else self._cosines(self._colours(v, 1), 1)
+
+    def _spread(self, z) -> Any:
+        """Return A z."""
+        if self.covariance == "low_rank":
+            return self._with_factors(z, lambda gains: gains) * self._constant("units", z)
+        scaled = z * self._constant("scale", z)
+        if self.covariance == "full":
+            return self._along(scaled, self._array("basis").T) * self._constant("units", z)
+        if self.covariance == "diagonal":
+            return scaled
+        return self._colours(self._cosines(scaled, -1), -1)
+
+    def _along(self, v, matrix: np.ndarray) -> Any:
+        """Return v M for the flattened examples v."""
+        flat = ops.reshape(v, (-1, len(matrix)))
+        return ops.reshape(ops.matmul(flat, _as(matrix, v)), (-1, *self.sample_shape))
+
+    def _colours(self, images, direction: int) -> Any:
+        """Return images in colour components, or with direction −1 the reverse."""
+        colours = self._array("colours")
+        matrix = colours if direction > 0 else colours.T
+        flat = ops.matmul(ops.reshape(images, (-1, len(colours))), _as(matrix, images))
+        return ops.reshape(flat, (-1, *self.sample_shape))
+
+    def _cosines(self, images, direction: int) -> Any:
+        """Return the cosine transform of each component, or with direction −1 its inverse."""
+        rows, columns = self._array("rows"), self._array("columns")
+        if direction < 0:
+            rows, columns = rows.T, columns.T
+        found = ops.einsum("ij,njkc->nikc", _as(rows, images), images)
+        return ops.einsum("ij,nkjc->nkic", _as(columns, images), found)
+
+    def _with_factors(self, z, gain) -> Any:
+        """Return (I + V diag(g − 1) Vᵀ) z, with g a function of the gains √(1 + λ)."""
+        flat = ops.reshape(z, (-1, self._array("mean").size))
+        basis = self._array("basis")
+        inside = ops.matmul(flat, _as(basis * (gain(self._array("scale")) - 1.0), z))
+        return ops.reshape(flat + ops.matmul(inside, _as(basis.T, z)), (-1, *self.sample_shape))
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments and the fit, which is part of what it is."""
+        fit = {
+            name: {
+                "shape": list(array.shape),
+                "float64": base64.b64encode(array.tobytes()).decode(),
+            }
+            for name, array in self._fit.items()
+        }
+        return {
+            "covariance": self.covariance,
+            "noise": self.noise,
+            "rank": self.rank,
+            "fit": fit,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "GaussianReference":
+        """Make a reference from the result of `get_config`."""
+        fit = config.get("fit", {})
+        made = cls(**{name: value for name, value in config.items() if name != "fit"})
+        made._fit = {
+            name: np.frombuffer(base64.b64decode(stored["float64"])).reshape(stored["shape"]).copy()
+            for name, stored in fit.items()
+        }
+        return made
+
+    def __repr__(self) -> str:
+        fit = f", fitted to {self.sample_shape}" if self._fit else ""
+        return f"GaussianReference({self.covariance!r}, noise={self.noise}, rank={self.rank}{fit})"
+
+
+def _examples(data) -> np.ndarray:
+    """Return examples as float64 [n, …].
+
+    Raises:
+        TypeError: They are not floating.
+        ValueError: They are too few, or not finite.
+    """
+    if isinstance(data, tf.data.Dataset):
+        batches, count = [], 0
+        for batch in data:
+            batches.append(np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch))
+            count += batches[-1].size
+            if count >= MAX_NUMBERS:
+                break
+        data = np.concatenate(batches) if batches else np.zeros((0, 1))
+    x = np.asarray(data)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise TypeError(f"data must be floating, in the units of the model; received {x.dtype}.")
+    if x.ndim < 2 or len(x) < 2:
+        raise ValueError(f"data must be at least 2 examples, [n, …]; received shape {x.shape}.")
+    most = max(MAX_NUMBERS // x[0].size, 2)
+    if len(x) > most:
+        x = x[np.linspace(0, len(x) - 1, most).astype(np.int64)]
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("data must be finite; received NaN or infinite numbers.")
+    return x
+
+
+def _as(array: np.ndarray, like) -> Any:
+    """Return a constant in the dtype of a tensor."""
+    return ops.convert_to_tensor(array, dtype=like.dtype)
+
+
+def _units(x: np.ndarray, spread: float) -> np.ndarray:
+    """Return the standard deviation of each coordinate; that of all data where one is constant."""
+    deviation = x.std(axis=0)
+    return np.where(deviation > 1e-6 * spread, deviation, spread)
