@@ -42,9 +42,9 @@ def _of_features(needs: str, flag: str, *names: str) -> Rule:
 
 # What has an effect in every evaluation; the last row may be said again, and must be the run's.
 ALWAYS = (
-    *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "seed", "resume_iter"),
-    *("data_dir", "rounds", "repeat_scale", "curve", "num_real", "features", "out", "debug"),
-    *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
+    *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "refine_steps", "seed"),
+    *("resume_iter", "data_dir", "rounds", "repeat_scale", "curve", "num_real", "features", "out"),
+    *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model", "debug"),
 )
 # The first that does not hold is told.
 RULES = (

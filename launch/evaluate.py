@@ -18,12 +18,14 @@ NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeeze
 
 REFERENCES = ("train", "test", "all")
 
+# Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
+OF_RECIPES = ("num_samples", "final_steps", "refine_steps", "seed")
+SAME = ("ensemble", "nomix", "pool_size", "averaged")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
-# Chains of a round, unless the pool is smaller.
-BATCH = 512
+BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -33,6 +35,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text("run", None, "Folder of the run, <logdir>/<exp>.")
     whole("num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10)
     whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
+    whole("refine_steps", None, "Steps without noise afterwards; those of the run if unset.", 0)
     whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
     whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
     text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
@@ -121,19 +124,17 @@ def run(values) -> int:
         if values.curve:
             raise ValueError(f"--curve needs features. {none}")
         warnings.append(f"no figures but distances. {none}")
-    num_steps = recipe.final_steps if values.final_steps is None else values.final_steps
+    own = {n: getattr(recipe if getattr(values, n) is None else values, n) for n in OF_RECIPES}
     facts |= {
         "cclass": recipe.conditional,
         "has_average": model.average is not None,
         "has_features": network is not None,
-        "num_steps": num_steps,
+        "num_steps": own["final_steps"],
     }
     warnings += effects.check(values, facts)
     if rounds and values["batch_size"].present and values.batch_size > values.pool_size:
-        warnings.append(
-            f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}: all "
-            "chains of a pool run in each round."
-        )
+        more = f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}"
+        warnings.append(f"{more}: all chains of a pool run in each round.")
     kept = {"train": len(train), "test": len(held_out)}
     most = kept.get(values.reference, sum(kept.values()))
     if values.num_real is not None and values.num_real > most:
@@ -146,15 +147,13 @@ def run(values) -> int:
         network,
         out,
         training.Sampling(
-            num_samples=values.num_samples or recipe.num_samples,
-            num_steps=num_steps,
-            seed=recipe.seed if values.seed is None else values.seed,
+            num_steps=own.pop("final_steps"),
             rounds=rounds,
             batch_size=min(values.batch_size or BATCH, values.pool_size),
             restart_probability=values.restart_share,
             label_probability=values.label_share,
-            **{name: getattr(values, name) for name in ("ensemble", "nomix", "pool_size")},
-            averaged=values.averaged,
+            **{name: getattr(values, name) for name in SAME},
+            **own,
         ),
         reference=values.reference,
         num_real=values.num_real,

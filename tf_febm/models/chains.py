@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_febm import compiled, networks, parallel, randomness
 from tf_febm.models.labels import class_numbers, one_hot
-from tf_febm.samplers import ReplayBuffer
+from tf_febm.samplers import ReplayBuffer, refine
 from tf_febm.samplers.chain import step_argument
 
 __all__ = ["Batch", "Chains"]
@@ -48,6 +48,8 @@ class Chains:
     seed_generator: Any
     energy_network: Any
     _energy_given: Callable
+    _as_batch: Callable
+    reference: Any
     _compiled_chain: Callable
     _means: Any
     _notice_changes: Callable
@@ -229,6 +231,36 @@ class Chains:
             initial,
             tuple(sorted(options.items())),
         )
+
+    def refine(self, samples, labels=None, num_steps: int = 20, epsilon: float = 0.1) -> tf.Tensor:
+        """Return samples after gradient steps without noise; see `samplers.refine`.
+
+        Steps are taken in the reference's white coordinates if the model has one, else inside the
+        bounds of x. What comes out is for showing: it does not follow q.
+
+        Args:
+            samples: Floating [n, …], such as those of `sample`.
+            labels: Labels of a conditional model, as `energy` takes them.
+            num_steps: At least 0.
+            epsilon: ε of the first step, positive; later ones fall to zero.
+        """
+        batch = self._as_batch(samples, labels)
+
+        def make():
+            @tf.function(autograph=False)
+            def refined(x, labels):
+                reference = self.reference
+                bounds = self.bounds if reference is None else None
+                energy_fn = self._energy_given(labels)
+                with networks.cached_weights(self.energy_network):
+                    return refine(
+                        energy_fn, x, num_steps, epsilon, reference=reference, bounds=bounds
+                    )
+
+            return refined
+
+        program = compiled.program_of(self, ("refine", num_steps, epsilon), make)
+        return compiled.run_on_batches(program, (batch.samples, batch.labels))
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:
         """Return the steps that `sample` takes from `initial`; None is the sampler's own number."""

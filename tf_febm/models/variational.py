@@ -209,7 +209,6 @@ class VariationalModel(EnergyModel):
             energy_data = self._evaluate(self.energy_network, data, training=True)
             own = updates.losses_of(self.energy_network)
             energy_model = self._evaluate(self.energy_network, model, training=True)
-        # What the variational function subtracts of its own accord, a constant to both players.
         slow_data, slow_model = self._slow_energies(data, model)
 
         # 2. ω ascends the bound; energies are constants to it.
@@ -280,9 +279,10 @@ class VariationalModel(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model)
         h_data, h_model = self._variational(data, model, training=False)
-        slow = self._slow_energies(data, model)
-        h_and_e = ((h_data, energy_data - slow[0]), (h_model, energy_model - slow[1]))
-        ratios = [self._log_ratio(*pair) for pair in h_and_e]
+        slow_data, slow_model = self._slow_energies(data, model)
+        ratio_data = self._log_ratio(h_data, energy_data - slow_data)
+        ratio_model = self._log_ratio(h_model, energy_model - slow_model)
+        ratios = (ratio_data, ratio_model)
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
         bound, penalty = map(

@@ -1,0 +1,77 @@
+"""Steps without noise: against the product that they are for a quadratic energy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_febm
+from tf_febm import networks, samplers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(6, 3)).astype("f4")
+FACTORS = np.prod(
+    [1.0 - 0.5 * 0.4 * (1.0 - k / 5) * np.array([0.5, 1.0, 2.0]) for k in range(5)], 0
+)
+
+
+def quadratic(x):
+    return 0.5 * tf.reduce_sum(tf.constant([0.5, 1.0, 2.0]) * tf.square(x), axis=1)
+
+
+def test_a_quadratic_energy_shrinks_by_a_product():
+    np.testing.assert_allclose(samplers.refine(quadratic, X, 5, 0.4), X * FACTORS, rtol=1e-5)
+    np.testing.assert_array_equal(samplers.refine(quadratic, X, 0), X)
+
+
+def test_in_white_coordinates_all_directions_shrink_alike():
+    data = RNG.normal(size=(500, 3)) @ [[10.0, 3.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.05, 1.0]] + 4.0
+    reference = networks.GaussianReference("full", noise=0.0).adapt(data)
+    model = tf_febm.ContrastiveDivergence(
+        networks.mlp(3, (4,), name="energy"), reference=reference, seed=0
+    )
+    flat = [np.zeros_like(w) for w in model.energy_network.get_weights()]
+    model.energy_network.set_weights(flat)
+    x = data[:6].astype("f4")
+    factor = np.prod([1.0 - 0.5 * 0.4 * (1.0 - k / 5) for k in range(5)])
+    expected = data.mean(0) + factor * (x - data.mean(0))
+    np.testing.assert_allclose(model.refine(x, None, 5, 0.4), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_bounds_hold_and_nothing_is_traced_again():
+    calls = []
+    base = networks.mlp(3, (4,), name="energy")
+
+    class Counted(type(base)):
+        def call(self, *arguments, **options):
+            calls.append(1)
+            return super().call(*arguments, **options)
+
+    model = tf_febm.ContrastiveDivergence(
+        Counted(base.inputs, base.outputs), sampler=samplers.Langevin(bounds=(-1.0, 1.0)), seed=0
+    )
+    found = model.refine(np.clip(X, -1, 1), None, 3, 50.0).numpy()
+    assert np.abs(found).max() <= 1.0
+    traced = len(calls)
+    model.refine(np.clip(X[:2], -1, 1), None, 3, 50.0)
+    assert len(calls) == traced
+
+
+def test_a_conditional_model_takes_labels():
+    network = networks.mlp(3, (4,), num_classes=2)
+    model = tf_febm.ContrastiveDivergence(
+        network, sampler=samplers.Langevin.from_epsilon(0.1, 2), seed=0
+    )
+    zeros, ones = (model.refine(X, np.full(6, label), 4) for label in (0, 1))
+    assert np.abs(zeros - ones).max() > 1e-4
+    with pytest.raises(ValueError, match="needs labels"):
+        model.refine(X)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="epsilon must"):
+        samplers.refine(quadratic, X, 3, 0.0)
+    with pytest.raises(ValueError, match="num_steps must"):
+        samplers.refine(quadratic, X, -1)
+    reference = networks.GaussianReference.from_moments([0.0] * 3, [1.0] * 3)
+    with pytest.raises(ValueError, match="bounds are for steps without a reference"):
+        samplers.refine(quadratic, X, reference=reference, bounds=(0.0, 1.0))
