@@ -64,6 +64,10 @@ OBJECTS = {
             networks.GaussianReference.from_moments([1.0, 2.0], [0.5, 3.0]),
         )
     ],
+    "GaussianReference": lambda: [
+        networks.GaussianReference("low_rank", noise=0.1, rank=2),
+        networks.GaussianReference("full").adapt(np.random.default_rng(0).normal(size=(9, 2))),
+    ],
     "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25, False, "float32")],
     "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25, False)],
     "FusedAdam": lambda: [

@@ -54,6 +54,7 @@ LINES = {
     "--leave_one_out": ("", [CD, BOUNDS]),
     "--log_ratio_clip=5": ("", [CD, BOUNDS]),
     "--warmup_steps=10": ("", [CD, BOUNDS, "--l2_coeff=0", "--dataset=csv"]),
+    "--slow_energy_decay=0.9": ("", [CD, BOUNDS, "--method=dual"]),
     "--shift_invariant": ("", [CD, BOUNDS, "--method=dual"]),
     "--random_flip": ("--dataset=svhn", ["--dataset=csv", "--dataset=rings"]),
     "--random_crop=2": ("", ["--dataset=csv"]),

@@ -1,5 +1,7 @@
 """Checks of the parts that a model is made of: networks, reference, sampler."""
 
+from collections.abc import Callable
+
 import keras
 
 from tf_febm.networks import GaussianReference
@@ -8,7 +10,7 @@ from tf_febm.samplers import Preconditioned
 __all__ = ["check_network", "checked_reference", "classes_of", "in_white"]
 
 
-def checked_reference(reference):
+def checked_reference(reference) -> GaussianReference | None:
     """Return a reference or None, or raise an error if it cannot be used."""
     if reference is not None and not isinstance(reference, GaussianReference):
         raise TypeError(
@@ -19,7 +21,7 @@ def checked_reference(reference):
     return reference
 
 
-def check_network(name: str, network, energy=None):
+def check_network(name: str, network, energy=None) -> keras.layers.Layer:
     """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
 
     Two optimizers would move what is shared, and a file of Keras would hold it twice.
@@ -45,7 +47,7 @@ def classes_of(network) -> int | None:
     return None
 
 
-def in_white(sampler, reference):
+def in_white(sampler, reference) -> Callable:
     """Return a sampler whose chains move in a reference's coordinates; as it is without one.
 
     Raises:
