@@ -45,9 +45,9 @@ setup(
         "importlib_resources>=6",
         "absl-py>=2.1",
         "numpy>=2.0",
-        # Digits, the data set that every example starts from, and its train/test split.
+        # Digits, neighbours, AUROC, factor analysis.
         "scikit-learn>=1.5",
-        # Quadrature and optimisation of the exact answers in tf_febm.analysis.
+        # Cosine transforms, special functions, optimisation of the exact answers.
         "scipy>=1.13",
         # Comes with scikit-learn; one thread is the fastest for small factorisations.
         "threadpoolctl>=3.1",

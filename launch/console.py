@@ -239,7 +239,11 @@ def main(
         interrupted: What to say after Ctrl-C.
         stoppable: Whether a signal ends it at once, as nothing is lost by it.
     """
+    before = set(flags.FLAGS)
     define()
+    for name in set(flags.FLAGS) - before:
+        # So that --help lists them, wherever they were defined.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def start(argv: list[str]) -> int:
         if len(argv) > 1:

@@ -19,7 +19,7 @@ NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeeze
 REFERENCES = ("train", "test", "all")
 
 # Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
-OF_RECIPES = ("num_samples", "final_steps", "refine_steps", "seed")
+OF_RECIPES = ("num_samples", "final_steps", "descent_steps", "seed")
 SAME = ("ensemble", "nomix", "pool_size", "averaged")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
@@ -35,7 +35,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     text("run", None, "Folder of the run, <logdir>/<exp>.")
     whole("num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10)
     whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
-    whole("refine_steps", None, "Steps without noise afterwards; those of the run if unset.", 0)
+    whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
     whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
     whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
     text("data_dir", None, "Local folder or file of the data set, if it has moved since.")

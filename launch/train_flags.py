@@ -128,10 +128,6 @@ def resolve(values: flags.FlagValues) -> Plan:
     chosen = original_names.fields_of(settings)
     chosen |= _bounds_of_gradients(given, start, chosen)
     with in_flags(values):
-        if chosen.get("epsilon"):
-            for name in ("step_lr", "noise_scale"):
-                if name in given:
-                    raise ValueError(f"--epsilon and --{name} exclude each other.")
         # Lines of the original have these although they do nothing there.
         tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})

@@ -26,7 +26,7 @@ LAYERS = (
     ("applications", "legacy", "serving"),
     ("analysis",),
     ("training",),
-    ("recipes", "pretrained", "sklearn"),
+    ("recipes",),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Module -> those that it imports nevertheless, with the reason.

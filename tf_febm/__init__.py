@@ -59,7 +59,7 @@ _earlier = earlier_names(__name__, {"distribution": "tf_febm.parallel"})
 
 
 def __getattr__(name: str):
-    # Imported when first asked for: it needs SciPy, which training does not.
+    # Imported when first asked for: it takes a while, and training needs none of it.
     if name == "analysis":
         return importlib.import_module("tf_febm.analysis")
     return _earlier(name)

@@ -51,7 +51,6 @@ MAPPED = {
 _TWO_PLAYERS = "the objective is that of --method and --divergence"
 _NO_DSPRITES = "there is no dSprites here"
 _NOT_CUT_OUT = "images are not cut out; leave it out"
-_NORMALISED = "the networks are as their --network= says"
 # Of data.py and models.py, which both programs import.
 _OF_DATA = {
     "single": Original(False, True, "there is no training on a single image; leave it out"),

@@ -103,8 +103,14 @@ class TestWhatFlagsMean:
         ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
         ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
-        ("--epsilon=0.1 --step_lr=0.1", "--epsilon and --step_lr exclude each other"),
-        ("--epsilon=0.1 --noise_scale=1", "--epsilon and --noise_scale exclude each other"),
+        (
+            "--epsilon=0.1 --step_lr=0.1",
+            "--step_lr=0.1 is for steps that epsilon does not set",
+        ),
+        (
+            "--epsilon=0.1 --noise_scale=1",
+            "--noise_scale=1.0 is for steps that epsilon does not set",
+        ),
         (
             "--pcd --method=bidirectional",
             "--pcd is for --method=febm or contrastive",

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_febm import compiled, networks, parallel, randomness
 from tf_febm.models.labels import class_numbers, one_hot
-from tf_febm.samplers import ReplayBuffer, refine
+from tf_febm.samplers import ReplayBuffer, descend
 from tf_febm.samplers.chain import step_argument
 
 __all__ = ["Batch", "Chains"]
@@ -162,6 +162,8 @@ class Chains:
         *,
         initial: str = "noise",
         num_steps: int | None = None,
+        return_diagnostics: bool = False,
+        return_trajectory: bool = False,
         **sampler_options,
     ) -> Any:
         """Draw samples with the model's sampler.
@@ -176,7 +178,10 @@ class Chains:
                 along when training has run, and what an f-EBM was trained against.
             num_steps: Steps of the chains, at least 0; the sampler's own number if None. Another
                 number takes no new trace, but with samplers of your own.
-            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
+            return_diagnostics: Whether the sampler's figures of each step come along; see
+                `samplers.ChainResult`.
+            return_trajectory: Whether all states come along; likewise.
+            **sampler_options: What else a sampler of your own takes when it is called.
 
         Returns:
             Float32 [num_samples, …], or what the sampler returns with the given options. Chains
@@ -187,7 +192,14 @@ class Chains:
                 missing buffer.
         """
         return self.sample_batch(
-            num_samples, labels, seed, initial=initial, num_steps=num_steps, **sampler_options
+            num_samples,
+            labels,
+            seed,
+            initial=initial,
+            num_steps=num_steps,
+            return_diagnostics=return_diagnostics,
+            return_trajectory=return_trajectory,
+            **sampler_options,
         ).samples
 
     def sample_batch(
@@ -198,6 +210,8 @@ class Chains:
         *,
         initial="noise",
         num_steps=None,
+        return_diagnostics=False,
+        return_trajectory=False,
         **sampler_options,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels."""
@@ -221,6 +235,9 @@ class Chains:
         steps = step_argument(self.sampler, num_steps)
         seed = self.next_seed() if seed is None else randomness.sampling_seed(seed)
         options = {name: value for name, value in sampler_options.items() if value is not None}
+        # A sampler of somebody's own need not know these.
+        options |= {"return_diagnostics": True} if return_diagnostics else {}
+        options |= {"return_trajectory": True} if return_trajectory else {}
         # Options are Python values that shape the graph; numbers of chains and steps are tensors.
         return compiled.run_on_batches(
             self._compiled_chain,
@@ -232,8 +249,8 @@ class Chains:
             tuple(sorted(options.items())),
         )
 
-    def refine(self, samples, labels=None, num_steps: int = 20, epsilon: float = 0.1) -> tf.Tensor:
-        """Return samples after gradient steps without noise; see `samplers.refine`.
+    def descend(self, samples, labels=None, num_steps: int = 20, epsilon: float = 0.1) -> tf.Tensor:
+        """Return samples after gradient steps without noise; see `samplers.descend`.
 
         Steps are taken in the reference's white coordinates if the model has one, else inside the
         bounds of x. What comes out is for showing: it does not follow q.
@@ -248,18 +265,18 @@ class Chains:
 
         def make():
             @tf.function(autograph=False)
-            def refined(x, labels):
+            def descended(x, labels):
                 reference = self.reference
                 bounds = self.bounds if reference is None else None
                 energy_fn = self._energy_given(labels)
                 with networks.cached_weights(self.energy_network):
-                    return refine(
+                    return descend(
                         energy_fn, x, num_steps, epsilon, reference=reference, bounds=bounds
                     )
 
-            return refined
+            return descended
 
-        program = compiled.program_of(self, ("refine", num_steps, epsilon), make)
+        program = compiled.program_of(self, ("descend", num_steps, epsilon), make)
         return compiled.run_on_batches(program, (batch.samples, batch.labels))
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:

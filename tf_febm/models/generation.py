@@ -252,6 +252,8 @@ class GeneratorModel(EnergyModel):
         initial: str = "generator",
         refine_steps: int | None = None,
         num_steps: int | None = None,
+        return_diagnostics: bool = False,
+        return_trajectory: bool = False,
         **sampler_options,
     ) -> Any:
         """Draw samples of the generator, refined by the model's sampler if asked for.
@@ -264,7 +266,10 @@ class GeneratorModel(EnergyModel):
             refine_steps: Steps of the sampler. None is 0 from the generator, and the sampler's own
                 number from noise.
             num_steps: The same, under the name that other models give it.
-            **sampler_options: Passed to the sampler, such as return_diagnostics=True.
+            return_diagnostics: Whether the sampler's figures of each step come along; see
+                `samplers.ChainResult`.
+            return_trajectory: Whether all states come along; likewise.
+            **sampler_options: What else a sampler of your own takes when it is called.
 
         Returns:
             Float32 [num_samples, …], or what the sampler returns with the given options. Without
@@ -281,6 +286,8 @@ class GeneratorModel(EnergyModel):
             initial=initial,
             refine_steps=refine_steps,
             num_steps=num_steps,
+            return_diagnostics=return_diagnostics,
+            return_trajectory=return_trajectory,
             **sampler_options,
         ).samples
 
@@ -293,6 +300,8 @@ class GeneratorModel(EnergyModel):
         initial="generator",
         refine_steps=None,
         num_steps=None,
+        return_diagnostics=False,
+        return_trajectory=False,
         **sampler_options,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels, None."""
@@ -302,7 +311,14 @@ class GeneratorModel(EnergyModel):
             )
         steps = self.steps_of(initial, num_steps if refine_steps is None else refine_steps)
         return super().sample_batch(
-            num_samples, labels, seed, initial=initial, num_steps=steps, **sampler_options
+            num_samples,
+            labels,
+            seed,
+            initial=initial,
+            num_steps=steps,
+            return_diagnostics=return_diagnostics,
+            return_trajectory=return_trajectory,
+            **sampler_options,
         )
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:

@@ -78,7 +78,7 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
     weight = arguments.number("weight", weight)
     threshold = arguments.number("threshold", threshold)
     excess = weight * penalty - threshold / parallel.replicas()
-    # Whether the penalty counts is a matter of the whole of it. No number stays one.
+    # Whether the penalty counts is decided by its sum over all replicas.
     within = parallel.all_reduce_sum(tf.stop_gradient(excess)) <= 0.0
     return lower + tf.where(within, tf.zeros_like(excess), excess)
 

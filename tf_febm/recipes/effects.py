@@ -56,6 +56,11 @@ _MOVING = Rule(
     "chains of one step or more",
     cure="give num_steps or final_steps above 0, or leave it out",
 )
+_NO_EPSILON = Rule(
+    lambda recipe, kind: recipe.epsilon is None,
+    "steps that epsilon does not set",
+    lambda recipe, kind: f"epsilon={recipe.epsilon}",
+)
 _BUFFER = Rule(
     lambda recipe, kind: recipe.chains == "replay",
     "the replay buffer, chains=replay",
@@ -119,6 +124,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, _BUFFER
     for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
         yield name, _MOVING
+    yield from ((name, _NO_EPSILON) for name in ("step_size", "noise_scale"))
     yield "target_acceptance", _above_zero("burn_in")
     yield "warmup_steps", _above_zero("l2_coeff")
     yield from ((name, _IMAGES) for name in ("random_flip", "random_crop", "use_attention"))

@@ -104,8 +104,8 @@ class Recipe:
         best_mode: Which value of it is the best, "min" or "max".
         num_samples: Samples drawn at the end.
         final_steps: Steps of the sampler for each of them.
-        refine_steps: Steps without noise after these, of falling size: for pictures, as what comes
-            out does not follow q; see `samplers.refine`.
+        descent_steps: Steps without noise after these, of falling size: for pictures, as what comes
+            out does not follow q; see `samplers.descend`.
 
     Raises:
         ValueError: A value is of the wrong type or out of its range; the message names the field.
@@ -185,7 +185,7 @@ class Recipe:
     best_mode: str = "min"
     num_samples: int = 1000
     final_steps: int = 300
-    refine_steps: int = 0
+    descent_steps: int = 0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -62,7 +62,7 @@ CELEBA = _recipe(
     sample_interval=250,
     save_interval=250,
     final_steps=60,
-    refine_steps=20,
+    descent_steps=20,
     num_samples=1000,
 )
 DIGITS = _recipe(

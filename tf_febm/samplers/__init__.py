@@ -3,11 +3,11 @@
 from tf_febm import catalogue
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
+from tf_febm.samplers.descent import descend
 from tf_febm.samplers.hamiltonian import HMC, MALA
 from tf_febm.samplers.langevin import Langevin
 from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.preconditioned import Preconditioned
-from tf_febm.samplers.refinement import refine
 from tf_febm.samplers.replay_buffer import ReplayBuffer
 
 # What can be chosen by name is imported with the package: files of models name its classes.
@@ -23,7 +23,7 @@ __all__ = [
     "ReplayBuffer",
     "Preconditioned",
     "StepInfo",
-    "refine",
+    "descend",
     "run_chain",
 ]
 

@@ -36,7 +36,7 @@ class Sampling:
         num_samples: How many.
         num_steps: Steps of the sampler for each, or of a round; those of training if None.
         seed: Of all of it.
-        refine_steps: Steps without noise afterwards; see `model.refine`.
+        descent_steps: Steps without noise afterwards; see `model.descend`.
         rounds: Rounds of a pool of chains from noise, as published; 0 continues the chains of
             training. What follows is for rounds alone; see `models.pooled_chains`.
         pool_size: Chains of the pool.
@@ -51,7 +51,7 @@ class Sampling:
     num_samples: int
     num_steps: int | None = None
     seed: int = 0
-    refine_steps: int = 0
+    descent_steps: int = 0
     rounds: int = 0
     pool_size: int = 1000
     batch_size: int = 512
@@ -204,7 +204,7 @@ def _draw(model, checkpoints, sampling: Sampling, progress=None) -> np.ndarray:
     """Return samples in [0, 1], [n, …]."""
     how = sampling
     if not how.rounds:
-        return draw_samples(model, how.num_samples, how.num_steps, how.seed, how.refine_steps)[0]
+        return draw_samples(model, how.num_samples, how.num_steps, how.seed, how.descent_steps)[0]
     averaged, members = how.averaged and model.average is not None, None
     if how.ensemble > 1:
         # Backwards from the checkpoint that was restored.
@@ -232,8 +232,8 @@ def _draw(model, checkpoints, sampling: Sampling, progress=None) -> np.ndarray:
         report=progress,
     )
     drawn = pooled.samples
-    if how.refine_steps:
-        drawn = model.refine(drawn, pooled.labels, how.refine_steps).numpy()
+    if how.descent_steps:
+        drawn = model.descend(drawn, pooled.labels, how.descent_steps).numpy()
     return to_unit_scale(model, drawn)
 
 

@@ -244,7 +244,7 @@ def finish(
     num_samples: int,
     num_steps: int,
     seed: int,
-    refine_steps: int = 0,
+    descent_steps: int = 0,
     measure: Callable[[np.ndarray], dict] | None = None,
     probe=None,
 ) -> dict:
@@ -262,14 +262,14 @@ def finish(
         num_samples: How many samples.
         num_steps: Steps of each chain; see `draw_samples`.
         seed: Seed of the samples.
-        refine_steps: See `draw_samples`.
+        descent_steps: See `draw_samples`.
         measure: samples -> quality figures, or None; called while the model has its best weights.
         probe: (x, labels), examples shown beside samples in the plane, or None.
 
     Returns:
         The summary.
     """
-    samples, labels = draw_samples(model, num_samples, num_steps, seed, refine_steps)
+    samples, labels = draw_samples(model, num_samples, num_steps, seed, descent_steps)
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
     write_atomically(
         folder.samples / "final.npz",
@@ -297,7 +297,7 @@ def finish(
         "seconds": seconds,
         "steps_per_second": steps / seconds if seconds else math.nan,
         "metrics": metrics,
-        "sampling": {"num_steps": num_steps, "refine_steps": refine_steps},
+        "sampling": {"num_steps": num_steps, "descent_steps": descent_steps},
         "quality": quality,
     }
     write_json(folder.summary, summary)
@@ -305,7 +305,7 @@ def finish(
 
 
 def draw_samples(
-    model, count: int, num_steps: int, seed: int, refine_steps: int = 0
+    model, count: int, num_steps: int, seed: int, descent_steps: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw any number of samples in bounded memory, with the best weights.
 
@@ -316,7 +316,7 @@ def draw_samples(
             where those of training ended, or from noise if there is no buffer; then take as many
             steps as a training chain may have seen.
         seed: Seed of all of it.
-        refine_steps: Steps of `model.refine` afterwards. With any the samples are for showing.
+        descent_steps: Steps of `model.descend` afterwards. With any the samples are for showing.
 
     Returns:
         Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
@@ -332,8 +332,8 @@ def draw_samples(
                 num_steps=num_steps,
             )
             ends = batch.samples
-            if refine_steps:
-                ends = model.refine(ends, batch.labels, refine_steps)
+            if descent_steps:
+                ends = model.descend(ends, batch.labels, descent_steps)
             samples.append(ends.numpy())
             labels.append(None if batch.labels is None else batch.labels.numpy())
     together = to_unit_scale(model, np.concatenate(samples))

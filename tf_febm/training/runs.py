@@ -208,7 +208,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         folder,
         num_samples=recipe.num_samples,
         num_steps=recipe.final_steps,
-        refine_steps=recipe.refine_steps,
+        descent_steps=recipe.descent_steps,
         seed=recipe.seed,
         measure=lambda samples: evaluation.run_figures(model, samples, source, held_out),
         probe=probe,

@@ -19,8 +19,8 @@ def quadratic(x):
 
 
 def test_a_quadratic_energy_shrinks_by_a_product():
-    np.testing.assert_allclose(samplers.refine(quadratic, X, 5, 0.4), X * FACTORS, rtol=1e-5)
-    np.testing.assert_array_equal(samplers.refine(quadratic, X, 0), X)
+    np.testing.assert_allclose(samplers.descend(quadratic, X, 5, 0.4), X * FACTORS, rtol=1e-5)
+    np.testing.assert_array_equal(samplers.descend(quadratic, X, 0), X)
 
 
 def test_in_white_coordinates_all_directions_shrink_alike():
@@ -34,7 +34,7 @@ def test_in_white_coordinates_all_directions_shrink_alike():
     x = data[:6].astype("f4")
     factor = np.prod([1.0 - 0.5 * 0.4 * (1.0 - k / 5) for k in range(5)])
     expected = data.mean(0) + factor * (x - data.mean(0))
-    np.testing.assert_allclose(model.refine(x, None, 5, 0.4), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(model.descend(x, None, 5, 0.4), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_bounds_hold_and_nothing_is_traced_again():
@@ -49,10 +49,10 @@ def test_bounds_hold_and_nothing_is_traced_again():
     model = tf_febm.ContrastiveDivergence(
         Counted(base.inputs, base.outputs), sampler=samplers.Langevin(bounds=(-1.0, 1.0)), seed=0
     )
-    found = model.refine(np.clip(X, -1, 1), None, 3, 50.0).numpy()
+    found = model.descend(np.clip(X, -1, 1), None, 3, 50.0).numpy()
     assert np.abs(found).max() <= 1.0
     traced = len(calls)
-    model.refine(np.clip(X[:2], -1, 1), None, 3, 50.0)
+    model.descend(np.clip(X[:2], -1, 1), None, 3, 50.0)
     assert len(calls) == traced
 
 
@@ -61,17 +61,17 @@ def test_a_conditional_model_takes_labels():
     model = tf_febm.ContrastiveDivergence(
         network, sampler=samplers.Langevin.from_epsilon(0.1, 2), seed=0
     )
-    zeros, ones = (model.refine(X, np.full(6, label), 4) for label in (0, 1))
+    zeros, ones = (model.descend(X, np.full(6, label), 4) for label in (0, 1))
     assert np.abs(zeros - ones).max() > 1e-4
     with pytest.raises(ValueError, match="needs labels"):
-        model.refine(X)
+        model.descend(X)
 
 
 def test_errors():
     with pytest.raises(ValueError, match="epsilon must"):
-        samplers.refine(quadratic, X, 3, 0.0)
+        samplers.descend(quadratic, X, 3, 0.0)
     with pytest.raises(ValueError, match="num_steps must"):
-        samplers.refine(quadratic, X, -1)
+        samplers.descend(quadratic, X, -1)
     reference = networks.GaussianReference.from_moments([0.0] * 3, [1.0] * 3)
     with pytest.raises(ValueError, match="bounds are for steps without a reference"):
-        samplers.refine(quadratic, X, reference=reference, bounds=(0.0, 1.0))
+        samplers.descend(quadratic, X, reference=reference, bounds=(0.0, 1.0))

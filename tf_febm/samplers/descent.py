@@ -1,13 +1,13 @@
-"""Refinement of samples: gradient steps without noise, whose size falls to zero."""
+"""Descent of samples on the energy: gradient steps without noise, whose size falls to zero."""
 
 import tensorflow as tf
 
 from tf_febm import arguments, energies
 
-__all__ = ["refine"]
+__all__ = ["descend"]
 
 
-def refine(
+def descend(
     energy_fn,
     initial_state,
     num_steps: int = 20,
@@ -22,7 +22,7 @@ def refine(
 
     These are steps of Eq. 5 with their noise left out. Chains at full temperature carry the noise
     of their last steps, which the eye sees as grain: this takes it off. **The result is no sample
-    of q**: it is more typical and less varied. Show it, say that it was refined, and use the
+    of q**: it is more typical and less varied. Show it, say that it descended, and use the
     samples themselves for likelihoods, training and figures of variety.
 
     Args:
