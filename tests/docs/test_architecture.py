@@ -14,3 +14,10 @@ def test_every_package_is_drawn(project):
         if name.islower() and name != "export" and not name.startswith("_"):
             assert name in drawn, name
             assert f"`{name}`" in page, name
+
+
+def test_the_drawing_is_of_this_source(project):
+    script = project / "docs" / "developer" / "draw_architecture.py"
+    listed = runpy.run_path(str(script))["listed"]()
+    kept = (script.parent / "architecture.txt").read_text(encoding="utf-8")
+    assert kept == listed, f"run python {script.relative_to(project)}"

@@ -51,9 +51,9 @@ class EnergyModel(Chains, Saving, Fitting):
 
     def __init__(
         self,
-        energy,
+        energy: keras.layers.Layer,
         *,
-        sampler=None,
+        sampler: Callable | None = None,
         buffer: ReplayBuffer | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,

@@ -1,5 +1,6 @@
 """Bidirectional bounds: an energy between an upper and a lower bound, and a generator."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -98,8 +99,8 @@ class BidirectionalEBM(GeneratorModel):
 
     def __init__(
         self,
-        energy,
-        generator,
+        energy: keras.layers.Layer,
+        generator: keras.layers.Layer,
         latent_dim: int,
         penalty_weight: float = 1.0,
         penalty_threshold: float = 0.0,
@@ -109,7 +110,7 @@ class BidirectionalEBM(GeneratorModel):
         entropy_iterations: int = 10,
         penalty: str | None = "latent",
         l2_coeff: float = 0.0,
-        sampler=None,
+        sampler: Callable | None = None,
         reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,

@@ -1,6 +1,6 @@
 """Contrastive divergence: the maximum likelihood gradient, with short or persistent chains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
+from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["ContrastiveDivergence"]
 
@@ -66,10 +67,10 @@ class ContrastiveDivergence(EnergyModel):
 
     def __init__(
         self,
-        energy,
+        energy: keras.layers.Layer,
         *,
-        sampler=None,
-        buffer=None,
+        sampler: Callable | None = None,
+        buffer: ReplayBuffer | None = None,
         initial: str = "data",
         l2_coeff: float = 1.0,
         num_classes: int | None = None,

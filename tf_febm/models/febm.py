@@ -1,16 +1,17 @@
 """f-EBM: an energy and a variational function that play for an f-divergence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, objectives
+from tf_febm import arguments, divergences, objectives
 from tf_febm.models.averaging import check_decay
 from tf_febm.models.chains import Batch
 from tf_febm.models.slow_energy import slow_copy, update_slow_copy
 from tf_febm.models.variational import VariationalModel
 from tf_febm.networks import GaussianReference
+from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["FEBM"]
 
@@ -37,22 +38,12 @@ class FEBM(VariationalModel):
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
         variational: Network for H, of the same form.
         divergence: A `Divergence` or its name.
-        variational_divergence: The divergence whose bound ω ascends; `divergence` itself, as in
-            Algorithm 1, if None. All bounds have the same optimum, log p/q, so another one changes
-            the way there and not the goal: the gradients of "js" stay bounded where those of the
-            χ² divergences have no finite variance. `bound` is then still that of `divergence`.
-        simultaneous: Whether θ descends by the values of H from before the last step of ω.
-            Algorithm 1 evaluates H again after it; doing without saves that pass, which is much of
-            a step where samples are cheap. The theory of Section 4 is that of simultaneous updates.
-        variational_steps: Steps of ω, at least 1, for one of θ, all on the same two batches; 1 in
-            Algorithm 1. The more, the closer H is to the optimum that Theorem 3 assumes.
         sampler: See EnergyModel; `Langevin()` if None.
         buffer: A `ReplayBuffer`, or None to start every chain afresh.
+        reference: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²
             in that of ω.
         variational_l2_coeff: That of ω, where it is another one.
-        leave_one_out: Whether the covariance term of Theorem 3 is unbiased at any batch size; see
-            `objectives.energy_surrogate`.
         shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not
             depend on. Algorithm 1 has one wherever H is not at its optimum, and if θ is the faster
             player, r runs away along it; see `objectives.energy_surrogate`.
@@ -60,15 +51,26 @@ class FEBM(VariationalModel):
             network, or None. With it H(x) = R(x) − Ē(x), the variational network being R, so that
             r = R + E − Ē: H follows E by construction, and R learns log p/q alone. Updates stay
             stable where H would lag behind E; l2 terms are those of R.
-        log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
         num_classes: See EnergyModel.
         class_names: See EnergyModel.
-        reference: See EnergyModel.
         average_decay: See EnergyModel.
         seed: See EnergyModel.
         name: The Keras name.
+        variational_divergence: (This and what follows are switches for research.) The divergence
+            whose bound ω ascends; `divergence` itself, as in Algorithm 1, if None. All bounds have
+            the same optimum, log p/q, so another one changes the way there and not the goal: the
+            gradients of "js" stay bounded where those of the χ² divergences have no finite
+            variance. `bound` is then still that of `divergence`.
+        simultaneous: Whether θ descends by the values of H from before the last step of ω.
+            Algorithm 1 evaluates H again after it; doing without saves that pass, which is much of
+            a step where samples are cheap. The theory of Section 4 is that of simultaneous updates.
+        variational_steps: Steps of ω, at least 1, for one of θ, all on the same two batches; 1 in
+            Algorithm 1. The more, the closer H is to the optimum that Theorem 3 assumes.
+        leave_one_out: Whether the covariance term of Theorem 3 is unbiased at any batch size; see
+            `objectives.energy_surrogate`.
+        log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
 
     Source: Yu, Song, Song, Ermon: Training Deep Energy-Based Models with f-Divergence Minimization,
     ICML 2020.
@@ -76,28 +78,29 @@ class FEBM(VariationalModel):
 
     def __init__(
         self,
-        energy,
-        variational,
-        divergence="js",
+        energy: keras.layers.Layer,
+        variational: keras.layers.Layer,
+        divergence: str | divergences.Divergence = "js",
         *,
-        variational_divergence=None,
-        simultaneous: bool = False,
-        variational_steps: int = 1,
-        sampler=None,
-        buffer=None,
+        sampler: Callable | None = None,
+        buffer: ReplayBuffer | None = None,
+        reference: GaussianReference | None = None,
         l2_coeff: float = 1.0,
         variational_l2_coeff: float | None = None,
-        leave_one_out: bool = True,
         shift_invariant: bool = False,
         slow_energy_decay: float | None = None,
-        log_ratio_clip: float | None = None,
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
-        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
+        # Switches for research.
+        variational_divergence: str | divergences.Divergence | None = None,
+        simultaneous: bool = False,
+        variational_steps: int = 1,
+        leave_one_out: bool = True,
+        log_ratio_clip: float | None = None,
     ):
         # The base's constructor builds.
         if slow_energy_decay is not None:

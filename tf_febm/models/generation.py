@@ -1,7 +1,7 @@
 """Base class of models with a generator: direct samples and their density."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -60,13 +60,13 @@ class GeneratorModel(EnergyModel):
 
     def __init__(
         self,
-        energy,
-        generator,
+        energy: keras.layers.Layer,
+        generator: keras.layers.Layer,
         latent_dim: int,
         entropy: str = "auto",
         *,
         entropy_iterations: int = 10,
-        sampler=None,
+        sampler: Callable | None = None,
         reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,

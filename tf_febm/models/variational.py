@@ -1,6 +1,6 @@
 """Base class of f-EBM and its dual form: two networks that play for an f-divergence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from tf_febm.models.chains import Batch
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import WeightedBatches, of_batches
 from tf_febm.networks import GaussianReference
+from tf_febm.samplers import ReplayBuffer
 
 __all__ = ["VariationalModel"]
 
@@ -43,26 +44,27 @@ class VariationalModel(EnergyModel):
 
     def __init__(
         self,
-        energy,
-        variational,
-        divergence="js",
+        energy: keras.layers.Layer,
+        variational: keras.layers.Layer,
+        divergence: str | divergences.Divergence = "js",
         *,
-        variational_divergence=None,
-        simultaneous: bool = False,
-        variational_steps: int = 1,
-        sampler=None,
-        buffer=None,
+        sampler: Callable | None = None,
+        buffer: ReplayBuffer | None = None,
+        reference: GaussianReference | None = None,
         l2_coeff: float = 1.0,
         variational_l2_coeff: float | None = None,
-        leave_one_out: bool = True,
-        log_ratio_clip: float | None = None,
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
-        reference: GaussianReference | None = None,
         average_decay: float | None = None,
         seed: int | None = None,
         name: str | None = None,
+        # Switches for research.
+        variational_divergence: str | divergences.Divergence | None = None,
+        simultaneous: bool = False,
+        variational_steps: int = 1,
+        leave_one_out: bool = True,
+        log_ratio_clip: float | None = None,
     ):
         super().__init__(
             energy,
@@ -91,10 +93,8 @@ class VariationalModel(EnergyModel):
         )
         self.simultaneous = simultaneous
         self.variational_steps = variational_steps
-        self.l2_coeff = l2_coeff
-        self.variational_l2_coeff = (
-            l2_coeff if variational_l2_coeff is None else variational_l2_coeff
-        )
+        other_l2 = l2_coeff if variational_l2_coeff is None else variational_l2_coeff
+        self.l2_coeff, self.variational_l2_coeff = l2_coeff, other_l2
         self.leave_one_out = leave_one_out
         self.warmup_steps = warmup_steps
         self._check_settings()
