@@ -201,7 +201,12 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
             os.kill(os.getpid(), number)
         seen = True
         stop.request()
-        log(f"{signal.Signals(number).name}: {ending} and saving a checkpoint …")
+        line = f"{signal.Signals(number).name}: {ending} and saving a checkpoint …\n"
+        try:
+            # Past `print`, which the signal may have interrupted and which cannot be entered twice.
+            os.write(sys.stdout.fileno(), line.encode())
+        except (OSError, ValueError):
+            log(line.rstrip())
 
     _on_signals(handle)
 
