@@ -38,7 +38,9 @@ CASES = {
     },
     "bidirectional threshold not reached": {"penalty_threshold": 1e3},
     "bidirectional singular value": {"penalty": None, "entropy": "smallest_singular_value"},
-    "febm/js Adam": {"steps": 5, "adam": True, "eager": False, "held_out": True},
+    "febm/js Adam": {
+        "steps": 5, "adam": True, "eager": False, "held_out": True, "slow_energy_decay": 0.8,
+    },
 }  # fmt: skip
 # `make replicas` compares all of them with four.
 OF_FOUR = ["bidirectional threshold"]

@@ -157,6 +157,19 @@ def test_one_step_with_the_slow_average_by_hand():
         np.testing.assert_allclose(kept, slow, rtol=1e-5, atol=1e-7)
 
 
+def test_a_reference_in_use_is_not_fitted_again():
+    reference = networks.GaussianReference().adapt(X)
+    model = tf_febm.ContrastiveDivergence(
+        linear("energy", [0.1, 0.2, 0.3]), reference=reference, seed=1
+    )
+    before = model.energy(X[:5]).numpy()
+    samples = model.sample(5, seed=2).numpy()
+    with pytest.raises(ValueError, match="is fitted, and models or samplers may hold it"):
+        reference.adapt(100.0 * X)
+    np.testing.assert_array_equal(model.energy(X[:5]), before)
+    np.testing.assert_array_equal(model.sample(5, seed=2), samples)
+
+
 def test_errors():
     network = linear("energy", [0.0, 0.0, 0.0])
     reference = networks.GaussianReference().adapt(X)

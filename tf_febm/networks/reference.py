@@ -78,8 +78,13 @@ class GaussianReference:
 
         Raises:
             TypeError: The data are not floating.
-            ValueError: They are too few, not finite, constant, or do not go with the covariance.
+            ValueError: They are too few, not finite, constant, or do not go with the covariance;
+                or there is a fit already, which models and samplers may hold.
         """
+        if self._fit:
+            raise ValueError(
+                "The reference is fitted, and models or samplers may hold it: make another one."
+            )
         x = _examples(data)
         kind = self.covariance
         if kind == "auto":

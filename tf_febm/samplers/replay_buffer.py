@@ -283,7 +283,8 @@ class ReplayBuffer(tf.Module):
         # Those that are stored take the next places in their order; the others get the places after
         # these, and leave there what is there. All shapes stay known, as XLA needs them.
         total = tf.reduce_sum(tf.cast(stored, tf.int64))
-        place = tf.where(stored, _running_count(stored), total + _running_count(~stored))
+        first, last = (tf.cumsum(tf.cast(m, tf.int64), exclusive=True) for m in (stored, ~stored))
+        place = tf.where(stored, first, total + last)
         index = tf.gather(self._slots(count, labels), place)
         self._update(self.samples, index, stored, self._encode(samples))
         if self.labels is not None:
@@ -396,8 +397,3 @@ class ReplayBuffer(tf.Module):
     def from_config(cls, config: dict) -> "ReplayBuffer":
         """Make an empty buffer from the result of `get_config`."""
         return cls(**config)
-
-
-def _running_count(mask):
-    """Return how many are true before each of booleans, int64 [n]."""
-    return tf.cumsum(tf.cast(mask, tf.int64), exclusive=True)
