@@ -76,3 +76,26 @@ def test_numbers_are_added_by_one_replica_of_each_worker():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     rows = workers._sum_function(strategy)(tf.constant([[1.0, np.nan], [0.0, 3.0]]))
     np.testing.assert_array_equal(rows.numpy(), [[1.0, np.nan], [0.0, 3.0]])
+
+
+def test_whoever_leaves_last_needs_no_answer(monkeypatch):
+    """The first that is through ends its process, maybe before the others have its answer."""
+
+    def gone(strategy, own):
+        raise workers.lost(tf.errors.UnavailableError(None, None, "Socket closed"))
+
+    monkeypatch.setattr(workers, "worker_values", gone)
+    workers.barrier(ALONE, last=True)
+    with pytest.raises(workers.OtherWorkerError, match="Socket closed"):
+        workers.barrier(ALONE)
+
+
+def test_a_lost_worker_is_explained_by_what_happened_to_it():
+    """Not by the place in the source where the graph was made, which TensorFlow tells as well."""
+    message = """Collective ops is aborted by:
+Detected at node 'x' defined at (most recent call last):
+  File "/x/tf_febm/workers.py", line 174, in run_on_all
+Connection reset by peer: /job:worker/task:1"""
+    said = str(workers.lost(tf.errors.UnavailableError(None, None, message)))
+    assert "(Connection reset by peer" in said and "workers.py" not in said
+    assert "UnavailableError" in str(workers.lost(tf.errors.UnavailableError(None, None, "")))

@@ -50,8 +50,10 @@ class OtherWorkerError(OSError):
 
 def lost(error: Exception) -> OtherWorkerError:
     """Return the error for people of one that TensorFlow raised, one of `LOST`."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    reason = next((line for line in lines if "worker" in line or "Connection" in line), lines[0])
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # Not the traceback of where the graph was made, in which this file stands.
+    said = [line for line in lines if not line.lstrip().startswith("File ")]
+    reason = next((line for line in said if "worker" in line or "Connection" in line), lines[0])
     return OtherWorkerError(
         f"Another worker was lost, so this one stops ({reason.strip()[:200]}). Start all of them "
         "again: they go on from the last checkpoint."
@@ -135,9 +137,22 @@ def any_worker(strategy, value: bool) -> bool:
     return bool(worker_values(strategy, [float(value)]).any())
 
 
-def barrier(strategy) -> None:
-    """Wait until every worker is here."""
-    worker_values(strategy, [1.0])
+def barrier(strategy, last: bool = False) -> None:
+    """Wait until every worker is here.
+
+    Args:
+        strategy: As `parallel.make_strategy` returned it.
+        last: Whether nobody has anything to do afterwards. The first that is through may then be
+            gone before its answer has reached the others, which for them is no error.
+
+    Raises:
+        OtherWorkerError: If another worker is gone, unless this is the last time.
+    """
+    try:
+        worker_values(strategy, [1.0])
+    except OtherWorkerError:
+        if not last:
+            raise
 
 
 def from_first(strategy, number: int) -> int:

@@ -84,9 +84,15 @@ class Pair:
     def until(self, text):
         deadline = time.monotonic() + PATIENCE
         while text not in self.said(0):
-            assert all(process.poll() is None for process in self.processes), self.said(0)
-            assert time.monotonic() < deadline, self.said(0)
+            assert self.alive() and time.monotonic() < deadline, self.last_words()
             time.sleep(0.05)
+
+    def alive(self):
+        # The second may be through before the first has said what it did.
+        return self.processes[0].poll() is None
+
+    def last_words(self):
+        return [(each.poll(), self.said(k)[-3000:]) for k, each in enumerate(self.processes)]
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +109,7 @@ def workers(project, pictures, tmp_path_factory):
         # Nothing is told before the first row of metrics: a thousand steps.
         deadline = time.monotonic() + PATIENCE
         while not list(folder.glob("run/tensorboard/*")):
-            assert all(process.poll() is None for process in pair.processes), pair.said(0)
-            assert time.monotonic() < deadline, pair.said(0)
+            assert pair.alive() and time.monotonic() < deadline, pair.last_words()
             time.sleep(0.05)
         time.sleep(3.0)
         pair.processes[1].send_signal(signal.SIGTERM)

@@ -197,7 +197,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         if chief:
             write_report(folder)
         # Nobody leaves while others speak to it, or before the first worker has drawn its samples.
-        workers.barrier(strategy)
+        workers.barrier(strategy, last=True)
         if not done:
             on_phase("stopped")
         return Run(model, folder, step, done, None)
@@ -214,7 +214,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         probe=probe,
     )
     write_report(folder)
-    workers.barrier(strategy)
+    workers.barrier(strategy, last=True)
     return Run(model, folder, step, True, summary)
 
 
