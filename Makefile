@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train test quick pairwise study study-mixture study-methods study-plane study-anomalies study-bounds \
+.PHONY: train test thorough quick pairwise study study-mixture study-methods study-plane study-anomalies study-bounds \
 	study-stacked bench storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
@@ -77,14 +77,18 @@ long: $(READY)
 	$(BIN)/python drills/long_run.py $(ARGS)
 
 test: $(READY) lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not thorough" $(ARGS)
+
+# Breadth beyond the suite: more seeds and combinations of what it shows on some.
+thorough: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m thorough $(ARGS)
 
 # What one runs while working: a minute and a half.
 quick: $(READY) lint types
 	$(BIN)/python -m pytest -n 2 tests/divergences tests/objectives tests/recipes tests/data \
 		tests/test_*.py --ignore=tests/test_readme.py \
 		--ignore=tests/test_pairwise.py --ignore=tests/test_parallel.py \
-		--ignore=tests/test_serialisation.py $(ARGS)
+		--ignore=tests/test_serialisation.py -m "not thorough" $(ARGS)
 
 # Every pair of features, not only those that the suite has.
 pairwise: $(READY)
