@@ -32,6 +32,8 @@ SMALL = [
     (128, 14, 32, 64, 4, 2),
     (128, 7, 64, 128, 3, 2),
     (128, 4, 128, 128, 4, 2),
+    (64, 8, 64, 128, 4, 2),
+    (64, 16, 64, 128, 4, 2),
     (128, 28, 64, 64, 4, 2),
 ]
 
@@ -57,7 +59,7 @@ def sides(batch, side, channels, filters, size, stride) -> dict:
         "forward": compiled(lambda x, w: tf.nn.conv2d(x, w, stride, "SAME"), x, kernel),
         "TensorFlow's gradient": compiled(tensorflows, upstream, kernel),
     }
-    chosen = convolution.block_size(channels, stride)
+    chosen = convolution.block_size(channels, stride, size, filters)
     blocks = (1, 2, 4) if channels <= 4 else (stride,)
     for block in (b for b in blocks if b % stride == 0):
         prepared = convolution.gradient_kernel(kernel, stride, "SAME", (side, side), block)

@@ -77,6 +77,7 @@ def test_the_gradient_of_one_channel_by_hand():
 def test_where_tensorflows_own_gradient_is_left():
     assert block_size(64, 2) is None
     assert block_size(2, 3) is None
+    assert block_size(64, 2, 4, 64) is None and block_size(64, 2, 4, 128) == 2
     kernel = draw(3, 3, 64, 2)
     assert gradient_kernel(kernel, 2, "SAME", (8, 8)) is None
     assert gradient_kernel(kernel, 1, "SAME", (None, 8)) is None

@@ -88,18 +88,29 @@ def test_diagonal_and_low_rank_have_the_variances():
     assert found < 0.5 * np.linalg.norm(np.corrcoef(VECTORS.T) - np.eye(5))
 
 
-def test_spectral_has_the_spectrum_of_the_data():
-    reference = fitted("spectral")
-    z = np.asarray(reference.whiten(IMAGES))
-    # Each coefficient has its own variance, and the noise beside it.
-    noise = (0.02 * IMAGES.std()) ** 2
-    centred = IMAGES - IMAGES.mean(0)
-    grey = scipy.fft.dctn(centred, axes=(1, 2), norm="ortho")
-    total = grey.var(axis=0).sum()
-    np.testing.assert_allclose(
-        (z.var(axis=0) * reference._fit["scale"] ** 2).sum(), total, rtol=1e-9
-    )
-    np.testing.assert_allclose(z.var(axis=0), 1.0 - noise / reference._fit["scale"] ** 2, rtol=1e-7)
+@pytest.mark.parametrize("rank", [0, 3])
+def test_spectral_has_the_spectrum_of_the_data(rank):
+    """Each coefficient of the cosine transform has its own variance, and that of the noise."""
+    reference = networks.GaussianReference("spectral", noise=0.02, rank=rank).adapt(IMAGES)
+    unit = np.eye(IMAGES[0].size).reshape(-1, *IMAGES.shape[1:])
+    root = np.asarray(reference.color(unit)) - IMAGES.mean(0)
+    modelled = np.square(scipy.fft.dctn(root, axes=(1, 2), norm="ortho")).sum(axis=0)
+    grey = scipy.fft.dctn(IMAGES - IMAGES.mean(0), axes=(1, 2), norm="ortho")
+    np.testing.assert_allclose(modelled, grey.var(axis=0) + (0.02 * IMAGES.std()) ** 2, rtol=1e-7)
+
+
+def test_spectral_factors_are_what_coefficients_share():
+    """Images of three patterns and a little grain: three factors find their covariance."""
+    rng = np.random.default_rng(5)
+    patterns = rng.normal(size=(3, 6, 6, 1))
+    images = np.tensordot(rng.normal(size=(4000, 3)), patterns, axes=1)
+    images += 0.1 * rng.normal(size=images.shape)
+    own = np.cov(images.reshape(4000, -1).T, bias=True)
+    missed = {}
+    for rank in (0, 3):
+        made = networks.GaussianReference("spectral", noise=0.0, rank=rank).adapt(images)
+        missed[rank] = np.linalg.norm(covariance_of(made)[0] - own) / np.linalg.norm(own)
+    assert missed[3] < 0.02 < 0.5 < missed[0]
 
 
 def test_samples_have_its_moments():
@@ -149,7 +160,7 @@ def test_its_configuration_holds_the_fit_bit_for_bit(kind):
     [
         (lambda: networks.GaussianReference("fourier"), ValueError, "must be one of auto, diag"),
         (lambda: networks.GaussianReference(noise=-1.0), ValueError, "noise must"),
-        (lambda: networks.GaussianReference(rank=0), ValueError, "rank must"),
+        (lambda: networks.GaussianReference("low_rank", rank=0), ValueError, "rank must"),
         (lambda: networks.GaussianReference().whiten(VECTORS), ValueError, "call reference.adapt"),
         (lambda: networks.GaussianReference().adapt(np.ones((9, 2), int)), TypeError, "floating"),
         (lambda: networks.GaussianReference().adapt(np.ones((9, 2))), ValueError, "constant"),

@@ -15,8 +15,8 @@ LARGEST = 1 << 21
 class Axis(NamedTuple):
     """How one side of an image is convolved, and how its gradient is put together in blocks.
 
-    Output o sees pixel s·o + t − p with tap t < k. Pixel i = B·q + r, the r-th of block q, is
-    therefore seen by o = b·q + u with tap t = r + p − s·u, where B = s·b: the gradient is a
+    Output o sees pixel s·o + t − p with tap t < k. Pixel i = B·q + r − l, the r-th of block q, is
+    therefore seen by o = b·q + u with tap t = r + p − l − s·u, where B = s·b: the gradient is a
     convolution over u of stride b, with B phases r side by side as channels.
 
     Attributes:
@@ -26,6 +26,8 @@ class Axis(NamedTuple):
         before: p, the zeros before the first pixel.
         outputs: Their number.
         block: B, a multiple of s.
+        lead: l, the places in the first block before the first pixel: 0 or p. With p blocks lie as
+            the outputs see them, which for k a multiple of s takes no more taps than there are.
     """
 
     size: int
@@ -34,6 +36,7 @@ class Axis(NamedTuple):
     before: int
     outputs: int
     block: int
+    lead: int = 0
 
     @property
     def step(self) -> int:
@@ -43,19 +46,21 @@ class Axis(NamedTuple):
     @property
     def offsets(self) -> range:
         """The u of all taps."""
-        first = -((self.kernel - 1 - self.before) // self.stride)
-        return range(first, (self.block - 1 + self.before) // self.stride + 1)
+        shift = self.before - self.lead
+        first = -((self.kernel - 1 - shift) // self.stride)
+        return range(first, (self.block - 1 + shift) // self.stride + 1)
 
     @property
     def paddings(self) -> list[int]:
         """Zeros to put before and after the outputs, so that there is one window per block."""
-        blocks = -(-self.size // self.block)
+        blocks = -(-(self.size + self.lead) // self.block)
         after = self.step * (blocks - 1) + self.offsets[-1] - (self.outputs - 1)
         return [-self.offsets[0], max(after, 0)]
 
     def taps(self, pixels: int, outputs) -> np.ndarray:
         """Return the tap that joins (output, pixel); k where there is none."""
-        t = np.arange(pixels) + self.before - self.stride * np.asarray(outputs)[:, None]
+        first = self.before - self.lead
+        t = np.arange(pixels) + first - self.stride * np.asarray(outputs)[:, None]
         return np.where((t >= 0) & (t < self.kernel), t, self.kernel)
 
 
@@ -113,22 +118,26 @@ class Weights(NamedTuple):
         return Weights(self.kernel, gradient_kernel(self.kernel, stride, padding, size))
 
 
-def block_size(channels: int, stride: int) -> int | None:
+def block_size(channels: int, stride: int, kernel_size: int = 3, filters: int = 1) -> int | None:
     """Return the block B in which the gradient is fastest, or None if TensorFlow's own is.
 
     Found with benchmarks/kernels.py. A convolution computes 8 or 16 channels at once; where an
     image has fewer, blocks of pixels take the place of the rest. With many channels a stride-1
-    gradient is the forward convolution with the kernel turned round, B = 1, and blocks for a stride
-    of 2 multiply by more zeros than they save.
+    gradient is the forward convolution with the kernel turned round, B = 1. Blocks for a stride of
+    2 multiply by zeros unless the stride divides the kernel; then they are slower than TensorFlow's
+    own gradient by a fifth, but for wide layers, where that one takes 2 to 11 times as long.
 
     Args:
         channels: Of the image.
         stride: Of the convolution.
+        kernel_size: Side of its kernel.
+        filters: Channels of its output.
     """
     widest = 4 if channels == 1 else 2
     if channels <= 4 and widest % stride == 0:
         return widest
-    return 1 if stride == 1 else None
+    wide = kernel_size % stride == 0 and channels * kernel_size**2 >= 1024 and filters >= 96
+    return stride if stride == 1 or wide else None
 
 
 def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> GradientKernel | None:
@@ -145,10 +154,11 @@ def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> Grad
         A `GradientKernel`, or None where TensorFlow's own gradient is to be used: where the size is
         unknown or `block_size` says so, and on GPUs, which have kernels of their own for it.
     """
-    block = block_size(kernel.shape[2], stride) if block is None else block
+    if block is None:
+        block = block_size(kernel.shape[2], stride, kernel.shape[0], kernel.shape[3])
     if block is None or None in size or tf.config.list_physical_devices("GPU"):
         return None
-    rows, columns = axes = _axes(kernel, stride, padding, size, block)
+    rows, columns = axes = _axes(kernel, stride, padding, size, block, lead=True)
     # [u, r, u', r', in, out] → [u, u', out, r, r', in]
     phases = _gathered(kernel, [axis.taps(block, axis.offsets) for axis in axes])
     phases = tf.transpose(phases, [0, 2, 5, 1, 3, 4])
@@ -176,7 +186,7 @@ def convolution_matrix(kernel, stride: int, padding: str, size) -> ConvolutionMa
     height, width, channels, filters = kernel.shape
     if None in size or math.prod(size) > height * width:
         return None
-    axes = _axes(kernel, stride, padding, size, stride)
+    axes = _axes(kernel, stride, padding, size, stride, lead=False)
     outputs = (*(axis.outputs for axis in axes), filters)
     rows, columns = math.prod(size) * channels, math.prod(outputs)
     if not columns or rows * columns > LARGEST or tf.config.list_physical_devices("GPU"):
@@ -204,9 +214,10 @@ def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
         blocks = tf.nn.conv2d(upstream, gradient.kernel, rows.step, paddings)
         if rows.block > 1:
             blocks = tf.nn.depth_to_space(blocks, rows.block)
-        if tuple(blocks.shape[1:3]) != gradient.size:
-            blocks = blocks[:, : rows.size, : columns.size]
-        return blocks
+        if tuple(blocks.shape[1:3]) == gradient.size:
+            return blocks
+        top, left = rows.lead, columns.lead
+        return blocks[:, top : top + rows.size, left : left + columns.size]
 
 
 def multiply(x, convolution: ConvolutionMatrix) -> tf.Tensor:
@@ -285,12 +296,15 @@ def convolve(
     return convolution(x, kernel, precomputed.kernel, *(() if bias is None else (bias,)))
 
 
-def _axes(kernel, stride: int, padding: str, size, block: int) -> list[Axis]:
+def _axes(kernel, stride: int, padding: str, size, block: int, lead: bool) -> list[Axis]:
+    """Return how both sides are convolved, with blocks that may begin before the first pixel."""
     axes = []
     for n, k in zip(size, kernel.shape[:2], strict=True):
         outputs = (n - k) // stride + 1 if padding == "VALID" else math.ceil(n / stride)
         before = 0 if padding == "VALID" else max((outputs - 1) * stride + k - n, 0) // 2
-        axes.append(Axis(n, k, stride, before, max(outputs, 0), block))
+        whole = Axis(n, k, stride, before, max(outputs, 0), block)
+        led = whole._replace(lead=before)
+        axes.append(led if lead and len(led.offsets) < len(whole.offsets) else whole)
     return axes
 
 

@@ -16,8 +16,10 @@ __all__ = ["COVARIANCES", "GaussianReference"]
 COVARIANCES = ("auto", "diagonal", "low_rank", "full", "spectral")
 # Vectors up to so many coordinates have a full covariance by default.
 MAX_FULL = 512
-# Numbers that a fit looks at, of examples evenly spread: 160 MB in float64.
-MAX_NUMBERS = 20_000_000
+# Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
+MAX_NUMBERS = 40_000_000
+# Principal components of the spectra of images: at 32×32 colours about 80 % of their variance.
+MAX_SPECTRAL_RANK = 512
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -39,8 +41,10 @@ class GaussianReference:
     - "diagonal": the variance of each coordinate;
     - "full": the covariance, for vectors;
     - "low_rank": D + W Wᵀ by factor analysis, D diagonal and W of `rank` columns;
-    - "spectral": for images, B diag(s²) Bᵀ, B the discrete cosine transform of each colour
-      component, the components being the principal ones of the colours of pixels;
+    - "spectral": for images, S (D + W Wᵀ) Sᵀ with S = B diag(s), B the discrete cosine transform of
+      each colour component, the components being the principal ones of the colours of pixels, and s
+      the standard deviations of its coefficients; W are the `rank` principal components of the
+      coefficients in these units, D what they leave of each one's variance;
     - "auto": spectral for images, full for vectors of up to 512 coordinates, else low_rank.
 
     Args:
@@ -49,20 +53,24 @@ class GaussianReference:
             units of the standard deviation of the data (of each coordinate, for vectors), at least
             0. It bounds how narrow a direction may be, and so how far a step in z can be from
             harmless: directions without variance need it.
-        rank: Columns of W, at least 1; for "low_rank" alone.
+        rank: Columns of W, at least 1 for "low_rank" and 0 for "spectral"; no other covariance has
+            them. None: 16 for "low_rank", an eighth of the number of examples but at most 512 for
+            "spectral". With none of them samples of images have the colours and the grain of the
+            data, with many also what is where in images of one kind.
 
     Raises:
         ValueError: An argument is out of its range.
     """
 
-    def __init__(self, covariance: str = "auto", noise: float = 0.04, rank: int = 16):
+    def __init__(self, covariance: str = "auto", noise: float = 0.04, rank: int | None = None):
         if covariance not in COVARIANCES:
             raise ValueError(
                 f"covariance must be one of {', '.join(COVARIANCES)}; received {covariance!r}."
             )
         self.covariance = covariance
         self.noise = arguments.number("noise", noise)
-        self.rank = arguments.whole_number("rank", rank, 1)
+        fewest = int(covariance == "low_rank")
+        self.rank = None if rank is None else arguments.whole_number("rank", rank, fewest)
         # Float64 arrays by name, once it is fitted.
         self._fit: dict[str, np.ndarray] = {}
 
@@ -73,7 +81,7 @@ class GaussianReference:
 
         Args:
             data: Floating [n, …], n ≥ 2: an array, a tensor, or a `tf.data.Dataset` of batches of
-                x, or of tuples that begin with x. At most 20 million numbers are looked at: evenly
+                x, or of tuples that begin with x. At most 40 million numbers are looked at: evenly
                 spread examples of an array, the first ones of a dataset.
 
         Raises:
@@ -112,7 +120,23 @@ class GaussianReference:
         found = scipy.fft.dctn(centred, axes=(1, 2), norm="ortho") @ colours
         scale = np.sqrt(found.var(axis=0) + (self.noise * spread) ** 2)
         rows, columns = (scipy.fft.dct(np.eye(side), axis=0, norm="ortho") for side in x.shape[1:3])
-        return {"scale": scale, "rows": rows, "columns": columns, "colours": colours}
+        fit = {"rows": rows, "columns": columns, "colours": colours}
+        z = (found / scale).reshape(len(x), -1)
+        rank = min(len(x) // 8, MAX_SPECTRAL_RANK) if self.rank is None else self.rank
+        rank = min(rank, len(z) - 1, z.shape[1] - 1)
+        if not rank:
+            return {**fit, "scale": scale}
+        from sklearn.decomposition import PCA  # Slow to import.
+
+        found = PCA(rank, svd_solver="randomized", random_state=0).fit(z)
+        loadings = found.components_ * np.sqrt(found.explained_variance_)[:, None]
+        floor = (self.noise * spread / scale.ravel()) ** 2
+        own = np.sqrt(np.maximum(z.var(axis=0) - np.square(loadings).sum(axis=0), 0.0) + floor)
+        return {
+            **fit,
+            "scale": scale * own.reshape(scale.shape),
+            **_factors(loadings / own),
+        }
 
     def _diagonal(self, x: np.ndarray, spread: float) -> dict:
         return {"scale": np.sqrt(x.var(axis=0) + (self.noise * _units(x, spread)) ** 2)}
@@ -133,20 +157,14 @@ class GaussianReference:
             return {"units": units, "basis": basis, "scale": scale}
         from sklearn.decomposition import FactorAnalysis  # Slow to import.
 
-        rank = min(self.rank, z.shape[1] - 1, len(z) - 1)
+        rank = min(16 if self.rank is None else self.rank, z.shape[1] - 1, len(z) - 1)
         with warnings.catch_warnings():
             # Any number of iterations gives a covariance; more of them one that is likelier.
             warnings.simplefilter("ignore")
             found = FactorAnalysis(rank, max_iter=200, random_state=0).fit(z)
         own = np.sqrt(found.noise_variance_ + self.noise**2)
-        # Σ = D½ (I + V diag(λ) Vᵀ) D½, whose root is D½ (I + V diag(√(1 + λ) − 1) Vᵀ).
-        left, singular, _ = np.linalg.svd((found.components_ / own).T, full_matrices=False)
-        shape = x.shape[1:]
-        return {
-            "units": units * own.reshape(shape),
-            "basis": left,
-            "scale": np.sqrt(1.0 + singular**2),
-        }
+        scale = units * own.reshape(x.shape[1:])
+        return {"scale": scale, **_factors(found.components_ / own)}
 
     @classmethod
     def from_moments(cls, mean, scale) -> "GaussianReference":
@@ -176,24 +194,22 @@ class GaussianReference:
     def whiten(self, x) -> Any:
         """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
         centred = x - self._constant("mean", x)
-        if self.covariance == "low_rank":
-            z = centred / self._constant("units", x)
-            return self._with_factors(z, lambda gains: 1.0 / gains)
         if self.covariance == "full":
             centred = centred / self._constant("units", x)
-        return self._components(centred) / self._constant("scale", x)
+        z = self._components(centred) / self._constant("scale", x)
+        return self._with_factors(z, lambda gains: 1.0 / gains)
 
     def color(self, z) -> Any:
         """Return x = μ + A z, [n, …], of white z."""
-        return self._constant("mean", z) + self._spread(z)
+        scaled = self._with_factors(z, lambda gains: gains) * self._constant("scale", z)
+        return self._constant("mean", z) + self._composed(scaled)
 
     def gradient(self, gradient) -> Any:
         """Return Aᵀ g, the gradient for z of what has the gradient g for x, [n, …]."""
-        if self.covariance == "low_rank":
-            return self._with_factors(gradient * self._constant("units", gradient), lambda g: g)
         if self.covariance == "full":
             gradient = gradient * self._constant("units", gradient)
-        return self._components(gradient) * self._constant("scale", gradient)
+        scaled = self._components(gradient) * self._constant("scale", gradient)
+        return self._with_factors(scaled, lambda gains: gains)
 
     def energy(self, x) -> Any:
         """Return ½‖z‖², [n], of x [n, …] in raw units, in the dtype of x."""
@@ -212,8 +228,9 @@ class GaussianReference:
     def log_normaliser(self) -> float:
         """The log of ∫ exp(−½‖z(x)‖²) dx: ½ d log 2π + log |det A|."""
         scale = np.log(self._array("scale")).sum()
-        if "units" in self._fit:
-            scale += np.log(self._fit["units"]).sum()
+        for more in ("units", "gains"):
+            if more in self._fit:
+                scale += np.log(self._fit[more]).sum()
         return float(0.5 * self._array("mean").size * np.log(2.0 * np.pi) + scale)
 
     def sample(self, num_samples, seed) -> tf.Tensor:
@@ -234,21 +251,16 @@ class GaussianReference:
         return _as(self._array(name), like)
 
     def _components(self, v) -> Any:
-        """Return Bᵀ v, B the orthonormal basis of a diagonal, full or spectral covariance."""
+        """Return Bᵀ v, B the orthonormal basis of the covariance."""
         if self.covariance == "full":
             return self._along(v, self._array("basis"))
-        return v if self.covariance == "diagonal" else self._cosines(self._colours(v, 1), 1)
+        return self._cosines(self._colours(v, 1), 1) if self.covariance == "spectral" else v
 
-    def _spread(self, z) -> Any:
-        """Return A z."""
-        if self.covariance == "low_rank":
-            return self._with_factors(z, lambda gains: gains) * self._constant("units", z)
-        scaled = z * self._constant("scale", z)
+    def _composed(self, v) -> Any:
+        """Return B v, in the units of the data."""
         if self.covariance == "full":
-            return self._along(scaled, self._array("basis").T) * self._constant("units", z)
-        if self.covariance == "diagonal":
-            return scaled
-        return self._colours(self._cosines(scaled, -1), -1)
+            return self._along(v, self._array("basis").T) * self._constant("units", v)
+        return self._colours(self._cosines(v, -1), -1) if self.covariance == "spectral" else v
 
     def _along(self, v, matrix: np.ndarray) -> Any:
         """Return v M for the flattened examples v."""
@@ -271,11 +283,13 @@ class GaussianReference:
         return ops.einsum("ij,nkjc->nkic", _as(columns, images), found)
 
     def _with_factors(self, z, gain) -> Any:
-        """Return (I + V diag(g − 1) Vᵀ) z, with g a function of the gains √(1 + λ)."""
+        """Return (I + V diag(g − 1) Vᵀ) z, with g a function of the gains √(1 + λ); z without."""
+        if "factors" not in self._fit:
+            return z
         flat = ops.reshape(z, (-1, self._array("mean").size))
-        basis = self._array("basis")
-        inside = ops.matmul(flat, _as(basis * (gain(self._array("scale")) - 1.0), z))
-        return ops.reshape(flat + ops.matmul(inside, _as(basis.T, z)), (-1, *self.sample_shape))
+        factors = self._array("factors")
+        inside = ops.matmul(flat, _as(factors * (gain(self._array("gains")) - 1.0), z))
+        return ops.reshape(flat + ops.matmul(inside, _as(factors.T, z)), (-1, *self.sample_shape))
 
     # --- saving ---------------------------------------------------------------------------------
 
@@ -338,6 +352,13 @@ def _examples(data) -> np.ndarray:
     if not np.isfinite(x).all():
         raise ValueError("data must be finite; received NaN or infinite numbers.")
     return x
+
+
+def _factors(loadings: np.ndarray) -> dict[str, np.ndarray]:
+    """Return V and √(1 + λ) of I + Wᵀ W = I + V diag(λ) Vᵀ, for W [rank, d]."""
+    # The root of S (I + V diag(λ) Vᵀ) Sᵀ is S (I + V diag(√(1 + λ) − 1) Vᵀ).
+    vectors, singular, _ = np.linalg.svd(loadings.T, full_matrices=False)
+    return {"factors": vectors, "gains": np.sqrt(1.0 + singular**2)}
 
 
 def _as(array: np.ndarray, like) -> Any:

@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import catalogue, data, networks, optimizers, samplers
 from tf_febm.data.pixels import from_levels
+from tf_febm.networks.reference import MAX_NUMBERS
 from tf_febm.recipes import effects
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -147,7 +149,14 @@ def make_sampler(recipe, source: Data) -> Any:
 
 def make_reference(recipe, source: Data) -> networks.GaussianReference:
     """Return the Gaussian reference, fitted to the data."""
-    x = source.vectors if isinstance(source, data.VectorData) else from_levels(source.images)
+    if isinstance(source, data.VectorData):
+        x = source.vectors
+    else:
+        # Not all of a large data set in floating point.
+        images = source.images[:: max(1, source.images.size // MAX_NUMBERS)]
+        x = from_levels(images)
+        if recipe.random_flip:
+            x = np.concatenate([x, x[:, :, ::-1]])
     return networks.GaussianReference(recipe.reference).adapt(x)
 
 
