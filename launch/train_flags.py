@@ -131,8 +131,7 @@ def resolve(values: flags.FlagValues) -> Plan:
         # Lines of the original have these although they do nothing there.
         tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
-        kind = catalogue.DATASETS[values.dataset].kind
-        kind = "vectors" if kind == "plane" else kind
+        kind = "images" if catalogue.DATASETS[values.dataset].kind == "images" else "vectors"
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
         notes += _of_the_command_line(values, recipe, start, kind)
@@ -162,11 +161,10 @@ def _start(values) -> recipes.Recipe:
     found = table.get(values.recipe)
     if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
         found = table.get("bounds_paper_plane")
-    if values.method and found.method == "bidirectional" != method:
-        raise ValueError(
-            f"--recipe={found.name} is for --method=bidirectional, not {values.method}: give "
-            "another recipe."
-        )
+    # A recipe of a method's own.
+    if values.method and catalogue.METHODS[found.method].recipes and found.method != method:
+        need = f"--recipe={found.name} is for --method={found.method}"
+        raise ValueError(f"{need}, not {values.method}: give another recipe.")
     return found
 
 
@@ -182,9 +180,9 @@ def _shorthands(values, given: dict) -> dict[str, Any]:
         named = " and ".join(f"--{name}" for name in switched)
         raise ValueError(f"{named} exclude each other: each is a network.")
     for name in switched:
-        if given.get("network", MODEL_SWITCHES[name]) != MODEL_SWITCHES[name]:
-            raise ValueError(f"--{name} and --network={values.network} exclude each other.")
         found["network"] = MODEL_SWITCHES[name]
+        if given.get("network", found["network"]) != found["network"]:
+            raise ValueError(f"--{name} and --network={values.network} exclude each other.")
     if values.hmc:
         if given.get("sampler", "hmc") != "hmc":
             raise ValueError(f"--hmc and --sampler={values.sampler} exclude each other.")
@@ -193,10 +191,8 @@ def _shorthands(values, given: dict) -> dict[str, Any]:
         parts = {"random_flip": True, "random_crop": 4}
         for name, value in parts.items():
             if given.get(name, value) != value:
-                raise ValueError(
-                    "--augment is --random_flip --random_crop=4: it and "
-                    f"{as_given(values[name])} exclude each other."
-                )
+                what = "--augment is --random_flip --random_crop=4: it and "
+                raise ValueError(f"{what}{as_given(values[name])} exclude each other.")
         found |= parts
     return found
 
@@ -224,15 +220,13 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         raise ValueError(f"recipe={values.recipe} is for vectors, not for images: leave it out.")
     for name, vain, needed in (
         ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),
-        ("pcd", not values.pcd and recipe.method == "bidirectional", "methods with chains"),
+        ("pcd", not (values.pcd or catalogue.METHODS[recipe.method].chains), "methods with chains"),
         ("proj_norm_type", values.hmc, "--sampler=langevin, not hmc"),
     ):
         if values[name].present and vain:
             notes.append(f"{as_given(values[name])} has no effect: it is for {needed}.")
-    for name, needed in (
-        ("subfolders", "folder"),
-        *((t, "csv") for t in ("table_header", "table_index")),
-    ):
+    for name in ("subfolders", "table_header", "table_index"):
+        needed = "folder" if name == "subfolders" else "csv"
         if values[name].present and values.dataset != needed:
             about = f"is for --dataset={needed}, not {values.dataset}"
             if values[name].value != "auto":

@@ -85,8 +85,8 @@ def check_fit(recipe, source: Data) -> None:
             raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
     if recipe.conditional and source.labels is None:
         raise ValueError(f"conditional=True needs labels; {source.source} has none.")
-    if recipe.method == "bidirectional" and recipe.latent_dim > math.prod(source.sample_shape):
-        most = math.prod(source.sample_shape)
+    most = math.prod(source.sample_shape)
+    if "latent_dim" in catalogue.METHODS[recipe.method].settings and recipe.latent_dim > most:
         raise ValueError(
             f"latent_dim={recipe.latent_dim} is too large for examples of shape "
             f"{tuple(source.sample_shape)}: it must be at most {most}, the numbers in one; give "

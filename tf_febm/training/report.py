@@ -11,7 +11,7 @@ from string import Template
 
 from PIL import Image
 
-from tf_febm import evaluation
+from tf_febm import catalogue, evaluation
 from tf_febm.files import write_atomically
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
@@ -127,7 +127,8 @@ def _loading(folder: RunFolder, recipe: dict) -> str:
     if not folder.model.is_file():
         return ""
     # Where training is; a generator, or noise where there is no buffer, needs no word.
-    stored = recipe.get("chains") != "fresh" and recipe.get("method") != "bidirectional"
+    method = catalogue.METHODS[recipe.get("method", "febm")]
+    stored = method.chains and recipe.get("chains") != "fresh"
     code = _LOADING.format(
         model=str(folder.model),
         initial=', initial="buffer"' if stored else "",

@@ -276,7 +276,7 @@ def describe(recipe, source, model, folder: RunFolder) -> str:
         if value is not None and name not in ("name", "why")
     )
     # A generator makes what chains make elsewhere.
-    drawn = "samples" if recipe.method == "bidirectional" else "chains"
+    drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
