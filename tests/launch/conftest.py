@@ -17,9 +17,11 @@ import pytest
 import train_flags
 from absl import flags
 
+# A perceptron, since a network of many layers takes long to trace.
 FAST = [
     "--steps=6", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=3",
     "--sample_interval=6", "--save_interval=3", "--num_samples=40", "--final_steps=2",
+    "--network=mlp",
 ]  # fmt: skip
 
 

@@ -205,13 +205,14 @@ def test_options_of_training_reach_the_model():
 @pytest.mark.parametrize(
     "line",
     [
-        ["--sampler=mala", "--burn_in=1"],
+        # Both are of one path; of this one, the flags' meaning is above.
+        pytest.param(["--sampler=mala", "--burn_in=1"], marks=pytest.mark.thorough),
         ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass", "--pcd"],
     ],
 )
 def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     """The second has all that the first has not; test_hmc has the other spelling."""
-    line = [*line, *pictures, "--preset=digits"]
+    line = [*line, *pictures, "--preset=digits", "--network=mlp"]
     command = ["train", *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
     code, _, errors = call(*command)
     assert code == 0, errors

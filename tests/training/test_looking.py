@@ -88,11 +88,16 @@ def state_of(model):
     return [(f"{n}/{i}", v) for n in sorted(groups) for i, v in enumerate(groups[n])]
 
 
+# Each of these has what one of the others has: a past of chains, classes, dropout.
+MORE = ("febm, persistent", "febm, classes, no buffer", "cd, no buffer")
 # The kind with which every recorder is tried by itself too, besides all of them at once.
 ONE_BY_ONE = "dual"
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.thorough) if k in MORE else k for k in MODELS],
+)
 def test_each_recorder_leaves_the_training_as_it_is(kind, tmp_path):
     keras.utils.set_random_seed(0)
     model = MODELS[kind]()
