@@ -34,7 +34,7 @@ def test_posterior_mean_of_a_gaussian(gaussian, samples_of_q, weight):
     assert result.images.dtype == np.float32
 
 
-@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("scale", [pytest.param(1.0, marks=pytest.mark.thorough), 100.0])
 def test_the_weight_is_found_without_clean_images(gaussian, samples_of_q, scale):
     """Whatever the scale of the energy: for x ~ N(0, I) and E = c|x|²/2 the best weight is 1/c."""
     clean = samples_of_q((40,), 64)

@@ -171,9 +171,7 @@ class TestOnABox:
         model.build((None, dimension))
         return model
 
-    @pytest.mark.parametrize(
-        ("form", "dimension"), [("model", 1), ("method", 2), ("function", 2)]
-    )
+    @pytest.mark.parametrize(("form", "dimension"), [("model", 1), ("method", 2), ("function", 2)])
     def test_the_base_is_uniform(self, form, dimension):
         model = self.model(dimension)
         arguments = {"model": {}, "method": {}}.get(

@@ -13,8 +13,14 @@ from tf_febm import legacy
 IMAGE = {"mnist_net": (28, 28, 1), "resnet128": (32, 32, 3)}
 # Network, num_filters, classes, attention.
 # Attention does not look at labels: further down one case has both and one has neither.
+# Of the networks that differ from resnet32 by their plans alone, half are for a thorough run.
+MORE = (("resnet32_large", None), ("resnet32_larger", 3), ("resnet32_wider", None))
 CASES = [
-    *((name, 4, *rest) for name in original_code.BLOCKS for rest in ((None, True), (3, False))),
+    *(
+        pytest.param(name, 4, *rest, marks=[pytest.mark.thorough] * ((name, rest[0]) in MORE))
+        for name in original_code.BLOCKS
+        for rest in ((None, True), (3, False))
+    ),
     ("resnet32", 6, None, False),
     ("resnet32_wider", 6, 7, True),
     ("resnet128", 64, None, False),

@@ -303,6 +303,7 @@ def test_round_trip(sampler):
     assert repr(again) == repr(sampler)
 
 
+@pytest.mark.thorough  # A run on the command line has it too: test_sampler_flags.
 def test_models_take_them_in_the_place_of_langevin(make, images, tmp_path):
     model = make(sampler=samplers.HMC(0.05, 2, num_steps=3, bounds=(0.0, 1.0)))
     logs = model.fit(images, batch_size=16, epochs=1, verbose=0).history
