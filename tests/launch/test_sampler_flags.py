@@ -236,10 +236,11 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     assert code == 0, errors
     code, _, errors = call("evaluate", f"--run={run}", "--proj_norm=0.1")
     assert code == 1 and "--proj_norm is for Langevin dynamics; the run's sampler is" in errors
-    code, output, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
-    assert code == 0, errors
-    found = json.loads((run / "applications" / "applications.json").read_text())
-    assert found["inpainting"]["known_pixels_equal"]
+    if kind == "mala":  # Applications with hmc are in tests/applications/test_programs.py.
+        code, _, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
+        assert code == 0, errors
+        found = json.loads((run / "applications" / "applications.json").read_text())
+        assert found["inpainting"]["known_pixels_equal"]
     code, output, errors = call("export", f"--run={run}")
     assert code == 0, errors
 
