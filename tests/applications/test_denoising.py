@@ -81,7 +81,7 @@ def test_results_stay_in_the_bounds_and_repeat(gaussian):
 def test_batches_and_weights_share_one_program(gaussian, samples_of_q):
     model = gaussian((3,))
     before = model.energy_network.traces
-    result = denoise(model, samples_of_q((3,), 100), NOISE, batch_size=16)
+    result = denoise(model, samples_of_q((3,), 100), NOISE, batch_size=16, num_steps=20)
     assert result.images.shape == (100, 3)
     # Ten weights, seven batches, two evaluations each; compiled once for 16 images and once for any
     # number of them, each a few calls of Python, and four eager gradients.
