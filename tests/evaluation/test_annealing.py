@@ -183,7 +183,7 @@ class TestOnABox:
         # No chain has left, and none hangs on a wall.
         assert found.samples.min() > 0.0 and found.samples.max() < 1.0
 
-    @pytest.mark.parametrize("low_dimension", [1, 2])
+    @pytest.mark.parametrize("low_dimension", [pytest.param(1, marks=pytest.mark.thorough), 2])
     def test_a_curved_density_that_the_walls_cut(self, low_dimension):
         """e^(3 cos 4Σx) on (−1, 1)^d, against the midpoint rule."""
         axis = -1 + (np.arange(1000) + 0.5) / 500

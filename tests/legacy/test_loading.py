@@ -72,7 +72,9 @@ def test_a_loaded_network_computes_what_its_variables_mean(
     np.testing.assert_allclose(evaluate(network, x, label), expected, rtol=1e-4, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["mnist_net", "resnet32_wider"])
+@pytest.mark.parametrize(
+    "name", ["mnist_net", pytest.param("resnet32_wider", marks=pytest.mark.thorough)]
+)
 def test_the_other_activation(tmp_path, name):
     v, path = save(tmp_path / "m", name, 4, None)
     x, _ = inputs(name, None)
