@@ -34,7 +34,7 @@ def test_posterior_mean_of_a_gaussian(gaussian, samples_of_q, weight):
     assert result.images.dtype == np.float32
 
 
-@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("scale", [pytest.param(1.0, marks=pytest.mark.thorough), 100.0])
 def test_the_weight_is_found_without_clean_images(gaussian, samples_of_q, scale):
     """Whatever the scale of the energy: for x ~ N(0, I) and E = c|x|²/2 the best weight is 1/c."""
     clean = samples_of_q((40,), 64)
@@ -81,7 +81,7 @@ def test_results_stay_in_the_bounds_and_repeat(gaussian):
 def test_batches_and_weights_share_one_program(gaussian, samples_of_q):
     model = gaussian((3,))
     before = model.energy_network.traces
-    result = denoise(model, samples_of_q((3,), 100), NOISE, batch_size=16)
+    result = denoise(model, samples_of_q((3,), 100), NOISE, batch_size=16, num_steps=20)
     assert result.images.shape == (100, 3)
     # Ten weights, seven batches, two evaluations each; compiled once for 16 images and once for any
     # number of them, each a few calls of Python, and four eager gradients.

@@ -40,10 +40,16 @@ USES = {
 
 # Every use with one sampler, and every sampler in those two that call it in different ways.
 PAIRS = [(use, "langevin") for use in USES]
-PAIRS += [(use, kind) for use in ("sample with diagnostics", "denoise") for kind in SAMPLERS]
+# mala takes the steps of hmc.
+PAIRS += [
+    pytest.param(use, kind, marks=pytest.mark.thorough) if kind == "mala" else (use, kind)
+    for use in ("sample with diagnostics", "denoise")
+    for kind in SAMPLERS
+    if kind != "langevin"
+]
 
 
-@pytest.mark.parametrize(("use", "kind"), sorted(set(PAIRS)))
+@pytest.mark.parametrize(("use", "kind"), PAIRS)
 def test_nothing_is_traced_anew(gaussian, use, kind):
     """Python runs the energy while it is traced, and only then."""
     model = gaussian((2,), sampler=SAMPLERS[kind]())

@@ -17,9 +17,11 @@ import pytest
 import train_flags
 from absl import flags
 
+# A perceptron, since a network of many layers takes long to trace.
 FAST = [
     "--steps=6", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=3",
     "--sample_interval=6", "--save_interval=3", "--num_samples=40", "--final_steps=2",
+    "--network=mlp",
 ]  # fmt: skip
 
 
@@ -80,12 +82,22 @@ def _one_classifier_of_the_digits(classifier_cache):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_curves_in_reports():
-    """Leave out charts, a second in each report; tests/training/test_report.py looks at them."""
+def _blank_charts():
+    """Leave charts empty and reports without curves: to draw them takes a second in each run.
+
+    tests/training/test_report.py, tests/training/test_callbacks.py and tests/evaluation look at
+    them.
+    """
+    from tf_febm.evaluation import charts
     from tf_febm.training import report
+
+    def blank(figure):
+        width, height = (figure.get_size_inches() * figure.get_dpi()).astype(int)
+        return np.full((height, width, 3), 255, np.uint8)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_curves", lambda rows: "")
+        patch.setattr(charts, "pixels", blank)
         yield
 
 

@@ -98,13 +98,15 @@ class TestResults:
         assert len(list(cache.iterdir())) == 1
         assert not (run_folder / "evaluation").exists()
 
-    def test_a_curve_over_the_checkpoints(self, evaluate, run_folder):
-        code, output, errors = evaluate(f"--run={run_folder}", "--curve")
+    def test_a_curve_over_the_checkpoints_against_all_images(self, evaluate, run_folder):
+        """The default is in the first test, and "test" below."""
+        code, output, errors = evaluate(f"--run={run_folder}", "--curve", "--reference=all")
         assert code == 0, errors
+        assert "images (all) …" in output and '"reference": "all"' in output
         out = run_folder / "evaluation"
         rows = list(csv.DictReader((out / "curve.csv").open()))
         assert [row["step"] for row in rows] == ["3", "6"]
-        assert {row["reference"] for row in rows} == {"train"}
+        assert {row["reference"] for row in rows} == {"all"}
         assert 0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"])
         assert Image.open(out / "curve.png").size[0] > 400
         # The last point is the run itself, measured the same way.
@@ -113,54 +115,38 @@ class TestResults:
         assert last == pytest.approx(found["samples"]["frechet_distance"], rel=1e-6)
         assert float(rows[0]["held_out"]) == pytest.approx(found["held_out"]["frechet_distance"])
         assert rows[0]["frechet_distance"] != rows[1]["frechet_distance"]
+        assert found["samples"]["reference"] == "all" and found["samples"]["num_real"] == 1797
+        # The test images are among all: against those their distance would say nothing.
+        scale = {"images": "test", "reference": "train", "num_real": 1437}
+        assert scale.items() <= found["held_out"].items()
+        # Copies are looked for where the model has been.
+        assert found["nearest"]["reference"] == "train" and found["nearest"]["num_real"] == 1437
 
     def test_rounds_of_a_pool_by_an_ensemble(self, evaluate, run_folder):
         few = ["--num_samples=12", "--num_real=20", "--rounds=12"]
         grids = []
         published = ["--nomix=3", "--pool_size=20", "--restart_share=0.5", "--proj_norm=0.05"]
-        cases = {"one": [], "two": ["--ensemble=2"], "three": [*published, "--noaveraged"]}
+        cases = {"one": ["--ensemble=2"], "two": [*published, "--noaveraged"]}
         for name, more in cases.items():
             out = run_folder.parent / name
             code, output, errors = evaluate(f"--run={run_folder}", f"--out={out}", *few, *more)
             assert code == 0, errors
             assert "round 12 of 12" in output
             grids.append(np.asarray(Image.open(out / "samples.png")))
-        assert (grids[0] != grids[1]).any() and (grids[0] != grids[2]).any()
+            sampling = json.loads((out / "evaluation.json").read_text())["sampling"]
+            expected = (
+                {"ensemble": 2, "nomix": 10, "averaged": True, "rounds": 12}
+                if name == "one"
+                else {"ensemble": 1, "nomix": 3, "pool_size": 20, "averaged": False}
+            )
+            assert expected.items() <= sampling.items()
+            assert sampling["restart_probability"] == (0.01 if name == "one" else 0.5)
+        assert (grids[0] != grids[1]).any()
 
 
 @pytest.mark.slow
 class TestReference:
     """Train 1,437 images, test 360; `evaluate.References` says what is compared with what."""
-
-    @pytest.fixture
-    def measured(self, evaluate, run_folder, tmp_path):
-        def run(reference):
-            out = tmp_path / reference
-            flags = [f"--run={run_folder}", f"--out={out}", "--num_samples=12"]
-            code, output, errors = evaluate(*flags, f"--reference={reference}")
-            assert code == 0, errors
-            found = json.loads((out / "evaluation.json").read_text())
-            assert f"images ({reference}) …" in output and f'"reference": "{reference}"' in output
-            assert found["samples"]["reference"] == reference
-            # Copies are looked for where the model has been.
-            assert found["nearest"]["reference"] == "train" and found["nearest"]["num_real"] == 1437
-            return found
-
-        return run
-
-    @pytest.mark.parametrize(
-        ("reference", "count", "scale"),
-        [
-            ("train", 1437, {"images": "test", "reference": "train", "num_real": 1437}),
-            ("test", 360, {"images": "train", "reference": "test", "num_real": 360}),
-            # The test images are among all: against those their distance would say nothing.
-            ("all", 1797, {"images": "test", "reference": "train", "num_real": 1437}),
-        ],
-    )
-    def test_images_and_scale(self, measured, reference, count, scale):
-        found = measured(reference)
-        assert found["samples"]["num_real"] == count
-        assert scale.items() <= found["held_out"].items()
 
     def test_the_images_are_those_of_the_splits(self):
         from tf_febm import data

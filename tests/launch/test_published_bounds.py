@@ -114,6 +114,7 @@ class TestTraining:
         np.testing.assert_allclose(loaded.energy(x), model.energy(x), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(loaded.sample(6, seed=0), x, atol=1e-6)
 
+    @pytest.mark.thorough  # Of images below, with the same settings and more layers.
     def test_points(self, tmp_path):
         recipe = resolve(*BIDIRECTIONAL, "--dataset=25gaussians").recipe
         source = data.load("25gaussians")

@@ -205,13 +205,14 @@ def test_options_of_training_reach_the_model():
 @pytest.mark.parametrize(
     "line",
     [
-        ["--sampler=mala", "--burn_in=1"],
+        # Both are of one path; of this one, the flags' meaning is above.
+        pytest.param(["--sampler=mala", "--burn_in=1"], marks=pytest.mark.thorough),
         ["--hmc", "--leapfrog_steps=2", "--method=contrastive_divergence", "--cclass", "--pcd"],
     ],
 )
 def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     """The second has all that the first has not; test_hmc has the other spelling."""
-    line = [*line, *pictures, "--preset=digits"]
+    line = [*line, *pictures, "--preset=digits", "--network=mlp"]
     command = ["train", *FAST, *line, f"--logdir={tmp_path}", "--exp=run"]
     code, _, errors = call(*command)
     assert code == 0, errors
@@ -235,10 +236,11 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     assert code == 0, errors
     code, _, errors = call("evaluate", f"--run={run}", "--proj_norm=0.1")
     assert code == 1 and "--proj_norm is for Langevin dynamics; the run's sampler is" in errors
-    code, output, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
-    assert code == 0, errors
-    found = json.loads((run / "applications" / "applications.json").read_text())
-    assert found["inpainting"]["known_pixels_equal"]
+    if kind == "mala":  # Applications with hmc are in tests/applications/test_programs.py.
+        code, _, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
+        assert code == 0, errors
+        found = json.loads((run / "applications" / "applications.json").read_text())
+        assert found["inpainting"]["known_pixels_equal"]
     code, output, errors = call("export", f"--run={run}")
     assert code == 0, errors
 

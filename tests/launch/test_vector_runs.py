@@ -9,7 +9,7 @@ import pytest
 
 TINY = [
     "--steps=4", "--batch_size=64", "--num_steps=2", "--num_filters=8", "--log_interval=2",
-    "--sample_interval=2", "--save_interval=4", "--num_samples=30", "--final_steps=2",
+    "--sample_interval=4", "--save_interval=4", "--num_samples=30", "--final_steps=2",
 ]  # fmt: skip
 
 
@@ -33,14 +33,19 @@ def smaller(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("method", "bed"), [("contrastive_divergence", "8gaussians"), ("dual", "moons")]
+    ("method", "bed"),
+    [
+        # One method and one set of points stand for all; modes are counted in test_grid.
+        pytest.param("contrastive_divergence", "8gaussians", marks=pytest.mark.thorough),
+        ("dual", "moons"),
+    ],
 )
 def test_a_test_bed(launch, tmp_path, smaller, method, bed):
     code, errors = launch(f"--dataset={bed}", f"--method={method}")
     assert code == 0, errors
     folder = tmp_path / "run"
-    for name in ("step_0000002.png", "step_0000004.png", "final.png"):
-        assert (folder / "samples" / name).stat().st_size > 1000
+    for name in ("step_0000004.png", "final.png"):
+        assert (folder / "samples" / name).is_file()
     summary = json.loads((folder / "summary.json").read_text())
     assert math.isfinite(summary["quality"]["kl"]) and summary["quality"]["kl"] > 0
     quality = summary["quality"]
@@ -81,7 +86,7 @@ class TestTable:
         assert (z.std(0) > 0.4).all() and (z.std(0) < 2.5).all()
         # A histogram of each column over time, and the energies of chains from noise.
         pictures = {path.name for path in (tmp_path / "run" / "samples").glob("*.png")}
-        assert pictures >= {"step_0000002.png", "step_0000004.png", "final.png", "evolution.png"}
+        assert pictures >= {"step_0000004.png", "final.png", "evolution.png"}
         report = (tmp_path / "run" / "report.html").read_text()
         assert "<h2>Samples" in report and "<h2>Chains from noise" in report
         model = keras.models.load_model(tmp_path / "run" / "model.keras")

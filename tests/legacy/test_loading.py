@@ -13,8 +13,14 @@ from tf_febm import legacy
 IMAGE = {"mnist_net": (28, 28, 1), "resnet128": (32, 32, 3)}
 # Network, num_filters, classes, attention.
 # Attention does not look at labels: further down one case has both and one has neither.
+# Of the networks that differ from resnet32 by their plans alone, half are for a thorough run.
+MORE = (("resnet32_large", None), ("resnet32_larger", 3), ("resnet32_wider", None))
 CASES = [
-    *((name, 4, *rest) for name in original_code.BLOCKS for rest in ((None, True), (3, False))),
+    *(
+        pytest.param(name, 4, *rest, marks=[pytest.mark.thorough] * ((name, rest[0]) in MORE))
+        for name in original_code.BLOCKS
+        for rest in ((None, True), (3, False))
+    ),
     ("resnet32", 6, None, False),
     ("resnet32_wider", 6, 7, True),
     ("resnet128", 64, None, False),
@@ -66,7 +72,9 @@ def test_a_loaded_network_computes_what_its_variables_mean(
     np.testing.assert_allclose(evaluate(network, x, label), expected, rtol=1e-4, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["mnist_net", "resnet32_wider"])
+@pytest.mark.parametrize(
+    "name", ["mnist_net", pytest.param("resnet32_wider", marks=pytest.mark.thorough)]
+)
 def test_the_other_activation(tmp_path, name):
     v, path = save(tmp_path / "m", name, 4, None)
     x, _ = inputs(name, None)

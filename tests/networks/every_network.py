@@ -8,6 +8,7 @@ layer of theirs in a fifth of the time.
 from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_febm import networks
@@ -71,6 +72,18 @@ GENERATORS = {
     "resnet": lambda **k: networks.generator_resnet(4, (8, 8, 1), 1, **k),
     "published_bounds": lambda **k: networks.generator_published_bounds(4, (8, 8, 1), 3, **k),
 }
+
+
+# Made of the layers of another one here, or of that one and a wrapper.
+LIKE_OTHERS = ("mlp of images", "mnist_net", "confined images", "published_bounds of points")
+
+
+def with_breadth(names):
+    """Return the names for `parametrize`, of which those like others are for a thorough run."""
+    return [
+        pytest.param(name, marks=pytest.mark.thorough) if name in LIKE_OTHERS else name
+        for name in names
+    ]
 
 
 def inputs_of(name, count, conditional=False, seed=0):

@@ -101,7 +101,13 @@ CHAIN_NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", CHAIN_NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.thorough) if n == "resnet128" else n
+        for n in CHAIN_NETWORKS
+    ],
+)
 def test_energies_and_scores_of_networks(name):
     """Eagerly and compiled."""
     keras.utils.set_random_seed(1)

@@ -16,6 +16,7 @@ from every_network import (
     energies_and_scores,
     inputs_of,
     stirred,
+    with_breadth,
 )
 
 from tf_febm import networks
@@ -34,7 +35,7 @@ def norms(x):
     return np.linalg.norm(x.reshape(len(x), -1), axis=1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", with_breadth(NETWORKS))
 def test_energies_and_scores(name, set_policy):
     """With cached weights and without: as far from the truth as rounding puts them.
 

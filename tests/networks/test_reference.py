@@ -1,5 +1,7 @@
 """Gaussian references: against NumPy's covariances and SciPy's densities."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -26,8 +28,9 @@ KINDS = {
 }
 
 
-def fitted(kind, noise=0.02):
-    made = networks.GaussianReference(kind.split()[0], noise=noise, rank=2)
+@functools.cache  # No test changes one.
+def fitted(kind):
+    made = networks.GaussianReference(kind.split()[0], noise=0.02, rank=2)
     return made.adapt(KINDS[kind])
 
 

@@ -220,7 +220,8 @@ def test_one_step_by_hand(kind):
     np.testing.assert_allclose(result.energy[0], energy(x))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# mala takes one step of hmc's leapfrog.
+@pytest.mark.parametrize("kind", [pytest.param("mala", marks=pytest.mark.thorough), "hmc"])
 def test_equal_seeds_give_equal_chains_and_eager_agrees_with_compiled(kind):
     energy, _ = correlated()
     x = tf.random.stateless_normal([4, 5], (0, 1), dtype=tf.float64)
@@ -303,6 +304,7 @@ def test_round_trip(sampler):
     assert repr(again) == repr(sampler)
 
 
+@pytest.mark.thorough  # A run on the command line has it too: test_sampler_flags.
 def test_models_take_them_in_the_place_of_langevin(make, images, tmp_path):
     model = make(sampler=samplers.HMC(0.05, 2, num_steps=3, bounds=(0.0, 1.0)))
     logs = model.fit(images, batch_size=16, epochs=1, verbose=0).history

@@ -112,7 +112,7 @@ def test_a_label_without_a_chain_begins_afresh():
     np.testing.assert_array_equal(step(chains, [2, 0, 1], 2), [[-1, -1], [0, 1], [1, 1]])
 
 
-@pytest.mark.parametrize("batch", [3, 7])
+@pytest.mark.parametrize("batch", [pytest.param(3, marks=pytest.mark.thorough), 7])
 def test_slots_are_never_taken_twice(batch):
     """By brute force: after each write as many slots as the batch is long have the new mark."""
     rng = np.random.default_rng(batch)

@@ -96,7 +96,7 @@ def correlated(n, seed=0):
     "inner",
     [
         samplers.Langevin.from_epsilon(0.2, 60),
-        samplers.MALA(0.5, num_steps=40),
+        pytest.param(samplers.MALA(0.5, num_steps=40), marks=pytest.mark.thorough),
         samplers.HMC(0.5, num_leapfrog_steps=3, num_steps=15),
     ],
     ids=["langevin", "mala", "hmc"],

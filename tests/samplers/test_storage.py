@@ -45,7 +45,12 @@ def test_codings(storage, bounds):
 @pytest.mark.parametrize(
     ("storage", "shape"),
     # "auto" is one of these: test_what_auto_is.
-    [("uint8", (1, 1, 1)), ("uint8_published", (1,)), ("float32", (1,))],
+    [
+        ("uint8", (1, 1, 1)),
+        ("uint8_published", (1,)),
+        # Samples as they are: of the sampler's law tests of the sampler tell.
+        pytest.param("float32", (1,), marks=pytest.mark.thorough),
+    ],
 )
 def test_chains_keep_their_law_over_many_visits(storage, shape):
     """E = x²/2 on (−4, 4), Eq. 5 with ε = 1e-3, ten steps a visit: the mean is 0.

@@ -58,7 +58,10 @@ def changes(model, state):
 
 
 # A rate is looked for inside of wrappers whatever it is: one wrapped stands for all.
-@pytest.mark.parametrize(("rate", "wrappers"), [("number", 0), ("schedule", 1), ("function", 0)])
+@pytest.mark.parametrize(
+    ("rate", "wrappers"),
+    [("number", 0), ("schedule", 1), pytest.param("function", 0, marks=pytest.mark.thorough)],
+)
 def test_a_step_is_as_much_shorter(rate, wrappers):
     """Of both players, from one state with one random state: the gradients are the same."""
     model = febm(RATES[rate], wrappers)

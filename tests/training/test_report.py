@@ -127,7 +127,7 @@ def test_of_a_run_with_a_generator(tmp_path, monkeypatch):
     generator = tf_febm.networks.generator_mlp(2, 2, (3,))
     sampler = tf_febm.samplers.Langevin.from_epsilon(0.01, 2)
     model = tf_febm.BidirectionalEBM(energy, generator, 2, sampler=sampler, seed=1)
-    model.compile()
+    model.compile(run_eagerly=True)
     folder = training.RunFolder(tmp_path / "run")
     recipe = {"method": "bidirectional", "chains": "replay"}
     folder.prepare({})

@@ -80,7 +80,11 @@ def run(path, models, *totals):
     return model, checkpoints, asked
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    # The second has all that the first has.
+    [pytest.param("accumulated gradients", marks=pytest.mark.thorough), "all", "generator"],
+)
 def test_a_continued_run_equals_an_unbroken_one(case, tmp_path):
     # The first part is of the model of the whole run, as it was when new; what goes on is another.
     traced = Traced(build(*CASES[case]))

@@ -117,7 +117,7 @@ def test_what_a_run_leaves(run, image_data):
     assert {"bound", "samples", "energy/data", "energy/samples"} <= tags
 
 
-@pytest.mark.parametrize("stop_at", [7, 10])
+@pytest.mark.parametrize("stop_at", [7, pytest.param(10, marks=pytest.mark.thorough)])
 def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, make, stop_at):
     """Weights, optimizer slots, average, buffer and random state; also off the log interval."""
     whole = state_of(run("whole", 20)[0])

@@ -12,8 +12,17 @@ IMAGES = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
 VECTORS = RNG.normal(size=(40, 3)).astype(np.float32)
 SMALL = recipes.get("digits").replace(
     steps=4, batch_size=8, num_steps=2, width=4, log_interval=2, sample_interval=4,
-    save_interval=2, num_samples=10, final_steps=1,
+    save_interval=2, num_samples=10, final_steps=1, network="mlp",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_charts():
+    """Leave charts empty, which take longer to draw than these runs; test_report looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        blank = np.full((8, 8, 3), 255, np.uint8)
+        patch.setattr(evaluation.charts, "pixels", lambda figure: blank)
+        yield
 
 
 @pytest.fixture(scope="module")
