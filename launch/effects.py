@@ -1,4 +1,4 @@
-"""Which flags of evaluate.py have an effect, and when; those of train.py are settings of a recipe.
+"""Flags of evaluate.py with an effect, and when; those of train.py are settings of a recipe.
 
 One that is given in vain is refused; if it says what is done anyway, or is a harmless one of the
 original's, a line says so.

@@ -65,13 +65,13 @@ def run(values) -> int:
             f"--dataset must be one of {', '.join(data.toy_datasets.names())}; received "
             f"{values.dataset}."
         )
-    bed = data.toy_datasets.get(values.dataset)
+    density = data.toy_datasets.get(values.dataset)
     rows, models = [], {}
     for name in RUNS:
         models[name], own = follow(name, values)
         rows += own
     held_out = data.load(values.dataset, split="test").vectors
-    truth = -float(bed.log_prob(held_out).mean())
+    truth = -float(density.log_prob(held_out).mean())
     out = Path(values.out)
     out.mkdir(parents=True, exist_ok=True)
     runs.write_table(rows, out / "bounds.csv")
@@ -80,7 +80,7 @@ def run(values) -> int:
     for name, found in result.items():
         console.log(f"{name}: {found}")
     draw(rows, truth, out / "bounds.png")
-    draw_densities(models, bed, out / "densities.png")
+    draw_densities(models, density, out / "densities.png")
     console.log(f"Table and pictures are in {out}.")
     return console.DONE
 
@@ -176,21 +176,21 @@ def draw(rows: list[dict], truth: float, path: Path) -> None:
     evaluation.save_png(path, charts.pixels(drawn))
 
 
-def draw_densities(models: dict, bed, path: Path) -> None:
+def draw_densities(models: dict, density, path: Path) -> None:
     """Draw the densities that the runs end with, and samples of their generators."""
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
     drawn = charts.figure(4.1 * len(RUNS), 3.2)
     for (name, (heading, _)), axis in zip(RUNS.items(), drawn.subplots(1, len(RUNS)), strict=True):
-        _panel(axis, models[name], bed)
+        _panel(axis, models[name], density)
         axis.set_title(heading, fontsize=11)
     evaluation.save_png(path, charts.pixels(drawn))
 
 
-def _panel(axis, model, bed) -> None:
+def _panel(axis, model, density) -> None:
     """Draw the density of a model and points of its generator."""
-    low, high = bed.box
+    low, high = density.box
     places = np.linspace(low, high, 200)
     x = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2).astype(np.float32)
     energy = np.asarray(model.energy(x)).reshape(200, 200)

@@ -143,7 +143,7 @@ def own(state, kind):
 def test_a_checkpoint_of_two_replicas_goes_on_with_others(results, method, kind, what, replicas):
     saved, restored = (dict(results[n]["checkpoints"][method]) for n in (2, replicas))
     assert str(saved.pop("lines")) == ""
-    assert str(restored.pop("lines")) == f"The {what} of 2 replicas were dealt to {replicas}."
+    assert str(restored.pop("lines")) == f"The {what} of 2 replicas were distributed to {replicas}."
     for name, value in saved.items():
         if not name.startswith(kind):
             np.testing.assert_array_equal(value, restored[name], err_msg=name)

@@ -163,7 +163,7 @@ def test_two_workers_stop_together_and_one_machine_goes_on(project, workers):
     assert result.returncode == 0, result.stderr
     assert f"Continuing from step {step} of {step + 2}" in result.stdout
     # As many replicas as before: nothing to deal, and nothing to complain of.
-    assert "dealt" not in result.stdout and "cannot be read" not in result.stdout
+    assert "distributed" not in result.stdout and "cannot be read" not in result.stdout
     summary = json.loads((run / "summary.json").read_text())
     assert summary["steps"] == step + 2
     assert np.load(run / "samples" / "final.npz")["samples"].shape == (40, 8, 8, 1)

@@ -1,4 +1,4 @@
-"""Chains dealt to another number of replay buffers."""
+"""Chains distributed to another number of replay buffers."""
 
 import numpy as np
 import pytest
@@ -45,8 +45,8 @@ def test_empty_buffers_stay_empty(count):
 @pytest.mark.parametrize(("before", "after"), [(1, 4), (4, 1), (3, 2), (2, 3)])
 def test_nothing_is_lost_while_there_is_room(before, after):
     parts = [part(list(range(1 + 5 * i, 6 + 5 * i)), 8) for i in range(before)]
-    dealt = reshard(parts, after, 40)
-    found = sorted(v for _, samples, n in dealt for v in contents(samples)[: int(n)])
+    shards = reshard(parts, after, 40)
+    found = sorted(v for _, samples, n in shards for v in contents(samples)[: int(n)])
     assert found == list(range(1, 1 + 5 * before))
-    sizes = [int(written) for *_, written in dealt]
+    sizes = [int(written) for *_, written in shards]
     assert max(sizes) - min(sizes) <= 1

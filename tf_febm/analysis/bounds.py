@@ -1,4 +1,4 @@
-"""Where both bounds of a bidirectional model lie around its likelihood, by quadrature."""
+"""Both bounds of a bidirectional model on its likelihood, by quadrature."""
 
 from typing import NamedTuple
 

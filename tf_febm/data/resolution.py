@@ -1,4 +1,4 @@
-"""Whether float32 can hold the numbers of a table: their differences, and their squares."""
+"""Resolution of the numbers of a table: what float32 can hold of their differences and squares."""
 
 import numpy as np
 

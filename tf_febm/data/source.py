@@ -1,4 +1,4 @@
-"""Where data are: what `load` is asked for, in one object that can be stored beside a run."""
+"""Sources of data: what `load` is asked for, as one object that can be stored beside a run."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""What a table leaves open: whether its first line holds names, and its first columns an index.
+"""Open questions about a table: names in its first line, an index in its first columns.
 
 It depends on nothing else of this library: `examples/score_csv.py`, which must run without it, has
 what stands between the two marks word for word, and a test keeps the two equal.

@@ -1,4 +1,4 @@
-"""What one f-divergence is, three functions of the log density ratio, and those known by name."""
+"""The f-divergence as three functions of the log density ratio, and a table of those by name."""
 
 import math
 from collections.abc import Callable

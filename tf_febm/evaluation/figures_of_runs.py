@@ -71,8 +71,8 @@ def _of_stacked_digits(samples, train, held_out) -> dict:
 
 def _of_vectors(model, samples, train, held_out) -> dict:
     if train.name in data.toy_datasets.names():
-        bed = data.toy_datasets.get(train.name)
-        return plane_quality(model.energy, samples, bed, held_out.vectors).as_dict()
+        density = data.toy_datasets.get(train.name)
+        return plane_quality(model.energy, samples, density, held_out.vectors).as_dict()
     if model.conditional:
         return {"skipped": "the likelihood of a conditional model needs a log Z for each label"}
     return _likelihood(model, train, held_out)

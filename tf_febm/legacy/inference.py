@@ -1,4 +1,4 @@
-"""Which network a checkpoint of the original code holds, told from its variables."""
+"""Identification of the network in a checkpoint of the original code by its variables."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""From a checkpoint of the original code to Keras networks and models."""
+"""Checkpoints of the original code as Keras networks and models."""
 
 import keras
 

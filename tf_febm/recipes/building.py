@@ -1,4 +1,4 @@
-"""From a recipe and data to a compiled model and its batches; what `Recipe` calls."""
+"""Construction of the compiled model and the batches of a recipe; what `Recipe` calls."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which settings of a recipe have an effect beside the others.
+"""Settings of a recipe without effect beside the others.
 
 No setting is silently without effect. One that is given and can have none is refused in one line;
 where it says no more than what is done anyway, a line says so.

@@ -1,4 +1,4 @@
-"""What each replica has for itself in a checkpoint: its replay buffer, its singular vectors.
+"""State of each replica in a checkpoint: its replay buffer and its singular vectors.
 
 Those of the first worker's replicas are in TensorFlow's own file, as groups `buffer`, `buffer_1`,
 …; every other worker writes a file of its own, `step-n.worker-k.npz`, with the same names.
@@ -94,14 +94,14 @@ def assign(
         present: Number of replicas of all processes.
 
     Returns:
-        What was dealt to another number of replicas, for people; None if nothing was.
+        What was distributed to another number of replicas, for people; None if nothing was.
     """
-    dealt = sorted(kind for kind, parts in stored.items() if len(parts) != present)
+    moved = sorted(kind for kind, parts in stored.items() if len(parts) != present)
     told = None
-    if dealt:
-        count = len(stored[dealt[0]])
-        what = " and ".join(_NAMES[kind] for kind in dealt)
-        told = f"The {what} of {count} replicas were dealt to {present}."
+    if moved:
+        count = len(stored[moved[0]])
+        what = " and ".join(_NAMES[kind] for kind in moved)
+        told = f"The {what} of {count} replicas were distributed to {present}."
     for name, group in groups.items():
         kind, number = kind_and_number(name)
         if kind == "buffer" and len(stored[kind]) != present:

@@ -26,7 +26,7 @@ def reshard(parts: list[list[np.ndarray]], count: int, capacity: int) -> list[li
         for age in range(size):
             rows.append((age, number, (int(written) - 1 - age) % len(samples)))
     rows.sort()
-    dealt = []
+    shards = []
     for i in range(count):
         # The oldest first, as if they had just been written.
         own = rows[i::count][:capacity][::-1]
@@ -37,5 +37,5 @@ def reshard(parts: list[list[np.ndarray]], count: int, capacity: int) -> list[li
             for slot, (_, number, row) in enumerate(own):
                 array[slot] = parts[number][place][row]
             arrays.append(array)
-        dealt.append([*arrays, np.asarray(len(own), np.int64)])
-    return dealt
+        shards.append([*arrays, np.asarray(len(own), np.int64)])
+    return shards
