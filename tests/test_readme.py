@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
+from tf_febm.applications import denoising
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -84,6 +85,8 @@ def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert launched("train", *words) == 0
     assert (tmp_path / "runs" / "digits" / "samples" / "final.png").exists()
+    # Images that choose the weight of the energy, a matter of seconds.
+    monkeypatch.setattr(denoising, "_CALIBRATION", 8)
     for name in ("evaluate", "apply", "export"):
         line = f"python launch/{name}.py --run=runs/digits"
         assert line in COMMANDS
