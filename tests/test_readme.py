@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
+from tf_febm.applications import denoising
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -60,10 +61,32 @@ def test_launcher_commands(line, tmp_path):
     assert launched("train", *words, f"--logdir={tmp_path}", *FEW_STEPS) == 0
 
 
+def of_make(target, arguments):
+    """Return the words of the line that `make` would run for a target, the last that it prints."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not here")
+    result = subprocess.run(
+        ["make", "--dry-run", target, f"ARGS={arguments}"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=60,
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return shlex.split(result.stdout.splitlines()[-1])
+
+
 def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
-    """Those that need no file of the reader's, on a run of the test's own."""
+    """Those that need no file of the reader's, on a run of the line of `make train`.
+
+    That line is run in this process; test_the_line_of_make_train starts a process of its own.
+    """
+    assert "make train" in COMMANDS and "make test" in COMMANDS
+    python, script, *words = of_make("train", " ".join(FEW_STEPS))
+    assert (python, script) == (".venv/bin/python", "launch/train.py")
     monkeypatch.chdir(tmp_path)
-    assert launched("train", "--logdir=runs", "--exp=digits", *FEW_STEPS) == 0
+    assert launched("train", *words) == 0
+    assert (tmp_path / "runs" / "digits" / "samples" / "final.png").exists()
+    # Images that choose the weight of the energy, a matter of seconds.
+    monkeypatch.setattr(denoising, "_CALIBRATION", 8)
     for name in ("evaluate", "apply", "export"):
         line = f"python launch/{name}.py --run=runs/digits"
         assert line in COMMANDS
@@ -78,11 +101,23 @@ def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
         assert (tmp_path / "runs" / "digits" / name).stat().st_size > 0
 
 
+def test_the_line_of_make_train(tmp_path):
+    """As a process, elsewhere than in the checkout."""
+    _, script, *words = of_make("train", "--dry_run")
+    result = subprocess.run(
+        [sys.executable, str(PROJECT / script), *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_make_train(tmp_path):
+    """All of it in one go; the tests above show each part."""
     if shutil.which("make") is None or not (PROJECT / ".venv" / ".ready").exists():
         pytest.skip("make, or the environment that it sets up, is not here")
-    assert "make train" in COMMANDS and "make test" in COMMANDS
     arguments = " ".join([f"--logdir={tmp_path}", *FEW_STEPS])
     result = subprocess.run(
         ["make", "train", f"ARGS={arguments}"],
@@ -94,14 +129,3 @@ def test_make_train(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "digits" / "samples" / "final.png").exists()
-
-
-def test_a_program_of_its_own(tmp_path):
-    """The launcher as a process, elsewhere than in the checkout."""
-    script = str(PROJECT / "launch" / "train.py")
-    result = subprocess.run(
-        [sys.executable, script, "--dry_run"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert not list(tmp_path.iterdir())

@@ -51,7 +51,7 @@ def possible_pairs(axes: dict, rules) -> set:
     }
 
 
-def covering_array(axes: dict, rules=(), seed: int = 0) -> list[dict]:
+def covering_array(axes: dict, rules=(), seed: int = 0, first=()) -> list[dict]:
     """Return legal cases that have every possible pair, the same ones for the same arguments.
 
     Greedy: the next case begins with a pair that is still missing and takes, axis by axis, the
@@ -61,12 +61,14 @@ def covering_array(axes: dict, rules=(), seed: int = 0) -> list[dict]:
         axes: axis -> values, at least two axes. Values to prefer come first.
         rules: See `is_legal`.
         seed: Of the order in which axes are filled.
+        first: Legal cases to begin with; what they have is not missing.
     """
     rng = random.Random(seed)
-    missing, cases = possible_pairs(axes, rules), []
+    missing, cases = possible_pairs(axes, rules), list(first)
+    missing -= set().union(*map(pairs_of, cases))
     while missing:
-        first = min(missing, key=str)
-        candidates = [_candidate(first, missing, axes, rules, rng) for _ in range(CANDIDATES)]
+        pair = min(missing, key=str)
+        candidates = [_candidate(pair, missing, axes, rules, rng) for _ in range(CANDIDATES)]
         best = max(candidates, key=lambda case: len(pairs_of(case) & missing))
         cases.append(best)
         missing -= pairs_of(best)

@@ -7,7 +7,7 @@ says PAIRWISE=all, which takes four minutes.
 
 import os
 
-from pairwise.covering import covering_array
+from pairwise.covering import covering_array, is_legal
 
 __all__ = [
     "ALL",
@@ -90,12 +90,34 @@ REMEMBERED = (
     {"buffer": "persistent", "conditional": "one_hot", "weighting": "class_weight"},
 )
 
+# Cases that annealing found, which takes minutes: fewer, and fewer of them with replicas, than the
+# greedy search comes to. A digit for each axis of `FEWER`'s, the number of its value. What a new
+# value or axis adds to the pairs, the greedy search adds to the cases.
+FOUND = (
+    "00121200011020111", "01012100021010000", "01202010110120101", "02112020220000010",
+    "02220020001001010", "10100000021111101", "10222101120000000", "11010221210101000",
+    "12111111100021110", "20210120110020101", "21100010020001110", "21221200201011001",
+    "22022210121121000", "30002110201120100", "31001021000101101", "32000000110010010",
+)  # fmt: skip
+
+
+def _known() -> list[dict]:
+    """Return the cases of `FOUND` that are legal, with the first value of axes that came later."""
+    found = []
+    for row in FOUND:
+        case = dict(BASE)
+        for (axis, values), digit in zip(AXES.items(), row, strict=False):
+            case[axis] = values[min(int(digit), len(values) - 1)]
+        found.append(case)
+    return [case for case in found if is_legal(case, RULES)]
+
+
 # Of the first few seeds the one whose cases take the least time.
-CASES = covering_array(AXES, RULES, seed=3 if ALL else 37)
+CASES = covering_array(AXES, RULES, seed=3) if ALL else covering_array(AXES, RULES, first=_known())
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
-MOST_CASES = 60 if ALL else 24
+MOST_CASES = 60 if ALL else 20
 
 
 def values_of(case: dict, axis: str) -> set[str]:

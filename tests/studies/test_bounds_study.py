@@ -1,16 +1,26 @@
 """The study of bounds: a short one from end to end, and what is refused."""
 
 import csv
+import functools
 import json
 
 import pytest
 from PIL import Image
 
+from tf_febm.networks import generators
+
 FAST = ["--set=batch_size=8", "--set=width=8"]
 
 
-def test_a_short_study(study, tmp_path):
-    line = ["--steps=4", "--checks=3", "--cells=60", *FAST, f"--out={tmp_path}"]
+@pytest.fixture
+def few_couplings(monkeypatch):
+    """Make generators of two couplings instead of eight: one to one as well, and sooner traced."""
+    made = functools.partial(generators.generator_coupling, num_layers=2)
+    monkeypatch.setattr(generators, "generator_coupling", made)
+
+
+def test_a_short_study(study, tmp_path, few_couplings):
+    line = ["--steps=4", "--checks=3", "--cells=60", "--latents=31", *FAST, f"--out={tmp_path}"]
     code, _, errors = study("bounds", *line)
     assert code == 0, errors
     rows = list(csv.DictReader((tmp_path / "bounds.csv").open()))
