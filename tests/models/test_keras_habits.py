@@ -21,7 +21,7 @@ def test_evaluate_returns_values_in_the_order_of_metrics_names(method):
     assert names == model.metrics_names and names[0] == "loss"
     state = state_of(model)
     trained = model.train_on_batch(plane(8), return_dict=True)
-    set_back(model, state)
+    set_back(state)
     model.reset_metrics()
     assert model.train_on_batch(plane(8)) == [trained[n] for n in model.METRICS if n in trained]
 
@@ -129,7 +129,7 @@ def test_the_warm_up_counts_steps(case):
     model.build((None, 2))
     state, found = state_of(model), []
     for warmup_steps in (2, 100):
-        set_back(model, state)
+        set_back(state)
         model.warmup_steps = warmup_steps
         model.fit(plane(24), batch_size=8, shuffle=False, verbose=0)
         found.append(model.variational_network.get_weights()[0])
@@ -227,7 +227,7 @@ def test_validation_does_not_change_training(method, buffer):
     model.build((None, 2))
     state, results, x = state_of(model), [], plane(8)
     for data in (None, (x,)):
-        set_back(model, state)
+        set_back(state)
         history = model.fit(x, epochs=2, validation_data=data, verbose=0).history
         assert np.isfinite(list(history.values())).all()
         assert ("val_loss" in history) == (data is not None)

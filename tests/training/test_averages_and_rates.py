@@ -11,7 +11,7 @@ X = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
 SAMPLER = tf_febm.samplers.Langevin.from_epsilon(0.1, 1)
 
 
-def build(kind="febm", compile=True, **settings):
+def build(kind="contrastive_divergence", compile=True, **settings):
     keras.utils.set_random_seed(0)
     energy = tf_febm.networks.mlp(2, (4, 4), name="energy")
     settings = {"sampler": SAMPLER, "seed": 1, **settings}
@@ -30,8 +30,11 @@ def build(kind="febm", compile=True, **settings):
 
 
 def compiled(model, *optimizers, **settings):
-    """Compile for steps that run eagerly: these tests take few, and a trace takes longer."""
-    model.compile(*optimizers, run_eagerly=True, **settings)
+    """Compile for steps that run eagerly: these tests take few, and a trace takes longer.
+
+    A model of one player takes the first optimizer.
+    """
+    model.compile(*optimizers[: len(model._players())], run_eagerly=True, **settings)
 
 
 def sgd(rate, **settings):
@@ -169,7 +172,7 @@ class TestAveragedWeights:
 
     def test_several_steps_in_one_execution_are_refused(self):
         model = build(compile=False)
-        model.compile(sgd(0.1), sgd(0.1), steps_per_execution=2)
+        model.compile(sgd(0.1), steps_per_execution=2)
         with pytest.raises(ValueError, match="one in 2 steps: give the model average_decay"):
             fit(model, training.AveragedWeights())
 
@@ -200,7 +203,7 @@ class TestVariationalRate:
         np.testing.assert_allclose(rates, [0.005, 0.005, 0.0025, 0.0025], rtol=3e-7)
 
     def test_it_takes_the_value_of_a_schedule_at_each_epoch(self):
-        model, rates = build(compile=False), []
+        model, rates = build("febm", compile=False), []
         compiled(model, sgd(keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)), sgd(0.1))
         note = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda e, logs: rates.append(
@@ -214,7 +217,7 @@ class TestVariationalRate:
         np.testing.assert_allclose(rates, [0.2, 0.05, 0.0125], rtol=1e-6)
 
     def test_a_schedule_of_the_seconds_own_is_refused(self):
-        model = build(compile=False)
+        model = build("febm", compile=False)
         compiled(model, sgd(0.1), sgd(keras.optimizers.schedules.CosineDecay(0.1, 10)))
         with pytest.raises(ValueError, match="follows a CosineDecay: give that optimizer a number"):
             model.fit(X[:4], verbose=0, callbacks=[training.VariationalRate()])

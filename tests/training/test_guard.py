@@ -116,6 +116,7 @@ def test_one_disturbance_is_got_over(runner, schedule):
             poison(model)
 
     runner("run", 5, disturb, model=model)
+    # The model of a schedule goes on within its process.
     model, folder, lines = runner("run", 20, disturb, model=model)
     assert [step for step, _ in seen] == [0, 5, 5]
     assert seen[1][1] != seen[2][1]

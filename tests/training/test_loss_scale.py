@@ -213,7 +213,9 @@ def half():
     keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.mark.parametrize("kind", ["febm", "bidirectional"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("febm", marks=pytest.mark.thorough), "bidirectional"]
+)
 def test_a_real_training_in_float16_is_left_alone(tmp_path, half, kind):
     """Scales of 2^26 overflow, 2^15 overflows in the bounds of a generator: steps are skipped."""
     keras.utils.set_random_seed(0)
