@@ -285,7 +285,7 @@ def test_a_stored_model_trains_on_as_if_nothing_had_been(make, data, tmp_path):
     settings = {
         "d": 4, "size": 4, "entropy": "smallest_singular_value", "batch_norm": True,
         "average_decay": 0.9, "penalty_weight": 0.5, "penalty_threshold": 0.01,
-        "entropy_weight": 0.9,
+        "entropy_weight": 0.9, "entropy_iterations": 3,
     }  # fmt: skip
     model = make(eager=True, **settings)
     for _ in range(2):

@@ -176,7 +176,8 @@ class TestTrainStep:
             model = make(seed=seed, eager=True, warmup_steps=0)
             for _ in range(2):
                 model.train_on_batch(images[:8])
-            return np.concatenate([w.ravel() for w in model.get_weights()]), model.sample(4).numpy()
+            made = model.negative_batch(4).samples.numpy()
+            return np.concatenate([w.ravel() for w in model.get_weights()]), made
 
         (w1, x1), (w2, x2), (w3, x3) = run(5), run(5), run(6)
         np.testing.assert_array_equal(w1, w2)

@@ -212,7 +212,6 @@ def test_a_layer_unfrozen_later_is_trained_and_averaged():
     ("method", "buffer"),
     [
         ("febm", "persistent"),
-        ("dual", "replay"),
         ("contrastive_divergence", "replay"),
         ("bidirectional", None),
     ],

@@ -94,7 +94,7 @@ def test_chains_in_z_are_those_of_the_energy_of_z():
 # What is exported is one function of energies for all of them: that of one is looked at.
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_trains_and_is_saved_whole(kind, tmp_path):
-    images = kind == "febm"
+    images = kind == "dual"
     x = (IMAGES if images else X)[:16]
     settings = {"slow_energy_decay": 0.9} if kind == "febm" else {}
     model = model_of(images, kind, **settings)

@@ -207,7 +207,7 @@ def test_class_weight_without_labels_is_refused(fixed_sampler):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
-    # Both learn a weighted mean in each run of the suite too, of a rare class with a large weight.
+    # That a step takes weights exactly is above, for every method.
     [pytest.param("febm", marks=pytest.mark.thorough), "contrastive_divergence"],
 )
 def test_the_weighted_mixture_is_learned(method):

@@ -55,7 +55,12 @@ def learned_mean(model):
 
 
 @pytest.mark.parametrize(
-    ("method", "source"), [("contrastive_divergence", "stream"), ("febm", "arrays")]
+    ("method", "source"),
+    [
+        *(("contrastive_divergence", source) for source in ("stream", "arrays")),
+        # Its steps take weights as exactly in the tests of weighted data.
+        pytest.param("febm", "arrays", marks=pytest.mark.thorough),
+    ],
 )
 def test_the_mean_of_a_rare_class_with_a_large_weight(method, source):
     """1,000 steps; the average of the last 250 or so has a spread of some 0.07."""
