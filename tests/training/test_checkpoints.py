@@ -12,21 +12,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from traced_models import Traced, state_of
 
 from tf_febm import files, training
 from tf_febm.training import checkpoint_files, lock, recorders
 
 
-def everything(model):
-    return {
-        f"{group}/{i}": variable.numpy()
-        for group, variables in model.state_variables().items()
-        for i, variable in enumerate(variables)
-    }
-
-
 def assert_state(model, expected):
-    found = everything(model)
+    found = state_of(model)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -41,29 +34,23 @@ def advance(model, steps=1):
 
 @pytest.fixture(scope="module")
 def only(make):
-    """Return a model for all tests, and its state when it was new."""
-    model = make()
-    return model, everything(model)
+    return Traced(make())
 
 
 @pytest.fixture
 def fresh(only):
-    """Return a model as it is when it is new."""
-    model, new = only
-    for group, variables in model.state_variables().items():
-        for i, variable in enumerate(variables):
-            variable.assign(new[f"{group}/{i}"])
-    return model
+    """Return the model of all tests as it was when it was new."""
+    return only.fresh()
 
 
 @pytest.fixture(scope="module")
 def saved(only, tmp_path_factory):
     """Return a folder of two checkpoints, the states in them, and what a model may have after."""
-    model, folder, states = only[0], tmp_path_factory.mktemp("saved"), {}
+    model, folder, states = only.model, tmp_path_factory.mktemp("saved"), {}
     checkpoints = training.Checkpoints(folder, model)
     for _ in range(2):
         advance(model)
-        states[checkpoints.save()] = everything(model)
+        states[checkpoints.save()] = state_of(model)
     return folder, states
 
 
@@ -265,7 +252,7 @@ class TestBest:
         for value in (3.0, 2.0, 1.0):
             advance(model, 2)
             checkpoints.save({"loss": value})
-        best = everything(model)
+        best = state_of(model)
         checkpoints.restore(2)
         advance(model)
         checkpoints.save({"loss": 2.5})

@@ -152,9 +152,8 @@ def test_one_disturbance_is_got_over(runner, schedule):
 def test_it_gives_up_with_a_diagnosis_and_the_good_checkpoints_stay(runner):
     _, folder, _ = runner("run", 10)
     before = {path: path.read_bytes() for path in folder.checkpoints.glob("step-*")}
-    model, folder, lines = runner(
-        "run", 30, lambda model, step: poison(model), max_rollbacks=2, drawn=True
-    )
+    broken = {"disturb": lambda model, step: poison(model), "max_rollbacks": 2}
+    model, folder, lines = runner("run", 30, drawn=True, **broken)
     # The second time it goes one further back, as the newest led to the same end.
     assert len(lines) == 3
     assert "Going back to step 10" in lines[0] and "(1 of 2)" in lines[0]
