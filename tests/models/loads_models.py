@@ -25,7 +25,7 @@ for name in sys.argv[2:]:
         "steps": model.optimizer.iterations.numpy(),
     }
     data = x if labels is None else (x, labels)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
     metrics = model.fit(batches, verbose=0).history
     results |= {f"metric {name}": values for name, values in metrics.items()}
     results |= {f"weight {i}": weight for i, weight in enumerate(model.get_weights())}

@@ -3,58 +3,67 @@
 import keras
 import numpy as np
 import pytest
-from plane_models import model_of, plane, weights_of
+from plane_models import model_of, plane, set_back, state_of, weights_of
 
 import tf_febm
 
-# (what holds the setting, its name, another value)
-CHANGES = (
+# (what holds the setting, its name, another value): of each kind of them one or two.
+COMPILED = (
     (lambda m: m, "l2_coeff", 50.0),
+    (lambda m: m.buffer, "restart_probability", 0.0),
+    (lambda m: m.sampler, "step_size", 1.0),
+    (lambda m: m, "buffer", None),
+    (lambda m: m.energy_network.layers[1], "trainable", False),
+)
+# Others that are noticed as these are.
+FURTHER = (
     (lambda m: m, "variational_l2_coeff", 50.0),
     (lambda m: m, "leave_one_out", False),
     (lambda m: m, "shift_invariant", True),
     (lambda m: m, "variational_steps", 3),
     (lambda m: m, "simultaneous", True),
     (lambda m: m, "divergence", "kl"),
-    (lambda m: m.buffer, "restart_probability", 0.0),
-    (lambda m: m.sampler, "step_size", 1.0),
     (lambda m: m.sampler, "noise_scale", 0.0),
-    (lambda m: m, "buffer", None),
-    (lambda m: m.energy_network.layers[1], "trainable", False),
 )
 
 
-def test_what_is_assigned_after_a_fit_has_an_effect():
+@pytest.mark.parametrize(("changes", "eager"), [(COMPILED, False), (FURTHER, True)])
+def test_what_is_assigned_after_a_fit_has_an_effect(changes, eager, monkeypatch):
     """One model, set back to the same state before each fit with one other setting.
 
     An assignment that had no effect would repeat a fit: that of no change, or of the change before
-    it where what was compiled then is still in use. So all of them must differ.
+    it where what was compiled then is still in use. So all of them must differ. Where steps run
+    eagerly, each has to be a reason to compile anew besides.
     """
     model = model_of(
-        "febm", eager=False, l2_coeff=0.1, buffer=tf_febm.ReplayBuffer(64, 0.5), warmup_steps=0
+        "febm", eager=eager, l2_coeff=0.1, buffer=tf_febm.ReplayBuffer(64, 0.5), warmup_steps=0
     )
-    model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
-    state = model.state_variables()
-    values = {name: [v.numpy() for v in variables] for name, variables in state.items()}
+    x = plane(8 if eager else 32)
+    model.fit(x, batch_size=16, shuffle=False, verbose=0)
+    state, anew, forget = state_of(model), [], model._forget_compiled
+    monkeypatch.setattr(model, "_forget_compiled", lambda: anew.append(1) or forget())
 
     def retrained():
-        for name, variables in state.items():
-            for variable, value in zip(variables, values[name], strict=True):
-                variable.assign(value)
-        model.fit(plane(), batch_size=16, shuffle=False, verbose=0)
+        set_back(state)
+        model.fit(x, batch_size=16, shuffle=False, verbose=0)
         return np.concatenate([w.ravel() for w in weights_of(model)])
 
     found = {"nothing": retrained()}
-    for holder, name, value in CHANGES:
+    assert not anew
+    for holder, name, value in changes:
         owner = holder(model)
         before = getattr(owner, name)
         setattr(owner, name, value)
         weights = retrained()
         for other, theirs in found.items():
             assert np.abs(weights - theirs).max() > 1e-7, f"{name} trains as {other} did"
+        assert anew, name
         found[name] = weights
         setattr(owner, name, before)
-    np.testing.assert_array_equal(retrained(), found["nothing"])
+        model._notice_changes()
+        anew.clear()
+    if eager:
+        np.testing.assert_array_equal(retrained(), found["nothing"])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_what_is_assigned_after_a_fit_has_an_effect():
 )
 def test_what_is_assigned_is_checked(method, name, value):
     model = model_of(method)
-    model.fit(plane(), batch_size=16, verbose=0)
+    model.fit(plane(8), verbose=0)
     setattr(model, name, value)
     with pytest.raises(ValueError, match=f"{name} must be .* received {value!r}"):
         model.fit(plane(), batch_size=16, verbose=0)

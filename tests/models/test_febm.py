@@ -30,16 +30,16 @@ def weights(network):
 class TestTrainStep:
     """One SGD step against the formulas of the paper, written out with no code of the library."""
 
-    # Every two of them meet, and each way of running meets each of the others.
+    # Every two of the settings meet; one of them is compiled, as all are in the table of crossings.
     @pytest.mark.parametrize(
         ("name", "leave_one_out", "steps", "l2_omega", "eager"),
         [
-            ("js", True, 1, None, False),
+            ("js", True, 1, None, True),
             ("js", False, 3, 0.7, True),
             ("kl", True, 3, 0.7, False),
             ("kl", False, 1, None, True),
             ("alpha:-0.5", True, 3, 0.7, True),
-            ("alpha:-0.5", False, 1, None, False),
+            ("alpha:-0.5", False, 1, None, True),
         ],
     )
     def test_against_algorithm_1_by_hand(
@@ -62,7 +62,7 @@ class TestTrainStep:
         model.compile(sgd(rate), sgd(rate), run_eagerly=eager)
         e, h = model.energy_network, model.variational_network
         e0, h0 = weights(e), weights(h)
-        model.fit(x_data, batch_size=8, epochs=1, verbose=0)
+        model.train_on_batch(x_data)
         e1, h1 = weights(e), weights(h)
 
         # By hand, with the textbook forms of f' and F.
@@ -96,11 +96,13 @@ class TestTrainStep:
             f_model = conjugate(tf.stop_gradient(h(x_model)[:, 0]) + e_model)
             direct = tf.reduce_mean(f_data) - tf.reduce_mean(f_model)
             penalty = tf.reduce_mean(e_data**2) + tf.reduce_mean(e_model**2)
+            single = tf.unstack(e_model)
         centre = tf.reduce_mean(f_model)
         for i, w in enumerate(e.trainable_variables):
             gradient = tape.gradient(direct, w) + l2 * tape.gradient(penalty, w)
             # cov(F, ∇E) over the batch, from the gradient of each energy.
-            slopes = tape.jacobian(e_model, w, unconnected_gradients="zero")
+            zero = tf.UnconnectedGradients.ZERO
+            slopes = tf.stack([tape.gradient(one, w, unconnected_gradients=zero) for one in single])
             centred = tf.reshape(f_model - centre, [-1] + [1] * (slopes.shape.rank - 1))
             gradient += tf.reduce_sum(centred * slopes, 0) / (7 if leave_one_out else 8)
             np.testing.assert_allclose(e1[i], e0[i] - rate * gradient, rtol=2e-5, atol=1e-7)
@@ -117,11 +119,12 @@ class TestTrainStep:
                 network.layers[-1].set_weights([np.ones((16, 1)), np.zeros(1)])
             sgd = keras.optimizers.SGD
             model.compile(sgd(0.1), sgd(0.1), run_eagerly=True)
-            model.fit(np.tile(images[:8], (steps, 1, 1, 1)), batch_size=8, verbose=0, shuffle=False)
+            for _ in range(steps):
+                model.train_on_batch(images[:8])
             return sum(np.abs(w).sum() for n in model.networks for w in n.layers[-2].get_weights())
 
         assert run(2) == 0.0
-        assert run(4) > 0.0
+        assert run(3) > 0.0
 
     def test_one_trace_and_the_metrics(self, make, images, monkeypatch):
         """One trace of the step for a whole fit, over epochs, fits and odd last batches.
@@ -132,8 +135,8 @@ class TestTrainStep:
         traces = []
         original = model.train_step
         monkeypatch.setattr(model, "train_step", lambda data: traces.append(1) or original(data))
-        history = model.fit(images[:60], batch_size=16, epochs=3, verbose=0).history
-        model.fit(images[:60], batch_size=16, epochs=2, verbose=0)
+        history = model.fit(images[:60], batch_size=16, epochs=2, verbose=0).history
+        model.fit(images[:60], batch_size=16, verbose=0)
         assert len(traces) == 1
         assert set(history) == METRICS
         assert np.isfinite([history[name] for name in METRICS]).all()
@@ -156,18 +159,25 @@ class TestTrainStep:
         model.sample(2)
         assert model._compiled_chain.experimental_get_tracing_count() == 1
 
-    @pytest.mark.parametrize("name", [*divergences.names(), "alpha:0.5"])
-    def test_every_divergence_trains(self, make, images, name):
-        model = make(name, eager=True, warmup_steps=0)
-        history = model.fit(images, batch_size=32, verbose=0).history
-        assert np.isfinite(history["bound"]).all()
-        assert all(np.isfinite(w).all() for w in model.get_weights())
+    def test_every_divergence_trains(self, make, images):
+        """Each of them assigned to one model, whose weights are set back before it."""
+        model = make(eager=True, warmup_steps=0)
+        start = model.get_weights()
+        for name in [*divergences.names(), "alpha:0.5"]:
+            model.set_weights(start)
+            model.divergence = name
+            logs = model.train_on_batch(images[:16], return_dict=True)
+            assert np.isfinite(logs["bound"]), name
+            assert logs["variational_gradient_norm"] > 0.0, name
+            assert all(np.isfinite(w).all() for w in model.get_weights()), name
 
     def test_same_seed_same_run(self, make, images):
         def run(seed):
             model = make(seed=seed, eager=True, warmup_steps=0)
-            model.fit(images, batch_size=32, verbose=0, shuffle=False)
-            return np.concatenate([w.ravel() for w in model.get_weights()]), model.sample(4).numpy()
+            for _ in range(2):
+                model.train_on_batch(images[:8])
+            made = model.negative_batch(4).samples.numpy()
+            return np.concatenate([w.ravel() for w in model.get_weights()]), made
 
         (w1, x1), (w2, x2), (w3, x3) = run(5), run(5), run(6)
         np.testing.assert_array_equal(w1, w2)
@@ -179,7 +189,7 @@ def test_finds_a_gaussian():
     """With exact samples, f-EBM with a quadratic energy finds the data's mean and scale.
 
     The data is N(1, 0.5²), the divergence squared Hellinger. The tolerance is ten times the spread
-    of the sample mean of the last 200 batches of 500, 0.5/√(100,000) = 0.0016.
+    of the sample mean of the last 100 batches of 1,000, 0.5/√(100,000) = 0.0016.
     """
     keras.utils.set_random_seed(0)
     energy = tf_febm.networks.quadratic(1)
@@ -197,10 +207,10 @@ def test_finds_a_gaussian():
         l2_coeff=0.0,
         seed=1,
     )
-    decay = [keras.optimizers.schedules.CosineDecay(0.02, 800) for _ in range(2)]
+    decay = [keras.optimizers.schedules.CosineDecay(0.02, 400) for _ in range(2)]
     model.compile(keras.optimizers.Adam(decay[0]), keras.optimizers.Adam(decay[1]))
     data = tfp.distributions.Normal(1.0, 0.5).sample((50_000, 1), seed=2).numpy()
-    model.fit(data, batch_size=500, epochs=8, verbose=0)
+    model.fit(data, batch_size=1000, epochs=8, verbose=0)
     assert float(gaussian.mean[0]) == pytest.approx(1.0, abs=0.016)
     assert float(gaussian.scale[0]) == pytest.approx(0.5, abs=0.016)
     # At the optimum the learned log ratio vanishes where the data is.
@@ -265,8 +275,8 @@ class TestSurface:
         # The one that is compiled has layers that are built within it.
         model = make(networks=(network(), network()), eager=kind != "subclassed")
         assert not model.built
-        dataset = tf.data.Dataset.from_tensor_slices(images).batch(16)
-        history = model.fit(dataset, epochs=2, verbose=0).history
+        dataset = tf.data.Dataset.from_tensor_slices(images).batch(32)
+        history = model.fit(dataset, verbose=0).history
         assert np.isfinite(history["bound"]).all()
         assert len(model.optimizer.variables) > 2
 
@@ -275,9 +285,9 @@ class TestSurface:
         seen = []
         model.fit(
             tf.data.Dataset.from_tensor_slices(images).batch(16).repeat(),
-            steps_per_epoch=2,
+            steps_per_epoch=1,
             epochs=2,
-            validation_data=tf.data.Dataset.from_tensor_slices(images[:16]).batch(8),
+            validation_data=tf.data.Dataset.from_tensor_slices(images[:16]).batch(16),
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs)),
                 keras.callbacks.CSVLogger(tmp_path / "log.csv"),
@@ -290,7 +300,6 @@ class TestSurface:
     def test_a_new_sampler_takes_effect(self, make, images):
         model = make(eager=True)
         other = make(sampler=tf_febm.samplers.Langevin(num_steps=9))
-        model.fit(images[:16], batch_size=16, verbose=0)
         other.set_weights(model.get_weights())
         before = model.sample(3, seed=1)
         model.sampler = other.sampler
@@ -300,7 +309,7 @@ class TestSurface:
     def test_a_sampler_of_other_bounds_does_not_fit_the_buffer(self, make, images):
         """What is stored has their dtype, and could not be loaded again."""
         model = make(buffer=tf_febm.ReplayBuffer(32), eager=True)
-        model.fit(images[:16], batch_size=16, verbose=0)
+        model.negative_batch(16)
         with pytest.raises(ValueError, match=r"holds samples with bounds \(0.0, 1.0\); .* None"):
             model.sampler = tf_febm.samplers.MALA(0.1, num_steps=2)
         assert isinstance(model.sampler, tf_febm.samplers.Langevin)
@@ -318,13 +327,12 @@ class TestSurface:
         networks = [
             keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]) for _ in range(2)
         ]
-        result = getattr(make(networks=networks, eager=True), method)(images[:16])
+        model = make(networks=networks, eager=True, buffer=None)
+        result = getattr(model, method)(images[:16])
         assert np.isfinite(result).all()
-
-    def test_without_a_buffer_chains_start_afresh(self, make, images):
-        model = make(buffer=None, eager=True)
-        history = model.fit(images, batch_size=16, verbose=0).history
-        assert history["buffer_fill"] == [0.0]
+        if method == "train_on_batch":
+            # Without a buffer chains start afresh.
+            assert result[model.METRICS.index("buffer_fill")] == 0.0
 
 
 class TestConditional:
@@ -332,9 +340,9 @@ class TestConditional:
         model = make(classes=3, eager=True)
         assert model.num_classes == 3
         dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)
-        model.fit(dataset, verbose=0)
-        model.fit(images, labels, batch_size=32, verbose=0)
-        model.fit(images, keras.utils.to_categorical(labels, 3), batch_size=32, verbose=0)
+        model.fit(dataset.take(1), verbose=0)
+        model.fit(images[:32], labels[:32], verbose=0)
+        model.train_on_batch(images[:8], keras.utils.to_categorical(labels[:8], 3))
         assert set(model.buffer.labels.numpy()) <= {0, 1, 2}
         batch = model.sample_batch(6, seed=1)
         assert batch.labels.shape == (6,)

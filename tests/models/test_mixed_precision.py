@@ -88,9 +88,9 @@ def test_training(policy, method, tmp_path):
         model = tf_febm.ContrastiveDivergence(energy, initial="noise", **settings)
     # In float16 a compiled step has a loss scale that changes within it.
     model.compile(run_eagerly=policy == "mixed_bfloat16")
-    x = np.random.default_rng(0).random((64, *SHAPE), dtype=np.float32)
+    x = np.random.default_rng(0).random((32, *SHAPE), dtype=np.float32)
     before = [weight.copy() for weight in energy.get_weights()]
-    logs = model.fit(x, batch_size=16, epochs=2, verbose=0).history
+    logs = model.fit(x, batch_size=16, verbose=0).history
     assert np.isfinite(list(logs.values())).all()
     assert all(np.abs(a - b).max() > 0 for a, b in zip(before, energy.get_weights(), strict=True))
     assert {w.dtype for w in energy.weights} == {"float32"}
@@ -105,7 +105,7 @@ def test_training(policy, method, tmp_path):
     again = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again.energy(x), model.energy(x))
     again.run_eagerly = True
-    again.fit(x[:32], batch_size=16, verbose=0)
+    again.fit(x[:16], batch_size=16, verbose=0)
 
 
 def test_losses_are_scaled_and_bad_steps_left_out():
@@ -199,7 +199,15 @@ class _Steps(keras.callbacks.Callback):
         self.logs.append(dict(logs))
 
 
-@pytest.mark.parametrize("method", ["febm", "dual", "contrastive_divergence", "bidirectional"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("febm", "bidirectional"),
+        # As f-EBM, with its second player or without.
+        pytest.param("dual", marks=pytest.mark.thorough),
+        pytest.param("contrastive_divergence", marks=pytest.mark.thorough),
+    ],
+)
 def test_steps_that_are_skipped_leave_the_logs_finite(half, method):
     """From a loss scale of 2³⁰ it takes a dozen skipped steps to where gradients are finite."""
     keras.utils.set_random_seed(0)
@@ -219,11 +227,11 @@ def test_steps_that_are_skipped_leave_the_logs_finite(half, method):
         for _ in range(count)
     ]
     model.compile(*scaled)
-    x = np.random.default_rng(0).normal(size=(640, 2)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(384, 2)).astype("float32")
     steps = _Steps()
     model.fit(x, batch_size=16, verbose=0, callbacks=[steps])
     taken = int(model.optimizer.iterations)
-    assert 0 < taken < 40
+    assert 0 < taken < 24
     assert int(model.average.updates) == taken
     for logs in steps.logs:
         assert np.isfinite(list(logs.values())).all(), logs

@@ -91,32 +91,35 @@ def test_chains_in_z_are_those_of_the_energy_of_z():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
+# What is exported is one function of energies for all of them: that of one is looked at.
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_trains_and_is_saved_whole(kind, tmp_path):
-    images = kind != "bidirectional"
-    x = IMAGES if images else X
+    images = kind == "dual"
+    x = (IMAGES if images else X)[:16]
     settings = {"slow_energy_decay": 0.9} if kind == "febm" else {}
     model = model_of(images, kind, **settings)
-    model.compile()
-    model.fit(x, batch_size=16, epochs=1, verbose=0)
+    model.compile(run_eagerly=True)
+    model.train_on_batch(x)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded.energy(x), model.energy(x))
     np.testing.assert_array_equal(loaded.sample(3, seed=3), model.sample(3, seed=3))
+    if kind != "febm":
+        return
     served = tmp_path / "served"
     tf_febm.export(model, served, "saved_model")
-    energy = tf.saved_model.load(served).signatures["energy"](x=tf.constant(x))["energy"]
+    signatures = tf.saved_model.load(served).signatures
+    energy = signatures["energy"](x=tf.constant(x))["energy"]
     # Another graph may add up in another order.
     np.testing.assert_allclose(energy, model.energy(x), rtol=1e-5, atol=1e-5)
-    if kind == "febm":
-        ratio = model.log_density_ratio(x)
-        np.testing.assert_array_equal(loaded.log_density_ratio(x), ratio)
-        found = tf.saved_model.load(served).signatures["log_density_ratio"](x=tf.constant(x))
-        np.testing.assert_allclose(found["log_density_ratio"], ratio, rtol=1e-4, atol=1e-4)
-        # It trains on as the one that was saved.
-        for one in (model, loaded):
-            one.fit(x, batch_size=16, epochs=1, verbose=0, shuffle=False)
-        np.testing.assert_array_equal(loaded.energy(x), model.energy(x))
+    ratio = model.log_density_ratio(x)
+    np.testing.assert_array_equal(loaded.log_density_ratio(x), ratio)
+    found = signatures["log_density_ratio"](x=tf.constant(x))
+    np.testing.assert_allclose(found["log_density_ratio"], ratio, rtol=1e-4, atol=1e-4)
+    # It trains on as the one that was saved.
+    for one in (model, loaded):
+        one.train_on_batch(x)
+    np.testing.assert_array_equal(loaded.energy(x), model.energy(x))
 
 
 def test_one_step_with_the_slow_average_by_hand():

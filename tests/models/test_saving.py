@@ -8,21 +8,19 @@ import tensorflow as tf
 import tf_febm
 
 
-@pytest.mark.parametrize(("classes", "eager"), [(None, False), (3, True)])
-def test_keras_file_round_trip(make, images, labels, tmp_path, classes, eager):
-    data = images if classes is None else (images, labels)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
-    model = make(classes=classes, average_decay=0.9, log_ratio_clip=5.0, eager=eager)
-    model.fit(batches, epochs=2, verbose=0)
+def test_keras_file_round_trip(make, images, tmp_path):
+    """A compiled one; those of labels are saved in another process and by other methods' tests."""
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(32)
+    model = make(average_decay=0.9, log_ratio_clip=5.0)
+    model.fit(batches, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    y = None if classes is None else labels
-    np.testing.assert_array_equal(loaded.energy(images, y), model.energy(images, y))
+    np.testing.assert_array_equal(loaded.energy(images), model.energy(images))
     np.testing.assert_array_equal(loaded.sample(4, seed=1), model.sample(4, seed=1))
     assert loaded.divergence.log_ratio_clip == 5.0
-    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 4
+    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 2
     with loaded.averaged_weights(), model.averaged_weights():
-        np.testing.assert_array_equal(loaded.energy(images, y), model.energy(images, y))
+        np.testing.assert_array_equal(loaded.energy(images), model.energy(images))
     # Training goes on as if nothing had happened.
     for one in (model, loaded):
         one.fit(batches, verbose=0)
@@ -56,7 +54,7 @@ class TestAverage:
             def on_train_batch_end(self, batch, logs=None):
                 steps.append(model.energy_network.get_weights()[0])
 
-        model.fit(images, batch_size=16, epochs=3, verbose=0, callbacks=[Watch()])
+        model.fit(images[:24], batch_size=4, verbose=0, callbacks=[Watch()])
         for n, w in enumerate(steps):
             d = min(0.8, n / (n + 10))
             average = w if average is None else d * average + (1 - d) * w
@@ -67,7 +65,7 @@ class TestAverage:
 
     def test_the_weights_come_back_after_an_error(self, make, images):
         model = make(average_decay=0.8, eager=True)
-        model.fit(images, batch_size=16, verbose=0)
+        model.train_on_batch(images[:16])
         before = model.energy_network.get_weights()[0]
         with pytest.raises(RuntimeError), model.averaged_weights():
             raise RuntimeError

@@ -81,7 +81,7 @@ def dual():
 
 def contrastive_divergence():
     model = tf_febm.ContrastiveDivergence(
-        mlps()[0], sampler=chains(), buffer=tf_febm.PersistentChains(8), average_decay=0.9, seed=5
+        mlps()[0], sampler=chains(), buffer=tf_febm.PersistentChains(24), average_decay=0.9, seed=5
     )
     model.compile(keras.optimizers.Adam(schedule(), amsgrad=True))
     return model
@@ -102,15 +102,10 @@ def bidirectional():
     return model
 
 
-def contrastive_divergence_of_labels():
-    model = tf_febm.ContrastiveDivergence(mlps(3)[0], sampler=chains(), initial="data", seed=7)
-    model.compile(keras.optimizers.Adam(0.01))
-    return model
-
-
+# Contrastive divergence with labels is saved in its own tests.
 BUILDERS = (
-    *(febm, own_networks_and_divergence, of_labels, dual, contrastive_divergence),
-    *(contrastive_divergence_of_labels, bidirectional),
+    *(febm, own_networks_and_divergence, of_labels, dual),
+    *(contrastive_divergence, bidirectional),
 )
 MODELS = {build.__name__: build for build in BUILDERS}
 
@@ -133,7 +128,7 @@ def data():
 
 def batches(data, conditional):
     arrays = data if conditional else data[0]
-    return tf.data.Dataset.from_tensor_slices(arrays).batch(8)
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(16)
 
 
 def trained(build, data):
@@ -177,7 +172,7 @@ def test_in_another_process(elsewhere, data, name):
     np.testing.assert_array_equal(found["samples"], model.sample(4, seed=1))
     # The random state has gone along: what comes next is the same too.
     np.testing.assert_array_equal(found["next"], model.sample(4))
-    assert found["steps"] == int(model.optimizer.iterations) == 4
+    assert found["steps"] == int(model.optimizer.iterations) == 2
     history = model.fit(batches(data, model.conditional), verbose=0).history
     assert {f"metric {name}" for name in history} == {n for n in found if n.startswith("metric")}
     for metric, values in history.items():
@@ -186,7 +181,8 @@ def test_in_another_process(elsewhere, data, name):
         np.testing.assert_allclose(found[f"weight {i}"], weight, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", MODELS)
+# Of each method one: weights of other networks go the same way.
+@pytest.mark.parametrize("name", ["febm", "dual", "contrastive_divergence", "bidirectional"])
 def test_weights_only(models, data, name, tmp_path):
     model = models[name]
     model.save_weights(tmp_path / "m.weights.h5")

@@ -24,7 +24,7 @@ def model_of(bounds=(-1.0, 1.0), buffer=None, classes=None, sampler=None, eager=
 
 
 def weights_after_a_fit(model):
-    model.fit(X, batch_size=8, verbose=0, shuffle=False)
+    model.fit(X, batch_size=16, verbose=0, shuffle=False)
     return np.concatenate([w.ravel() for w in model.energy_network.get_weights()])
 
 
@@ -85,6 +85,13 @@ def test_the_size_of_a_buffer_is_settled(kind, name, value):
     assert "Make another buffer" in one_line(raised)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    model = model_of(buffer=tf_febm.ReplayBuffer(32), eager=True)
+    weights_after_a_fit(model)
+    return model
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
@@ -97,11 +104,10 @@ def test_the_size_of_a_buffer_is_settled(kind, name, value):
         ("sampler", "bounds", None, r"holds samples with bounds \(-1.0, 1.0\)"),
     ],
 )
-def test_bad_values_in_place_are_refused(part, name, value, message):
+def test_bad_values_in_place_are_refused(fitted, part, name, value, message):
     """At the next use, before anything is compiled with them."""
-    model = model_of(buffer=tf_febm.ReplayBuffer(32), eager=True)
-    weights_after_a_fit(model)
-    before = model.energy_network.get_weights()
+    model = fitted
+    before, good = model.energy_network.get_weights(), getattr(getattr(model, part), name)
     setattr(getattr(model, part), name, value)
     for use in (lambda: model.sample(2), lambda: model.fit(X, verbose=0)):
         with pytest.raises(ValueError, match=message) as raised:
@@ -109,6 +115,9 @@ def test_bad_values_in_place_are_refused(part, name, value, message):
         one_line(raised)
     for mine, was in zip(model.energy_network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, was)
+    # With the good one it can be used again.
+    setattr(getattr(model, part), name, good)
+    assert model.sample(2).shape == (2, 2)
 
 
 class Shift:
@@ -144,7 +153,7 @@ def test_early_stopping_restores_the_average_of_the_best_epoch():
     stop = keras.callbacks.EarlyStopping(
         "quality", mode="min", patience=3, restore_best_weights=True
     )
-    model.fit(X, batch_size=8, epochs=6, verbose=0, callbacks=[Note(), stop])
+    model.fit(X, batch_size=16, epochs=6, verbose=0, callbacks=[Note(), stop])
     assert len(kept) == 5
     for variable, best in zip(model.average.variables, kept[1], strict=True):
         np.testing.assert_array_equal(variable, best)
@@ -162,10 +171,10 @@ def test_averages_follow_weights_that_are_set(method):
             average_decay=0.9, seed=0,
         )  # fmt: skip
         model.compile(run_eagerly=True)
-    model.fit(X, batch_size=8, epochs=2, verbose=0)
+    model.fit(X, batch_size=16, epochs=2, verbose=0)
     stored = model.get_weights()
     plain = stored[: len(model.weights)]
-    model.fit(X, batch_size=8, verbose=0)
+    model.fit(X, batch_size=16, verbose=0)
     model.set_weights(stored)
     for mine, was in zip(model.get_weights(), stored, strict=True):
         np.testing.assert_array_equal(mine, was)
@@ -239,28 +248,27 @@ def test_a_clip_that_is_assigned_takes_effect():
     assert model.divergence is tf_febm.divergences.get("kl")
 
 
-@pytest.mark.parametrize("name", ["optimizer", "variational_optimizer"])
-def test_another_optimizer_takes_effect(name):
+def test_other_settings_of_an_optimizer_and_other_optimizers_take_effect():
+    """In a model whose steps are compiled, one change after the other."""
     model = model_of()
-    weights_after_a_fit(model)
-    network = model.networks[name == "variational_optimizer"]
-    setattr(model, name, keras.optimizers.SGD(0.0))
-    before = network.get_weights()
-    weights_after_a_fit(model)
-    for mine, was in zip(network.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(mine, was)
 
+    def moved():
+        before = [network.get_weights() for network in model.networks]
+        weights_after_a_fit(model)
+        return [
+            max(np.abs(a - b).max() for a, b in zip(net.get_weights(), was, strict=True))
+            for net, was in zip(model.networks, before, strict=True)
+        ]
 
-def test_settings_of_an_optimizer_take_effect():
-    found = []
-    for clip in (None, 1e-3):
-        model = model_of()
-        weights_after_a_fit(model)
-        model.optimizer.clipnorm = clip
-        before = model.energy_network.get_weights()
-        weights_after_a_fit(model)
-        found.append(
-            max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=False))
-        )
-    # Two steps at a rate of 0.1.
-    assert found[1] <= 2 * 0.1 * 1e-3 + 1e-6 < found[0]
+    moved()
+    freely = moved()
+    assert min(freely) > 0.1 * 1e-3 + 1e-6
+    model.optimizer.clipnorm = 1e-3
+    # One step at a rate of 0.1.
+    clipped = moved()
+    assert 0.0 < clipped[0] <= 0.1 * 1e-3 + 1e-6 < clipped[1]
+    model.optimizer = keras.optimizers.SGD(0.0)
+    stopped = moved()
+    assert stopped[0] == 0.0 and stopped[1] > 0.0
+    model.variational_optimizer = keras.optimizers.SGD(0.0)
+    assert moved() == [0.0, 0.0]

@@ -30,10 +30,10 @@ class Batches(keras.utils.PyDataset):
 
 def model_of(fixed_sampler, classes=None):
     keras.utils.set_random_seed(1)
-    networks = [tf_febm.networks.mlp(2, (4,), num_classes=classes, name=name) for name in "ab"]
-    model = tf_febm.FEBM(*networks, sampler=fixed_sampler(X[:8]), warmup_steps=0, seed=0)
-    # What reaches a step is the point here, not how the step is compiled.
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), run_eagerly=True)
+    network = tf_febm.networks.mlp(2, (4,), num_classes=classes)
+    model = tf_febm.ContrastiveDivergence(network, sampler=fixed_sampler(X[:8]), seed=0)
+    # What reaches a step is the point here, not the step and how it is compiled.
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     return model
 
 

@@ -55,7 +55,12 @@ def learned_mean(model):
 
 
 @pytest.mark.parametrize(
-    ("method", "source"), [("contrastive_divergence", "stream"), ("febm", "arrays")]
+    ("method", "source"),
+    [
+        *(("contrastive_divergence", source) for source in ("stream", "arrays")),
+        # Its steps take weights as exactly in the tests of weighted data.
+        pytest.param("febm", "arrays", marks=pytest.mark.thorough),
+    ],
 )
 def test_the_mean_of_a_rare_class_with_a_large_weight(method, source):
     """1,000 steps; the average of the last 250 or so has a spread of some 0.07."""
@@ -113,7 +118,7 @@ def test_the_level_of_the_weights_does_not_matter(method):
             other = tf_febm.networks.generator_mlp(2, 2)
             model = tf_febm.BidirectionalEBM(energy, other, 2, sampler=sampler, seed=0)
         model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), run_eagerly=True)
-        history = model.fit(x, sample_weight=np.full(32, level), batch_size=16, verbose=0)
+        history = model.fit(x, sample_weight=np.full(32, level), batch_size=32, verbose=0)
         found.append((model.energy_network.get_weights(), history.history["loss"]))
     for first, second in zip(*(weights for weights, _ in found), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-7)

@@ -6,12 +6,13 @@ import pytest
 
 import tf_febm
 from tf_febm import training
+from tf_febm.models import updates
 
 X = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
 SAMPLER = tf_febm.samplers.Langevin.from_epsilon(0.1, 1)
 
 
-def build(kind="febm", compile=True, **settings):
+def build(kind="contrastive_divergence", compile=True, **settings):
     keras.utils.set_random_seed(0)
     energy = tf_febm.networks.mlp(2, (4, 4), name="energy")
     settings = {"sampler": SAMPLER, "seed": 1, **settings}
@@ -30,8 +31,11 @@ def build(kind="febm", compile=True, **settings):
 
 
 def compiled(model, *optimizers, **settings):
-    """Compile for steps that run eagerly: these tests take few, and a trace takes longer."""
-    model.compile(*optimizers, run_eagerly=True, **settings)
+    """Compile for steps that run eagerly: these tests take few, and a trace takes longer.
+
+    A model of one player takes the first optimizer.
+    """
+    model.compile(*optimizers[: len(model._players())], run_eagerly=True, **settings)
 
 
 def sgd(rate, **settings):
@@ -51,14 +55,14 @@ def kernel(network):
     return network.layers[1].kernel.numpy()
 
 
-def fit(model, average, epochs=1, *others):
-    """Train six batches an epoch; return the energy's first kernel after each."""
+def fit(model, average, epochs=1, *others, x=X):
+    """Train on batches of four, six of X; return the energy's first kernel after each."""
     seen = []
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(kernel(model.energy_network))
     )
     callbacks = [*others, average, note]
-    model.fit(X, batch_size=4, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks)
+    model.fit(x, batch_size=4, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks)
     return seen
 
 
@@ -99,7 +103,7 @@ class TestAveragedWeights:
         for frozen in ([1], [2, 3], []):
             for i, layer in enumerate(model.energy_network.layers):
                 layer.trainable = i not in frozen
-            fit(model, average)
+            fit(model, average, x=X[:8])
             raw = model.energy(X).numpy()
             with average.applied():
                 averaged = model.energy(X).numpy()
@@ -114,7 +118,7 @@ class TestAveragedWeights:
         model = build()
         model.energy_network.layers[1].trainable = False
         first = kernel(model.energy_network)
-        fit(model, training.AveragedWeights(0.9))
+        fit(model, training.AveragedWeights(0.9), x=X[:8])
         np.testing.assert_array_equal(kernel(model.energy_network), first)
 
     def test_it_goes_on_when_the_model_is_compiled_anew(self):
@@ -129,10 +133,10 @@ class TestAveragedWeights:
 
     def test_another_model_has_an_average_of_its_own(self):
         average = training.AveragedWeights(0.9)
-        fit(build(), average)
+        fit(build(), average, x=X[:12])
         model = build()
         first = kernel(model.energy_network)
-        expected = recurrence(first, fit(model, average), 0.9)
+        expected = recurrence(first, fit(model, average, x=X[:12]), 0.9)
         np.testing.assert_allclose(kernel(model.energy_network), expected, rtol=1e-5, atol=1e-6)
 
     @pytest.mark.parametrize("decay", [None, 0.9])
@@ -145,7 +149,10 @@ class TestAveragedWeights:
             on_train_batch_end=lambda batch, logs: seen.append([w.numpy() for w in weights])
         )
         model.fit(
-            X, batch_size=4, verbose=0, callbacks=[note, training.AveragedWeights(decay or 0.9)]
+            X[:12],
+            batch_size=4,
+            verbose=0,
+            callbacks=[note, training.AveragedWeights(decay or 0.9)],
         )
         for i, weight in enumerate(weights):
             expected = recurrence(first[i], [values[i] for values in seen], 0.9)
@@ -169,9 +176,20 @@ class TestAveragedWeights:
 
     def test_several_steps_in_one_execution_are_refused(self):
         model = build(compile=False)
-        model.compile(sgd(0.1), sgd(0.1), steps_per_execution=2)
+        model.compile(sgd(0.1), steps_per_execution=2)
         with pytest.raises(ValueError, match="one in 2 steps: give the model average_decay"):
             fit(model, training.AveragedWeights())
+
+
+def count_steps(model):
+    """Let steps do nothing but count: what a callback does to rates lies between them."""
+
+    def step(batch):
+        for _, optimizer in model._players():
+            updates.stepping(optimizer).iterations.assign_add(1)
+        return {"loss": 0.0}
+
+    model.train_step = step
 
 
 class TestVariationalRate:
@@ -187,6 +205,7 @@ class TestVariationalRate:
         compiled(
             model, *([keras.optimizers.LossScaleOptimizer(o) for o in both] if scaled else both)
         )
+        count_steps(model)
         second = [optimizer for _, optimizer in model._players()][1]
         schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.02 / (epoch + 1))
         callbacks, rates = [schedule, training.VariationalRate(0.25)], []
@@ -200,8 +219,9 @@ class TestVariationalRate:
         np.testing.assert_allclose(rates, [0.005, 0.005, 0.0025, 0.0025], rtol=3e-7)
 
     def test_it_takes_the_value_of_a_schedule_at_each_epoch(self):
-        model, rates = build(compile=False), []
+        model, rates = build("febm", compile=False), []
         compiled(model, sgd(keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)), sgd(0.1))
+        count_steps(model)
         note = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda e, logs: rates.append(
                 float(model.variational_optimizer.learning_rate)
@@ -214,7 +234,7 @@ class TestVariationalRate:
         np.testing.assert_allclose(rates, [0.2, 0.05, 0.0125], rtol=1e-6)
 
     def test_a_schedule_of_the_seconds_own_is_refused(self):
-        model = build(compile=False)
+        model = build("febm", compile=False)
         compiled(model, sgd(0.1), sgd(keras.optimizers.schedules.CosineDecay(0.1, 10)))
         with pytest.raises(ValueError, match="follows a CosineDecay: give that optimizer a number"):
             model.fit(X[:4], verbose=0, callbacks=[training.VariationalRate()])

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,21 +12,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from traced_models import Traced, state_of
 
 from tf_febm import files, training
 from tf_febm.training import checkpoint_files, lock, recorders
 
 
-def everything(model):
-    return {
-        f"{group}/{i}": variable.numpy()
-        for group, variables in model.state_variables().items()
-        for i, variable in enumerate(variables)
-    }
-
-
 def assert_state(model, expected):
-    found = everything(model)
+    found = state_of(model)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -38,16 +32,36 @@ def advance(model, steps=1):
             variable.assign(variable + tf.cast(steps, variable.dtype))
 
 
+@pytest.fixture(scope="module")
+def only(make):
+    return Traced(make())
+
+
 @pytest.fixture
-def two(make, tmp_path):
-    """Return a model and its Checkpoints with two saved, the states in them, and the lines said."""
-    model, lines, states = make(), [], {}
-    checkpoints = training.Checkpoints(tmp_path, model, report=lines.append)
+def fresh(only):
+    """Return the model of all tests as it was when it was new."""
+    return only.fresh()
+
+
+@pytest.fixture(scope="module")
+def saved(only, tmp_path_factory):
+    """Return a folder of two checkpoints, the states in them, and what a model may have after."""
+    model, folder, states = only.model, tmp_path_factory.mktemp("saved"), {}
+    checkpoints = training.Checkpoints(folder, model)
     for _ in range(2):
         advance(model)
-        states[checkpoints.save()] = everything(model)
-    advance(model)
-    return model, checkpoints, states, lines
+        states[checkpoints.save()] = state_of(model)
+    return folder, states
+
+
+@pytest.fixture
+def two(fresh, saved, tmp_path):
+    """Return a model and its Checkpoints with two saved, the states in them, and the lines said."""
+    lines, (folder, states) = [], saved
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    checkpoints = training.Checkpoints(tmp_path, fresh, report=lines.append)
+    advance(fresh, 3)
+    return fresh, checkpoints, states, lines
 
 
 def files_of(folder, step):
@@ -209,8 +223,7 @@ class TestFullDisk:
 
 
 class TestBest:
-    def save_all(self, make, folder, values, **settings):
-        model = make()
+    def save_all(self, model, folder, values, **settings):
         checkpoints = training.Checkpoints(
             folder, model, max_to_keep=2, best_metric="loss", **settings
         )
@@ -228,18 +241,18 @@ class TestBest:
             ("max", [1.0, float("nan"), 0.5, 0.2], [1, 3, 4], 1),
         ],
     )
-    def test_it_is_kept_besides_the_newest(self, make, tmp_path, mode, values, steps, best):
-        checkpoints = self.save_all(make, tmp_path, values, mode=mode)
+    def test_it_is_kept_besides_the_newest(self, fresh, tmp_path, mode, values, steps, best):
+        checkpoints = self.save_all(fresh, tmp_path, values, mode=mode)
         assert checkpoints.steps == steps and checkpoints.best == best
         assert checkpoints.facts(best)["metrics"]["loss"] == values[best - 1]
 
-    def test_of_steps_that_were_taken_back_it_is_kept_aside(self, make, tmp_path):
-        model, lines, aside = make(), [], tmp_path / "abandoned"
+    def test_of_steps_that_were_taken_back_it_is_kept_aside(self, fresh, tmp_path):
+        model, lines, aside = fresh, [], tmp_path / "abandoned"
         checkpoints = training.Checkpoints(tmp_path, model, best_metric="loss", report=lines.append)
         for value in (3.0, 2.0, 1.0):
             advance(model, 2)
             checkpoints.save({"loss": value})
-        best = everything(model)
+        best = state_of(model)
         checkpoints.restore(2)
         advance(model)
         checkpoints.save({"loss": 2.5})
@@ -266,8 +279,8 @@ class TestBest:
         checkpoint_files.verify(tmp_path / "abandoned_2", 2)
         assert checkpoint_files.steps_in(tmp_path) == [1]
 
-    def test_its_name_is_checked(self, make, tmp_path):
-        model = make()
+    def test_its_name_is_checked(self, fresh, tmp_path):
+        model = fresh
         checkpoints = training.Checkpoints(tmp_path, model, best_metric="fid")
         with pytest.raises(ValueError, match="best_metric must be one of bound, energy; .*'fid'"):
             checkpoints.save({"energy": 1.0, "bound": 2.0})
