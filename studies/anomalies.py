@@ -1,8 +1,10 @@
 """Anomaly scores of an energy against two baselines: `python -m studies.anomalies`.
 
-Trains on the usual examples of two of scikit-learn's tables and scores held-out usual examples and
-the unusual ones: malignant tumours of breast_cancer, the last class of wine. Writes study.csv and
-study.json into --out. The same splits serve the energy, an isolation forest and a Gaussian fit.
+Trains on the usual examples of a table and scores held-out usual examples and the unusual ones.
+Four tables are scikit-learn's: malignant tumours of breast_cancer, the last class of wine and of
+iris, the nines of digits. Two are made by formula: points near a Swiss roll, and of five Gaussians
+in eight dimensions, against uniform points in their box. Writes study.csv and study.json into
+--out. The same splits serve the energy, an isolation forest and a Gaussian fit.
 """
 
 import statistics
@@ -14,8 +16,11 @@ from absl import flags
 from launch import console
 from studies import runs
 
-# Table -> the class that counts as anomalous: 0 is malignant.
-TABLES = {"breast_cancer": 0, "wine": 2}
+# Table of scikit-learn -> the class that counts as anomalous: 0 is malignant.
+UNUSUAL_CLASS = {"breast_cancer": 0, "wine": 2, "iris": 2, "digits": 9}
+TABLES = (*UNUSUAL_CLASS, "swiss_roll", "blobs")
+# Rows of the tables that are made by formula, usual and unusual ones.
+MADE = (700, 200)
 DETECTORS = ("energy", "isolation_forest", "gaussian")
 # Share of the usual examples that no detector is fitted to.
 HELD_OUT = 0.3
@@ -31,7 +36,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole = partial(flags.DEFINE_integer, flag_values=values)
     choice = partial(flags.DEFINE_enum, flag_values=values)
     several = partial(flags.DEFINE_list, flag_values=values)
-    several("tables", list(TABLES), f"Of {', '.join(TABLES)}.")
+    several("tables", [*TABLES], f"Of {', '.join(TABLES)}.")
     choice(
         "method", "febm", ["febm", "contrastive_divergence", "dual"], "How the energy is trained."
     )
@@ -94,17 +99,33 @@ def measure(table: str, seed: int, recipe) -> dict:
 def split(table: str, seed: int):
     """Return the training data, held-out usual examples and the unusual ones."""
     import numpy as np
-    import sklearn.datasets
 
     from tf_febm import data
 
-    bunch = getattr(sklearn.datasets, f"load_{table}")()
-    x = bunch.data.astype(np.float32)
-    usual = np.flatnonzero(bunch.target != TABLES[table])
-    order = np.random.default_rng(seed).permutation(usual)
+    usual, unusual = (x.astype(np.float32) for x in examples(table, seed))
+    order = np.random.default_rng(seed).permutation(len(usual))
     count = round(HELD_OUT * len(order))
-    train = data.VectorData(table, x[order[count:]], source=f"scikit-learn load_{table}")
-    return train, x[order[:count]], x[bunch.target == TABLES[table]]
+    # Pixels that are always black say nothing.
+    vary = np.ptp(usual[order[count:]], axis=0) > 0.0
+    usual, unusual = usual[:, vary], unusual[:, vary]
+    train = data.VectorData(table, usual[order[count:]], source=f"scikit-learn {table}")
+    return train, usual[order[:count]], unusual
+
+
+def examples(table: str, seed: int):
+    """Return usual and unusual rows."""
+    import numpy as np
+    import sklearn.datasets
+
+    if table in UNUSUAL_CLASS:
+        x, classes = getattr(sklearn.datasets, f"load_{table}")(return_X_y=True)
+        return x[classes != UNUSUAL_CLASS[table]], x[classes == UNUSUAL_CLASS[table]]
+    if table == "swiss_roll":
+        usual = sklearn.datasets.make_swiss_roll(MADE[0], noise=0.3, random_state=seed)[0]
+    else:
+        usual = sklearn.datasets.make_blobs(MADE[0], 8, centers=5, random_state=seed)[0]
+    box = usual.min(axis=0), usual.max(axis=0)
+    return usual, np.random.default_rng(seed).uniform(*box, (MADE[1], usual.shape[1]))
 
 
 def fit(train, recipe):

@@ -4,9 +4,10 @@ import dataclasses
 import re
 import typing
 
+import numpy as np
 import pytest
 
-from tf_febm import catalogue, recipes
+from tf_febm import catalogue, data, recipes
 from tf_febm.recipes import recipe as module
 from tf_febm.recipes import table
 
@@ -154,3 +155,12 @@ class TestForDatasets:
             "l2_coeff": 1.0, "buffer_capacity": 10_000, "restart_probability": 0.05,
         }  # fmt: skip
         assert published.items() <= paper.as_dict().items()
+
+
+def test_columns_that_do_not_vary_are_named():
+    """Not as the error of a layer that divides by their deviation."""
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    x[:, 1] = 2.0
+    for recipe in ("vectors", "plane"):
+        with pytest.raises(ValueError, match="columns must vary; constant .*: column 2"):
+            recipes.get(recipe).build(data.as_data(x))

@@ -123,11 +123,18 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
         ValueError: If they are not vectors of one length, finite, with positive scale.
     """
     mean, scale = (np.asarray(v, np.float64) for v in (mean, scale))
-    good = mean.ndim == 1 and mean.shape == scale.shape and mean.size
-    if not good or not np.isfinite(mean).all() or not np.isfinite(scale).all() or scale.min() <= 0:
+    if mean.ndim != 1 or mean.shape != scale.shape or not mean.size:
         raise ValueError(
-            "mean and scale must be vectors of one length, finite, and scale positive; received "
-            f"mean={mean.tolist()} and scale={scale.tolist()}."
+            "mean and scale must be vectors of one length; received shapes "
+            f"{mean.shape} and {scale.shape}."
+        )
+    bad = ~(np.isfinite(mean) & np.isfinite(scale) & (scale > 0.0))
+    if bad.any():
+        k = int(bad.argmax())
+        raise ValueError(
+            f"mean and scale must be finite, and scale positive; {bad.sum()} of {len(mean)} "
+            f"coordinates are not so, the first with mean={mean[k]} and scale={scale[k]}: "
+            f"coordinate {k}."
         )
     return mean, scale
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_febm import catalogue, data, networks, optimizers, samplers
 from tf_febm.data.pixels import from_levels
+from tf_febm.data.table import check_columns_vary
 from tf_febm.networks.reference import MAX_NUMBERS
 from tf_febm.recipes import effects
 
@@ -85,6 +86,8 @@ def check_fit(recipe, source: Data) -> None:
             raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
     if recipe.conditional and source.labels is None:
         raise ValueError(f"conditional=True needs labels; {source.source} has none.")
+    if kind == "vectors":
+        check_columns_vary(source.vectors, source.source or "vectors", source.columns)
     most = math.prod(source.sample_shape)
     if "latent_dim" in catalogue.METHODS[recipe.method].settings and recipe.latent_dim > most:
         raise ValueError(
