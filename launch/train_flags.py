@@ -131,7 +131,7 @@ def resolve(values: flags.FlagValues) -> Plan:
         # Lines of the original have these although they do nothing there.
         tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
-        kind = "images" if catalogue.DATASETS[values.dataset].kind == "images" else "vectors"
+        kind = catalogue.DATASETS[values.dataset].kind.replace("plane", "vectors")
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
         notes += _of_the_command_line(values, recipe, start, kind)
