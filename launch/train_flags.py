@@ -56,8 +56,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("image_size", None, "Side of the images of celeba and folder.", 1)
     asks = "auto asks where that is not clear."
     choice("table_header", "auto", _ANSWERS, f"Whether a csv's first line holds names; {asks}")
-    drops = ("auto", "drop", "keep")
-    choice("table_index", "auto", drops, f"Columns of a csv that only number its rows; {asks}")
+    choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
     parts = ("auto", "splits", "classes")
     choice("subfolders", "auto", parts, f"What the sub-folders of a folder of images are; {asks}")
     # Where it goes, and how it starts.
@@ -128,10 +127,11 @@ def resolve(values: flags.FlagValues) -> Plan:
     chosen = original_names.fields_of(settings)
     chosen |= _bounds_of_gradients(given, start, chosen)
     with in_flags(values):
-        # Lines of the original have these although they do nothing there.
+        # They stand in lines of the original, and do nothing there.
         tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
-        kind = catalogue.DATASETS[values.dataset].kind.replace("plane", "vectors")
+        kind = catalogue.DATASETS[values.dataset].kind
+        kind = "vectors" if kind == "plane" else kind
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
         notes += _of_the_command_line(values, recipe, start, kind)
