@@ -181,7 +181,7 @@ NETWORKS = {
     "resnet32_larger": Network(f"{_IN}.resnets:resnet32_larger", "images", 128, _RESNET),
     "resnet32_wider": Network(f"{_IN}.resnets:resnet32_wider", "images", 256, _RESNET),
     "resnet128": Network(f"{_IN}.resnets:resnet128", "images", 64, _RESNET),
-    "strided": Network(f"{_IN}.strided:strided", "images", 32, _LABELS),
+    "strided": Network(f"{_IN}.strided:strided", "images", 32, (*_LABELS, "whiten")),
     "published_bounds": Network(f"{_IN}.published_bounds:published_bounds", "both", 64, (), False),
 }
 GENERATORS = {

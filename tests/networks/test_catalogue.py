@@ -43,6 +43,9 @@ def build(network, kind, everything=True, **settings):
     row = catalogue.NETWORKS[network]
     if everything:
         full = {"num_classes": CLASSES, "use_attention": True, "frequency": 2.0}
+        if "whiten" in row.options:
+            images = np.random.default_rng(1).random((50, *shape_of(network, kind)))
+            full["whiten"] = networks.GaussianReference("spectral", rank=2).adapt(images)
         settings |= {option: full[option] for option in row.options}
     return networks.build(network, shape_of(network, kind), 4, **settings)
 
@@ -120,7 +123,7 @@ def test_generators(name, kind, tmp_path):
 def test_lines_say_what_the_functions_take():
     """Shape, width, options and name by the words that `build` knows; defaults are theirs."""
     common = {"image_shape", "input_shape", "num_filters", "hidden_units", "activation", "name"}
-    optional = {"num_classes", "use_attention", "frequency"}
+    optional = {"num_classes", "use_attention", "frequency", "whiten"}
     for name, row in catalogue.NETWORKS.items():
         parameters = inspect.signature(networks.get(name)).parameters
         assert len(parameters.keys() & common) >= 3, name

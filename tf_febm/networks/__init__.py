@@ -41,6 +41,7 @@ from tf_febm.networks.units import (
     standardised,
     with_confinement,
 )
+from tf_febm.networks.whiten import Whiten
 from tf_febm.renamed import earlier_names
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "SpectralDense",
     "Standardise",
     "TriangularProduct",
+    "Whiten",
     "build",
     "build_generator",
     "cached_weights",

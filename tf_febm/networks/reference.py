@@ -211,6 +211,25 @@ class GaussianReference:
         scaled = self._components(gradient) * self._constant("scale", gradient)
         return self._with_factors(scaled, lambda gains: gains)
 
+    def zca(self, x) -> Any:
+        """Return Σ^(−½) (x − μ), [n, …], images themselves, for a spectral covariance.
+
+        The symmetric root is that of a Σ without factors; see `without_factors`.
+        """
+        whitened = self._components(x - self._constant("mean", x)) / self._constant("scale", x)
+        return self._composed(whitened)
+
+    def without_factors(self) -> "GaussianReference":
+        """Return the reference with the same variances of coefficients, and nothing shared."""
+        made = type(self)(self.covariance, self.noise, 0 if "factors" in self._fit else self.rank)
+        made._fit = {"scale": self._array("scale"), **self._fit}
+        if "factors" in made._fit:
+            shared = np.square(made._fit.pop("factors")) @ (made._fit.pop("gains") ** 2 - 1.0)
+            made._fit["scale"] = made._fit["scale"] * np.sqrt(1.0 + shared).reshape(
+                made._fit["scale"].shape
+            )
+        return made
+
     def energy(self, x) -> Any:
         """Return ½‖z‖², [n], of x [n, …] in raw units, in the dtype of x."""
         return self.energy_of_white(self.whiten(x))

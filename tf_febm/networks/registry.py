@@ -47,6 +47,7 @@ def build(
     num_classes: int | None = None,
     use_attention: bool = False,
     frequency: float | None = None,
+    whiten=None,
     mean=None,
     scale=None,
     confinement: float = 0.0,
@@ -64,6 +65,7 @@ def build(
         num_classes: If given, the model takes (x, one_hot).
         use_attention: Whether there is self-attention.
         frequency: See `fourier_mlp`; its default if None.
+        whiten: See `strided`.
         mean: Of the data, [d], together with `scale`: the network then takes raw units and sees
             standardised ones, see `standardised`. One that is published for raw units (see
             `catalogue.Network`) stays as it is.
@@ -83,6 +85,7 @@ def build(
         "num_classes": num_classes,
         "use_attention": use_attention or None,
         "frequency": frequency,
+        "whiten": whiten,
     }
     asked = {option: value for option, value in asked.items() if value is not None}
     for option, value in asked.items():

@@ -45,13 +45,14 @@ def build_model(recipe, source: Data) -> Any:
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
     if recipe.reference is not None:
         settings["reference"] = make_reference(recipe, source)
-    players = [_player(recipe, source, name) for name in method.players]
+    reference = settings.get("reference")
+    players = [_player(recipe, source, name, reference) for name in method.players]
     model = catalogue.load(method.place)(*players, **settings)
     model.compile(*(_optimizer(recipe, name) for name in method.players))
     return model
 
 
-def _player(recipe, source: Data, name: str) -> keras.Model:
+def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     """Return the network of a player."""
     if name == "generator":
         return networks.build_generator(
@@ -68,6 +69,9 @@ def _player(recipe, source: Data, name: str) -> keras.Model:
     for option in ("use_attention", "frequency"):
         if effects.has_effect(option, recipe):
             options[option] = getattr(recipe, option)
+    spectral = reference is not None and reference.covariance == "spectral"
+    if spectral and "whiten" in catalogue.NETWORKS[recipe.network].options:
+        options["whiten"] = reference
     if isinstance(source, data.VectorData):
         # The standardisation by the training split is part of the networks, so that the model takes
         # and returns raw units.
