@@ -1,4 +1,4 @@
-"""A small convolutional energy of bounded slope for images, strided from its first layer on."""
+"""A small, spectrally normalised convolutional energy for images, strided from the first layer."""
 
 import keras
 
@@ -13,7 +13,7 @@ __all__ = ["strided"]
 
 # A normalised layer makes what it is given several times smaller, so small that swish is linear: a
 # network of such layers tells images from a Gaussian hardly faster than a linear function does.
-_ACTIVATION_GAIN = 6.0
+_ACTIVATION_GAIN = 4.0
 _WHITE_SCALE = 0.5
 
 
@@ -21,7 +21,7 @@ def strided(
     image_shape: tuple[int, ...],
     num_filters: int = 32,
     dense_units: int = 256,
-    gain: float = 0.1,
+    gain: float = 1.0,
     num_classes: int | None = None,
     whiten: GaussianReference | None = None,
     name: str | None = None,
@@ -29,17 +29,17 @@ def strided(
     """Return a spectrally normalised network that halves the image in every layer.
 
     3×3 convolutions of stride 2, each with twice the filters of the one before, until at most 4
-    pixels a side are left; a dense layer; a linear output times `gain`. All of it costs as much as
-    one 3×3 convolution of the same width at full resolution, which is what a machine without an
-    accelerator can run thousands of times an hour. Kernels are normalised to spectral norm 1, so
-    that the slope of the energy is bounded by a multiple of `gain` however long it is trained.
+    pixels a side are left; a dense layer; a linear output, zero at first, times `gain`. All of it
+    costs as much as one 3×3 convolution of the same width at full resolution, which is what a
+    machine without an accelerator can run thousands of times an hour. Kernels but the last are
+    normalised to spectral norm 1, so that the slope of the features is bounded however long they
+    are trained, and that of the energy by a multiple of the length of the last one.
 
     Args:
         image_shape: (height, width, channels).
         num_filters: Filters of the first convolution.
         dense_units: Width of the dense layer, the features of the image.
-        gain: Factor of the output, positive, to which the bound on the slope is proportional. The
-            default makes energies of fresh networks differ by numbers of order one.
+        gain: Factor of the output, positive: how fast energies may come to differ.
         num_classes: If given, the model takes (x, one_hot), and the energy is a linear function of
             the features whose weights depend on the label (a projection, Miyato & Koyama 2018).
         whiten: A fitted reference of spectral covariance, or None. With it the network sees the
@@ -74,9 +74,11 @@ def strided(
             break
     x = layers.Flatten(data_format="channels_last")(x)
     features = activated(SpectralDense(dense_units)(x))
-    energy = SpectralDense(1, dtype=dtype)(features)
+    energy = layers.Dense(1, kernel_initializer="zeros", dtype=dtype)(features)
     if label is not None:
-        by_label = SpectralDense(dense_units, use_bias=False, dtype=dtype)(label)
+        by_label = layers.Dense(
+            dense_units, use_bias=False, kernel_initializer="zeros", dtype=dtype
+        )(label)
         energy = layers.Add(dtype=dtype)(
             [energy, layers.Dot(axes=1, dtype=dtype)([features, by_label])]
         )

@@ -36,8 +36,9 @@ CELEBA = _recipe(
     PAPER,
     "celeba",
     "For machines without an accelerator: chains move in the white coordinates of a Gaussian with "
-    "the data's spectrum, where every scale of the image has the same step; H follows E by a slow "
-    "average; and spectral norms bound the slope of both.",
+    "the data's spectrum and principal components, where every scale of the image has one step "
+    "and networks see fine structure; H follows E by a slow average; and spectral norms bound the "
+    "slope of all layers but the last.",
     steps=3500,
     batch_size=64,
     learning_rate=3e-4,
