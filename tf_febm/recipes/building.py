@@ -90,7 +90,7 @@ def check_fit(recipe, source: Data) -> None:
             raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
     if recipe.conditional and source.labels is None:
         raise ValueError(f"conditional=True needs labels; {source.source} has none.")
-    if kind == "vectors":
+    if isinstance(source, data.VectorData):
         check_columns_vary(source.vectors, source.source or "vectors", source.columns)
     most = math.prod(source.sample_shape)
     if "latent_dim" in catalogue.METHODS[recipe.method].settings and recipe.latent_dim > most:
