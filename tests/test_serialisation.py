@@ -68,6 +68,14 @@ OBJECTS = {
         networks.GaussianReference("low_rank", noise=0.1, rank=2),
         networks.GaussianReference("full").adapt(np.random.default_rng(0).normal(size=(9, 2))),
     ],
+    "Whiten": lambda: [
+        networks.Whiten(
+            networks.GaussianReference("spectral", rank=rank).adapt(
+                np.random.default_rng(0).random((20, *IMAGES[1:]))
+            )
+        )
+        for rank in (0, 2)
+    ],
     "ReplayBuffer": lambda: [samplers.ReplayBuffer(7, 0.25, False, "float32")],
     "PersistentChains": lambda: [samplers.PersistentChains(7, 0.25, False)],
     "FusedAdam": lambda: [
@@ -144,6 +152,7 @@ INPUTS = {
     "LabelShift": (IMAGES, LABELS),
     "LabelScale": (IMAGES, LABELS),
     "Standardise": VECTORS,
+    "Whiten": IMAGES,
 }
 
 
