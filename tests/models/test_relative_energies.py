@@ -28,7 +28,7 @@ def model_of(images=False, kind="febm", **settings):
 
     def network(name):
         if images:
-            return networks.strided((8, 8, 1), 4, 8, name=name)
+            return networks.strided((8, 8, 1), 4, 8, whiten=reference, name=name)
         return networks.mlp(3, (8,), "swish", name=name)
 
     common = {"reference": reference, "l2_coeff": 0.0, "seed": 1, **settings}

@@ -72,3 +72,18 @@ def test_errors(reference, error):
 def test_other_networks_have_none():
     with pytest.raises(ValueError, match="takes no whiten"):
         networks.build("conv", (8, 8, 3), 4, whiten=fitted())
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_whitening_is_in_float32_whatever_the_layers_compute_in(policy):
+    """Narrow directions are scaled up by far more than 16 bits resolve."""
+    x = tf.constant(IMAGES[:5], tf.float32)
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        network = networks.strided((8, 8, 3), 4, 8, whiten=fitted())
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    (whiten,) = (layer for layer in network.layers if isinstance(layer, networks.Whiten))
+    assert whiten(x).dtype == network(x).dtype == tf.float32
+    np.testing.assert_array_equal(whiten(x), networks.Whiten(fitted())(x))

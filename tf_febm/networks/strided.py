@@ -11,8 +11,8 @@ from tf_febm.networks.whiten import Whiten
 
 __all__ = ["strided"]
 
-# A normalised layer makes what it is given several times smaller, so small that swish is linear: a
-# network of such layers tells images from a Gaussian hardly faster than a linear function does.
+# Normalised layers make what they are given smaller, one after the other, until swish is linear:
+# this keeps it where it bends.
 _ACTIVATION_GAIN = 4.0
 _WHITE_SCALE = 0.5
 
@@ -43,7 +43,7 @@ def strided(
         num_classes: If given, the model takes (x, one_hot), and the energy is a linear function of
             the features whose weights depend on the label (a projection, Miyato & Koyama 2018).
         whiten: A fitted reference of spectral covariance, or None. With it the network sees the
-            whitened image beside the image; see `Whiten`. It learns much faster then.
+            whitened image beside the image; see `Whiten`.
         name: The Keras name.
 
     Returns:
@@ -63,7 +63,7 @@ def strided(
     seen = layers.Rescaling(2.0, -1.0)(x)
     if whiten is not None:
         # Of the scale of the image, roughly.
-        white = layers.Rescaling(_WHITE_SCALE)(Whiten(whiten)(x))
+        white = layers.Rescaling(_WHITE_SCALE)(Whiten(whiten, dtype=dtype)(x))
         seen = layers.Concatenate()([seen, white])
     x = seen
     size = max(image_shape[:2])

@@ -14,8 +14,7 @@ class Whiten(keras.layers.Layer):
     """Whiten images: x -> Σ^(−½) (x − μ), Σ the spectral covariance of a Gaussian reference.
 
     The result is an image again (ZCA): its coarse and its fine structure have one scale, edges
-    stand out. What tells images from a Gaussian of their spectrum lies in there, and a network that
-    sees only x takes several times as long to find it.
+    stand out. What tells images from a Gaussian of their spectrum is to be found there.
 
     Args:
         reference: A fitted `GaussianReference` of spectral covariance; its factors are left out.
