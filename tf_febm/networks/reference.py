@@ -1,6 +1,7 @@
 """Gaussian reference measures N(μ, Σ) of energies, fitted to data."""
 
 import base64
+import functools
 import warnings
 from typing import Any
 
@@ -266,6 +267,11 @@ class GaussianReference:
             raise ValueError("The reference has no fit yet: call reference.adapt(data) first.")
         return self._fit[name]
 
+    @functools.cached_property
+    def _across(self) -> np.ndarray:
+        """The transform along a row of pixels: rotation of the colours and cosines."""
+        return np.kron(self._array("columns").T, self._array("colours"))
+
     def _constant(self, name: str, like):
         return _as(self._array(name), like)
 
@@ -273,33 +279,32 @@ class GaussianReference:
         """Return Bᵀ v, B the orthonormal basis of the covariance."""
         if self.covariance == "full":
             return self._along(v, self._array("basis"))
-        return self._cosines(self._colours(v, 1), 1) if self.covariance == "spectral" else v
+        return self._cosines(v, 1) if self.covariance == "spectral" else v
 
     def _composed(self, v) -> Any:
         """Return B v, in the units of the data."""
         if self.covariance == "full":
             return self._along(v, self._array("basis").T) * self._constant("units", v)
-        return self._colours(self._cosines(v, -1), -1) if self.covariance == "spectral" else v
+        return self._cosines(v, -1) if self.covariance == "spectral" else v
 
     def _along(self, v, matrix: np.ndarray) -> Any:
         """Return v M for the flattened examples v."""
         flat = ops.reshape(v, (-1, len(matrix)))
         return ops.reshape(ops.matmul(flat, _as(matrix, v)), (-1, *self.sample_shape))
 
-    def _colours(self, images, direction: int) -> Any:
-        """Return images in colour components, or with direction −1 the reverse."""
-        colours = self._array("colours")
-        matrix = colours if direction > 0 else colours.T
-        flat = ops.matmul(ops.reshape(images, (-1, len(colours))), _as(matrix, images))
-        return ops.reshape(flat, (-1, *self.sample_shape))
-
     def _cosines(self, images, direction: int) -> Any:
-        """Return the cosine transform of each component, or with direction −1 its inverse."""
-        rows, columns = self._array("rows"), self._array("columns")
+        """Return the cosine transform of the colour components, or with direction −1 its inverse.
+
+        Columns and colours are one matrix, whose product moves nothing in memory: it is some times
+        faster than one product for each.
+        """
+        rows, across = self._array("rows"), self._across
         if direction < 0:
-            rows, columns = rows.T, columns.T
-        found = ops.einsum("ij,njkc->nikc", _as(rows, images), images)
-        return ops.einsum("ij,nkjc->nkic", _as(columns, images), found)
+            rows, across = rows.T, across.T
+        height, width, channels = self.sample_shape
+        found = ops.matmul(ops.reshape(images, (-1, width * channels)), _as(across, images))
+        found = ops.matmul(_as(rows, images), ops.reshape(found, (-1, height, width * channels)))
+        return ops.reshape(found, (-1, *self.sample_shape))
 
     def _with_factors(self, z, gain) -> Any:
         """Return (I + V diag(g − 1) Vᵀ) z, with g a function of the gains √(1 + λ); z without."""
