@@ -19,7 +19,7 @@ NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeeze
 REFERENCES = ("train", "test", "all")
 
 # Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
-OF_RECIPES = ("num_samples", "final_steps", "descent_steps", "seed")
+OF_RECIPES = ("num_samples", "final_steps", "descent_steps", "noise_removed", "seed")
 SAME = ("ensemble", "nomix", "pool_size", "averaged")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
@@ -52,6 +52,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     share = partial(flags.DEFINE_float, flag_values=values)
     share("restart_share", 0.01, "Of the images of a round that restart from noise.", 0.0, 1.0)
     share("label_share", 0.1, "Of the labels of a round that are redrawn.", 0.0, 1.0)
+    share("noise_removed", None, "Noise taken off at the end; the run's if unset.", 0.0)
     share("step_lr", None, "Step size of the sampler; the run's if unset.", 0.0)
     share("proj_norm", None, "Largest gradient of Langevin chains; the run's if unset.", 0.0)
     share("noise_scale", None, "Standard deviation of their noise; the run's if unset.", 0.0)

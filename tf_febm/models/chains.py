@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import compiled, networks, parallel, randomness
+from tf_febm import arguments, compiled, networks, parallel, randomness
 from tf_febm.models.labels import class_numbers, one_hot
-from tf_febm.samplers import ReplayBuffer, descend
+from tf_febm.samplers import ReplayBuffer, denoising_step, descend
 from tf_febm.samplers.chain import step_argument
 
 __all__ = ["Batch", "Chains"]
@@ -277,6 +277,35 @@ class Chains:
             return descended
 
         program = compiled.program_of(self, ("descend", num_steps, epsilon), make)
+        return compiled.run_on_batches(program, (batch.samples, batch.labels))
+
+    def denoise(self, samples, noise_stddev: float, labels=None) -> tf.Tensor:
+        """Return the posterior mean of samples without noise; see `samplers.denoising_step`.
+
+        For a model trained on data with noise, its own samples: they carry it too. What comes out
+        is for showing: it does not follow q. Other images with noise: `applications.denoise`.
+
+        Args:
+            samples: Floating [n, …], such as those of `sample`.
+            noise_stddev: Standard deviation of the noise, at least 0, in units of x.
+            labels: Labels of a conditional model, as `energy` takes them.
+
+        Returns:
+            Float32 [n, …], inside the bounds of the sampler if it has some.
+        """
+        batch = self._as_batch(samples, labels)
+        noise_stddev = arguments.number("noise_stddev", noise_stddev)
+
+        def make():
+            @tf.function(autograph=False)
+            def denoised(x, labels):
+                with networks.cached_weights(self.energy_network):
+                    found = denoising_step(self._energy_given(labels), x, noise_stddev)
+                return found if self.bounds is None else tf.clip_by_value(found, *self.bounds)
+
+            return denoised
+
+        program = compiled.program_of(self, ("denoise", noise_stddev), make)
         return compiled.run_on_batches(program, (batch.samples, batch.labels))
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:

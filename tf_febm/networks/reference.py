@@ -15,6 +15,8 @@ from tf_febm import arguments, randomness
 __all__ = ["COVARIANCES", "GaussianReference"]
 
 COVARIANCES = ("auto", "diagonal", "low_rank", "full", "spectral")
+# In units of the standard deviation of the data.
+NOISE = 0.04
 # Vectors up to so many coordinates have a full covariance by default.
 MAX_FULL = 512
 # Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
@@ -63,7 +65,7 @@ class GaussianReference:
         ValueError: An argument is out of its range.
     """
 
-    def __init__(self, covariance: str = "auto", noise: float = 0.04, rank: int | None = None):
+    def __init__(self, covariance: str = "auto", noise: float = NOISE, rank: int | None = None):
         if covariance not in COVARIANCES:
             raise ValueError(
                 f"covariance must be one of {', '.join(COVARIANCES)}; received {covariance!r}."

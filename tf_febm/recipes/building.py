@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_febm import catalogue, data, networks, optimizers, samplers
 from tf_febm.data.pixels import from_levels
 from tf_febm.data.table import check_columns_vary
-from tf_febm.networks.reference import MAX_NUMBERS
+from tf_febm.networks.reference import MAX_NUMBERS, NOISE
 from tf_febm.recipes import effects
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -147,6 +147,13 @@ def make_sampler(recipe, source: Data) -> Any:
     # A model with a reference preconditions its sampler by it.
     white = recipe.reference is not None
     bounds = None if white else source.bounds
+    if white and recipe.sampler == "langevin" and epsilon is not None:
+        return samplers.Langevin.exponential(
+            epsilon,
+            recipe.num_steps,
+            grad_clip=recipe.grad_clip,
+            grad_clip_norm=recipe.grad_clip_norm,
+        )
     sampler = catalogue.load(entry.place)(num_steps=recipe.num_steps, bounds=bounds, **settings)
     if white or not isinstance(source, data.VectorData):
         return sampler
@@ -156,6 +163,7 @@ def make_sampler(recipe, source: Data) -> Any:
 
 def make_reference(recipe, source: Data) -> networks.GaussianReference:
     """Return the Gaussian reference, fitted to the data."""
+    noise = NOISE
     if isinstance(source, data.VectorData):
         x = source.vectors
     else:
@@ -164,7 +172,9 @@ def make_reference(recipe, source: Data) -> networks.GaussianReference:
         x = from_levels(images)
         if recipe.random_flip:
             x = np.concatenate([x, x[:, :, ::-1]])
-    return networks.GaussianReference(recipe.reference).adapt(x)
+        # What chains are compared with has the noise of the data too.
+        noise = max(noise, recipe.data_noise / float(x.std()))
+    return networks.GaussianReference(recipe.reference, noise).adapt(x)
 
 
 def make_buffer(recipe) -> Any:

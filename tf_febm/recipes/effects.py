@@ -127,7 +127,9 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from ((name, _NO_EPSILON) for name in ("step_size", "noise_scale"))
     yield "target_acceptance", _above_zero("burn_in")
     yield "warmup_steps", _above_zero("l2_coeff")
-    yield from ((name, _IMAGES) for name in ("random_flip", "random_crop", "use_attention"))
+    yield "denoise_samples", _above_zero("data_noise")
+    images = ("random_flip", "random_crop", "use_attention", "denoise_samples")
+    yield from ((name, _IMAGES) for name in images)
     yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
     networks, generators = catalogue.NETWORKS, catalogue.GENERATORS
     yield "network", _made_for(networks, "network", "images", "vectors")
@@ -160,7 +162,10 @@ _OFF: dict[str, tuple] = {
     "chains": ("fresh",),
     "buffer_storage": ("auto",),
     **dict.fromkeys(
-        ("conditional", "shift_invariant", "random_flip", "use_attention", "generator_batch_norm"),
+        (
+            *("conditional", "shift_invariant", "random_flip", "use_attention"),
+            *("generator_batch_norm", "denoise_samples"),
+        ),
         (False,),
     ),
 }

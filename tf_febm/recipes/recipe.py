@@ -106,6 +106,8 @@ class Recipe:
         final_steps: Steps of the sampler for each of them.
         descent_steps: Steps without noise after these, of falling size: for pictures, as what comes
             out does not follow q; see `samplers.descend`.
+        denoise_samples: Whether the noise of the data, `data_noise`, is taken off the samples that
+            are shown and kept at the end; see `samplers.denoising_step`.
 
     Raises:
         ValueError: A value is of the wrong type or out of its range; the message names the field.
@@ -186,11 +188,17 @@ class Recipe:
     num_samples: int = 1000
     final_steps: int = 300
     descent_steps: int = 0
+    denoise_samples: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = _checked(field.name, _TYPES[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+
+    @property
+    def noise_removed(self) -> float:
+        """Standard deviation of the noise that is taken off samples at the end."""
+        return self.data_noise if self.denoise_samples else 0.0
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.

@@ -3,7 +3,7 @@
 from tf_febm import catalogue
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
-from tf_febm.samplers.descent import descend
+from tf_febm.samplers.descent import denoising_step, descend
 from tf_febm.samplers.hamiltonian import HMC, MALA
 from tf_febm.samplers.langevin import Langevin
 from tf_febm.samplers.persistent_chains import PersistentChains
@@ -23,6 +23,7 @@ __all__ = [
     "ReplayBuffer",
     "Preconditioned",
     "StepInfo",
+    "denoising_step",
     "descend",
     "run_chain",
 ]

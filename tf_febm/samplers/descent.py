@@ -1,10 +1,10 @@
-"""Descent of samples on the energy: gradient steps without noise, whose size falls to zero."""
+"""What takes the noise off finished samples: descent on the energy, and the posterior mean."""
 
 import tensorflow as tf
 
 from tf_febm import arguments, energies
 
-__all__ = ["descend"]
+__all__ = ["denoising_step", "descend"]
 
 
 def descend(
@@ -57,3 +57,33 @@ def descend(
     steps = tf.constant(num_steps)
     _, x = tf.while_loop(lambda k, x: k < steps, body, (tf.constant(0), x), parallel_iterations=1)
     return x if reference is None else reference.color(x)
+
+
+def denoising_step(energy_fn, samples, noise_stddev: float) -> tf.Tensor:
+    """Return the posterior mean of what noisy samples were before the noise.
+
+        E[x | y] = y − s² ∇E(y),  y = x + s ξ,  ξ ~ N(0, I)
+
+    It is exact (Tweedie's formula) if y follows q ∝ e^(−E) and q is the law of data with noise of
+    standard deviation s, as of a model whose training data had it (`data_noise` of a recipe).
+    Unlike `descend` it takes off this noise alone: what the noise does not hide stays as varied as
+    it is. **The result is no sample of q**, nor one of the law of x, which has more detail.
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1].
+        samples: y, floating [n, …].
+        noise_stddev: s, at least 0, in the units of the samples.
+
+    Returns:
+        A tensor of the shape and dtype of `samples`.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Source: Robbins 1956; Efron 2011, Eq. 1.2.
+    """
+    noise_stddev = arguments.number("noise_stddev", noise_stddev)
+    y = tf.convert_to_tensor(samples)
+    if not noise_stddev:
+        return y
+    return y - noise_stddev**2 * energies.value_and_gradient(energy_fn, y)[1]

@@ -13,7 +13,7 @@ import numpy as np
 from tf_febm import evaluation, files
 from tf_febm.models import pooled_chains
 from tf_febm.training.environment import versions
-from tf_febm.training.loop import draw_samples, to_unit_scale
+from tf_febm.training.loop import draw_samples, for_showing, to_unit_scale
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.schedule import steps_taken
 
@@ -37,6 +37,7 @@ class Sampling:
         num_steps: Steps of the sampler for each, or of a round; those of training if None.
         seed: Of all of it.
         descent_steps: Steps without noise afterwards; see `model.descend`.
+        noise_removed: Standard deviation of the noise that `model.denoise` takes off then.
         rounds: Rounds of a pool of chains from noise, as published; 0 continues the chains of
             training. What follows is for rounds alone; see `models.pooled_chains`.
         pool_size: Chains of the pool.
@@ -52,6 +53,7 @@ class Sampling:
     num_steps: int | None = None
     seed: int = 0
     descent_steps: int = 0
+    noise_removed: float = 0.0
     rounds: int = 0
     pool_size: int = 1000
     batch_size: int = 512
@@ -204,7 +206,10 @@ def _draw(model, checkpoints, sampling: Sampling, progress=None) -> np.ndarray:
     """Return samples in [0, 1], [n, …]."""
     how = sampling
     if not how.rounds:
-        return draw_samples(model, how.num_samples, how.num_steps, how.seed, how.descent_steps)[0]
+        drawn, _ = draw_samples(
+            model, how.num_samples, how.num_steps, how.seed, how.descent_steps, how.noise_removed
+        )
+        return drawn
     averaged, members = how.averaged and model.average is not None, None
     if how.ensemble > 1:
         # Backwards from the checkpoint that was restored.
@@ -231,10 +236,8 @@ def _draw(model, checkpoints, sampling: Sampling, progress=None) -> np.ndarray:
         averaged=averaged and members is None,
         report=progress,
     )
-    drawn = pooled.samples
-    if how.descent_steps:
-        drawn = model.descend(drawn, pooled.labels, how.descent_steps).numpy()
-    return to_unit_scale(model, drawn)
+    drawn = for_showing(model, pooled, how.descent_steps, how.noise_removed)
+    return to_unit_scale(model, np.asarray(drawn))
 
 
 def _measure_curve(

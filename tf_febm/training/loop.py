@@ -245,6 +245,7 @@ def finish(
     num_steps: int,
     seed: int,
     descent_steps: int = 0,
+    noise_removed: float = 0.0,
     measure: Callable[[np.ndarray], dict] | None = None,
     probe=None,
 ) -> dict:
@@ -262,14 +263,17 @@ def finish(
         num_samples: How many samples.
         num_steps: Steps of each chain; see `draw_samples`.
         seed: Seed of the samples.
-        descent_steps: See `draw_samples`.
+        descent_steps: See `draw_samples`, as for `noise_removed`.
+        noise_removed: See there.
         measure: samples -> quality figures, or None; called while the model has its best weights.
         probe: (x, labels), examples shown beside samples in the plane, or None.
 
     Returns:
         The summary.
     """
-    samples, labels = draw_samples(model, num_samples, num_steps, seed, descent_steps)
+    samples, labels = draw_samples(
+        model, num_samples, num_steps, seed, descent_steps, noise_removed
+    )
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
     write_atomically(
         folder.samples / "final.npz",
@@ -297,7 +301,11 @@ def finish(
         "seconds": seconds,
         "steps_per_second": steps / seconds if seconds else math.nan,
         "metrics": metrics,
-        "sampling": {"num_steps": num_steps, "descent_steps": descent_steps},
+        "sampling": {
+            "num_steps": num_steps,
+            "descent_steps": descent_steps,
+            "noise_removed": noise_removed,
+        },
         "quality": quality,
     }
     write_json(folder.summary, summary)
@@ -305,7 +313,12 @@ def finish(
 
 
 def draw_samples(
-    model, count: int, num_steps: int, seed: int, descent_steps: int = 0
+    model,
+    count: int,
+    num_steps: int,
+    seed: int,
+    descent_steps: int = 0,
+    noise_removed: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw any number of samples in bounded memory, with the best weights.
 
@@ -317,6 +330,7 @@ def draw_samples(
             steps as a training chain may have seen.
         seed: Seed of all of it.
         descent_steps: Steps of `model.descend` afterwards. With any the samples are for showing.
+        noise_removed: Standard deviation of noise that `model.denoise` takes off then, likewise.
 
     Returns:
         Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
@@ -331,13 +345,19 @@ def draw_samples(
                 initial=model.evaluation_start,
                 num_steps=num_steps,
             )
-            ends = batch.samples
-            if descent_steps:
-                ends = model.descend(ends, batch.labels, descent_steps)
+            ends = for_showing(model, batch, descent_steps, noise_removed)
             samples.append(ends.numpy())
             labels.append(None if batch.labels is None else batch.labels.numpy())
     together = to_unit_scale(model, np.concatenate(samples))
     return together, np.concatenate(labels) if model.conditional else None
+
+
+def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Tensor:
+    """Return the samples of a batch after descent and without noise; as they are with 0 of each."""
+    samples = batch.samples
+    if descent_steps:
+        samples = model.descend(samples, batch.labels, descent_steps)
+    return model.denoise(samples, noise_removed, batch.labels) if noise_removed else samples
 
 
 def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:

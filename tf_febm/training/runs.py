@@ -209,6 +209,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         num_samples=recipe.num_samples,
         num_steps=recipe.final_steps,
         descent_steps=recipe.descent_steps,
+        noise_removed=recipe.noise_removed,
         seed=recipe.seed,
         measure=lambda samples: evaluation.run_figures(model, samples, source, held_out),
         probe=probe,
