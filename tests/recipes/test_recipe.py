@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tf_febm import catalogue, data, recipes
+from tf_febm.recipes import building, table
 from tf_febm.recipes import recipe as module
-from tf_febm.recipes import table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
 
@@ -164,3 +164,34 @@ def test_columns_that_do_not_vary_are_named():
     for recipe in ("vectors", "plane"):
         with pytest.raises(ValueError, match="columns must vary; constant .*: column 2"):
             recipes.get(recipe).build(data.as_data(x))
+
+
+def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3)).astype(np.uint8)
+    source = data.ImageData("own", images)
+    recipe = recipes.get("celeba").replace(random_flip=False, buffer_capacity=64)
+    # A direction of an image has the variance of the data along it, and that of the noise: by the
+    # sum over all of them, the trace.
+    for noise in (0.0, 0.3):
+        fitted = building.make_reference(recipe.replace(data_noise=noise), source)
+        white = np.eye(48, dtype="f4").reshape(48, 4, 4, 3)
+        trace = float(np.square(fitted.color(white) - fitted.color(0 * white)).sum())
+        pixels = (images + 0.5) / 256
+        least = max(0.04 * pixels.std(), noise)
+        assert trace == pytest.approx(pixels.var(axis=0).sum() + 48 * least**2, rel=0.02)
+    noisy = recipe.replace(data_noise=0.3, denoise_samples=True)
+    assert (noisy.noise_removed, noisy.replace(denoise_samples=False).noise_removed) == (0.3, 0.0)
+    with pytest.raises(ValueError, match="denoise_samples=True is for data_noise above 0"):
+        recipe.replace(data_noise=0.0, denoise_samples=True)
+
+
+def test_a_reference_gets_exponential_steps():
+    """√(1 − e^(−ε)) of noise and 1 − e^(−ε/2) of the gradient; Eq. 5 without a reference."""
+    source = data.ImageData("own", np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3), "u1"))
+    recipe = recipes.get("celeba").replace(epsilon=0.5, num_steps=7)
+    sampler = building.make_sampler(recipe, source)
+    assert sampler.noise_scale**2 == pytest.approx(1.0 - np.exp(-0.5))
+    assert 1.0 - sampler.step_size == pytest.approx(np.exp(-0.25))
+    assert (sampler.num_steps, sampler.noise_first, sampler.bounds) == (7, False, None)
+    plain = building.make_sampler(recipe.replace(reference=None), source)
+    assert (plain.step_size, plain.noise_scale) == (0.25, pytest.approx(0.5**0.5))

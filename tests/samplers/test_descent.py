@@ -1,4 +1,4 @@
-"""Steps without noise: against the product that they are for a quadratic energy."""
+"""Descent against its product for a quadratic energy; Tweedie's formula against Bayes."""
 
 import numpy as np
 import pytest
@@ -65,6 +65,51 @@ def test_a_conditional_model_takes_labels():
     assert np.abs(zeros - ones).max() > 1e-4
     with pytest.raises(ValueError, match="needs labels"):
         model.descend(X)
+
+
+def test_the_denoising_step_is_the_posterior_mean_of_bayes():
+    """x = ±1 with a probability of 3/4 and 1/4, y = x + s ξ: the posterior is a logistic curve."""
+    s = 0.7
+    y = np.linspace(-4.0, 4.0, 41)[:, None]
+
+    def energy(y):
+        up = tf.math.log(0.75) - 0.5 * tf.square((y - 1.0) / s)
+        down = tf.math.log(0.25) - 0.5 * tf.square((y + 1.0) / s)
+        return -tf.reduce_logsumexp(tf.concat([up, down], axis=1), axis=1)
+
+    odds = 3.0 * np.exp(((y + 1.0) ** 2 - (y - 1.0) ** 2) / (2.0 * s**2))
+    found = samplers.denoising_step(energy, y.astype("f4"), s)
+    np.testing.assert_allclose(found, (odds - 1.0) / (odds + 1.0), atol=1e-5)
+    np.testing.assert_array_equal(samplers.denoising_step(energy, y, 0.0), y)
+
+
+def test_a_model_takes_off_its_noise_inside_its_bounds_and_traces_once():
+    data = RNG.normal(size=(400, 3)) @ [[2.0, 0.5, 0.0], [0.0, 0.3, 0.0], [0.0, 0.1, 1.0]] + 4.0
+    reference = networks.GaussianReference("full", noise=0.0).adapt(data)
+    calls = []
+    base = networks.mlp(3, (4,), name="energy")
+
+    class Counted(type(base)):
+        def call(self, *arguments, **options):
+            calls.append(1)
+            return super().call(*arguments, **options)
+
+    model = tf_febm.ContrastiveDivergence(Counted(base.inputs, base.outputs), reference=reference)
+    model.energy_network.set_weights([np.zeros_like(w) for w in base.get_weights()])
+    x = data[:6].astype("f4")
+    # Of a Gaussian with Σ = C + s² I: μ + C Σ⁻¹ (y − μ).
+    covariance = np.cov(data.T, bias=True)
+    expected = data.mean(0) + (x - data.mean(0)) @ (np.eye(3) - 0.04 * np.linalg.inv(covariance))
+    np.testing.assert_allclose(model.denoise(x, 0.2), expected, rtol=1e-3, atol=1e-3)
+    traced = len(calls)
+    model.denoise(x[:2], 0.2)
+    assert len(calls) == traced
+    bounded = tf_febm.ContrastiveDivergence(
+        networks.mlp(3, (4,)), sampler=samplers.Langevin(bounds=(-0.5, 0.5)), seed=0
+    )
+    assert np.abs(bounded.denoise(np.clip(X, -0.5, 0.5), 30.0)).max() <= 0.5
+    with pytest.raises(ValueError, match="noise_stddev must"):
+        model.denoise(x, -1.0)
 
 
 def test_errors():
