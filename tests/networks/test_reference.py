@@ -122,6 +122,27 @@ def test_spectral_factors_are_what_coefficients_share():
     assert missed[3] < 0.02 < 0.5 < missed[0]
 
 
+def test_coefficients_that_share_nothing_are_in_no_factor():
+    """Of two patterns one has two coefficients, which share it; likelihood is SciPy's."""
+    rng = np.random.default_rng(6)
+    place = np.cos(np.pi * (np.arange(8) + 0.5) / 8)
+    patterns = np.stack([np.add.outer(place, place), np.multiply.outer(place, place)])
+    images = np.tensordot(rng.normal(size=(3000, 2)), patterns, axes=1)[..., None]
+    images += 0.3 * rng.normal(size=images.shape)
+    reference = networks.GaussianReference("spectral", noise=0.0, rank=1).adapt(images)
+    kept = reference.get_config()["fit"]["kept"]["shape"][0]
+    assert kept == 2
+    covariance = covariance_of(reference)[0]
+    own = np.cov(images.reshape(3000, -1).T, bias=True)
+    assert np.linalg.norm(covariance - own) / np.linalg.norm(own) < 0.1
+    x = images[:20].astype("f4")
+    expected = scipy.stats.multivariate_normal(images.mean(axis=0).ravel(), covariance).logpdf(
+        images[:20].reshape(20, -1)
+    )
+    np.testing.assert_allclose(reference.log_prob(x), expected, rtol=1e-4)
+    np.testing.assert_allclose(reference.color(reference.whiten(x)), x, atol=1e-5)
+
+
 def test_samples_have_its_moments():
     reference = fitted("full")
     x = reference.sample(200_000, tf.constant([1, 2])).numpy().astype(np.float64)

@@ -15,6 +15,8 @@ from tf_febm import arguments, randomness
 __all__ = ["COVARIANCES", "GaussianReference"]
 
 COVARIANCES = ("auto", "diagonal", "low_rank", "full", "spectral")
+# Coefficients less of whose variance is shared with others are in none of the spectral factors.
+LEAST_SHARED = 0.02
 # In units of the standard deviation of the data.
 NOISE = 0.04
 # Vectors up to so many coordinates have a full covariance by default.
@@ -134,11 +136,17 @@ class GaussianReference:
         found = PCA(rank, svd_solver="randomized", random_state=0).fit(z)
         loadings = found.components_ * np.sqrt(found.explained_variance_)[:, None]
         floor = (self.noise * spread / scale.ravel()) ** 2
-        own = np.sqrt(np.maximum(z.var(axis=0) - np.square(loadings).sum(axis=0), 0.0) + floor)
+        whole = z.var(axis=0) + floor
+        own = np.maximum(whole - np.square(loadings).sum(axis=0), floor)
+        # Nearly all of most fine coefficients is their own: without these, products cost half.
+        shared = own < (1.0 - LEAST_SHARED) * whole
+        own = np.sqrt(np.where(shared, own, whole))
+        kept = np.flatnonzero(shared)
         return {
             **fit,
             "scale": scale * own.reshape(scale.shape),
-            **_factors(loadings / own),
+            **_factors(loadings[:, kept] / own[kept]),
+            "kept": kept.astype(np.float64),
         }
 
     def _diagonal(self, x: np.ndarray, spread: float) -> dict:
@@ -227,10 +235,12 @@ class GaussianReference:
         made = type(self)(self.covariance, self.noise, 0 if "factors" in self._fit else self.rank)
         made._fit = {"scale": self._array("scale"), **self._fit}
         if "factors" in made._fit:
-            shared = np.square(made._fit.pop("factors")) @ (made._fit.pop("gains") ** 2 - 1.0)
-            made._fit["scale"] = made._fit["scale"] * np.sqrt(1.0 + shared).reshape(
-                made._fit["scale"].shape
-            )
+            shared = np.zeros(made._fit["scale"].size)
+            kept = made._fit.pop("kept", np.arange(shared.size)).astype(int)
+            gains = made._fit.pop("gains")
+            shared[kept] = np.square(made._fit.pop("factors")) @ (gains**2 - 1.0)
+            shape = made._fit["scale"].shape
+            made._fit["scale"] = made._fit["scale"] * np.sqrt(1.0 + shared).reshape(shape)
         return made
 
     def energy(self, x) -> Any:
@@ -312,10 +322,18 @@ class GaussianReference:
         """Return (I + V diag(g − 1) Vᵀ) z, with g a function of the gains √(1 + λ); z without."""
         if "factors" not in self._fit:
             return z
-        flat = ops.reshape(z, (-1, self._array("mean").size))
-        factors = self._array("factors")
-        inside = ops.matmul(flat, _as(factors * (gain(self._array("gains")) - 1.0), z))
-        return ops.reshape(flat + ops.matmul(inside, _as(factors.T, z)), (-1, *self.sample_shape))
+        size, factors = self._array("mean").size, self._array("factors")
+        flat = ops.reshape(z, (-1, size))
+        kept = self._fit.get("kept")
+        part = flat if kept is None else ops.take(flat, kept.astype("int32"), axis=1)
+        inside = ops.matmul(part, _as(factors * (gain(self._array("gains")) - 1.0), z))
+        change = ops.matmul(inside, _as(factors.T, z))
+        if kept is not None:
+            # Back to their places; the others take the zero at the end.
+            places = np.full(size, len(kept), "int32")
+            places[kept.astype(int)] = np.arange(len(kept))
+            change = ops.take(ops.pad(change, [[0, 0], [0, 1]]), places, axis=1)
+        return ops.reshape(flat + change, (-1, *self.sample_shape))
 
     # --- saving ---------------------------------------------------------------------------------
 
