@@ -16,7 +16,7 @@ from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.logs import own_numbers
-from tf_febm.training.pictures import is_picture, picture_maker
+from tf_febm.training.pictures import is_picture, picture_maker, to_unit_scale
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -366,15 +366,3 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
     )
     bounds = (0.0, 1.0) if model.bounds is None else model.bounds
     evaluation.save_png(path, applications.evolution_picture(evolution, bounds))
-
-
-def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
-    """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
-
-    Images of a model whose sampler has no bounds, as those of one with a reference, are in [0, 1]
-    but for what its chains are beyond.
-    """
-    if model.bounds is None and not is_picture(samples.shape[1:]):
-        return samples
-    low, high = (0.0, 1.0) if model.bounds is None else model.bounds
-    return np.clip((samples - low) / (high - low), 0.0, 1.0)
