@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import timing
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 
 import console
@@ -144,19 +146,11 @@ def measure_time(count: int) -> None:
                 value = tf.reduce_mean(method())
             return value, [g for g in tape.gradient(value, weights) if g is not None]
 
-        sides[name] = [tf.function(f, autograph=False) for f in (method, value_and_gradient)]
-    taken = {name: ([], []) for name in sides}
-    # In turns, the first of which compiles.
-    for turn in range(6):
-        for name, functions in sides.items():
-            for function, seconds in zip(functions, taken[name], strict=True):
-                start = time.process_time()
-                function()
-                if turn:
-                    seconds.append(time.process_time() - start)
-    for name, both in taken.items():
-        value, gradient = (1e3 * statistics.median(seconds) for seconds in both)
-        console.log(f"{name:32} {value:9.1f}  with gradient {gradient:9.1f}")
+        for kind, function in (("", method), (" with its gradient", value_and_gradient)):
+            sides[name + kind] = tf.function(function, autograph=False)
+    taken = timing.interleaved(sides, 5, seconds=0.0, clock=time.process_time)
+    for name, seconds in taken.items():
+        console.log(f"{name:52} {1e3 * statistics.median(seconds):9.1f}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ the share falls.
 import argparse
 import statistics
 import sys
-import time
 from pathlib import Path
+
+import timing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "launch"))
 
@@ -22,13 +23,6 @@ def recipe_of():
     from tf_febm import recipes
 
     return recipes.get("paper").replace(width=16, num_steps=10, random_flip=True, random_crop=2)
-
-
-def seconds(work) -> float:
-    """Return how long a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def measure(dataset: str, data_dir: str | None, steps: int) -> None:
@@ -46,19 +40,21 @@ def measure(dataset: str, data_dir: str | None, steps: int) -> None:
 
     iterator = iter(batches)
     batch = next(iterator)
-    alone = seconds(lambda: [next(iterator) for _ in range(BATCHES)]) / BATCHES
     held = tf.data.Dataset.from_tensors(batch).cache().repeat()
 
     def fit(stream):
         return lambda: model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0)
 
-    # Compile, and let the shuffled cache fill, before anything is timed.
-    for stream in (batches, held):
-        fit(stream)()
-    fed, ready = zip(
-        *((seconds(fit(batches)), seconds(fit(held))) for _ in range(ROUNDS)), strict=True
+    sides = {
+        "alone": lambda: [next(iterator) for _ in range(BATCHES)],
+        "fed": fit(batches),
+        "ready": fit(held),
+    }
+    times = timing.interleaved(sides, ROUNDS, seconds=0.0).values()
+    alone, fed, ready = (
+        statistics.median(taken) / count
+        for taken, count in zip(times, (BATCHES, steps, steps), strict=True)
     )
-    fed, ready = (statistics.median(times) / steps for times in (fed, ready))
     size = len(batch[0] if isinstance(batch, tuple) else batch)
     print(
         f"{data.name}: {len(data.images)} images {data.image_shape}, batch {size}: pipeline alone "

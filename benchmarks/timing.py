@@ -8,6 +8,7 @@ import platform
 import statistics
 import sys
 import time
+import timeit
 from collections.abc import Callable
 
 
@@ -52,7 +53,7 @@ def import_quietly(threads: int, torch_too: bool = True) -> None:
 
 
 def interleaved(
-    sides: dict[str, Callable], rounds: int, seconds: float = 0.5
+    sides: dict[str, Callable], rounds: int, seconds: float = 0.5, clock=time.perf_counter
 ) -> dict[str, list[float]]:
     """Time functions in turns, A B C A B C …, so that all see the same moods of the machine.
 
@@ -60,23 +61,20 @@ def interleaved(
         sides: Name -> function without arguments that does its work before it returns.
         rounds: Number of turns of each.
         seconds: About how long a turn takes; a function that takes longer runs once.
+        clock: What tells the time; `time.process_time` leaves out what others do on the machine.
 
     Returns:
         Name -> seconds per call, one per round.
     """
+    timers = {name: timeit.Timer(run, timer=clock) for name, run in sides.items()}
     counts = {}
-    for name, run in sides.items():
-        run()
-        start = time.perf_counter()
-        run()
-        counts[name] = max(1, round(seconds / (time.perf_counter() - start)))
+    for name, timer in timers.items():
+        timer.timeit(1)
+        counts[name] = max(1, round(seconds / timer.timeit(1)))
     times = {name: [] for name in sides}
     for _ in range(rounds):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            for _ in range(counts[name]):
-                run()
-            times[name].append((time.perf_counter() - start) / counts[name])
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(counts[name]) / counts[name])
     return times
 
 

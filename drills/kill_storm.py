@@ -12,14 +12,11 @@ import argparse
 import json
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-
-SCRIPT = Path(__file__).resolve().parents[1] / "launch" / "train.py"
-PATIENCE = 600.0
+import processes
 
 
 def storm(
@@ -53,17 +50,12 @@ def storm(
         AssertionError: If anything was lost.
     """
     logdir, moments = Path(logdir), random.Random(seed)
-    command = [
-        sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--steps={steps}",
-        "--save_interval=100", *arguments,
-    ]  # fmt: skip
+    command = processes.command(logdir, f"--steps={steps}", "--save_interval=100", *arguments)
     folder = logdir / "storm"
     resumed, writing = [], 0
     for number in range(kills):
         at_checkpoint = number % 2 == 0
-        process = start(
-            [*command, "--exp=storm"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        process = processes.begin([*command, "--exp=storm"], start)
         # The first line of progress: it trains, and whatever it was to continue from is read.
         for line in process.stdout:
             if line.startswith("Continuing from step "):
@@ -82,26 +74,16 @@ def storm(
         report(f"kill {number + 1}: {'a checkpoint' if at_checkpoint else 'at random'}")
     calms = {"calm": [], **{f"calm_{i}": [f"--seed={i}"] for i in range(1, seeds)}}
     for name, own in {"storm": [], **calms}.items():
-        process = start(
-            [*command, f"--exp={name}", *own],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
+        processes.to_the_end([*command, f"--exp={name}", *own], start)
     assert resumed == sorted(resumed), f"a checkpoint that was relied on is gone: {resumed}"
-    summary, calm = (
-        json.loads((logdir / n / "summary.json").read_text()) for n in ("storm", "calm")
-    )
+    summary, calm = (processes.summary(logdir / name) for name in ("storm", "calm"))
     assert summary["steps"] == calm["steps"] == steps
     assert summary["quality"] == calm["quality"]
-    spread = _spread([json.loads((logdir / n / "summary.json").read_text()) for n in calms])
+    spread = _spread([processes.summary(logdir / name) for name in calms])
     for name, (low, high) in spread.items():
         assert low <= summary["quality"][name] <= high, name
     assert not (folder / "checkpoints" / ".saving").exists()
-    ours, theirs = (
-        np.load(logdir / n / "samples" / "final.npz")["samples"] for n in ("storm", "calm")
-    )
-    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(processes.samples(folder), processes.samples(logdir / "calm"))
     _verify(folder / "checkpoints", steps)
     return {
         "kills": kills,
@@ -124,7 +106,7 @@ def _spread(summaries: list[dict]) -> dict:
 
 
 def _wait_for(path: Path, process) -> bool:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + processes.PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         if path.exists():
             return True

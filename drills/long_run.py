@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 COLUMNS = ("seconds", "steps", "resident_mb", "cpu_seconds", "traces")
@@ -52,13 +53,8 @@ class Watch:
             while (passed := time.monotonic() - began) < seconds:
                 time.sleep(min(self._every, seconds - passed))
                 steps = int(self._model.optimizer.iterations.numpy())
-                row = (
-                    time.monotonic() - began,
-                    steps,
-                    resident(),
-                    time.process_time(),
-                    self.traces,
-                )
+                passed = time.monotonic() - began
+                row = (passed, steps, resident(), time.process_time(), self.traces)
                 self.rows.append(row)
                 writer.writerow([f"{value:.3f}".rstrip("0").rstrip(".") for value in row])
                 file.flush()
@@ -71,19 +67,6 @@ def resident() -> float:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def slope(x, y) -> tuple[float, float]:
-    """Return the least-squares slope of y over x, and its standard error.
-
-    The error is that of independent residuals; those of memory are not quite.
-    """
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    centred = x - x.mean()
-    found = centred @ (y - y.mean()) / (centred @ centred)
-    residuals = y - y.mean() - found * centred
-    variance = residuals @ residuals / max(len(x) - 2, 1)
-    return float(found), float(np.sqrt(variance / (centred @ centred)))
-
-
 def summary(rows, warmup: float) -> list[str]:
     """Return what the rows say after a warm-up of so many seconds, in lines for people."""
     seconds, steps, memory, cpu, traces = np.asarray(rows, float).T
@@ -92,7 +75,9 @@ def summary(rows, warmup: float) -> list[str]:
     thousands = steps / 1000
     if len(steps) < 6 or thousands[-1] == thousands[0]:
         return [f"{len(steps)} rows after the warm-up are too few to say anything."]
-    growth, error = slope(thousands, memory)
+    # The error is that of independent residuals; those of memory are not quite.
+    fit = stats.linregress(thousands, memory)
+    growth, error = fit.slope, fit.stderr
     third = len(steps) // 3
     first, last = (
         (cpu[b] - cpu[a]) / (thousands[b] - thousands[a]) for a, b in ((0, third), (-third - 1, -1))

@@ -11,15 +11,13 @@ the samples.
 import argparse
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import processes
 
-SCRIPT = Path(__file__).resolve().parents[1] / "launch" / "train.py"
 METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
-PATIENCE = 600.0
 
 
 def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Popen) -> dict:
@@ -40,18 +38,17 @@ def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Pope
         AssertionError: If anything differs.
     """
     logdir, half = Path(logdir), steps // 2
-    command = [
-        sys.executable, str(SCRIPT), f"--logdir={logdir}", f"--method={method}",
-        f"--steps={steps}", f"--save_interval={half}", "--log_interval=5", *arguments,
-    ]  # fmt: skip
-    done = _to_the_end([*command, f"--exp={method}_whole"], start)
+    command = processes.command(
+        logdir, f"--method={method}", f"--steps={steps}", f"--save_interval={half}",
+        "--log_interval=5", *arguments,
+    )  # fmt: skip
+    processes.to_the_end([*command, f"--exp={method}_whole"], start)
     killed_at = _kill_after(half, [*command, f"--exp={method}_killed"], start)
-    done = _to_the_end([*command, f"--exp={method}_killed"], start)
+    done = processes.to_the_end([*command, f"--exp={method}_killed"], start)
     assert f"Continuing from step {half} of {steps}." in done, done
-    arrays = compare_checkpoints(*(_checkpoint(logdir, method, n, steps) for n in RUNS))
-    whole, killed = (
-        np.load(logdir / f"{method}_{name}" / "samples" / "final.npz")["samples"] for name in RUNS
-    )
+    folders = [logdir / f"{method}_{name}" for name in ("whole", "killed")]
+    arrays = compare_checkpoints(*(str(f / "checkpoints" / f"step-{steps}") for f in folders))
+    whole, killed = map(processes.samples, folders)
     np.testing.assert_array_equal(whole, killed)
     return {
         "method": method,
@@ -63,20 +60,10 @@ def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Pope
     }
 
 
-RUNS = ("whole", "killed")
-
-
-def _to_the_end(command, start) -> str:
-    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
-
-
 def _kill_after(step: int, command, start) -> int:
     """Start a run and kill it some steps past one; return the last that it reported."""
-    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline, reached = time.monotonic() + PATIENCE, 0
+    process = processes.begin(command, start)
+    deadline, reached = time.monotonic() + processes.PATIENCE, 0
     for line in process.stdout:
         if line.startswith("["):
             reached = int(line.split("] ")[1].split("/")[0])
@@ -86,10 +73,6 @@ def _kill_after(step: int, command, start) -> int:
     process.kill()
     process.communicate()
     return reached
-
-
-def _checkpoint(logdir, method, name, steps) -> str:
-    return str(logdir / f"{method}_{name}" / "checkpoints" / f"step-{steps}")
 
 
 def compare_checkpoints(one: str, other: str) -> list[np.ndarray]:

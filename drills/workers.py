@@ -26,78 +26,36 @@ PATIENCE = 600.0
 _STEP = re.compile(r"\] (\d+)/")
 
 
-def make_model(method: str, shape):
-    """Return a small compiled model of a method; called in the scope of the strategy."""
-    import tf_febm
-
-    def network(name):
-        return tf_febm.networks.mlp(shape, (16,), "swish", name=name)
-
-    settings = {"average_decay": 0.9, "seed": 2}
-    langevin = tf_febm.samplers.Langevin(num_steps=5)
-    if method == "bidirectional":
-        generator = tf_febm.networks.generator_mlp(4, shape, (16,))
-        model = tf_febm.BidirectionalEBM(
-            network("energy"), generator, latent_dim=4, sampler=langevin, **settings
-        )
-    else:
-        settings |= {"sampler": langevin, "buffer": tf_febm.ReplayBuffer(64)}
-        networks = [network("energy")]
-        if method != "contrastive_divergence":
-            networks.append(network("variational"))
-        methods = {
-            "contrastive_divergence": tf_febm.ContrastiveDivergence,
-            "dual": tf_febm.DualFEBM,
-            "febm": tf_febm.FEBM,
-        }
-        model = methods[method](*networks, **settings)
-    model.compile()
-    return model
-
-
 def train(path: Path, steps: int, method: str) -> None:
     """Be one of the workers in TF_CONFIG; print what came out as JSON."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    import keras
     import numpy as np
 
-    from tf_febm import data, parallel, training, workers
+    from tf_febm import data, parallel, recipes, training
 
     strategy = parallel.make_strategy("multi_worker")
-    keras.utils.set_random_seed(1)
-    digits = data.load("digits")
-    batch = 12 * strategy.num_replicas_in_sync
-    with strategy.scope():
-        model = make_model(method, digits.image_shape)
-    folder = training.RunFolder(path)
-    folder.samples.mkdir(parents=True, exist_ok=True)
-    checkpoints = training.Checkpoints(folder.checkpoints, model)
-    start = checkpoints.restore()
-
-    def stream(step):
-        def part(shard):
-            return data.stream(digits, batch, seed=3, start_step=step, shard=shard)
-
-        return parallel.distribute(part, batch, strategy)
-
-    training.train(
-        model, stream, folder, checkpoints, total_steps=steps, log_interval=INTERVAL,
-        sample_interval=10**6, save_interval=2 * INTERVAL,
-        guard=training.DivergenceGuard(checkpoints), report=lambda line: print(line, flush=True),
+    own = {"num_steps": 5, "buffer_capacity": 64}
+    if method == "bidirectional":
+        own = {"generator": "mlp", "latent_dim": 4}
+    recipe = recipes.for_dataset("digits", method).replace(
+        **own, network="mlp", width=16, batch_size=12 * strategy.num_replicas_in_sync, seed=3,
+        average_decay=0.9, steps=steps, log_interval=INTERVAL, save_interval=2 * INTERVAL,
+        sample_interval=10**6, num_samples=10,
     )  # fmt: skip
+    # Of images that have no name no classifier is trained.
+    images = data.load("digits").images
+    run = training.run(recipe, images, path, strategy, report=lambda line: print(line, flush=True))
     found = hashlib.sha256()
-    for name, group in model.state_variables().items():
+    for name, group in run.model.state_variables().items():
         if not name.startswith(("buffer", "directions")):
             for variable in group:
                 found.update(np.ascontiguousarray(parallel.local(variable).numpy()).tobytes())
     buffer = None
-    if model.buffer is not None:
-        buffer = hashlib.sha256(model.buffer.samples.numpy().tobytes()).hexdigest()
-    step = int(model.optimizer.iterations.numpy())
-    result = {"start": start, "step": step, "weights": found.hexdigest(), "buffer": buffer}
+    if run.model.buffer is not None:
+        buffer = hashlib.sha256(run.model.buffer.samples.numpy().tobytes()).hexdigest()
+    result = {"step": run.step, "weights": found.hexdigest(), "buffer": buffer}
     print(json.dumps(result), flush=True)
-    workers.barrier(strategy)
 
 
 def free_ports(count: int) -> list[int]:
@@ -218,7 +176,7 @@ def kill_and_restart(
     steps = max(steps, saved + 2 * INTERVAL)
     with Workers(logdir / "killed", count, steps, method, start) as workers:
         resumed = workers.results()
-    assert all(each["start"] == saved for each in resumed), resumed
+        assert f"Continuing from step {saved} of {steps}." in workers.said(0)
     agree(resumed, steps)
     with Workers(logdir / "whole", count, steps, method, start) as workers:
         whole = workers.results()

@@ -58,7 +58,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 def run(values) -> int:
     """Train all three, then write the table and the pictures."""
     console.import_quietly()
-    from tf_febm import data, files
+    from tf_febm import data, evaluation, files
 
     if values.dataset not in data.toy_datasets.names():
         raise ValueError(
@@ -80,7 +80,13 @@ def run(values) -> int:
     for name, found in result.items():
         console.log(f"{name}: {found}")
     draw(rows, truth, out / "bounds.png")
-    draw_densities(models, density, out / "densities.png")
+    # The densities that the runs end with, and samples of their generators, one below another.
+    samples = {name: np.asarray(model.sample(400, seed=0)) for name, model in models.items()}
+    pictures = [
+        evaluation.density_plot(models[name].energy, samples[name], held_out, density.box)
+        for name in RUNS
+    ]
+    evaluation.save_png(out / "densities.png", np.concatenate(pictures))
     console.log(f"Table and pictures are in {out}.")
     return console.DONE
 
@@ -156,13 +162,13 @@ def draw(rows: list[dict], truth: float, path: Path) -> None:
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
-    drawn = charts.figure(4.1 * len(RUNS), 3.4)
+    drawn, axes = charts.panels(len(RUNS), 4.1, 3.4)
     lines = (
         ("upper", "⌈L⌉", "#D55E00"),
         ("likelihood", "L", "black"),
         ("lower", "⌊L⌋", "#0072B2"),
     )
-    for (name, (heading, _)), axis in zip(RUNS.items(), drawn.subplots(1, len(RUNS)), strict=True):
+    for (name, (heading, _)), axis in zip(RUNS.items(), axes, strict=True):
         own = [row for row in rows if row["run"] == name]
         steps = [row["step"] for row in own]
         for key, label, colour in lines:
@@ -174,34 +180,6 @@ def draw(rows: list[dict], truth: float, path: Path) -> None:
         axis.set_ylim(min(*seen, truth) - margin, max(seen) + margin)
         charts.style(axis, heading, "step", "nats")
     evaluation.save_png(path, charts.pixels(drawn))
-
-
-def draw_densities(models: dict, density, path: Path) -> None:
-    """Draw the densities that the runs end with, and samples of their generators."""
-    from tf_febm import evaluation
-    from tf_febm.evaluation import charts
-
-    drawn = charts.figure(4.1 * len(RUNS), 3.2)
-    for (name, (heading, _)), axis in zip(RUNS.items(), drawn.subplots(1, len(RUNS)), strict=True):
-        _panel(axis, models[name], density)
-        axis.set_title(heading, fontsize=11)
-    evaluation.save_png(path, charts.pixels(drawn))
-
-
-def _panel(axis, model, density) -> None:
-    """Draw the density of a model and points of its generator."""
-    low, high = density.box
-    places = np.linspace(low, high, 200)
-    x = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2).astype(np.float32)
-    energy = np.asarray(model.energy(x)).reshape(200, 200)
-    depth = np.clip(energy - energy.min(), 0.0, 12.0)
-    axis.imshow(-depth, extent=(low, high, low, high), origin="lower", cmap="viridis")
-    samples = np.asarray(model.sample(400, seed=0))
-    axis.plot(*samples.T, ".", color="white", ms=1.5, alpha=0.8)
-    axis.set_xlim(low, high)
-    axis.set_ylim(low, high)
-    axis.set_xticks([])
-    axis.set_yticks([])
 
 
 if __name__ == "__main__":

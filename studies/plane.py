@@ -145,13 +145,9 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
-    columns = 3
-    rows = -(-len(pictures) // columns)
-    drawn = charts.figure(4.5 * columns, 1.75 * rows)
-    axes = drawn.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
+    drawn, axes = charts.panels(len(pictures), 4.5, 1.75)
+    for axis, (name, picture) in zip(axes, pictures.items(), strict=True):
         axis.axis("off")
-    for axis, (name, picture) in zip(axes.flat, pictures.items(), strict=False):
         axis.imshow(Image.open(picture))
         axis.set_title(name, fontsize=11)
     evaluation.save_png(path, charts.pixels(drawn))

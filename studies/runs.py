@@ -1,7 +1,5 @@
 """Runs of a study by recipes, made once each; and what studies make of them."""
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Sequence
@@ -102,8 +100,4 @@ def write_table(rows: list[dict], path: Path) -> None:
     from tf_febm import files
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(rows[0]))
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+    files.write_table(path, rows, rows[0])

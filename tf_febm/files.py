@@ -1,12 +1,14 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import csv
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["append", "write_atomically", "write_json"]
+__all__ = ["append", "replacing", "write_atomically", "write_json", "write_table"]
 
 
 def write_atomically(path, write) -> None:
@@ -21,15 +23,25 @@ def write_atomically(path, write) -> None:
     Raises:
         OSError: If it cannot be written; it names the path.
     """
+    with _naming(path), replacing(path) as temporary, open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path, suffix: str = "") -> Iterator[Path]:
+    """Give a temporary path beside another, and put what is written there in its place.
+
+    Args:
+        path: Where the file shall be.
+        suffix: Of the temporary name, for what writes by the name.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{suffix}")
     try:
-        with _naming(path):
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -64,6 +76,15 @@ def write_json(path, value) -> None:
     """Write a value as indented JSON, atomically; numbers that JSON lacks become null."""
     text = json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_table(path, rows: Iterable[dict], columns: Iterable[str]) -> None:
+    """Write rows as CSV, atomically: of each the given columns, empty where it has none."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(columns), extrasaction="ignore")
+    table.writeheader()
+    table.writerows(rows)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
 
 def _finite(value):

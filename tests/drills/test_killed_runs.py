@@ -10,7 +10,7 @@ from tf_febm import data
 
 
 @pytest.mark.slow
-def test_a_run_killed_twice_ends_as_an_unbroken_one(project, tmp_path):
+def test_a_run_killed_twice_ends_as_an_unbroken_one(project, tmp_path, monkeypatch):
     """Real processes: one killed while it writes a checkpoint, one at random, one that ends.
 
     What each method keeps of its state, tests/training/test_resume.py shows within one process;
@@ -24,6 +24,7 @@ def test_a_run_killed_twice_ends_as_an_unbroken_one(project, tmp_path):
         "--method=contrastive_divergence", "--batch_size=8", "--num_steps=2", "--num_filters=8",
         "--log_interval=5", "--sample_interval=200", "--num_samples=20", "--final_steps=2",
     ]  # fmt: skip
+    monkeypatch.syspath_prepend(str(project / "drills"))
     storm = runpy.run_path(str(project / "drills" / "kill_storm.py"))["storm"]
     found = storm(tmp_path, steps=500, kills=2, arguments=flags, start=forks.Process)
     assert found["kills"] == 2 and found["checkpoint"] == 1 and found["steps"] == 500

@@ -285,11 +285,9 @@ def test_a_row_that_was_cut_short_is_dropped(run_in, ten, tmp_path):
 def test_rows_are_added_in_time_that_does_not_grow(run, monkeypatch):
     """The table is written anew at the beginning of a training alone."""
     whole = []
-    original = recorders.write_atomically
+    original = recorders.write_table
     monkeypatch.setattr(
-        recorders,
-        "write_atomically",
-        lambda path, write: whole.append(path) or original(path, write),
+        recorders, "write_table", lambda path, *table: whole.append(path) or original(path, *table)
     )
     _, folder, *_ = run("a", 40)
     # One for the first row, which brings the names of the columns.

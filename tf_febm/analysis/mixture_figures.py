@@ -1,96 +1,62 @@
 """Figures 1 to 4 of the mixture study, as PNG files."""
 
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from scipy import stats
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; line styles differ as well.
-TARGET, EXACT, LEARNED, THIRD = "#333333", "#0072B2", "#D55E00", "#009E73"
-STYLE: Any = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
+from tf_febm import evaluation
+from tf_febm.evaluation import charts
 
-
-def _panels(count: int, size=(4.0, 3.2)):
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(size[0] * columns, size[1] * rows))
-        axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat[count:]:
-        axis.set_visible(False)
-    return figure, axes.flat[:count]
+# Told apart by every kind of colour vision; line styles differ as well.
+TARGET, EXACT, LEARNED = "#333333", *charts.COLOURS[:2]
 
 
-def _finish(figure, axes, path: Path, labels: int) -> None:
-    # Of the panel that shows most: one without accepted samples lacks their entry.
-    handles, names = max(
-        (axis.get_legend_handles_labels() for axis in axes), key=lambda v: len(v[1])
-    )
-    figure.legend(handles, names, loc="upper center", ncols=labels, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
-    figure.savefig(path, dpi=150)
-
-
-def _normal(x, mean, scale):
-    return np.exp(-0.5 * ((x - mean) / scale) ** 2) / (scale * np.sqrt(2 * np.pi))
+def _panels(rows: list[dict]) -> tuple:
+    """Return a figure and pairs of its axes, one for each divergence, and a row of the study."""
+    figure, axes = charts.panels(len(rows), 4.0, 3.2)
+    return figure, list(zip(axes, rows, strict=True))
 
 
 def fits(path: Path, x, density, rows: list[dict]) -> None:
     """Draw Figure 1: the target, the exact optimum and the learned Gaussian per divergence."""
-    figure, axes = _panels(len(rows))
-    for axis, row in zip(axes, rows, strict=True):
+    figure, panels = _panels(rows)
+    for axis, row in panels:
         axis.fill_between(x, density, color=TARGET, alpha=0.2, lw=0, label="target p")
-        exact = _normal(x, row["mu_star"], row["sigma_star"])
+        exact = stats.norm.pdf(x, row["mu_star"], row["sigma_star"])
         axis.plot(x, exact, color=EXACT, lw=4, alpha=0.6, label="exact optimum")
-        learned = _normal(x, row["mu_hat"], row["sigma_hat"])
+        learned = stats.norm.pdf(x, row["mu_hat"], row["sigma_hat"])
         axis.plot(x, learned, "--", color=LEARNED, lw=2, label="f-EBM")
-        axis.set_title(row["divergence"])
+        charts.style(axis, row["divergence"])
         axis.set_ylim(bottom=0)
-    _finish(figure, axes, path, 3)
+    evaluation.save_png(path, charts.pixels(figure))
 
 
 def rejection(path: Path, x, density, rows: list[dict]) -> None:
     """Draw Figure 2: histograms of the model's samples, before and after rejection."""
-    figure, axes = _panels(len(rows))
-    for axis, row in zip(axes, rows, strict=True):
-        bins = np.linspace(x[0], x[-1], 120)
+    figure, panels = _panels(rows)
+    bins = np.linspace(x[0], x[-1], 120)
+    for axis, row in panels:
         axis.hist(row["plain"], bins, density=True, color=EXACT, alpha=0.45, label="f-EBM samples")
         title = f"{row['divergence']}: KS {row['ks_plain']:.3f}"
         if "ks_rejection" in row:
             title += f" → {row['ks_rejection']:.3f}"
-            axis.hist(
-                row["accepted"],
-                bins,
-                density=True,
-                histtype="step",
-                color=LEARNED,
-                lw=1.8,
-                label="after rejection",
-            )
+            look = {"histtype": "step", "color": LEARNED, "lw": 1.8, "label": "after rejection"}
+            axis.hist(row["accepted"], bins, density=True, **look)
         axis.plot(x, density, ":", color=TARGET, lw=2, label="target p")
-        axis.set_title(title, fontsize=11)
-    _finish(figure, axes, path, 3)
+        charts.style(axis, title)
+    evaluation.save_png(path, charts.pixels(figure))
 
 
 def log_ratio(path: Path, x, inside, rows: list[dict]) -> None:
     """Draw Figure 3: the learned log ratio against the true one, where p has 99 % of its mass."""
-    figure, axes = _panels(len(rows))
-    for axis, row in zip(axes, rows, strict=True):
-        axis.plot(
-            x[inside], row["log_ratio"][inside], color=EXACT, lw=4, alpha=0.6, label="true log p/q"
-        )
-        axis.plot(
-            x[inside],
-            row["learned_log_ratio"][inside],
-            "--",
-            color=LEARNED,
-            lw=2,
-            label="learned H + E",
-        )
-        axis.set_title(f"{row['divergence']}: mean error {row['ratio_error']:.3f}", fontsize=11)
-    _finish(figure, axes, path, 2)
+    figure, panels = _panels(rows)
+    for axis, row in panels:
+        true, learned = row["log_ratio"][inside], row["learned_log_ratio"][inside]
+        axis.plot(x[inside], true, color=EXACT, lw=4, alpha=0.6, label="true log p/q")
+        axis.plot(x[inside], learned, "--", color=LEARNED, lw=2, label="learned H + E")
+        charts.style(axis, f"{row['divergence']}: mean error {row['ratio_error']:.3f}")
+    evaluation.save_png(path, charts.pixels(figure))
 
 
 def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
@@ -103,7 +69,9 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
         exact: The optimum, with `mean` and `scale`.
         mesh: (means [m], scales [s], divergences [s, m]).
     """
-    figure, (axis,) = _panels(1, (7, 5.2))
+    import matplotlib  # Slow to import.
+
+    figure, (axis,) = charts.panels(1, 7.0, 5.2)
     means, scales, values = mesh
     low = values.min()
     levels = low + np.geomspace(1e-3, max(np.quantile(values[np.isfinite(values)], 0.9), 0.1), 14)
@@ -115,12 +83,8 @@ def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
         axis.plot(*way[0], "o", color=colour, ms=7)
     axis.plot(exact.mean, exact.scale, "*", color=LEARNED, ms=18, mec="white", label="optimum")
     axis.plot([], [], "o", color=TARGET, label="starts")
-    axis.set_xlim(means[0], means[-1])
-    axis.set_ylim(scales[0], scales[-1])
-    axis.set_xlabel("mean")
-    axis.set_ylabel("scale")
     # In two lines, for long names and small screens.
-    axis.set_title(f"f-EBM, {divergence}:\nways to the optimum over the true divergence")
-    axis.legend(frameon=True, loc="best")
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    title = f"f-EBM, {divergence}:\nways to the optimum over the true divergence"
+    charts.style(axis, title, "mean", "scale")
+    axis.set(xlim=(means[0], means[-1]), ylim=(scales[0], scales[-1]))
+    evaluation.save_png(path, charts.pixels(figure))

@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import stats
 
 from tf_febm import (
     applications,
@@ -249,10 +250,11 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
 
 def kolmogorov_smirnov(samples: np.ndarray, target) -> float:
     """Return the largest distance between an empirical and a true distribution function."""
-    ordered = np.sort(samples.astype(np.float64))
-    below = np.arange(len(ordered)) / len(ordered)
-    true = target.cdf(ordered).numpy()
-    return float(max(np.abs(true - below).max(), np.abs(true - below - 1 / len(ordered)).max()))
+
+    def cdf(x):
+        return target.cdf(x).numpy()
+
+    return float(stats.ks_1samp(samples.astype(np.float64), cdf, method="asymp").statistic)
 
 
 def trajectories(target, divergence: str, options: dict, count: int, steps: int, report) -> list:

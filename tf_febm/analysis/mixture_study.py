@@ -1,7 +1,5 @@
 """Section 6.1 of the paper as a study: table, summary and Figures 1 to 4 in a folder."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -113,11 +111,7 @@ def mixture_study(
 
 def _write(out: Path, rows: list[dict], summary: dict) -> None:
     """Write the table and the summary as far as they have come."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(out / "table.csv", lambda file: file.write(text.getvalue().encode()))
+    files.write_table(out / "table.csv", rows, COLUMNS)
     # Without the arrays of the figures.
     results = [{k: v for k, v in row.items() if isinstance(v, (str, float))} for row in rows]
     files.write_json(out / "summary.json", {**summary, "results": results})

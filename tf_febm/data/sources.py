@@ -4,6 +4,7 @@ To add one: a `Reader` in a module of its own, and a line in that table.
 """
 
 import os
+from typing import Any
 
 from tf_febm import arguments, catalogue
 from tf_febm.data import toy_datasets
@@ -93,24 +94,17 @@ def load(
             kind = "folders of images (folder)" if key == "subfolders" else "tables (csv)"
             raise ValueError(f"{key} is for {kind}, not for {name}.")
     found = _read(name, source, data_dir, split, size, answers)
+    classes: dict[str, Any] = {
+        field: getattr(found, field) for field in ("labels", "num_classes", "source", "class_names")
+    }
     data: ImageData | VectorData
     if found.examples.ndim == 2:
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
-        data = VectorData(
-            name,
-            found.examples,
-            found.labels,
-            found.num_classes,
-            found.source,
-            found.columns,
-            found.class_names,
-        )
+        data = VectorData(name, vectors=found.examples, columns=found.columns, **classes)
     else:
         images = found.examples if size is None else resize_array(found.examples, size)
-        data = ImageData(
-            name, images, found.labels, found.num_classes, found.source, found.class_names
-        )
+        data = ImageData(name, images, **classes)
         warn_of_scale(images, data.source)
     if split == "train" and data.labels is not None:
         warn_of_empty(data.labels, data.class_names, data.source)

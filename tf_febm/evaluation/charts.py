@@ -19,6 +19,7 @@ __all__ = [
     "histogram_chart",
     "line_chart",
     "marginal_plots",
+    "panels",
     "pixels",
     "style",
 ]
@@ -30,7 +31,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BINS = 40
 # Log densities further below the highest than this are drawn alike: e^-12 of the density there.
 DEPTH = 12.0
-# Plots in a row of `marginal_plots`.
+# Axes in a row of `panels`.
 COLUMNS = 3
 
 
@@ -44,6 +45,23 @@ def figure(width: float = WIDTH, height: float = HEIGHT) -> "Figure":
     from matplotlib.figure import Figure  # Slow to import, as all of matplotlib.
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def panels(count: int, width: float, height: float, edge: float = 0.0) -> tuple:
+    """Return a figure and its first `count` axes, at most three in a row; the rest are hidden.
+
+    Args:
+        count: How many, at least 1.
+        width: Of each, in inches.
+        height: Likewise.
+        edge: Of the figure, in either direction.
+    """
+    columns, rows = min(COLUMNS, count), -(-count // COLUMNS)
+    drawn = figure(width * columns + edge, height * rows + edge)
+    axes = drawn.subplots(rows, columns, squeeze=False).ravel()
+    for hidden in axes[count:]:
+        hidden.set_axis_off()
+    return drawn, axes[:count]
 
 
 def style(axes: "Axes", title: str = "", x_label: str = "", y_label: str = "") -> None:
@@ -178,26 +196,23 @@ def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) 
         energy = np.full_like(energy, DEPTH)
     drawn = figure(7.5, 3.3)
     drawn.set_layout_engine("compressed")
-    panels = drawn.subplots(1, 3, sharex=True, sharey=True)
+    model, *others = parts = drawn.subplots(1, 3, sharex=True, sharey=True)
     extent = (low[0], high[0], low[1], high[1])
-    picture = panels[0].imshow(
+    picture = model.imshow(
         np.clip(energy.min() - energy, -DEPTH, 0.0), extent=extent, origin="lower", aspect="auto",
         vmin=-DEPTH, vmax=0.0, cmap="viridis",
     )  # fmt: skip
-    for axes, title, points in (
-        (panels[0], "model, log density", None),
-        (panels[1], f"samples ({len(samples):,})", samples),
-        (panels[2], f"data ({len(data):,})", data),
-    ):
-        if points is not None:
-            # Many points overlap, few must be seen.
-            alpha = float(np.clip(2000.0 / len(points), 0.02, 1.0))
-            axes.plot(*points.T, ".", color=COLOURS[0], markersize=2.5, alpha=alpha, mew=0)
+    for axes, points in zip(others, (samples, data), strict=True):
+        # Many points overlap, few must be seen.
+        alpha = float(np.clip(2000.0 / len(points), 0.02, 1.0))
+        axes.plot(*points.T, ".", color=COLOURS[0], markersize=2.5, alpha=alpha, mew=0)
+    titles = "model, log density", f"samples ({len(samples):,})", f"data ({len(data):,})"
+    for axes, title in zip(parts, titles, strict=True):
         axes.set_title(title, fontsize=11)
         axes.tick_params(labelsize=9)
         axes.set(xlim=extent[:2], ylim=extent[2:], box_aspect=1)
     ticks = np.linspace(-DEPTH, 0.0, 4)
-    bar = drawn.colorbar(picture, ax=panels[0], location="bottom", extend="min", ticks=ticks)
+    bar = drawn.colorbar(picture, ax=model, location="bottom", extend="min", ticks=ticks)
     bar.ax.tick_params(labelsize=9)
     return pixels(drawn)
 
@@ -229,18 +244,14 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
         )
     count = min(limit, data.shape[1])
     names = [f"coordinate {k}" for k in range(count)] if columns is None else columns
-    wide, high = min(COLUMNS, count), -(-count // COLUMNS)
-    drawn = figure(2.5 * wide + 0.5, 2.0 * high + 0.5)
-    panels = drawn.subplots(high, wide, squeeze=False).ravel()
-    for k, axes in enumerate(panels[:count]):
+    drawn, parts = panels(count, 2.5, 2.0, edge=0.5)
+    for k, axes in enumerate(parts):
         ends = data[:, k].min(), data[:, k].max()
         reach = (ends[1] - ends[0]) or 1.0
         near = np.abs(samples[:, k] - np.mean(ends)) <= reach
         _histograms(axes, {"data": data[:, k], "samples": samples[near, k]})
         style(axes, str(names[k]))
         axes.tick_params(labelsize=9)
-    for axes in panels[count:]:
-        axes.set_axis_off()
     return pixels(drawn)
 
 

@@ -77,7 +77,7 @@ class Chains:
         """
         state = tf.cast(parallel.local(self.seed_generator.state.value) * 1, tf.int32)
         seed = tf.random.fold_in(state, _EVALUATION + parallel.replica_number())
-        return tf.random.fold_in(seed, tf.cast(self._means.updates, tf.int32))
+        return tf.random.fold_in(seed, tf.cast(self._means.updates(), tf.int32))
 
     def fresh_batch(self, count, seed, labels=None) -> Batch:
         """Return starting points of chains: uniform in the bounds, or standard normal without.

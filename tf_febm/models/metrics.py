@@ -47,9 +47,15 @@ class MeanOfEach(keras.metrics.Metric):
         row = weight * tf.stack(row)
         self.total.assign_add(tf.concat([row, tf.stack([*weights, tf.constant(1.0)])], axis=0))
 
-    @property
+    def save_own_variables(self, store) -> None:
+        """Save nothing: sums of an epoch are no state, and all workers would have to read them."""
+
+    def load_own_variables(self, store) -> None:
+        """Load nothing, whatever an earlier version saved."""
+
+    # No property: Keras would read it, which takes all workers, where one of them saves the model.
     def updates(self) -> tf.Tensor:
-        """The number of updates since the last reset, float32; in a replica, its own."""
+        """Return the number of updates since the last reset, float32; in a replica, its own."""
         return tf.convert_to_tensor(self.total)[-1]
 
     def result(self) -> dict:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, evaluation
+from tf_febm.files import replacing
 from tf_febm.models import players, updates
 from tf_febm.models.averaging import WeightAverage, averaged_variables, check_decay
 from tf_febm.training.recorders import Recorder, write_picture
@@ -63,15 +63,13 @@ class ChainDiagnostics(Recorder):
             return_diagnostics=True,
         )
         energy = tf.reduce_mean(result.energy, axis=1).numpy()
-        if self._writer is not None and len(energy):
+        if len(energy):
             values = {"energy_first": energy[0], "energy_last": energy[-1]}
             for name in ("gradient_norm", "clipped_fraction", "acceptance", "step_size"):
                 value = getattr(result, name, None)
                 if value is not None:
                     values[name] = tf.reduce_mean(value)
-            with self._writer.as_default(step=step):
-                for name, value in values.items():
-                    tf.summary.scalar(f"chain/{name}", value)
+            self._summarise(step, values, "chain/")
         if self.folder is not None and np.isfinite(energy).any():
             series = {"mean energy": (np.arange(len(energy)), energy)}
             picture = evaluation.line_chart(series, f"Chains at step {step}", "Langevin step")
@@ -134,10 +132,7 @@ class QualityMetrics(Recorder):
             for name, value in figures.items()
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         }
-        if self._writer is not None:
-            with self._writer.as_default(step=step):
-                for name, value in self.figures.items():
-                    tf.summary.scalar(name, value)
+        self._summarise(step, self.figures)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Measure, if it is time, and pass the newest figures on."""
@@ -207,13 +202,8 @@ class AveragedWeights(keras.callbacks.Callback):
             self._take_up()
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp.keras")
-            try:
-                with self.applied():
-                    self.model.save(temporary)
-                os.replace(temporary, self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with replacing(self.path, ".keras") as temporary, self.applied():
+                self.model.save(temporary)
 
     def on_train_end(self, logs=None) -> None:
         """Put the average in the place of the weights."""

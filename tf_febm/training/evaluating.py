@@ -1,8 +1,6 @@
 """Figures and pictures of a run's samples, against real images and by their neighbours."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -266,13 +264,7 @@ def _measure_curve(
         found = distance(draw(), reference)
         rows.append(row | {"frechet_distance": found, "held_out": reachable})
         report(f"step {step}: Frechet distance {found:.2f}")
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, rows[0])
-    table.writeheader()
-    table.writerows(rows)
-    files.write_atomically(
-        Path(out) / "curve.csv", lambda file: file.write(text.getvalue().encode())
-    )
+    files.write_table(Path(out) / "curve.csv", rows, rows[0])
     # Over time where it is known: what a step costs differs from run to run.
     timed = all(row["seconds"] for row in rows)
     along = [row["seconds"] / 60 if timed else row["step"] for row in rows]

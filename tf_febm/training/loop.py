@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import applications, evaluation, workers
-from tf_febm.files import write_atomically, write_json
+from tf_febm.files import replacing, write_atomically, write_json
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.logs import own_numbers
-from tf_febm.training.pictures import is_picture, picture_maker
+from tf_febm.training.pictures import is_picture, picture_maker, to_unit_scale
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -286,7 +285,9 @@ def finish(
         elif (draw := picture_maker(model, None if probe is None else probe[0])) is not None:
             evaluation.save_png(folder.samples / "final.png", draw(samples))
         _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
-        _save_model(model, folder.model)
+        # Keras itself writes in place.
+        with replacing(folder.model, ".keras") as temporary:
+            model.save(temporary)
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
@@ -385,25 +386,3 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
     )
     bounds = (0.0, 1.0) if model.bounds is None else model.bounds
     evaluation.save_png(path, applications.evolution_picture(evolution, bounds))
-
-
-def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
-    """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
-
-    Images of a model whose sampler has no bounds, as those of one with a reference, are in [0, 1]
-    but for what its chains are beyond.
-    """
-    if model.bounds is None and not is_picture(samples.shape[1:]):
-        return samples
-    low, high = (0.0, 1.0) if model.bounds is None else model.bounds
-    return np.clip((samples - low) / (high - low), 0.0, 1.0)
-
-
-def _save_model(model, path: Path) -> None:
-    """Write a `.keras` file atomically: Keras itself writes in place."""
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
-    try:
-        model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

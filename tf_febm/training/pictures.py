@@ -6,12 +6,24 @@ import numpy as np
 
 from tf_febm import evaluation
 
-__all__ = ["is_picture", "picture_maker"]
+__all__ = ["is_picture", "picture_maker", "to_unit_scale"]
 
 
 def is_picture(shape) -> bool:
     """Whether samples of a shape can be shown: images of one or three channels."""
     return len(shape) == 3 and shape[-1] in (1, 3)
+
+
+def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
+    """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
+
+    Images of a model whose sampler has no bounds, as those of one with a reference, are in [0, 1]
+    but for what its chains are beyond.
+    """
+    if model.bounds is None and not is_picture(samples.shape[1:]):
+        return samples
+    low, high = (0.0, 1.0) if model.bounds is None else model.bounds
+    return np.clip((samples - low) / (high - low), 0.0, 1.0)
 
 
 def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -28,8 +40,7 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
         or vectors without data.
     """
     if is_picture(model.sample_shape):
-        low, high = (0.0, 1.0) if model.bounds is None else model.bounds
-        return lambda x: evaluation.image_grid(np.clip((x - low) / (high - low), 0.0, 1.0))
+        return lambda x: evaluation.image_grid(to_unit_scale(model, x))
     if tuple(model.sample_shape) == (2,) and not model.conditional and data is not None:
         return lambda x: evaluation.density_plot(model.energy, x, data)
     if len(model.sample_shape) == 1 and data is not None:

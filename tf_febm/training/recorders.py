@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import evaluation, randomness
-from tf_febm.files import append, write_atomically
+from tf_febm.files import append, write_table
 from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import picture_maker
 from tf_febm.training.schedule import steps_taken
@@ -73,6 +73,15 @@ class Recorder(keras.callbacks.Callback):
     def record(self, step: int, logs: dict) -> None:
         raise NotImplementedError
 
+    def _summarise(
+        self, step: int, values: dict, prefix: str = "", summary=tf.summary.scalar
+    ) -> None:
+        """Write name -> value to TensorBoard, if there is a writer."""
+        if self._writer is not None:
+            with self._writer.as_default(step=step):
+                for name, value in values.items():
+                    summary(prefix + name, value)
+
 
 class MetricsTable(Recorder):
     """Keep `metrics.csv`: step, seconds, steps per second and all metrics, one row an epoch.
@@ -99,7 +108,7 @@ class MetricsTable(Recorder):
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
         self._columns = list(rows[-1]) if rows else []
         if self.path.exists():
-            self._write(rows)
+            write_table(self.path, rows, self._columns)
 
     def record(self, step, logs) -> None:
         """Add a row."""
@@ -113,24 +122,11 @@ class MetricsTable(Recorder):
         }
         if list(row) != self._columns:
             self._columns = list(row)
-            self._write([*read_metrics(self.path), row])
+            write_table(self.path, [*read_metrics(self.path), row], self._columns)
             return
         line = io.StringIO()
-        csv.DictWriter(line, self._columns, lineterminator=_END).writerow(row)
+        csv.DictWriter(line, self._columns).writerow(row)
         append(self.path, line.getvalue().encode())
-
-    def _write(self, rows) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(
-            text, self._columns, restval="", extrasaction="ignore", lineterminator=_END
-        )
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.path, lambda file: file.write(text.getvalue().encode()))
-
-
-# Of a line of the table; what comes after the last one was cut short.
-_END = "\r\n"
 
 
 def read_metrics(path) -> list[dict]:
@@ -140,6 +136,7 @@ def read_metrics(path) -> list[dict]:
         return []
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
         text = file.read()
+    # What comes after the last end of a line was cut short.
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     return [row for row in rows if _is_whole(row)]
 
@@ -202,9 +199,7 @@ class Scalars(Recorder):
 
     def record(self, step, logs) -> None:
         """Write one point of every curve."""
-        with self._writer.as_default(step=step):
-            for name, value in numbers(logs).items():
-                tf.summary.scalar(name, value)
+        self._summarise(step, numbers(logs))
         self._writer.flush()
 
 
@@ -277,10 +272,7 @@ class EnergyHistograms(Recorder):
             "data": self.model.energy(self._data, self._labels).numpy(),
             "samples": self.model.energy(model.samples, model.labels).numpy(),
         }
-        if self._writer is not None:
-            with self._writer.as_default(step=step):
-                for name, values in energies.items():
-                    tf.summary.histogram(f"energy/{name}", values)
+        self._summarise(step, energies, "energy/", tf.summary.histogram)
         if self.folder is not None and any(np.isfinite(e).any() for e in energies.values()):
             picture = evaluation.histogram_chart(energies, f"Energies at step {step}")
             write_picture(picture, "energies", step, self.folder)
