@@ -31,6 +31,7 @@ ABSTRACT = {
     "GeneratorModel",
     "MeanOfEach",
     "CachedWeightsLayer",
+    "Sampler",
     "Saving",
     "SpectralLayer",
     "VariationalModel",

@@ -56,7 +56,7 @@ FUNCTIONS = {
 
 def test_the_walk_finds_what_is_public():
     assert len(FUNCTIONS) > 400
-    assert {"FEBM.__init__", "train", "Langevin.__call__", "EnergyModel.energy"} <= set(FUNCTIONS)
+    assert {"FEBM.__init__", "train", "Sampler.__call__", "EnergyModel.energy"} <= set(FUNCTIONS)
 
 
 def test_no_argument_is_hidden():
