@@ -30,6 +30,7 @@ ABSTRACT = {
     "Fitting",
     "GeneratorModel",
     "MeanOfEach",
+    "Noticing",
     "CachedWeightsLayer",
     "Sampler",
     "Saving",

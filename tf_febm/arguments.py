@@ -2,10 +2,11 @@
 
 import math
 import numbers
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Settled", "interval", "number", "shape", "switch", "whole_number"]
+__all__ = ["Settled", "choice", "interval", "number", "shape", "switch", "whole_number"]
 
 
 class Settled:
@@ -63,6 +64,14 @@ def switch(name: str, value) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {value!r}.")
     return bool(value)
+
+
+def choice(name: str, value, choices: tuple) -> Any:
+    """Return `value` if it is one of the choices, or raise a ValueError that lists them."""
+    if value not in choices:
+        *most, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}; received {value!r}.")
+    return value
 
 
 def interval(name: str, value) -> tuple[float, float]:

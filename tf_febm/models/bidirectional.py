@@ -1,5 +1,6 @@
 """Bidirectional bounds: an energy between an upper and a lower bound, and a generator."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,6 @@ class BidirectionalEBM(GeneratorModel):
     and the entropy of image generators by d·log s_min.
     """
 
-    SECOND_PLAYER = "generator"
     METRICS = (
         "loss",
         "lower_bound",
@@ -96,6 +96,12 @@ class BidirectionalEBM(GeneratorModel):
         "energy_gradient_norm",
         "generator_gradient_norm",
     )
+    SETTINGS = {
+        **dict.fromkeys(
+            ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"), arguments.number
+        ),
+        "penalty": functools.partial(arguments.choice, choices=("latent", "data", None)),
+    }
 
     def __init__(
         self,
@@ -118,16 +124,13 @@ class BidirectionalEBM(GeneratorModel):
     ):
         super().__init__(
             energy,
-            generator,
-            latent_dim,
-            entropy,
-            entropy_iterations=entropy_iterations,
             sampler=sampler,
             reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
         )
+        self._set_generator(generator, latent_dim, entropy, entropy_iterations)
         self.penalty_weight, self.penalty_threshold = penalty_weight, penalty_threshold
         self.entropy_weight, self.l2_coeff = entropy_weight, l2_coeff
         self.penalty = penalty
@@ -322,24 +325,6 @@ class BidirectionalEBM(GeneratorModel):
         # All of them were shares.
         return dict(zip(values, parallel.all_reduce_sum([*values.values()]), strict=True))
 
-    def _check_settings(self) -> None:
-        for name in ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"):
-            setattr(self, name, arguments.number(name, getattr(self, name)))
-        if self.penalty not in ("latent", "data", None):
-            raise ValueError(
-                f"penalty must be 'latent', 'data' or None; received {self.penalty!r}."
-            )
-
-    def _settings(self) -> dict:
-        return {
-            **super()._settings(),
-            "penalty_weight": self.penalty_weight,
-            "penalty_threshold": self.penalty_threshold,
-            "entropy_weight": self.entropy_weight,
-            "penalty": self.penalty,
-            "l2_coeff": self.l2_coeff,
-        }
-
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
@@ -349,15 +334,6 @@ class BidirectionalEBM(GeneratorModel):
         if self.penalty is None:
             absent.add("penalty")
         return [name for name in super().metrics_names if name not in absent]
-
-    # --- saving ---------------------------------------------------------------------------------
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        return {
-            **super().get_config(),
-            **self._settings(),
-        }
 
 
 def _count(samples) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """Contrastive divergence: the maximum likelihood gradient, with short or persistent chains."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -64,6 +65,10 @@ class ContrastiveDivergence(EnergyModel):
         "buffer_fill",
         "energy_gradient_norm",
     )
+    SETTINGS = {
+        "initial": functools.partial(arguments.choice, choices=("data", "noise")),
+        "l2_coeff": arguments.number,
+    }
 
     def __init__(
         self,
@@ -154,18 +159,6 @@ class ContrastiveDivergence(EnergyModel):
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
         }
-
-    def _check_settings(self) -> None:
-        if self.initial not in ("data", "noise"):
-            raise ValueError(f"initial must be 'data' or 'noise'; received {self.initial!r}.")
-        self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
-
-    def _settings(self) -> dict:
-        return {"initial": self.initial, "l2_coeff": self.l2_coeff}
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        return {**super().get_config(), **self._settings()}
 
 
 def _drawn_by_weight(weights, seed) -> tf.Tensor:

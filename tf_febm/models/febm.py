@@ -76,6 +76,8 @@ class FEBM(VariationalModel):
     ICML 2020.
     """
 
+    SETTINGS = {**VariationalModel.SETTINGS, "shift_invariant": arguments.switch}
+
     def __init__(
         self,
         energy: keras.layers.Layer,
@@ -107,6 +109,7 @@ class FEBM(VariationalModel):
             slow_energy_decay = check_decay("slow_energy_decay", slow_energy_decay)
         self._slow_energy_decay = slow_energy_decay
         self.slow_energy_network = None
+        self.shift_invariant = shift_invariant
         super().__init__(
             energy,
             variational,
@@ -128,7 +131,6 @@ class FEBM(VariationalModel):
             seed=seed,
             name=name,
         )
-        self.shift_invariant = arguments.switch("shift_invariant", shift_invariant)
 
     @property
     def slow_energy_decay(self) -> float | None:
@@ -200,13 +202,5 @@ class FEBM(VariationalModel):
             **weights,
         )
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        # Not yet there where the base's constructor asks.
-        self.shift_invariant = arguments.switch(
-            "shift_invariant", getattr(self, "shift_invariant", False)
-        )
-
     def _settings(self) -> dict:
-        own = {"shift_invariant": self.shift_invariant, "slow_energy_decay": self.slow_energy_decay}
-        return {**super()._settings(), **own}
+        return {**super()._settings(), "slow_energy_decay": self.slow_energy_decay}

@@ -1,13 +1,13 @@
 """Base class of models with a generator: direct samples and their density."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, parallel, randomness, workers
+from tf_febm import arguments, parallel, randomness
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
@@ -15,7 +15,6 @@ from tf_febm.models.averaging import WeightAverage, averaged_variables
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.parts import check_network
-from tf_febm.networks import GaussianReference
 
 __all__ = ["Generated", "GeneratorModel"]
 
@@ -53,41 +52,24 @@ class Generated(NamedTuple):
 class GeneratorModel(EnergyModel):
     """Base of models with an energy network and a generator G from N(0, I_d) to the data space.
 
-    The arguments are those of `BidirectionalEBM`, which describes them.
+    A subclass calls `_set_generator` in its constructor.
     """
 
+    SECOND_PLAYER = "generator"
     INITIAL = ("generator", "noise")
 
-    def __init__(
-        self,
-        energy: keras.layers.Layer,
-        generator: keras.layers.Layer,
-        latent_dim: int,
-        entropy: str = "auto",
-        *,
-        entropy_iterations: int = 10,
-        sampler: Callable | None = None,
-        reference: GaussianReference | None = None,
-        average_decay: float | None = None,
-        seed: int | None = None,
-        name: str | None = None,
-    ):
-        super().__init__(
-            energy,
-            sampler=sampler,
-            reference=reference,
-            average_decay=average_decay,
-            seed=seed,
-            name=name,
-        )
+    def _set_generator(
+        self, generator: keras.layers.Layer, latent_dim: int, entropy: str, iterations: int
+    ) -> None:
+        """Take the generator, or say why it cannot be; the arguments are `BidirectionalEBM`'s."""
         if self.conditional:
             raise ValueError(
                 f"{type(self).__name__} is unconditional, as its generator takes no label; "
                 f"received an energy network of {self.num_classes} classes."
             )
-        if generator is energy:
+        if generator is self.energy_network:
             raise ValueError("energy and generator must be two networks; received one twice.")
-        self.generator_network = check_network("generator", generator, energy)
+        self.generator_network = check_network("generator", generator, self.energy_network)
         self.latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
         if entropy not in ("auto", *ENTROPIES):
             raise ValueError(
@@ -96,7 +78,7 @@ class GeneratorModel(EnergyModel):
         if entropy == "auto":
             entropy = ENTROPIES[self.latent_dim > MAX_LOGDET_DIM]
         self.entropy = entropy
-        self.entropy_iterations = arguments.whole_number("entropy_iterations", entropy_iterations)
+        self.entropy_iterations = arguments.whole_number("entropy_iterations", iterations)
         self.generator_average: WeightAverage | None = None
         # One for each replica of this process, which has examples of its own.
         self._directions: list[tf.Variable] = []
@@ -207,13 +189,15 @@ class GeneratorModel(EnergyModel):
         for variable, mean in zip(statistics, means, strict=True):
             parallel.local(variable).assign(mean)
 
-    def _averages(self) -> list[tuple]:
-        average = getattr(self, "generator_average", None)
-        own = [] if average is None else [(average, self.generator_network)]
-        return super()._averages() + own
+    def _averages(self) -> dict[str, tuple]:
+        found, average = super()._averages(), getattr(self, "generator_average", None)
+        if average is not None:
+            found["generator_average"] = (average, self.generator_network)
+        return found
 
     def _settings(self) -> dict:
-        return {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
+        own = {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
+        return {**super()._settings(), **own}
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -335,34 +319,12 @@ class GeneratorModel(EnergyModel):
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`."""
         state = super().state_variables()
-        if self.generator_average is not None:
-            state["generator_average"] = list(self.generator_average.variables)
-        # One for each replica, named as the buffers are.
-        first = workers.worker_number(self.distribute_strategy) * len(self._directions)
-        for i, variable in enumerate(self._directions, first):
-            state["directions" if i == 0 else f"directions_{i}"] = [variable]
-        return state
+        return state | self._of_replicas("directions", [[v] for v in self._directions])
 
-    def save_own_variables(self, store) -> None:
-        """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
-        super().save_own_variables(store)
-        if self.generator_average is not None:
-            store["generator_average_updates"] = self.generator_average.updates.numpy()
-            for i, average in enumerate(self.generator_average.averages):
-                store[f"generator_average_{i}"] = average.numpy()
-        if self.directions is not None:
-            store["directions"] = self.directions.numpy()
-
-    def load_own_variables(self, store) -> None:
-        """Read what `save_own_variables` wrote."""
-        super().load_own_variables(store)
-        stored = set(store.keys())
-        if self.generator_average is not None and "generator_average_updates" in stored:
-            self.generator_average.updates.assign(store["generator_average_updates"][()])
-            for i, average in enumerate(self.generator_average.averages):
-                average.assign(store[f"generator_average_{i}"][()])
-        if self.directions is not None and "directions" in stored:
-            self.directions.assign(store["directions"][()])
+    def own_variables(self) -> dict:
+        """Return what no layer, optimizer or buffer keeps: name in files -> variable."""
+        directions = {} if self.directions is None else {"directions": self.directions}
+        return super().own_variables() | directions
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
@@ -373,6 +335,4 @@ class GeneratorModel(EnergyModel):
             **config,
             "generator": keras.saving.serialize_keras_object(self.generator_network),
             "latent_dim": self.latent_dim,
-            "entropy": self.entropy,
-            "entropy_iterations": self.entropy_iterations,
         }
