@@ -32,6 +32,7 @@ ABSTRACT = {
     "MeanOfEach",
     "Noticing",
     "CachedWeightsLayer",
+    "Configured",
     "Sampler",
     "Saving",
     "SpectralLayer",

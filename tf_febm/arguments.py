@@ -1,12 +1,38 @@
 """Checks of arguments that many constructors share; each message echoes what was received."""
 
+import inspect
 import math
 import numbers
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Settled", "choice", "interval", "number", "shape", "switch", "whole_number"]
+__all__ = [
+    "Configured",
+    "Settled",
+    "choice",
+    "interval",
+    "number",
+    "shape",
+    "switch",
+    "whole_number",
+]
+
+
+class Configured:
+    """Settings as a config; each argument of the constructor is kept under its name."""
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, and those of Keras where it is a layer."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        of_keras: dict = getattr(super(), "get_config", dict)()
+        return {**of_keras, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Any:
+        """Make one from the result of `get_config`."""
+        return getattr(super(), "from_config", lambda config: cls(**config))(config)
 
 
 class Settled:

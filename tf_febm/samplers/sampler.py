@@ -1,6 +1,5 @@
 """Base of the samplers: one form of call, and settings that can be written to a file."""
 
-import inspect
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +10,7 @@ from tf_febm.samplers.chain import ChainResult
 __all__ = ["Sampler"]
 
 
-class Sampler:
+class Sampler(arguments.Configured):
     """Base of the samplers, which keep each argument of their constructor under its name.
 
     A subclass says in `_run` what a call does.
@@ -82,15 +81,6 @@ class Sampler:
     ) -> ChainResult:
         """Return the end of chains that start at x, [n, …], and the history asked for."""
         raise NotImplementedError
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    @classmethod
-    def from_config(cls, config: dict) -> Any:
-        """Make a sampler from the result of `get_config`."""
-        return cls(**config)
 
     def __repr__(self):
         settings = ", ".join(f"{k}={v}" for k, v in self.get_config().items())
