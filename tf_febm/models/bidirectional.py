@@ -147,10 +147,7 @@ class BidirectionalEBM(GeneratorModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
         """Set the two optimizers.
 
@@ -161,10 +158,7 @@ class BidirectionalEBM(GeneratorModel):
             run_eagerly: See there.
             steps_per_execution: See there.
             auto_scale_loss: See there; of both optimizers.
-            loss: See there.
-            loss_weights: See there.
-            metrics: See there.
-            weighted_metrics: See there.
+            **refused: See there.
         """
         with self.distribute_strategy.scope():
             optimizer, generator_optimizer = (
@@ -179,10 +173,7 @@ class BidirectionalEBM(GeneratorModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            **refused,
         )
         self._set_second_optimizer(generator_optimizer, auto_scale_loss)
 

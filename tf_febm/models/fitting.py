@@ -35,10 +35,7 @@ class Fitting(Noticing):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
         """Set the optimizer.
 
@@ -50,22 +47,16 @@ class Fitting(Noticing):
             steps_per_execution: Batches per call of the compiled step; 1 with several replicas.
             auto_scale_loss: Whether a network that computes in float16 has its loss scaled, by a
                 `keras.optimizers.LossScaleOptimizer` around its optimizer.
-            loss: Must be None, as the next three: a model has an objective and metrics of its own.
-            loss_weights: See `loss`.
-            metrics: See `loss`.
-            weighted_metrics: See `loss`.
+            **refused: `loss`, `loss_weights`, `metrics` and `weighted_metrics` of Keras; must be None,
+                as a model has an objective and metrics of its own.
 
         Raises:
             ValueError: If a loss or metrics are given, or several batches per call with several
                 replicas.
         """
-        others = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        for name, value in others.items():
+        for name, value in refused.items():
+            if name not in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+                raise TypeError(f"compile takes no {name}.")
             if value is not None:
                 raise ValueError(
                     f"{type(self).__name__} has an objective and metrics of its own: compile takes "

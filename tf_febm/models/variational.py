@@ -153,10 +153,7 @@ class VariationalModel(EnergyModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
         """Set the two optimizers.
 
@@ -167,10 +164,7 @@ class VariationalModel(EnergyModel):
             run_eagerly: See there.
             steps_per_execution: See there.
             auto_scale_loss: See there; of both optimizers.
-            loss: See there.
-            loss_weights: See there.
-            metrics: See there.
-            weighted_metrics: See there.
+            **refused: See there.
         """
         super().compile(
             optimizer,
@@ -178,10 +172,7 @@ class VariationalModel(EnergyModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            **refused,
         )
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
