@@ -47,8 +47,8 @@ class Fitting(Noticing):
             steps_per_execution: Batches per call of the compiled step; 1 with several replicas.
             auto_scale_loss: Whether a network that computes in float16 has its loss scaled, by a
                 `keras.optimizers.LossScaleOptimizer` around its optimizer.
-            **refused: `loss`, `loss_weights`, `metrics` and `weighted_metrics` of Keras; must be None,
-                as a model has an objective and metrics of its own.
+            **refused: Keras' `loss`, `loss_weights`, `metrics`, `weighted_metrics`. Must be None: a
+                model has an objective and metrics of its own.
 
         Raises:
             ValueError: If a loss or metrics are given, or several batches per call with several
