@@ -3,7 +3,8 @@
 import inspect
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -15,8 +16,25 @@ __all__ = [
     "number",
     "shape",
     "switch",
+    "those_of",
     "whole_number",
 ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def those_of(function: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Return a decorator for what passes all its arguments on: it shows those of a function."""
+
+    def decorate(passing: Callable[..., R]) -> Callable[P, R]:
+        result = inspect.signature(passing).return_annotation
+        signature = inspect.signature(function).replace(return_annotation=result)
+        passing.__signature__ = signature  # type: ignore[attr-defined]
+        return passing
+
+    return decorate
 
 
 class Configured:
