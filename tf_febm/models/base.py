@@ -32,8 +32,8 @@ class EnergyModel(Chains, Saving):
 
     Args:
         energy: Keras model or layer from x, or (x, one_hot), to [n, 1] or [n].
-        sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin`. Its `bounds`,
-            if it has any, are those of the data.
+        sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin` if None. Its
+            `bounds`, if it has any, are those of the data.
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.

@@ -72,8 +72,8 @@ class BidirectionalEBM(GeneratorModel):
             own is 0; it keeps the level and the scale of energies in sight.
         sampler: Refines samples, and has the bounds of the data; see EnergyModel.
         average_decay: Decay of running averages of both networks' weights; see EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
+
+    All other arguments are those of `EnergyModel`.
 
     Raises:
         ValueError: If an argument is out of its range, or the energy network takes labels.
@@ -149,16 +149,9 @@ class BidirectionalEBM(GeneratorModel):
         auto_scale_loss: bool = True,
         **refused,
     ) -> None:
-        """Set the two optimizers.
+        """Set the two optimizers; each is the published Adam(2e-4, β = (0, 0.9)) if None.
 
-        Args:
-            optimizer: For the energy; the published Adam(2e-4, β = (0, 0.9)) if None.
-            generator_optimizer: For the generator; likewise.
-            jit_compile: See `EnergyModel.compile`, as for all that follow.
-            run_eagerly: See there.
-            steps_per_execution: See there.
-            auto_scale_loss: See there; of both optimizers.
-            **refused: See there.
+        All other arguments are those of `EnergyModel.compile`, for both optimizers.
         """
         with self.distribute_strategy.scope():
             optimizer, generator_optimizer = (

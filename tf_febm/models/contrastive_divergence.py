@@ -38,17 +38,11 @@ class ContrastiveDivergence(EnergyModel):
 
     Args:
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
-        sampler: See EnergyModel; `Langevin()` if None.
-        buffer: See EnergyModel.
         initial: Where chains start that do not come from the buffer, its restarts included: "data",
             at the batch (and with its labels), or "noise".
         l2_coeff: Weight, at least 0, of mean E² over both batches.
-        num_classes: See EnergyModel.
-        class_names: See EnergyModel.
-        reference: See EnergyModel.
-        average_decay: See EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
+
+    All other arguments are those of `EnergyModel`.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -38,9 +38,6 @@ class FEBM(VariationalModel):
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
         variational: Network for H, of the same form.
         divergence: A `Divergence` or its name.
-        sampler: See EnergyModel; `Langevin()` if None.
-        buffer: A `ReplayBuffer`, or None to start every chain afresh.
-        reference: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²
             in that of ω.
         variational_l2_coeff: That of ω, where it is another one.
@@ -53,11 +50,6 @@ class FEBM(VariationalModel):
             stable where H would lag behind E; l2 terms are those of R.
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
-        num_classes: See EnergyModel.
-        class_names: See EnergyModel.
-        average_decay: See EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
         variational_divergence: (This and what follows are switches for research.) The divergence
             whose bound ω ascends; `divergence` itself, as in Algorithm 1, if None. All bounds have
             the same optimum, log p/q, so another one changes the way there and not the goal: the
@@ -71,6 +63,8 @@ class FEBM(VariationalModel):
         leave_one_out: Whether the covariance term of Theorem 3 is unbiased at any batch size; see
             `objectives.energy_surrogate`.
         log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
+
+    All other arguments are those of `EnergyModel`.
 
     Source: Yu, Song, Song, Ermon: Training Deep Energy-Based Models with f-Divergence Minimization,
     ICML 2020.

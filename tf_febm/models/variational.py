@@ -155,16 +155,9 @@ class VariationalModel(EnergyModel):
         auto_scale_loss: bool = True,
         **refused,
     ) -> None:
-        """Set the two optimizers.
+        """Set the two optimizers; each is the paper's, `optimizers.default()`, if None.
 
-        Args:
-            optimizer: For the energy; the paper's, `optimizers.default()`, if None.
-            variational_optimizer: For the variational function; likewise.
-            jit_compile: See `EnergyModel.compile`, as for all that follow.
-            run_eagerly: See there.
-            steps_per_execution: See there.
-            auto_scale_loss: See there; of both optimizers.
-            **refused: See there.
+        All other arguments are those of `EnergyModel.compile`, for both optimizers.
         """
         super().compile(
             optimizer,
