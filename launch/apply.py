@@ -13,25 +13,22 @@ from absl import flags
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    own = {"flag_values": values}
-    flags.DEFINE_string("run", None, "Folder of the run, <logdir>/<exp>.", **own)
-    flags.DEFINE_string("data_dir", None, "Local folder or file of the data, if it moved.", **own)
-    flags.DEFINE_multi_string(
+    add = console.definers(values)
+    add.text("run", None, "Folder of the run, <logdir>/<exp>.")
+    add.text("data_dir", None, "Local folder or file of the data, if it moved.")
+    add.texts(
         "against",
         [],
         "A data set of the same image shape to tell from the run's own, as name or name=path; may "
         "be repeated. Inverted images, noisy ones and uniform noise are always among them.",
-        **own,
     )
-    flags.DEFINE_float("noise", 0.3, "Standard deviation of the noise.", 0.0, **own)
-    flags.DEFINE_integer("num_images", 256, "Held-out images to use.", 2, **own)
-    flags.DEFINE_integer(
-        "steps", 400, "Langevin steps of filling in and of chains from noise.", 2, **own
-    )
-    flags.DEFINE_integer("resume_iter", -1, "Checkpoint; -1 is the newest.", **own)
-    flags.DEFINE_integer("seed", 0, "Seed of all of it.", 0, 2**31 - 1, **own)
-    flags.DEFINE_string("out", None, "Where it goes; <run>/applications if unset.", **own)
-    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", **own)
+    add.real("noise", 0.3, "Standard deviation of the noise.", 0.0)
+    add.whole("num_images", 256, "Held-out images to use.", 2)
+    add.whole("steps", 400, "Langevin steps of filling in and of chains from noise.", 2)
+    add.whole("resume_iter", -1, "Checkpoint; -1 is the newest.")
+    add.whole("seed", 0, "Seed of all of it.", 0, 2**31 - 1)
+    add.text("out", None, "Where it goes; <run>/applications if unset.")
+    add.switch("debug", False, "Show tracebacks of errors.")
 
 
 def run(values) -> int:

@@ -1,6 +1,7 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
 import contextlib
+import functools
 import gc
 import importlib.util
 import os
@@ -27,6 +28,15 @@ def log(line: str) -> None:
     except BrokenPipeError:
         # The reader has gone, as in `… | head`; the work goes on, unheard.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def definers(values: flags.FlagValues) -> types.SimpleNamespace:
+    """Return what registers flags of each kind: (name, default, help text, limits or choices)."""
+    kinds = {"text": flags.DEFINE_string, "texts": flags.DEFINE_multi_string}
+    kinds |= {"whole": flags.DEFINE_integer, "real": flags.DEFINE_float}
+    kinds |= {"switch": flags.DEFINE_bool, "choice": flags.DEFINE_enum}
+    made = {kind: functools.partial(define, flag_values=values) for kind, define in kinds.items()}
+    return types.SimpleNamespace(**made)
 
 
 def every_few_seconds(text: str, seconds: float = 5.0):

@@ -6,7 +6,6 @@ original's test_inception_febm.py work too.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
 import console
@@ -30,59 +29,55 @@ BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    text = partial(flags.DEFINE_string, flag_values=values)
-    whole = partial(flags.DEFINE_integer, flag_values=values)
-    text("run", None, "Folder of the run, <logdir>/<exp>.")
-    whole("num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10)
-    whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
-    whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
-    whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
-    whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
-    text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
-    whole(
+    add = console.definers(values)
+    add.text("run", None, "Folder of the run, <logdir>/<exp>.")
+    add.whole(
+        "num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10
+    )
+    add.whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
+    add.whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
+    add.whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
+    add.whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
+    add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    add.whole(
         "rounds",
         0,
         "Sample as published: so many rounds of a pool of chains from noise, some of which restart "
         "between rounds. 0 continues the chains of training.",
         0,
     )
-    whole("nomix", 10, "Last rounds, in which no chain restarts and no label is redrawn.", 0)
-    whole("pool_size", 1000, "Chains of a pool.", 1)
-    whole("batch_size", None, f"Of these, how many run in a round; {BATCH} or all if unset.", 1)
-    share = partial(flags.DEFINE_float, flag_values=values)
-    share("restart_share", 0.01, "Of the images of a round that restart from noise.", 0.0, 1.0)
-    share("label_share", 0.1, "Of the labels of a round that are redrawn.", 0.0, 1.0)
-    share("noise_removed", None, "Noise taken off at the end; the run's if unset.", 0.0)
-    share("step_lr", None, "Step size of the sampler; the run's if unset.", 0.0)
-    share("proj_norm", None, "Largest gradient of Langevin chains; the run's if unset.", 0.0)
-    share("noise_scale", None, "Standard deviation of their noise; the run's if unset.", 0.0)
-    flags.DEFINE_bool(
-        "averaged", True, "Sample with averaged weights, if the run kept any.", flag_values=values
-    )
-    whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
-    flags.DEFINE_bool("curve", False, "Measure every checkpoint that was kept.", flag_values=values)
-    flags.DEFINE_enum(
+    add.whole("nomix", 10, "Last rounds, in which no chain restarts and no label is redrawn.", 0)
+    add.whole("pool_size", 1000, "Chains of a pool.", 1)
+    add.whole("batch_size", None, f"Of these, how many run in a round; {BATCH} or all if unset.", 1)
+    add.real("restart_share", 0.01, "Of the images of a round that restart from noise.", 0.0, 1.0)
+    add.real("label_share", 0.1, "Of the labels of a round that are redrawn.", 0.0, 1.0)
+    add.real("noise_removed", None, "Noise taken off at the end; the run's if unset.", 0.0)
+    add.real("step_lr", None, "Step size of the sampler; the run's if unset.", 0.0)
+    add.real("proj_norm", None, "Largest gradient of Langevin chains; the run's if unset.", 0.0)
+    add.real("noise_scale", None, "Standard deviation of their noise; the run's if unset.", 0.0)
+    add.switch("averaged", True, "Sample with averaged weights, if the run kept any.")
+    add.whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
+    add.switch("curve", False, "Measure every checkpoint that was kept.")
+    add.choice(
         "reference",
         "train",
         REFERENCES,
         "Real images to compare with; the published evaluation takes all of them.",
-        flag_values=values,
     )
-    whole("num_real", None, "How many of these, drawn at random; all if unset.", 10)
-    flags.DEFINE_enum(
+    add.whole("num_real", None, "How many of these, drawn at random; all if unset.", 10)
+    add.choice(
         "features",
         "auto",
         NETWORKS,
         "Feature network. auto: the one whose file is given, else the classifier of a small "
         "labelled data set, else none, and there are no figures.",
-        flag_values=values,
     )
-    text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
-    text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
-    text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
-    text("out", None, "Where the results go; <run>/evaluation if unset.")
-    text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
-    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
+    add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
+    add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
+    add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
+    add.text("out", None, "Where the results go; <run>/evaluation if unset.")
+    add.text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
+    add.switch("debug", False, "Show tracebacks of errors.")
     for name, own in ALIASES.items():
         flags.DEFINE_alias(name, own, flag_values=values)
     original_evaluation.define(values)

@@ -3,7 +3,6 @@
 The result needs neither tf_febm nor Keras. It holds the averaged weights, if the run kept them.
 """
 
-from functools import partial
 from pathlib import Path
 
 import console
@@ -15,25 +14,15 @@ PLACES = {"saved_model": "saved_model", "onnx": "energy.onnx", "tflite": "energy
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    text = partial(flags.DEFINE_string, flag_values=values)
-    text("run", None, "Folder of the run, <logdir>/<exp>.")
-    text("out", None, "Where to write; <run>/saved_model, energy.onnx or energy.tflite if unset.")
-    flags.DEFINE_enum(
-        "format",
-        "saved_model",
-        list(PLACES),
-        "saved_model has energy, score, log density ratio and samples; the others the energy.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "num_steps",
-        None,
-        "Langevin steps of the endpoint sample, whose chains start from noise; those of a "
-        "training step if unset.",
-        lower_bound=0,
-        flag_values=values,
-    )
-    flags.DEFINE_bool("debug", False, "Show tracebacks of errors.", flag_values=values)
+    add = console.definers(values)
+    add.text("run", None, "Folder of the run, <logdir>/<exp>.")
+    out = "Where to write; <run>/saved_model, energy.onnx or energy.tflite if unset."
+    add.text("out", None, out)
+    kinds = "saved_model has energy, score, log density ratio and samples; the others the energy."
+    add.choice("format", "saved_model", list(PLACES), kinds)
+    steps = "Langevin steps of the endpoint sample, whose chains start from noise; those of a "
+    add.whole("num_steps", None, f"{steps}training step if unset.", 0)
+    add.switch("debug", False, "Show tracebacks of errors.")
 
 
 def run(values) -> int:

@@ -4,34 +4,29 @@ Fits a Gaussian energy to a mixture of Gaussians by each divergence and compares
 optimum. Writes table.csv, summary.json and Figures 1 to 4 into the folder --out.
 """
 
-from functools import partial
-
 import console
 from absl import flags
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    text = partial(flags.DEFINE_string, flag_values=values)
-    whole = partial(flags.DEFINE_integer, flag_values=values)
-    choice = partial(flags.DEFINE_enum, flag_values=values)
-    switch = partial(flags.DEFINE_bool, flag_values=values)
-    text("divergence", "js", "A divergence, such as js or alpha:-0.5, or all.")
-    text(
+    add = console.definers(values)
+    add.text("divergence", "js", "A divergence, such as js or alpha:-0.5, or all.")
+    add.text(
         "mixture",
         "0.33:-1:0.0625,0.67:2:2",
         "The target, as weight:mean:variance,…; weights sum to 1.",
     )
-    whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
-    whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
-    choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
-    whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
-    whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
-    whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.", 0)
-    whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
-    switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
-    text("out", "runs/mixture", "Folder of the results.")
-    switch("debug", False, "Show tracebacks.")
+    add.whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
+    add.whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
+    add.choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
+    add.whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
+    add.whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
+    add.whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.", 0)
+    add.whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
+    add.switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
+    add.text("out", "runs/mixture", "Folder of the results.")
+    add.switch("debug", False, "Show tracebacks.")
 
 
 def resolve(values) -> dict:

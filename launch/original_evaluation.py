@@ -17,18 +17,15 @@ ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
 
 def define(values: flags.FlagValues) -> None:
     """Register the flags of the original that evaluate.py has no use for but in its lines."""
-    flags.DEFINE_string("logdir", OUR_LOGDIR, "Folder of all runs, with --exp.", flag_values=values)
-    flags.DEFINE_string(
-        "exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "repeat_scale", None, "Half of --rounds, as in the original.", 0, flag_values=values
-    )
+    add = console.definers(values)
+    add.text("logdir", OUR_LOGDIR, "Folder of all runs, with --exp.")
+    add.text("exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.")
+    add.whole("repeat_scale", None, "Half of --rounds, as in the original.", 0)
     # Options of the run that a line may say again.
-    flags.DEFINE_string("dataset", None, "The run's data set.", flag_values=values)
+    add.text("dataset", None, "The run's data set.")
     for name in EVALUATION_OF_THE_RUN:
         if name != "dataset":
-            flags.DEFINE_bool(name, None, "As the run has it.", flag_values=values)
+            add.switch(name, None, "As the run has it.")
     original_flags.define_table(EVALUATION_ORIGINAL, values)
 
 

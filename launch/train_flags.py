@@ -4,7 +4,6 @@ import contextlib
 import re
 import typing
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import console
@@ -44,13 +43,12 @@ class Plan(NamedTuple):
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    own = {"flag_values": values}
-    text, choice = partial(flags.DEFINE_string, **own), partial(flags.DEFINE_enum, **own)
-    whole, switch = partial(flags.DEFINE_integer, **own), partial(flags.DEFINE_bool, **own)
+    add = console.definers(values)
+    text, choice, whole, switch = add.text, add.choice, add.whole, add.switch
     # What to train, on what.
     recipe_names = ["auto", *table.names()]
     choice("recipe", "auto", recipe_names, "Settings to start from; see recipes.get.")
-    flags.DEFINE_alias("preset", "recipe", **own)
+    flags.DEFINE_alias("preset", "recipe", flag_values=values)
     choice("dataset", "digits", list(catalogue.DATASETS), "See data.load.")
     text("data_dir", None, "Local folder or file of the data set.")
     whole("image_size", None, "Side of the images of celeba and folder.", 1)
@@ -75,7 +73,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     for field, kind in types.items():
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values)
-    flags.DEFINE_float("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0, **own)
+    add.real("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0)
     choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
     switch("replay_batch", None, "Start chains in a replay buffer.")
     switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
@@ -88,17 +86,16 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> None:
     """Register the flag of a setting."""
-    name, own = original_names.FLAGS.get(field, field), {"flag_values": values}
+    name, add = original_names.FLAGS.get(field, field), console.definers(values)
     if field in recipes.CHOICES:
         choices = ["none" if choice is None else choice for choice in recipes.CHOICES[field]]
-        flags.DEFINE_enum(name, None, choices, text, **own)
+        add.choice(name, None, choices, text)
     elif bool in kinds:
-        flags.DEFINE_bool(name, None, text, **own)
+        add.switch(name, None, text)
     elif int in kinds:
-        flags.DEFINE_integer(name, None, text, recipes.LEAST.get(field, 0), **own)
+        add.whole(name, None, text, recipes.LEAST.get(field, 0))
     else:
-        define = flags.DEFINE_float if float in kinds else flags.DEFINE_string
-        define(name, None, text, **own)
+        (add.real if float in kinds else add.text)(name, None, text)
 
 
 def _texts() -> dict[str, str]:

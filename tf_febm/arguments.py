@@ -1,11 +1,56 @@
 """Checks of arguments that many constructors share; each message echoes what was received."""
 
+import inspect
 import math
 import numbers
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["Settled", "interval", "number", "shape", "switch", "whole_number"]
+__all__ = [
+    "Configured",
+    "Settled",
+    "choice",
+    "interval",
+    "number",
+    "shape",
+    "switch",
+    "those_of",
+    "whole_number",
+]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def those_of(function: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Return a decorator for what passes all its arguments on: it shows those of a function."""
+
+    def decorate(passing: Callable[..., R]) -> Callable[P, R]:
+        result = inspect.signature(passing).return_annotation
+        signature = inspect.signature(function).replace(return_annotation=result)
+        passing.__signature__ = signature  # type: ignore[attr-defined]
+        return passing
+
+    return decorate
+
+
+class Configured:
+    """Settings as a config; each argument of the constructor is kept under its name."""
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, and those of Keras where it is a layer."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        of_keras: dict = getattr(super(), "get_config", dict)()
+        return {**of_keras, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Any:
+        """Make one from the result of `get_config`."""
+        return getattr(super(), "from_config", lambda config: cls(**config))(config)
 
 
 class Settled:
@@ -63,6 +108,14 @@ def switch(name: str, value) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {value!r}.")
     return bool(value)
+
+
+def choice(name: str, value, choices: tuple) -> Any:
+    """Return `value` if it is one of the choices, or raise a ValueError that lists them."""
+    if value not in choices:
+        *most, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}; received {value!r}.")
+    return value
 
 
 def interval(name: str, value) -> tuple[float, float]:

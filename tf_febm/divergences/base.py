@@ -57,30 +57,16 @@ class Divergence:
             log_ratio: r, a floating tensor of any shape.
 
         Returns:
-            A tensor of the same shape and dtype; +inf where it exceeds the dtype's range.
+            A tensor of the same shape and dtype; ±inf where it exceeds the dtype's range.
         """
         return _evaluate(self._generator, log_ratio, tf.float64)
 
     def derivative(self, log_ratio) -> tf.Tensor:
-        """Return f'(eʳ), the optimal critic of the variational bound.
-
-        Args:
-            log_ratio: r, a floating tensor of any shape.
-
-        Returns:
-            A tensor of the same shape and dtype; ±inf where it exceeds the dtype's range.
-        """
+        """Return f'(eʳ), the optimal critic of the variational bound, as `generator` does f(eʳ)."""
         return _evaluate(self._derivative, log_ratio)
 
     def conjugate(self, log_ratio) -> tf.Tensor:
-        """Return F(r) = f*(f'(eʳ)) = eʳ f'(eʳ) − f(eʳ).
-
-        Args:
-            log_ratio: r, a floating tensor of any shape.
-
-        Returns:
-            A tensor of the same shape and dtype; ±inf where it exceeds the dtype's range.
-        """
+        """Return F(r) = f*(f'(eʳ)) = eʳ f'(eʳ) − f(eʳ), as `generator` does f(eʳ)."""
         return _evaluate(self._conjugate, log_ratio)
 
     def clipped(self, limit: float) -> "Divergence":

@@ -15,7 +15,6 @@ from tf_febm.models.averaging import (
     check_decay,
 )
 from tf_febm.models.chains import Batch, Chains
-from tf_febm.models.fitting import Fitting
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
@@ -28,13 +27,13 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 __all__ = ["EnergyModel"]
 
 
-class EnergyModel(Chains, Saving, Fitting):
+class EnergyModel(Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
         energy: Keras model or layer from x, or (x, one_hot), to [n, 1] or [n].
-        sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin`. Its `bounds`,
-            if it has any, are those of the data.
+        sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin` if None. Its
+            `bounds`, if it has any, are those of the data.
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
@@ -195,14 +194,14 @@ class EnergyModel(Chains, Saving, Fitting):
                 f"average_decay={decay}."
             )
         self._average_decay = decay
-        for average, _ in self._averages():
+        for average, _ in self._averages().values():
             average.decay = decay
         self._forget_compiled()
 
-    def _averages(self) -> list[tuple]:
-        """Return the running averages that the model keeps, each with its network."""
+    def _averages(self) -> dict[str, tuple]:
+        """Return the running averages that the model keeps: name -> (average, its network)."""
         average = getattr(self, "average", None)
-        return [] if average is None else [(average, self.energy_network)]
+        return {} if average is None else {"average": (average, self.energy_network)}
 
     @property
     def conditional(self) -> bool:

@@ -1,5 +1,6 @@
 """Bidirectional bounds: an energy between an upper and a lower bound, and a generator."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -71,8 +72,8 @@ class BidirectionalEBM(GeneratorModel):
             own is 0; it keeps the level and the scale of energies in sight.
         sampler: Refines samples, and has the bounds of the data; see EnergyModel.
         average_decay: Decay of running averages of both networks' weights; see EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
+
+    All other arguments are those of `EnergyModel`.
 
     Raises:
         ValueError: If an argument is out of its range, or the energy network takes labels.
@@ -83,7 +84,6 @@ class BidirectionalEBM(GeneratorModel):
     and the entropy of image generators by d·log s_min.
     """
 
-    SECOND_PLAYER = "generator"
     METRICS = (
         "loss",
         "lower_bound",
@@ -96,6 +96,12 @@ class BidirectionalEBM(GeneratorModel):
         "energy_gradient_norm",
         "generator_gradient_norm",
     )
+    SETTINGS = {
+        **dict.fromkeys(
+            ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"), arguments.number
+        ),
+        "penalty": functools.partial(arguments.choice, choices=("latent", "data", None)),
+    }
 
     def __init__(
         self,
@@ -118,16 +124,13 @@ class BidirectionalEBM(GeneratorModel):
     ):
         super().__init__(
             energy,
-            generator,
-            latent_dim,
-            entropy,
-            entropy_iterations=entropy_iterations,
             sampler=sampler,
             reference=reference,
             average_decay=average_decay,
             seed=seed,
             name=name,
         )
+        self._set_generator(generator, latent_dim, entropy, entropy_iterations)
         self.penalty_weight, self.penalty_threshold = penalty_weight, penalty_threshold
         self.entropy_weight, self.l2_coeff = entropy_weight, l2_coeff
         self.penalty = penalty
@@ -144,24 +147,11 @@ class BidirectionalEBM(GeneratorModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
-        """Set the two optimizers.
+        """Set the two optimizers; each is the published Adam(2e-4, β = (0, 0.9)) if None.
 
-        Args:
-            optimizer: For the energy; the published Adam(2e-4, β = (0, 0.9)) if None.
-            generator_optimizer: For the generator; likewise.
-            jit_compile: See `EnergyModel.compile`, as for all that follow.
-            run_eagerly: See there.
-            steps_per_execution: See there.
-            auto_scale_loss: See there; of both optimizers.
-            loss: See there.
-            loss_weights: See there.
-            metrics: See there.
-            weighted_metrics: See there.
+        All other arguments are those of `EnergyModel.compile`, for both optimizers.
         """
         with self.distribute_strategy.scope():
             optimizer, generator_optimizer = (
@@ -176,10 +166,7 @@ class BidirectionalEBM(GeneratorModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            **refused,
         )
         self._set_second_optimizer(generator_optimizer, auto_scale_loss)
 
@@ -322,24 +309,6 @@ class BidirectionalEBM(GeneratorModel):
         # All of them were shares.
         return dict(zip(values, parallel.all_reduce_sum([*values.values()]), strict=True))
 
-    def _check_settings(self) -> None:
-        for name in ("penalty_weight", "penalty_threshold", "entropy_weight", "l2_coeff"):
-            setattr(self, name, arguments.number(name, getattr(self, name)))
-        if self.penalty not in ("latent", "data", None):
-            raise ValueError(
-                f"penalty must be 'latent', 'data' or None; received {self.penalty!r}."
-            )
-
-    def _settings(self) -> dict:
-        return {
-            **super()._settings(),
-            "penalty_weight": self.penalty_weight,
-            "penalty_threshold": self.penalty_threshold,
-            "entropy_weight": self.entropy_weight,
-            "penalty": self.penalty,
-            "l2_coeff": self.l2_coeff,
-        }
-
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
@@ -349,15 +318,6 @@ class BidirectionalEBM(GeneratorModel):
         if self.penalty is None:
             absent.add("penalty")
         return [name for name in super().metrics_names if name not in absent]
-
-    # --- saving ---------------------------------------------------------------------------------
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        return {
-            **super().get_config(),
-            **self._settings(),
-        }
 
 
 def _count(samples) -> tf.Tensor:

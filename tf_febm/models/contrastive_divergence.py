@@ -1,5 +1,6 @@
 """Contrastive divergence: the maximum likelihood gradient, with short or persistent chains."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -37,17 +38,11 @@ class ContrastiveDivergence(EnergyModel):
 
     Args:
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
-        sampler: See EnergyModel; `Langevin()` if None.
-        buffer: See EnergyModel.
         initial: Where chains start that do not come from the buffer, its restarts included: "data",
             at the batch (and with its labels), or "noise".
         l2_coeff: Weight, at least 0, of mean E² over both batches.
-        num_classes: See EnergyModel.
-        class_names: See EnergyModel.
-        reference: See EnergyModel.
-        average_decay: See EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
+
+    All other arguments are those of `EnergyModel`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -64,6 +59,10 @@ class ContrastiveDivergence(EnergyModel):
         "buffer_fill",
         "energy_gradient_norm",
     )
+    SETTINGS = {
+        "initial": functools.partial(arguments.choice, choices=("data", "noise")),
+        "l2_coeff": arguments.number,
+    }
 
     def __init__(
         self,
@@ -154,18 +153,6 @@ class ContrastiveDivergence(EnergyModel):
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
         }
-
-    def _check_settings(self) -> None:
-        if self.initial not in ("data", "noise"):
-            raise ValueError(f"initial must be 'data' or 'noise'; received {self.initial!r}.")
-        self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
-
-    def _settings(self) -> dict:
-        return {"initial": self.initial, "l2_coeff": self.l2_coeff}
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        return {**super().get_config(), **self._settings()}
 
 
 def _drawn_by_weight(weights, seed) -> tf.Tensor:

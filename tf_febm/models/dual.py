@@ -26,24 +26,12 @@ class DualFEBM(VariationalModel):
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
         variational: Network for V, of the same form.
         divergence: A `Divergence` or its name.
-        sampler: See EnergyModel; `Langevin()` if None.
-        buffer: See EnergyModel.
-        reference: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean V²
             in that of ω.
-        variational_l2_coeff: That of ω, where it is another one.
-        warmup_steps: See FEBM.
-        num_classes: See EnergyModel.
-        class_names: See EnergyModel.
-        average_decay: See EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
-        variational_divergence: (This and what follows are switches for research.) See FEBM.
-        simultaneous: See FEBM.
-        variational_steps: See FEBM.
         leave_one_out: Whether the covariance is unbiased at any batch size; see
             `objectives.dual_surrogate`.
-        log_ratio_clip: See FEBM.
+
+    All other arguments are those of `FEBM` and `EnergyModel`.
 
     Source: Yu, Song, Song, Ermon: Training Deep Energy-Based Models with f-Divergence Minimization,
     ICML 2020, Theorem 1.

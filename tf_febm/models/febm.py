@@ -38,9 +38,6 @@ class FEBM(VariationalModel):
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n].
         variational: Network for H, of the same form.
         divergence: A `Divergence` or its name.
-        sampler: See EnergyModel; `Langevin()` if None.
-        buffer: A `ReplayBuffer`, or None to start every chain afresh.
-        reference: See EnergyModel.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²
             in that of ω.
         variational_l2_coeff: That of ω, where it is another one.
@@ -53,11 +50,6 @@ class FEBM(VariationalModel):
             stable where H would lag behind E; l2 terms are those of R.
         warmup_steps: First steps that train on the l2 terms alone, as in the published code; there
             are none if l2_coeff is 0.
-        num_classes: See EnergyModel.
-        class_names: See EnergyModel.
-        average_decay: See EnergyModel.
-        seed: See EnergyModel.
-        name: The Keras name.
         variational_divergence: (This and what follows are switches for research.) The divergence
             whose bound ω ascends; `divergence` itself, as in Algorithm 1, if None. All bounds have
             the same optimum, log p/q, so another one changes the way there and not the goal: the
@@ -72,9 +64,13 @@ class FEBM(VariationalModel):
             `objectives.energy_surrogate`.
         log_ratio_clip: Clip all exponentials, as the published code does with 5; None does not.
 
+    All other arguments are those of `EnergyModel`.
+
     Source: Yu, Song, Song, Ermon: Training Deep Energy-Based Models with f-Divergence Minimization,
     ICML 2020.
     """
+
+    SETTINGS = {**VariationalModel.SETTINGS, "shift_invariant": arguments.switch}
 
     def __init__(
         self,
@@ -107,6 +103,7 @@ class FEBM(VariationalModel):
             slow_energy_decay = check_decay("slow_energy_decay", slow_energy_decay)
         self._slow_energy_decay = slow_energy_decay
         self.slow_energy_network = None
+        self.shift_invariant = shift_invariant
         super().__init__(
             energy,
             variational,
@@ -128,7 +125,6 @@ class FEBM(VariationalModel):
             seed=seed,
             name=name,
         )
-        self.shift_invariant = arguments.switch("shift_invariant", shift_invariant)
 
     @property
     def slow_energy_decay(self) -> float | None:
@@ -200,13 +196,5 @@ class FEBM(VariationalModel):
             **weights,
         )
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        # Not yet there where the base's constructor asks.
-        self.shift_invariant = arguments.switch(
-            "shift_invariant", getattr(self, "shift_invariant", False)
-        )
-
     def _settings(self) -> dict:
-        own = {"shift_invariant": self.shift_invariant, "slow_energy_decay": self.slow_energy_decay}
-        return {**super()._settings(), **own}
+        return {**super()._settings(), "slow_energy_decay": self.slow_energy_decay}

@@ -1,6 +1,5 @@
 """Keras' training interface of a model: compile, fit, evaluate and their steps."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,35 +12,20 @@ from tf_febm.models import inputs, players, updates, weights
 from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.averaging import update_with
 from tf_febm.models.chains import Batch
-from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.noticing import NoticeChanges, Noticing
 from tf_febm.networks.precision import computes_in_half
 
 __all__ = ["Fitting"]
 
 
-class Fitting(Noticing, keras.Model):
-    """The part of a model that Keras trains. Comes last among the bases."""
+class Fitting(Noticing):
+    """The part of a model that Keras trains."""
 
     # Names of the metrics that training steps report; what evaluation has not is last.
     METRICS: tuple[str, ...] = ()
     # Whose network and optimizer there are beside the energy's: "variational" or "generator".
     SECOND_PLAYER: str | None = None
     TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
-
-    # What the model gives, for readers and type checkers.
-    networks: Any
-    sampler: Any
-    buffer: Any
-    bounds: Any
-    conditional: Any
-    mean_weight: weights.MeanWeight
-    num_classes: int | None
-    sample_shape: Any
-    _means: MeanOfEach
-    _players: Callable
-    _averages: Callable
-    _build_optimizers: Callable
 
     def compile(
         self,
@@ -51,10 +35,7 @@ class Fitting(Noticing, keras.Model):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
         """Set the optimizer.
 
@@ -66,22 +47,16 @@ class Fitting(Noticing, keras.Model):
             steps_per_execution: Batches per call of the compiled step; 1 with several replicas.
             auto_scale_loss: Whether a network that computes in float16 has its loss scaled, by a
                 `keras.optimizers.LossScaleOptimizer` around its optimizer.
-            loss: Must be None, as the next three: a model has an objective and metrics of its own.
-            loss_weights: See `loss`.
-            metrics: See `loss`.
-            weighted_metrics: See `loss`.
+            **refused: Keras' `loss`, `loss_weights`, `metrics`, `weighted_metrics`. Must be None: a
+                model has an objective and metrics of its own.
 
         Raises:
             ValueError: If a loss or metrics are given, or several batches per call with several
                 replicas.
         """
-        others = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        for name, value in others.items():
+        for name, value in refused.items():
+            if name not in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+                raise TypeError(f"compile takes no {name}.")
             if value is not None:
                 raise ValueError(
                     f"{type(self).__name__} has an objective and metrics of its own: compile takes "
@@ -368,7 +343,7 @@ class Fitting(Noticing, keras.Model):
 
     def _update_averages(self, before) -> None:
         """Take weights into the averages of the networks that were updated since `before`."""
-        averages = {id(network): average for average, network in self._averages()}
+        averages = {id(network): average for average, network in self._averages().values()}
         for (network, optimizer), count in zip(self._players(), before, strict=True):
             if id(network) in averages:
                 update_with(averages[id(network)], optimizer, count)

@@ -1,13 +1,13 @@
 """Base class of models with a generator: direct samples and their density."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_febm import arguments, parallel, randomness, workers
+from tf_febm import arguments, parallel, randomness
 from tf_febm.entropy import LinearMap, normal_entropy, normal_log_density
 from tf_febm.entropy.singular import smallest_singular_value_of
 from tf_febm.entropy.volume import log_volume_of
@@ -15,7 +15,6 @@ from tf_febm.models.averaging import WeightAverage, averaged_variables
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.parts import check_network
-from tf_febm.networks import GaussianReference
 
 __all__ = ["Generated", "GeneratorModel"]
 
@@ -53,41 +52,24 @@ class Generated(NamedTuple):
 class GeneratorModel(EnergyModel):
     """Base of models with an energy network and a generator G from N(0, I_d) to the data space.
 
-    The arguments are those of `BidirectionalEBM`, which describes them.
+    A subclass calls `_set_generator` in its constructor.
     """
 
+    SECOND_PLAYER = "generator"
     INITIAL = ("generator", "noise")
 
-    def __init__(
-        self,
-        energy: keras.layers.Layer,
-        generator: keras.layers.Layer,
-        latent_dim: int,
-        entropy: str = "auto",
-        *,
-        entropy_iterations: int = 10,
-        sampler: Callable | None = None,
-        reference: GaussianReference | None = None,
-        average_decay: float | None = None,
-        seed: int | None = None,
-        name: str | None = None,
-    ):
-        super().__init__(
-            energy,
-            sampler=sampler,
-            reference=reference,
-            average_decay=average_decay,
-            seed=seed,
-            name=name,
-        )
+    def _set_generator(
+        self, generator: keras.layers.Layer, latent_dim: int, entropy: str, iterations: int
+    ) -> None:
+        """Take the generator, or say why it cannot be; the arguments are `BidirectionalEBM`'s."""
         if self.conditional:
             raise ValueError(
                 f"{type(self).__name__} is unconditional, as its generator takes no label; "
                 f"received an energy network of {self.num_classes} classes."
             )
-        if generator is energy:
+        if generator is self.energy_network:
             raise ValueError("energy and generator must be two networks; received one twice.")
-        self.generator_network = check_network("generator", generator, energy)
+        self.generator_network = check_network("generator", generator, self.energy_network)
         self.latent_dim = arguments.whole_number("latent_dim", latent_dim, 1)
         if entropy not in ("auto", *ENTROPIES):
             raise ValueError(
@@ -96,7 +78,7 @@ class GeneratorModel(EnergyModel):
         if entropy == "auto":
             entropy = ENTROPIES[self.latent_dim > MAX_LOGDET_DIM]
         self.entropy = entropy
-        self.entropy_iterations = arguments.whole_number("entropy_iterations", entropy_iterations)
+        self.entropy_iterations = arguments.whole_number("entropy_iterations", iterations)
         self.generator_average: WeightAverage | None = None
         # One for each replica of this process, which has examples of its own.
         self._directions: list[tf.Variable] = []
@@ -207,13 +189,15 @@ class GeneratorModel(EnergyModel):
         for variable, mean in zip(statistics, means, strict=True):
             parallel.local(variable).assign(mean)
 
-    def _averages(self) -> list[tuple]:
-        average = getattr(self, "generator_average", None)
-        own = [] if average is None else [(average, self.generator_network)]
-        return super()._averages() + own
+    def _averages(self) -> dict[str, tuple]:
+        found, average = super()._averages(), getattr(self, "generator_average", None)
+        if average is not None:
+            found["generator_average"] = (average, self.generator_network)
+        return found
 
     def _settings(self) -> dict:
-        return {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
+        own = {"entropy": self.entropy, "entropy_iterations": self.entropy_iterations}
+        return {**super()._settings(), **own}
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -243,7 +227,7 @@ class GeneratorModel(EnergyModel):
             fresh = self.generate(self.latents(count, seed))
         return Batch(tf.stop_gradient(fresh), None)
 
-    def sample(
+    def sample_batch(
         self,
         num_samples: int,
         labels=None,
@@ -255,8 +239,8 @@ class GeneratorModel(EnergyModel):
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
         **sampler_options,
-    ) -> Any:
-        """Draw samples of the generator, refined by the model's sampler if asked for.
+    ) -> Batch:
+        """Draw samples as `sample` does, and return them with their labels, None.
 
         Args:
             num_samples: How many, at least 1. All are made at once: bound your memory.
@@ -271,40 +255,9 @@ class GeneratorModel(EnergyModel):
             return_trajectory: Whether all states come along; likewise.
             **sampler_options: What else a sampler of your own takes when it is called.
 
-        Returns:
-            Float32 [num_samples, …], or what the sampler returns with the given options. Without
-            refinement they follow p_g exactly, and q as well as p_g does; what refinement adds is
-            said by the sampler.
-
         Raises:
             ValueError: On a number below 1, an unknown `initial`, labels, or both numbers of steps.
         """
-        return self.sample_batch(
-            num_samples,
-            labels,
-            seed,
-            initial=initial,
-            refine_steps=refine_steps,
-            num_steps=num_steps,
-            return_diagnostics=return_diagnostics,
-            return_trajectory=return_trajectory,
-            **sampler_options,
-        ).samples
-
-    def sample_batch(
-        self,
-        num_samples,
-        labels=None,
-        seed=None,
-        *,
-        initial="generator",
-        refine_steps=None,
-        num_steps=None,
-        return_diagnostics=False,
-        return_trajectory=False,
-        **sampler_options,
-    ) -> Batch:
-        """Draw samples as `sample` does, and return them with their labels, None."""
         if refine_steps is not None and num_steps is not None:
             raise ValueError(
                 f"refine_steps and num_steps are one; received {refine_steps} and {num_steps}."
@@ -321,6 +274,19 @@ class GeneratorModel(EnergyModel):
             **sampler_options,
         )
 
+    @arguments.those_of(sample_batch)
+    def sample(self, *args, **options) -> Any:
+        """Draw samples of the generator, refined by the model's sampler if asked for.
+
+        Arguments and errors are those of `sample_batch`.
+
+        Returns:
+            Float32 [num_samples, …], or what the sampler returns with the given options. Without
+            refinement they follow p_g exactly, and q as well as p_g does; what refinement adds is
+            said by the sampler.
+        """
+        return self.sample_batch(*args, **options).samples
+
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:
         """Return `num_steps`, and where that is None no step from the generator."""
         return 0 if num_steps is None and initial == "generator" else num_steps
@@ -335,34 +301,12 @@ class GeneratorModel(EnergyModel):
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`."""
         state = super().state_variables()
-        if self.generator_average is not None:
-            state["generator_average"] = list(self.generator_average.variables)
-        # One for each replica, named as the buffers are.
-        first = workers.worker_number(self.distribute_strategy) * len(self._directions)
-        for i, variable in enumerate(self._directions, first):
-            state["directions" if i == 0 else f"directions_{i}"] = [variable]
-        return state
+        return state | self._of_replicas("directions", [[v] for v in self._directions])
 
-    def save_own_variables(self, store) -> None:
-        """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
-        super().save_own_variables(store)
-        if self.generator_average is not None:
-            store["generator_average_updates"] = self.generator_average.updates.numpy()
-            for i, average in enumerate(self.generator_average.averages):
-                store[f"generator_average_{i}"] = average.numpy()
-        if self.directions is not None:
-            store["directions"] = self.directions.numpy()
-
-    def load_own_variables(self, store) -> None:
-        """Read what `save_own_variables` wrote."""
-        super().load_own_variables(store)
-        stored = set(store.keys())
-        if self.generator_average is not None and "generator_average_updates" in stored:
-            self.generator_average.updates.assign(store["generator_average_updates"][()])
-            for i, average in enumerate(self.generator_average.averages):
-                average.assign(store[f"generator_average_{i}"][()])
-        if self.directions is not None and "directions" in stored:
-            self.directions.assign(store["directions"][()])
+    def own_variables(self) -> dict:
+        """Return what no layer, optimizer or buffer keeps: name in files -> variable."""
+        directions = {} if self.directions is None else {"directions": self.directions}
+        return super().own_variables() | directions
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
@@ -373,6 +317,4 @@ class GeneratorModel(EnergyModel):
             **config,
             "generator": keras.saving.serialize_keras_object(self.generator_network),
             "latent_dim": self.latent_dim,
-            "entropy": self.entropy,
-            "entropy_iterations": self.entropy_iterations,
         }

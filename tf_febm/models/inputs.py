@@ -158,13 +158,7 @@ def sample_shape_of(data) -> tuple[int, ...] | None:
         data: A `tf.data.Dataset`, an array or tensor, a `keras.utils.PyDataset`, or a tuple whose
             first entry is x.
     """
-    spec = getattr(data, "element_spec", None)
-    if spec is None and isinstance(data, keras.utils.PyDataset):
-        spec = data[0]
-    if spec is None:
-        spec = data
-    if isinstance(spec, (tuple, list)) and len(spec):
-        spec = spec[0]
+    spec, _ = _first_part(data)
     # Of data that are spread over replicas, the part of the first.
     spec = getattr(spec, "_value_specs", (spec,))[0]
     shape = spec.shape if isinstance(spec, (tf.TypeSpec, tf.Tensor, np.ndarray)) else None
@@ -172,6 +166,17 @@ def sample_shape_of(data) -> tuple[int, ...] | None:
         return None
     sizes = tuple(tf.TensorShape(shape)[1:].as_list())
     return None if None in sizes else sizes
+
+
+def _first_part(data) -> tuple:
+    """Return x of data, or what tells its form, and whether it stands for batches yet to come."""
+    spec = getattr(data, "element_spec", None)
+    if spec is None and isinstance(data, keras.utils.PyDataset):
+        spec = data[0]
+    first = data if spec is None else spec
+    if isinstance(first, (tuple, list)) and len(first):
+        first = first[0]
+    return first, spec is not None
 
 
 # Of a range of the data as wide as 256, what is never above this is nearly black.
@@ -216,13 +221,7 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         ValueError: If float32 cannot hold a column, or examples have another shape.
     """
     _refuse_numbers(data, what)
-    spec = getattr(data, "element_spec", None)
-    if spec is None and isinstance(data, keras.utils.PyDataset):
-        spec = data[0]
-    yielded = spec is not None
-    first = data if spec is None else spec
-    if isinstance(first, (tuple, list)) and len(first):
-        first = first[0]
+    first, yielded = _first_part(data)
     if isinstance(first, Mapping):
         keys = list(first)
         named = ", ".join(map(repr, keys))

@@ -19,20 +19,15 @@ class NoticeChanges(keras.callbacks.Callback):
         self.model._notice_changes()
 
 
-class Noticing:
+class Noticing(keras.Model):
     """The part of a model that keeps what is compiled and what is assigned in step."""
 
-    # What the model gives, for readers and type checkers.
-    networks: Any
-    sampler: Any
-    buffer: Any
-    train_function: Any
-    test_function: Any
-    make_train_function: Callable
-    _chain: Callable
-    _players: Callable
-    _build_optimizers: Callable
+    # The arguments that steps depend on and that may be assigned, each with its check,
+    # (name, value) -> value.
+    SETTINGS: dict[str, Callable[[str, Any], Any]] = {}
 
+    # For type checkers, which do not know Keras.
+    built: Any
     # What compiled functions held when the model was last looked at.
     _held: Any = None
     # Whether the weights that steps are given have a mean of 1 over all data, as `fit` gives those
@@ -45,10 +40,12 @@ class Noticing:
 
     def _check_settings(self) -> None:
         """Raise a ValueError if an argument that may be assigned is out of its range."""
+        for name, check in self.SETTINGS.items():
+            setattr(self, name, check(name, getattr(self, name)))
 
     def _settings(self) -> dict:
         """Return the arguments that steps depend on and that may be assigned, by name."""
-        return {}
+        return {name: getattr(self, name) for name in self.SETTINGS}
 
     def _forget_compiled(self) -> None:
         """Have all compiled functions traced anew: they hold constants that have changed."""

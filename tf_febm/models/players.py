@@ -69,24 +69,12 @@ class RatesInStep(keras.callbacks.Callback):
                 ratio = _ratio(leading, rate, known)
                 self._seen.append((other, leading, rate, ratio))
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
-        """Look at the rates."""
-        self._look()
-
     def on_train_batch_begin(self, batch, logs=None) -> None:
         """Look at the rates."""
         if self.every_batch or batch == 0:
             self._look()
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
-        """Look at the rates."""
-        self._look()
-
-    def on_train_end(self, logs=None) -> None:
-        """Look at the rates."""
-        self._look()
-
-    def _look(self) -> None:
+    def _look(self, *_) -> None:
         if not self._seen:
             return
         first = self.model.optimizer
@@ -109,6 +97,8 @@ class RatesInStep(keras.callbacks.Callback):
                 _RATIOS[other] = ratio
             seen.append((other, leading, rate, ratio))
         self._seen = seen
+
+    on_epoch_begin = on_epoch_end = on_train_end = _look
 
 
 def rate_of(optimizer) -> float:

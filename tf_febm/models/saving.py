@@ -6,40 +6,13 @@ from typing import Any
 import keras
 
 from tf_febm import workers
-from tf_febm.samplers import ReplayBuffer
+from tf_febm.models.fitting import Fitting
 
 __all__ = ["Saving"]
 
 
-class Saving:
-    """The part of a model that saves it. Comes before `keras.Model` among the bases."""
-
-    # What the model gives, for readers and type checkers.
-    built: Any
-    networks: Any
-    energy_network: Any
-    sampler: Any
-    optimizer: Any
-    seed_generator: Any
-    buffer: ReplayBuffer | None
-    average: Any
-    mean_weight: Any
-    average_decay: float | None
-    num_classes: int | None
-    reference: Any
-    sample_shape: Any
-    class_names: Any
-    seed: int | None
-    name: Any
-    jit_compile: Any
-    run_eagerly: Any
-    steps_per_execution: Any
-    distribute_strategy: Any
-    compile: Any
-    weights: Any
-    SECOND_PLAYER: Any
-    _averages: Any
-    _notice_unfrozen: Any
+class Saving(Fitting):
+    """The part of a model that saves it."""
 
     def state_variables(self) -> dict:
         """Return all that training changes: group name -> list of `tf.Variable`.
@@ -62,48 +35,46 @@ class Saving:
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         state["mean_weight"] = [self.mean_weight.sums]
         if self.buffer is not None:
-            # One for each replica; the first has the name that it has alone.
-            first = workers.worker_number(self.distribute_strategy)
-            first *= len(self.buffer.parts())
-            for i, variables in enumerate(self.buffer.parts(), first):
-                state["buffer" if i == 0 else f"buffer_{i}"] = variables
-        if self.average is not None:
-            state["average"] = list(self.average.variables)
-        return state
+            state |= self._of_replicas("buffer", self.buffer.parts())
+        return state | {name: list(kept.variables) for name, (kept, _) in self._averages().items()}
+
+    def _of_replicas(self, name: str, parts: list) -> dict:
+        """Return what each replica of this process has, by name; the first has the name alone."""
+        first = workers.worker_number(self.distribute_strategy) * len(parts)
+        return {name if i == 0 else f"{name}_{i}": part for i, part in enumerate(parts, first)}
+
+    def own_variables(self) -> dict:
+        """Return what no layer, optimizer or buffer keeps: name in files -> variable."""
+        found = {"random_state": self.seed_generator.state}
+        found |= {
+            f"network_state_{i}": v for i, v in enumerate(self._states_that_keras_leaves_out())
+        }
+        if self.built:
+            found["mean_weight"] = self.mean_weight.sums
+        for name, (average, _) in self._averages().items():
+            found[f"{name}_updates"] = average.updates
+            found |= {f"{name}_{i}": variable for i, variable in enumerate(average.averages)}
+        return found
 
     def save_own_variables(self, store) -> None:
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
-        store["random_state"] = self.seed_generator.state.numpy()
-        for i, state in enumerate(self._states_that_keras_leaves_out()):
-            store[f"network_state_{i}"] = state.numpy()
+        for name, variable in self.own_variables().items():
+            store[name] = variable.numpy()
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
-        if self.built:
-            store["mean_weight"] = self.mean_weight.sums.numpy()
-        if self.average is not None:
-            store["average_updates"] = self.average.updates.numpy()
-            for i, average in enumerate(self.average.averages):
-                store[f"average_{i}"] = average.numpy()
 
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote."""
-        self.seed_generator.state.assign(store["random_state"][()])
         stored = set(store.keys())
-        for i, state in enumerate(self._states_that_keras_leaves_out()):
-            # Files of earlier versions do not have them.
-            if f"network_state_{i}" in stored:
-                state.assign(store[f"network_state_{i}"][()])
+        for name, variable in self.own_variables().items():
+            # Files of earlier versions do not have all of them.
+            if name in stored:
+                variable.assign(store[name][()])
         if self.buffer is not None and "buffer_written" in stored:
             keys = [key for key in stored if key.startswith("buffer_")]
             state = {key.removeprefix("buffer_"): store[key] for key in keys}
             self.buffer.load_state(state)
-        if self.built and "mean_weight" in stored:
-            self.mean_weight.sums.assign(store["mean_weight"][()])
-        if self.average is not None and "average_updates" in stored:
-            self.average.updates.assign(store["average_updates"][()])
-            for i, average in enumerate(self.average.averages):
-                average.assign(store[f"average_{i}"][()])
 
     def get_weights(self) -> list:
         """Return all weights as arrays, and behind them the running averages of weights, if any.
@@ -111,8 +82,8 @@ class Saving:
         So what stores the weights of an epoch and gives them back, such as
         `keras.callbacks.EarlyStopping(restore_best_weights=True)`, does so with their averages.
         """
-        weights = super().get_weights()  # type: ignore[misc]
-        for average, _ in self._averages():
+        weights = super().get_weights()
+        for average, _ in self._averages().values():
             weights += [variable.numpy() for variable in average.variables]
         return weights
 
@@ -124,11 +95,11 @@ class Saving:
         Args:
             weights: Arrays in the order of `weights`, and of the averages behind them or not.
         """
-        weights, averages = list(weights), [average for average, _ in self._averages()]
+        weights, averages = list(weights), [average for average, _ in self._averages().values()]
         behind = [variable for average in averages for variable in average.variables]
         count = len(self.weights)
         kept = weights[count:] if len(weights) == count + len(behind) else []
-        super().set_weights(weights[: len(weights) - len(kept)])  # type: ignore[misc]
+        super().set_weights(weights[: len(weights) - len(kept)])
         for variable, value in zip(behind, kept, strict=False):
             variable.assign(value)
         if not kept:
@@ -157,6 +128,7 @@ class Saving:
             "average_decay": self.average_decay,
             "seed": self.seed,
             "name": self.name,
+            **self._settings(),
         }
 
     def export(

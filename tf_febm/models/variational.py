@@ -1,5 +1,6 @@
 """Base class of f-EBM and its dual form: two networks that play for an f-divergence."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -41,6 +42,12 @@ class VariationalModel(EnergyModel):
         "energy_gradient_norm",
         "variational_gradient_norm",
     )
+    SETTINGS = {
+        **dict.fromkeys(("simultaneous", "leave_one_out"), arguments.switch),
+        **dict.fromkeys(("l2_coeff", "variational_l2_coeff"), arguments.number),
+        "variational_steps": functools.partial(arguments.whole_number, minimum=1),
+        "warmup_steps": arguments.whole_number,
+    }
 
     def __init__(
         self,
@@ -132,18 +139,6 @@ class VariationalModel(EnergyModel):
         self._divergence = divergences.get(self.divergence.unclipped, clip)
         self.variational_divergence = self._divergence if own else other
 
-    def _check_settings(self) -> None:
-        for name in ("simultaneous", "leave_one_out"):
-            setattr(self, name, arguments.switch(name, getattr(self, name)))
-        self.l2_coeff = arguments.number("l2_coeff", self.l2_coeff)
-        self.variational_l2_coeff = arguments.number(
-            "variational_l2_coeff", self.variational_l2_coeff
-        )
-        self.variational_steps = arguments.whole_number(
-            "variational_steps", self.variational_steps, 1
-        )
-        self.warmup_steps = arguments.whole_number("warmup_steps", self.warmup_steps)
-
     @property
     def networks(self) -> tuple:
         """The energy and the variational network."""
@@ -158,24 +153,11 @@ class VariationalModel(EnergyModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        **refused,
     ) -> None:
-        """Set the two optimizers.
+        """Set the two optimizers; each is the paper's, `optimizers.default()`, if None.
 
-        Args:
-            optimizer: For the energy; the paper's, `optimizers.default()`, if None.
-            variational_optimizer: For the variational function; likewise.
-            jit_compile: See `EnergyModel.compile`, as for all that follow.
-            run_eagerly: See there.
-            steps_per_execution: See there.
-            auto_scale_loss: See there; of both optimizers.
-            loss: See there.
-            loss_weights: See there.
-            metrics: See there.
-            weighted_metrics: See there.
+        All other arguments are those of `EnergyModel.compile`, for both optimizers.
         """
         super().compile(
             optimizer,
@@ -183,10 +165,7 @@ class VariationalModel(EnergyModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            **refused,
         )
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
@@ -367,12 +346,7 @@ class VariationalModel(EnergyModel):
             "divergence": self.divergence.name,
             "variational_divergence": None if own else self.variational_divergence.name,
             "log_ratio_clip": self.divergence.log_ratio_clip,
-            "simultaneous": self.simultaneous,
-            "variational_steps": self.variational_steps,
-            "l2_coeff": self.l2_coeff,
-            "variational_l2_coeff": self.variational_l2_coeff,
-            "leave_one_out": self.leave_one_out,
-            "warmup_steps": self.warmup_steps,
+            **super()._settings(),
         }
 
     def get_config(self) -> dict:
@@ -389,7 +363,6 @@ class VariationalModel(EnergyModel):
         return {
             **super().get_config(),
             "variational": keras.saving.serialize_keras_object(self.variational_network),
-            **self._settings(),
         }
 
 

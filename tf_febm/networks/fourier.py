@@ -16,7 +16,7 @@ __all__ = ["FourierFeatures", "fourier_mlp"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class FourierFeatures(FullPrecision, keras.layers.Layer):
+class FourierFeatures(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Append sin(xB) and cos(xB) to x, with fixed random frequencies B ~ N(0, frequency²).
 
     Phases are computed in float32 under a mixed policy too.
@@ -49,11 +49,6 @@ class FourierFeatures(FullPrecision, keras.layers.Layer):
         """Return [n, d + 2·num_features] of x, [n, d]."""
         angles = ops.matmul(x, self.frequencies)
         return ops.concatenate([x, ops.sin(angles), ops.cos(angles)], axis=-1)
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        names = ("num_features", "frequency", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def fourier_mlp(

@@ -20,7 +20,7 @@ _STEEPNESS = 1.0
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class MonotoneSum(FullPrecision, keras.layers.Layer):
+class MonotoneSum(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Apply to each coordinate a strictly increasing function of its own, onto all numbers.
 
         y = e^a·x + b + Σ_k softplus(h_k)·tanh(e^(s_k)·(x − c_k))
@@ -58,10 +58,6 @@ class MonotoneSum(FullPrecision, keras.layers.Layer):
         angles = ops.exp(self.log_steepness) * (ops.expand_dims(x, -1) - self.centres)
         steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
         return ops.exp(self.log_slope) * x + self.shift + steps
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")

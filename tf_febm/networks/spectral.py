@@ -62,7 +62,7 @@ def normalise(kernel, vector, bounded: bool = False) -> Normalised:
     return Normalised(scaled * tf.minimum(sigma, 1.0) if bounded else scaled, sigma, following)
 
 
-class SpectralLayer(CachedWeightsLayer):
+class SpectralLayer(arguments.Configured, CachedWeightsLayer):
     """Base of the layers with a spectrally normalised kernel.
 
     Weights: `kernel` and, not trainable, `vector`, the u of `normalise`, [1, out]. Calling the
@@ -102,10 +102,6 @@ class SpectralLayer(CachedWeightsLayer):
     def compute_weights(self) -> tf.Tensor:
         """Return the normalised kernel in the dtype in which the layer computes."""
         return tf.cast(self.normalised().kernel, self.compute_dtype)
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "bounded": self.bounded, "use_bias": self.use_bias}
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -159,11 +155,6 @@ class SpectralConv2D(SpectralLayer):
         sizes = (None if s is None else math.ceil(s / self.strides) for s in input_shape[1:3])
         return (input_shape[0], *sizes, self.filters)
 
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        names = ("filters", "kernel_size", "strides")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 class SpectralDense(SpectralLayer):
@@ -192,10 +183,6 @@ class SpectralDense(SpectralLayer):
     def compute_output_shape(self, input_shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         return (*input_shape[:-1], self.units)
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units}
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ class Standardise(FullPrecision, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class QuadraticConfinement(FullPrecision, keras.layers.Layer):
+class QuadraticConfinement(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Compute ½ strength ‖x‖², the energy of a Gaussian with variance 1/strength.
 
     Computed in float32 under a mixed policy too.
@@ -65,10 +65,6 @@ class QuadraticConfinement(FullPrecision, keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)
         axes = tuple(range(1, len(x.shape)))
         return 0.5 * self.strength * ops.expand_dims(ops.sum(ops.square(x), axis=axes), -1)
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "strength": self.strength}
 
 
 def with_confinement(network: keras.Model, strength: float) -> keras.Model:

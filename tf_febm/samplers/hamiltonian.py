@@ -8,20 +8,19 @@ import tensorflow as tf
 from tf_febm import arguments, randomness
 from tf_febm.samplers.chain import ChainResult
 from tf_febm.samplers.metropolis import run_metropolis
+from tf_febm.samplers.sampler import Sampler
 
 __all__ = ["HMC", "MALA"]
 
 
-class _Hamiltonian:
+class _Hamiltonian(Sampler):
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
     num_leapfrog_steps: int
-    # `num_steps` of a call may be a tensor, for which nothing is traced anew.
-    takes_step_tensors = True
 
     def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds):
+        super().__init__(num_steps, bounds)
         self.step_size = arguments.number("step_size", step_size, above=True)
-        self.num_steps = arguments.whole_number("num_steps", num_steps)
         self.burn_in = arguments.whole_number("burn_in", burn_in)
         self.target_acceptance = arguments.number(
             "target_acceptance", target_acceptance, above=True
@@ -30,63 +29,26 @@ class _Hamiltonian:
             raise ValueError(
                 f"target_acceptance must lie in (0, 1); received {target_acceptance!r}."
             )
-        self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
 
-    def __call__(
-        self,
-        energy_fn,
-        initial_state,
-        seed,
-        *,
-        num_steps=None,
-        return_diagnostics: bool = False,
-        return_trajectory: bool = False,
-    ):
-        """Run chains of the shape of `initial_state`.
-
-        Works eagerly and inside a `tf.function`, as `Langevin` does, whose place it may take in any
-        model.
-
-        Args:
-            energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
-            initial_state: Where the chains start, floating [n, …]; clipped to the bounds.
-            seed: An int, a pair of ints, or an integer tensor [2].
-            num_steps: Overrides the sampler's own number of proposals, an int or a scalar tensor.
-            return_diagnostics: Whether to record energy, gradient norm, probability of acceptance
-                and step size.
-            return_trajectory: Whether to record every state.
-
-        Returns:
-            The final states, of the shape and dtype of `initial_state`; or, if a history was asked
-            for, a ChainResult, whose first field is `samples`.
-
-        Raises:
-            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
-                not return one value per chain.
-        """
-        x = tf.convert_to_tensor(initial_state)
-        if not x.dtype.is_floating or not x.shape.rank:
-            raise ValueError(
-                f"initial_state must be a floating tensor [n, …]; received shape {x.shape}, "
-                f"dtype {x.dtype.name}."
-            )
+    def _run(
+        self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
+    ) -> ChainResult:
         if self.bounds is not None:
             x = tf.clip_by_value(x, *self.bounds)
         result = run_metropolis(
             energy_fn,
             x,
             randomness.as_seed(seed),
-            num_steps=self.num_steps if num_steps is None else num_steps,
+            num_steps=num_steps,
             leapfrog_steps=self.num_leapfrog_steps,
             step_size=self._leapfrog_size(),
             burn_in=self.burn_in,
             target_acceptance=self.target_acceptance,
             bounds=self.bounds,
-            diagnostics=return_diagnostics,
-            trajectory=return_trajectory,
+            diagnostics=diagnostics,
+            trajectory=trajectory,
         )
-        result = self._in_own_units(result)
-        return result if return_diagnostics or return_trajectory else result.samples
+        return self._in_own_units(result)
 
     def _leapfrog_size(self) -> float:
         """Return h of the leapfrog rule."""
@@ -95,25 +57,6 @@ class _Hamiltonian:
     def _in_own_units(self, result: ChainResult) -> ChainResult:
         """Return a result with the step size as the constructor takes it."""
         return result
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {
-            "step_size": self.step_size,
-            "num_steps": self.num_steps,
-            "burn_in": self.burn_in,
-            "target_acceptance": self.target_acceptance,
-            "bounds": self.bounds,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Make a sampler from the result of `get_config`."""
-        return cls(**config)
-
-    def __repr__(self):
-        settings = ", ".join(f"{k}={v}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({settings})"
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -211,7 +154,3 @@ class HMC(_Hamiltonian):
         self.num_leapfrog_steps = arguments.whole_number(
             "num_leapfrog_steps", num_leapfrog_steps, 1
         )
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "num_leapfrog_steps": self.num_leapfrog_steps}

@@ -1,19 +1,19 @@
 """Langevin dynamics: the published short-run kernel for images, and the paper's Eq. 5."""
 
 import math
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
+from tf_febm.samplers.sampler import Sampler
 
 __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class Langevin:
+class Langevin(Sampler):
     """Run unadjusted Langevin chains.
 
     One step, in the order of the published image code (`noise_first=True`):
@@ -44,9 +44,6 @@ class Langevin:
     Source: Yu et al. 2020, Eq. 5 and Appendix G; Du & Mordatch 2019 for the published settings.
     """
 
-    # `num_steps` of a call may be a tensor, for which nothing is traced anew.
-    takes_step_tensors = True
-
     def __init__(
         self,
         step_size: float = 10.0,
@@ -57,9 +54,9 @@ class Langevin:
         grad_clip_norm: float | None = None,
         noise_first: bool = True,
     ):
+        super().__init__(num_steps, bounds)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.noise_scale = arguments.number("noise_scale", noise_scale)
-        self.num_steps = arguments.whole_number("num_steps", num_steps)
         if grad_clip is not None and grad_clip_norm is not None:
             raise ValueError(
                 f"Give grad_clip or grad_clip_norm, not both; received {grad_clip} and "
@@ -69,7 +66,6 @@ class Langevin:
             None if bound is None else arguments.number(name, bound, above=True)
             for name, bound in (("grad_clip", grad_clip), ("grad_clip_norm", grad_clip_norm))
         )
-        self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
         self.noise_first = arguments.switch("noise_first", noise_first)
 
     @classmethod
@@ -181,71 +177,10 @@ class Langevin:
             return tf.clip_by_norm(gradient, self.grad_clip_norm, axes=axes)
         return gradient
 
-    def __call__(
-        self,
-        energy_fn,
-        initial_state,
-        seed,
-        *,
-        num_steps=None,
-        return_diagnostics: bool = False,
-        return_trajectory: bool = False,
-    ) -> Any:
-        """Run chains of the shape of `initial_state`.
+    def _run(
+        self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
+    ) -> ChainResult:
+        def step(state, step_seed):
+            return self.step(energy_fn, state, step_seed)
 
-        Works eagerly and inside a `tf.function`, where it becomes one compiled loop; wrap it in
-        one when a chain is long. Equal seeds give equal chains, eagerly and compiled; under XLA
-        (jit_compile) TensorFlow draws other numbers.
-
-        Args:
-            energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
-            initial_state: Where the chains start, floating [n, …]; NumPy arrays as well.
-            seed: An int, a pair of ints, or an integer tensor [2].
-            num_steps: Overrides the sampler's own number of steps, an int or a scalar tensor; for
-                another value of a tensor, a compiled program is not traced again.
-            return_diagnostics: Whether to record energy, gradient norm and clipped share.
-            return_trajectory: Whether to record every state.
-
-        Returns:
-            The final states, of the shape and dtype of `initial_state`; or, if a history was asked
-            for, a ChainResult, whose first field is `samples`.
-
-        Raises:
-            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
-                not return one value per chain.
-        """
-        x = tf.convert_to_tensor(initial_state)
-        if not x.dtype.is_floating or not x.shape.rank:
-            raise ValueError(
-                f"initial_state must be a floating tensor [n, …]; received shape {x.shape}, "
-                f"dtype {x.dtype.name}."
-            )
-        result: ChainResult = run_chain(
-            lambda state, step_seed: self.step(energy_fn, state, step_seed),
-            x,
-            self.num_steps if num_steps is None else num_steps,
-            seed,
-            diagnostics=return_diagnostics,
-            trajectory=return_trajectory,
-        )
-        return result if return_diagnostics or return_trajectory else result.samples
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {
-            "step_size": self.step_size,
-            "noise_scale": self.noise_scale,
-            "num_steps": self.num_steps,
-            "grad_clip": self.grad_clip,
-            "bounds": self.bounds,
-            "grad_clip_norm": self.grad_clip_norm,
-            "noise_first": self.noise_first,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Langevin":
-        """Make a sampler from the result of `get_config`."""
-        return cls(**config)
-
-    def __repr__(self):
-        return f"Langevin({', '.join(f'{k}={v}' for k, v in self.get_config().items())})"
+        return run_chain(step, x, num_steps, seed, diagnostics=diagnostics, trajectory=trajectory)

@@ -15,7 +15,7 @@ STORAGES = ("auto", "uint8", "uint8_published", "float32")
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-class ReplayBuffer(tf.Module):
+class ReplayBuffer(arguments.Configured, tf.Module):
     """Keep the last samples of the chains in `tf.Variable`s on the device.
 
     Under a `tf.distribute` strategy each replica has a buffer of this capacity, and its chains
@@ -383,17 +383,3 @@ class ReplayBuffer(tf.Module):
     def _beside_samples(self) -> list[str]:
         """Return the names of the variables that have an entry for each sample."""
         return [] if self.labels is None else ["labels"]
-
-    def get_config(self) -> dict:
-        """Return the constructor's arguments."""
-        return {
-            "capacity": self.capacity,
-            "restart_probability": self.restart_probability,
-            "match_labels": self.match_labels,
-            "storage": self.storage,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict) -> "ReplayBuffer":
-        """Make an empty buffer from the result of `get_config`."""
-        return cls(**config)

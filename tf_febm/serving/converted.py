@@ -66,15 +66,10 @@ def _energy(model):
     if model.conditional:
         inputs.append(tf.TensorSpec([None], tf.int32, name="labels"))
 
-    def of_x(x):
-        return endpoints.energy(x)
-
-    def of_x_and_labels(x, labels):
+    def energy(x, labels=None):
         return endpoints.energy(x, labels)
 
-    function = tf.function(
-        of_x_and_labels if model.conditional else of_x, input_signature=inputs, autograph=False
-    )
+    function = tf.function(energy, input_signature=inputs, autograph=False)
     function.endpoints = endpoints
     return function
 

@@ -22,13 +22,7 @@ def _signatures(endpoints: Endpoints, model) -> dict:
         functions["log_density_ratio"] = endpoints.log_density_ratio
 
     def evaluate(function):
-        def of_x(x):
-            return function(x)
-
-        def of_x_and_labels(x, labels):
-            return function(x, checked(labels))
-
-        return of_x_and_labels if model.conditional else of_x
+        return lambda x, labels=None: function(x, None if labels is None else checked(labels))
 
     def checked(labels):
         inside = (labels >= 0) & (labels < model.num_classes)

@@ -1,0 +1,87 @@
+"""Base of the samplers: one form of call, and settings that can be written to a file."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_febm import arguments
+from tf_febm.samplers.chain import ChainResult
+
+__all__ = ["Sampler"]
+
+
+class Sampler(arguments.Configured):
+    """Base of the samplers, which keep each argument of their constructor under its name.
+
+    A subclass says in `_run` what a call does.
+
+    Args:
+        num_steps: Steps per call, at least 0.
+        bounds: (low, high) of each coordinate, or None.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+    """
+
+    # `num_steps` of a call may be a tensor, for which nothing is traced anew.
+    takes_step_tensors = True
+
+    def __init__(self, num_steps: int, bounds: tuple[float, float] | None):
+        self.num_steps = arguments.whole_number("num_steps", num_steps)
+        self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
+
+    def __call__(
+        self,
+        energy_fn,
+        initial_state,
+        seed,
+        *,
+        num_steps=None,
+        return_diagnostics: bool = False,
+        return_trajectory: bool = False,
+    ) -> Any:
+        """Run chains of the shape of `initial_state`.
+
+        Works eagerly and inside a `tf.function`, where it becomes one compiled loop; wrap it in
+        one when a chain is long. Equal seeds give equal chains, eagerly and compiled; under XLA
+        (jit_compile) TensorFlow draws other numbers.
+
+        Args:
+            energy_fn: Any callable x -> E(x), [n] or [n, 1], differentiable in x.
+            initial_state: Where the chains start, floating [n, …]; NumPy arrays as well. Calibrated
+                samplers clip it to the bounds.
+            seed: An int, a pair of ints, or an integer tensor [2].
+            num_steps: Overrides the sampler's own number of steps, an int or a scalar tensor; for
+                another value of a tensor, a compiled program is not traced again.
+            return_diagnostics: Whether to record energy and gradient norm of each step, and the
+                clipped share of `Langevin`, or probability of acceptance and step size of others.
+            return_trajectory: Whether to record every state.
+
+        Returns:
+            The final states, of the shape and dtype of `initial_state`; or, if a history was asked
+            for, a ChainResult, whose first field is `samples`.
+
+        Raises:
+            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
+                not return one value per chain.
+        """
+        x = tf.convert_to_tensor(initial_state)
+        if not x.dtype.is_floating or not x.shape.rank:
+            raise ValueError(
+                f"initial_state must be a floating tensor [n, …]; received shape {x.shape}, "
+                f"dtype {x.dtype.name}."
+            )
+        num_steps = self.num_steps if num_steps is None else num_steps
+        history = {"diagnostics": return_diagnostics, "trajectory": return_trajectory}
+        result = self._run(energy_fn, x, seed, num_steps, **history)
+        return result if return_diagnostics or return_trajectory else result.samples
+
+    def _run(
+        self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
+    ) -> ChainResult:
+        """Return the end of chains that start at x, [n, …], and the history asked for."""
+        raise NotImplementedError
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({settings})"
