@@ -147,7 +147,10 @@ class BidirectionalEBM(GeneratorModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        **refused,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
     ) -> None:
         """Set the two optimizers; each is the published Adam(2e-4, β = (0, 0.9)) if None.
 
@@ -166,7 +169,10 @@ class BidirectionalEBM(GeneratorModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            **refused,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
         )
         self._set_second_optimizer(generator_optimizer, auto_scale_loss)
 

@@ -35,7 +35,10 @@ class Fitting(Noticing):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        **refused,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
     ) -> None:
         """Set the optimizer.
 
@@ -47,16 +50,17 @@ class Fitting(Noticing):
             steps_per_execution: Batches per call of the compiled step; 1 with several replicas.
             auto_scale_loss: Whether a network that computes in float16 has its loss scaled, by a
                 `keras.optimizers.LossScaleOptimizer` around its optimizer.
-            **refused: Keras' `loss`, `loss_weights`, `metrics`, `weighted_metrics`. Must be None: a
-                model has an objective and metrics of its own.
+            loss: Must be None, as the next three: a model has an objective and metrics of its own.
+            loss_weights: See `loss`.
+            metrics: See `loss`.
+            weighted_metrics: See `loss`.
 
         Raises:
             ValueError: If a loss or metrics are given, or several batches per call with several
                 replicas.
         """
-        for name, value in refused.items():
-            if name not in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-                raise TypeError(f"compile takes no {name}.")
+        refused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}
+        for name, value in {**refused, "weighted_metrics": weighted_metrics}.items():
             if value is not None:
                 raise ValueError(
                     f"{type(self).__name__} has an objective and metrics of its own: compile takes "

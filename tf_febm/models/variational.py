@@ -153,7 +153,10 @@ class VariationalModel(EnergyModel):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        **refused,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
     ) -> None:
         """Set the two optimizers; each is the paper's, `optimizers.default()`, if None.
 
@@ -165,7 +168,10 @@ class VariationalModel(EnergyModel):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             auto_scale_loss=auto_scale_loss,
-            **refused,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
         )
         with self.distribute_strategy.scope():
             if variational_optimizer is None:
