@@ -75,7 +75,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     for field, kind in types.items():
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values)
-    flags.DEFINE_float("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0, **own)
+    flags.DEFINE_float("noise_scale", None, "Deviation of the noise of a step, in 0.005.", 0, **own)
     choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
     switch("replay_batch", None, "Start chains in a replay buffer.")
     switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
@@ -128,7 +128,9 @@ def resolve(values: flags.FlagValues) -> Plan:
     chosen |= _bounds_of_gradients(given, start, chosen)
     with in_flags(values):
         # They stand in lines of the original, and do nothing there.
-        tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
+        tolerated = {"grad_clip", "grad_clip_norm"} if values.hmc else set()
+        if values.hmc:
+            chosen.pop("noise_scale", None)
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
         kind = catalogue.DATASETS[values.dataset].kind
         kind = "vectors" if kind == "plane" else kind
@@ -221,6 +223,7 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     for name, vain, needed in (
         ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),
         ("pcd", not (values.pcd or catalogue.METHODS[recipe.method].chains), "methods with chains"),
+        ("noise_scale", values.hmc, "--sampler=langevin, not --hmc"),
         ("proj_norm_type", values.hmc, "--sampler=langevin, not hmc"),
     ):
         if values[name].present and vain:

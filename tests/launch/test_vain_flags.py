@@ -70,7 +70,10 @@ LINES = {
     "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
     "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
     "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
-    "--noise_scale=2": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
+    "--noise_scale=2": (
+        "--sampler=mala",
+        ["--sampler=mala --step_lr=0.1", "--sampler=hmc --step_lr=0.1", STILL],
+    ),
     "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
     "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
@@ -143,7 +146,7 @@ def test_a_flag_has_an_effect_or_is_refused(flag):
         # As lines of the original have them.
         (
             "--hmc --noise_scale=1 --proj_norm=0.01 --proj_norm_type=li",
-            ["--noise_scale=1.0", "--proj_norm=0.01", "--proj_norm_type=li"],
+            ["--proj_norm=0.01", "--noise_scale=1.0", "--proj_norm_type=li"],
         ),
     ],
 )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tf_febm import catalogue, data, recipes
+from tf_febm.recipes import building, table
 from tf_febm.recipes import recipe as module
-from tf_febm.recipes import table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
 
@@ -99,6 +99,18 @@ class TestChanges:
     def test_another_sampler_has_a_step_of_its_own(self):
         assert recipes.get("digits").replace(sampler="hmc").step_size is None
         assert recipes.get("digits").replace(sampler="hmc", step_size=0.1).step_size == 0.1
+
+    @pytest.mark.parametrize("base", ["digits", "plane"])
+    @pytest.mark.parametrize(("sampler", "step"), [("mala", 0.02), ("hmc", 0.2)])
+    def test_noise_of_another_sampler_is_the_same_in_any_order(self, base, sampler, step):
+        """Its step size: τ = σ²/2 of mala, h = σ of hmc."""
+        changes = [{"sampler": sampler}, {"noise_scale": 0.2}]
+        recipe = recipes.get(base).replace(**changes[0], **changes[1])
+        for first, second in (changes, changes[::-1]):
+            assert recipes.get(base).replace(**first).replace(**second) == recipe
+        source = data.load("moons" if base == "plane" else "digits")
+        made = building.make_sampler(recipe, source)
+        assert getattr(made, "sampler", made).step_size == pytest.approx(step)
 
     def test_a_step_that_is_given_wins_over_epsilon(self):
         plane = recipes.get("plane")

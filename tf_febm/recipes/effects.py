@@ -61,6 +61,15 @@ _NO_EPSILON = Rule(
     "steps that epsilon does not set",
     lambda recipe, kind: f"epsilon={recipe.epsilon}",
 )
+# Without a step size, every sampler's steps follow from the noise.
+_NOISE = Rule(
+    lambda recipe, kind: (
+        recipe.step_size is None or "noise_scale" in catalogue.SAMPLERS[recipe.sampler].settings
+    ),
+    "sampler=langevin",
+    lambda recipe, kind: f"{recipe.sampler} with step_size={recipe.step_size}",
+    cure="leave one of the two out",
+)
 _BUFFER = Rule(
     lambda recipe, kind: recipe.chains == "replay",
     "the replay buffer, chains=replay",
@@ -109,7 +118,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     for table, field in ((methods, "method"), (samplers, "sampler")):
         for setting in {s: None for entry in table.values() for s in entry.settings}:
             if any(setting not in entry.settings for entry in table.values()):
-                yield setting, _takes(table, field, setting)
+                noise = setting == "noise_scale"
+                yield setting, _NOISE if noise else _takes(table, field, setting)
     for player in ("variational", "generator"):
         rule = _one_of("method", [name for name, m in methods.items() if player in m.players])
         yield f"{player}_learning_rate_ratio", rule
