@@ -6,10 +6,10 @@ from pathlib import Path
 import console
 import original_flags
 from absl import flags
-from train_flags import MODEL_SWITCHES
 
 with console.without_tensorflow():
     from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
+    from tf_febm.original_names import SWITCHES
 
 # Where the original looks by default, and where train.py puts runs.
 ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
@@ -120,7 +120,7 @@ def check(values, recipe, train) -> list[str]:
         wanted = values[name].value
         if wanted is None:
             continue
-        switch = MODEL_SWITCHES.get(name)
+        switch = SWITCHES.get(name, {}).get("network")
         if wanted != (own if switch is None else own == switch):
             known = name if switch is None else "network"
             raise ValueError(
