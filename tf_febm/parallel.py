@@ -16,6 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_febm.renamed import earlier_names
+
 __all__ = [
     "batch_mean",
     "batch_size",
@@ -336,3 +338,6 @@ def distribute(
         return dataset.rebatch(batch_size // count, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(part)
+
+
+__getattr__ = earlier_names(__name__, {"total": f"{__name__}:all_reduce_sum"})
