@@ -21,9 +21,15 @@ def parsed(define, *arguments):
 def test_every_flag_of_an_evaluation_is_in_its_table():
     """Or is one of the original's that original_flags refuses or tells of."""
     defined = set(parsed(evaluate.define)) - set(tables.EVALUATION_ORIGINAL)
-    ruled = {name for rule in effects.RULES for name in rule.flags}
-    assert ruled | set(effects.ALWAYS) == defined
-    assert not ruled & set(effects.ALWAYS)
+    assert set(effects.RULES) | set(effects.ALWAYS) == defined
+    assert not set(effects.RULES) & set(effects.ALWAYS)
+
+
+def test_flags_and_settings_have_rules_of_one_kind():
+    found = [
+        rule for table in (effects.RULES, rules.RULES) for row in table.values() for rule in row
+    ]
+    assert all(type(rule) is rules.Rule for rule in found) and len(found) > 60
 
 
 def notes(line):
