@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from tf_febm import catalogue, data, recipes
+from tf_febm import catalogue, data, divergences, recipes
 from tf_febm.recipes import building, table
 from tf_febm.recipes import recipe as module
 
@@ -78,6 +78,45 @@ def test_ranges():
             recipes.Recipe(**{name: least - 1})
     with pytest.raises(ValueError, match="seed must lie in"):
         recipes.Recipe(seed=2**31)
+    with pytest.raises(ValueError, match=r"restart_probability must lie in \[0, 1\]; received 1.5"):
+        recipes.Recipe(restart_probability=1.5)
+    with pytest.raises(ValueError, match="Give grad_clip or grad_clip_norm, not both; received 1"):
+        recipes.get("digits").replace(grad_clip=1.0, grad_clip_norm=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "Unknown divergence 'nonsense'; known are kl, .* and alpha:<number>"),
+        ("", "Unknown divergence ''; known are kl"),
+        ("alpha:x", "alpha:<number> needs a number from .*; received 'alpha:x'"),
+    ],
+)
+def test_an_unknown_divergence_is_refused_at_once(name, message):
+    for make in (recipes.get("digits").replace, recipes.Recipe):
+        with pytest.raises(ValueError, match=message):
+            make(divergence=name)
+    for known in ("Jensen-Shannon", "alpha:0.5", *divergences.names()):
+        assert recipes.get("digits").replace(divergence=known).divergence == known
+
+
+@pytest.mark.parametrize("sampler", catalogue.SAMPLERS)
+@pytest.mark.parametrize("base", ["digits", "plane", "digits_bidirectional"])
+def test_the_least_that_a_recipe_takes_is_taken_by_its_parts(base, sampler):
+    """Whose constructors check it again."""
+    least = {
+        name: module.LEAST.get(name, 1e-6 if name in module._POSITIVE else 0)
+        for name in FIELDS
+        if {int, float} & set(kinds(name))
+    }
+    least |= {"sampler": sampler, "buffer_capacity": 2}
+    least |= {"grad_clip_norm": None, "epsilon": None}
+    recipe = recipes.Recipe(**{**recipes.get(base).as_dict(), **least})
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    model = recipe.build(
+        x if base == "plane" else np.arange(8 * 64, dtype="uint8").reshape(8, 8, 8, 1)
+    )
+    assert model.sampler.num_steps == 0
 
 
 class TestChanges:

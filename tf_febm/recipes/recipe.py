@@ -1,6 +1,7 @@
 """A recipe: everything that decides how a model is made and trained, but the data."""
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -30,7 +31,7 @@ class Recipe:
         why: One sentence: what it is for, and why it is as it is.
 
         method: How the energy is trained: a name of `catalogue.METHODS`.
-        divergence: The f-divergence of febm and dual; see `divergences.get`.
+        divergence: The f-divergence of febm and dual, by a name that `divergences.get` knows.
         conditional: Whether the model learns one density per label of the data.
 
         steps: Training steps, each on a batch.
@@ -104,7 +105,8 @@ class Recipe:
         sample_interval: Steps between two grids of samples.
         save_interval: Steps between two checkpoints.
         keep_checkpoints: How many of the newest checkpoints are kept.
-        best_metric: Metric, as in metrics.csv, whose best checkpoint is kept besides.
+        best_metric: Metric, as in metrics.csv, whose best checkpoint is kept besides; which there
+            are depends on the method, and a run says so before it reads data.
         best_mode: Which value of it is the best, "min" or "max".
         num_samples: Samples drawn at the end.
         final_steps: Steps of the sampler for each of them.
@@ -195,6 +197,11 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = _checked(field.name, _TYPES[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+        if None not in (self.grad_clip, self.grad_clip_norm):
+            raise ValueError(
+                f"Give grad_clip or grad_clip_norm, not both; received {self.grad_clip} and "
+                f"{self.grad_clip_norm}."
+            )
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.
@@ -344,7 +351,7 @@ LEAST = {
 _POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    "target_acceptance",
+    *("target_acceptance", "adam_epsilon", "frequency"),
 )
 _BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
 _LARGEST_SEED = 2**31 - 1
@@ -370,7 +377,13 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
         if name in _BELOW_ONE and value >= 1.0:
             low = "(" if name in _POSITIVE else "["
             raise ValueError(f"{name} must lie in {low}0, 1); received {value}.")
+        if name == "restart_probability" and value > 1.0:
+            raise ValueError(f"{name} must lie in [0, 1]; received {value}.")
         return value
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string; received {value!r}.")
+    # The command line makes recipes before TensorFlow is there, and asks for the name afterwards.
+    divergences = sys.modules.get("tf_febm.divergences")
+    if name == "divergence" and divergences is not None:
+        divergences.get(value)
     return value
