@@ -25,6 +25,15 @@ def test_a_recipe_of_the_table(name):
     recipe = recipes.get(name)
     assert recipe.name == name and recipe.why.endswith(".")
     assert recipes.Recipe(**recipe.as_dict()) == recipe
+    # One sentence, that does not only point at another recipe.
+    assert len(recipe.why.split()) >= 8 and not recipe.why.startswith("As ")
+
+
+def test_what_is_known_of_every_recipe_is_in_the_docs(project):
+    page = (project / "docs" / "concepts" / "recipes.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    known = [name for row in rows for name in re.findall("`(.*?)`", row)]
+    assert sorted(known) == sorted(recipes.names())
 
 
 def test_unknown_names():
