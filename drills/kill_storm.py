@@ -50,7 +50,7 @@ def storm(
         figure among the undisturbed runs.
 
     Raises:
-        AssertionError: If anything was lost.
+        AssertionError: Something was lost.
     """
     logdir, moments = Path(logdir), random.Random(seed)
     command = [

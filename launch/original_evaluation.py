@@ -44,8 +44,8 @@ def folder_of(values, report) -> Path:
         report: Takes a line that says where a run was found that is not where the line says.
 
     Raises:
-        ValueError: If nothing, or two things, name a run.
-        OSError: If there is no run.
+        ValueError: Nothing, or two things, name a run.
+        OSError: There is no run.
     """
     if values.run:
         if values.exp:
@@ -112,7 +112,7 @@ def check(values, recipe, train) -> list[str]:
         train: The data of the run.
 
     Raises:
-        ValueError: If a flag asks for what is not done, or for another run than this one.
+        ValueError: A flag asks for what is not done, or for another run than this one.
     """
     warnings = original_flags.warnings_of(EVALUATION_ORIGINAL, values)
     for name, option in EVALUATION_OF_THE_RUN.items():

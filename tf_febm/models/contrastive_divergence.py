@@ -50,7 +50,7 @@ class ContrastiveDivergence(EnergyModel):
         name: The Keras name.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: Hinton 2002 (CD-k); Tieleman 2008 (persistent CD); Du & Mordatch 2019 (the buffer and
     the l2 term).

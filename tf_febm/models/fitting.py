@@ -72,7 +72,7 @@ class Fitting(Noticing, keras.Model):
             weighted_metrics: See `loss`.
 
         Raises:
-            ValueError: If a loss or metrics are given, or several batches per call with several
+            ValueError: A loss or metrics are given, or several batches per call with several
                 replicas.
         """
         others = {

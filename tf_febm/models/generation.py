@@ -277,7 +277,8 @@ class GeneratorModel(EnergyModel):
             said by the sampler.
 
         Raises:
-            ValueError: On a number below 1, an unknown `initial`, labels, or both numbers of steps.
+            ValueError: A number is below 1, `initial` is unknown, labels or both numbers of steps
+                are given.
         """
         return self.sample_batch(
             num_samples,

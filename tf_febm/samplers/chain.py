@@ -54,7 +54,7 @@ def step_count(num_steps) -> Any:
         num_steps: A whole number ≥ 0, or an integer scalar tensor.
 
     Raises:
-        ValueError: If it is anything else; a negative one inside a compiled function fails when
+        ValueError: It is anything else; a negative one inside a compiled function fails when
             that runs.
     """
     if not tf.is_tensor(num_steps):

@@ -61,7 +61,7 @@ class _Hamiltonian:
             for, a ChainResult, whose first field is `samples`.
 
         Raises:
-            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
+            ValueError: `initial_state` is not floating or has no batch axis, or the energy does
                 not return one value per chain.
         """
         x = tf.convert_to_tensor(initial_state)
@@ -147,7 +147,7 @@ class MALA(_Hamiltonian):
         bounds: (low, high) of each coordinate, or None.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Roberts & Tweedie 1996; the step size after Hoffman & Gelman 2014.
     """
@@ -193,7 +193,7 @@ class HMC(_Hamiltonian):
         bounds: (low, high) of each coordinate, or None.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal 2011.
     """

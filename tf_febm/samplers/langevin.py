@@ -39,7 +39,7 @@ class Langevin:
         noise_first: Whether the noise precedes the gradient.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Yu et al. 2020, Eq. 5 and Appendix G; Du & Mordatch 2019 for the published settings.
     """
@@ -171,7 +171,7 @@ class Langevin:
             for, a ChainResult, whose first field is `samples`.
 
         Raises:
-            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
+            ValueError: `initial_state` is not floating or has no batch axis, or the energy does
                 not return one value per chain.
         """
         x = tf.convert_to_tensor(initial_state)
