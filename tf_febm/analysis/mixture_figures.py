@@ -7,6 +7,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+__all__ = ["fits", "log_ratio", "rejection", "trajectories"]
+
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles differ as well.
 TARGET, EXACT, LEARNED, THIRD = "#333333", "#0072B2", "#D55E00", "#009E73"
 STYLE: Any = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
