@@ -47,7 +47,7 @@ def storm(
         figure among the undisturbed runs.
 
     Raises:
-        AssertionError: If anything was lost.
+        AssertionError: Something was lost.
     """
     logdir, moments = Path(logdir), random.Random(seed)
     command = processes.command(logdir, f"--steps={steps}", "--save_interval=100", *arguments)

@@ -35,7 +35,7 @@ def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Pope
         last checkpoint were compared, and the shape of the `samples`.
 
     Raises:
-        AssertionError: If anything differs.
+        AssertionError: Something differs.
     """
     logdir, half = Path(logdir), steps // 2
     command = processes.command(

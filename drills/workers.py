@@ -150,7 +150,7 @@ def kill_and_restart(
         their common `weights`.
 
     Raises:
-        AssertionError: If anything else was lost, or workers differ.
+        AssertionError: Something else was lost, or workers differ.
     """
     logdir, moments = Path(logdir), random.Random(seed)
     folder = logdir / "killed" / "checkpoints"

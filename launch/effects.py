@@ -1,33 +1,29 @@
 """Flags of evaluate.py with an effect, and when; those of train.py are settings of a recipe.
 
-One that is given in vain is refused; if it says what is done anyway, or is a harmless one of the
-original's, a line says so.
+One that is given in vain is refused, as a setting of a recipe is; if it says what is done anyway,
+or is a harmless one of the original's, a line says so.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
+import console
 from absl import flags
 
+with console.without_tensorflow():
+    from tf_febm.recipes.effects import Rule, refuse_vain
 
-class Rule(NamedTuple):
-    """A condition under which flags have an effect.
 
-    Attributes:
-        needs: What they are for, as "X is for …" reads.
-        holds: Facts -> whether it is met; a KeyError says that it is not known yet.
-        flags: Their names.
-        found: Facts -> what there is instead, or nothing.
-        cure: What to do.
-        off: Flag -> a value that says what is done anyway where the rule does not hold.
-    """
+def _rule(needs: str, holds: Callable[[dict[str, Any]], bool], *found_and_cure) -> Rule:
+    """Return the rule that facts meet a condition; a KeyError says that one is not known yet."""
 
-    needs: str
-    holds: Callable[[dict[str, Any]], bool]
-    flags: tuple[str, ...]
-    found: Callable[[dict[str, Any]], str] = lambda facts: ""
-    cure: str = "leave it out"
-    off: Mapping[str, Any] = {}
+    def known(facts):
+        try:
+            return bool(holds(facts))
+        except KeyError:
+            return None
+
+    return Rule(known, needs, *found_and_cure)
 
 
 def _of_features(needs: str, flag: str, *names: str) -> Rule:
@@ -37,7 +33,7 @@ def _of_features(needs: str, flag: str, *names: str) -> Rule:
         alone = flag == "squeezenet" and facts["features"] == "auto" and not facts["inception"]
         return alone or facts["features"] in names
 
-    return Rule(needs, holds, (flag,), lambda facts: facts["features"])
+    return _rule(needs, holds, lambda facts: facts["features"])
 
 
 # What has an effect in every evaluation; the third row may be said again, and must be the run's.
@@ -48,50 +44,58 @@ ALWAYS = (
     *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
     *("out", "debug"),
 )
-# The first that does not hold is told.
-RULES = (
-    Rule("runs named by --exp=", lambda facts: bool(facts["exp"]), ("logdir",)),
-    Rule(
-        "sampling in rounds, without which the chains of training go on",
-        lambda facts: facts["rounds"] > 0,
-        (
-            *("nomix", "batch_size", "pool_size", "restart_share", "label_share"),
-            *("ensemble", "averaged"),
-        ),
-        cure="give --rounds= or --repeat_scale= (the original has --repeat_scale=100), or leave "
-        "it out",
-        off={"ensemble": 1, "averaged": True},
-    ),
-    Rule(
-        "rounds before the last --nomix",
-        lambda facts: facts["rounds"] > facts["nomix"],
-        ("restart_share", "label_share"),
-        lambda facts: f"--rounds={facts['rounds']} with --nomix={facts['nomix']}",
-    ),
-    Rule("runs with labels (--cclass)", lambda facts: facts["cclass"], ("label_share",)),
-    Rule(
-        "runs that keep averaged weights (--average_decay above 0)",
-        lambda facts: facts["has_average"],
-        ("averaged",),
-        off={"averaged": False},
-    ),
-    Rule(
-        "chains of one step or more",
-        lambda facts: facts["num_steps"] > 0,
-        ("step_lr", "proj_norm", "noise_scale"),
-        lambda facts: "0",
-        "give --final_steps=, or leave it out",
-    ),
-    _of_features("--features=auto or inception_graph", "inception", "auto", "inception_graph"),
-    _of_features("--features=squeezenet, or auto without --inception", "squeezenet", "squeezenet"),
-    _of_features("--features=keras_inception", "keras_weights", "keras_inception"),
-    Rule(
-        "figures, and there is no feature network",
-        lambda facts: facts["has_features"],
-        ("reference", "cache_dir"),
-        cure="give --inception=, --squeezenet= or --features=, or leave it out",
-    ),
+_ROUNDS = _rule(
+    "sampling in rounds, without which the chains of training go on",
+    lambda facts: facts["rounds"] > 0,
+    lambda facts: "",
+    "give --rounds= or --repeat_scale= (the original has --repeat_scale=100), or leave it out",
 )
+_MIXED = _rule(
+    "rounds before the last --nomix",
+    lambda facts: facts["rounds"] > facts["nomix"],
+    lambda facts: f"--rounds={facts['rounds']} with --nomix={facts['nomix']}",
+)
+_AVERAGE = _rule(
+    "runs that keep averaged weights (--average_decay above 0)", lambda facts: facts["has_average"]
+)
+_MOVING = _rule(
+    "chains of one step or more",
+    lambda facts: facts["num_steps"] > 0,
+    lambda facts: "0",
+    "give --final_steps=, or leave it out",
+)
+_FIGURES = _rule(
+    "figures, and there is no feature network",
+    lambda facts: facts["has_features"],
+    lambda facts: "",
+    "give --inception=, --squeezenet= or --features=, or leave it out",
+)
+# The first of a flag that does not hold is told.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "logdir": (_rule("runs named by --exp=", lambda facts: facts["exp"]),),
+    **dict.fromkeys(("nomix", "batch_size", "pool_size", "ensemble"), (_ROUNDS,)),
+    "restart_share": (_ROUNDS, _MIXED),
+    "label_share": (
+        *(_ROUNDS, _MIXED),
+        _rule("runs with labels (--cclass)", lambda facts: facts["cclass"]),
+    ),
+    "averaged": (_ROUNDS, _AVERAGE),
+    **dict.fromkeys(("step_lr", "proj_norm", "noise_scale"), (_MOVING,)),
+    "inception": (
+        _of_features("--features=auto or inception_graph", "inception", "auto", "inception_graph"),
+    ),
+    "squeezenet": (
+        _of_features(
+            "--features=squeezenet, or auto without --inception", "squeezenet", "squeezenet"
+        ),
+    ),
+    "keras_weights": (
+        _of_features("--features=keras_inception", "keras_weights", "keras_inception"),
+    ),
+    **dict.fromkeys(("reference", "cache_dir"), (_FIGURES,)),
+}
+# (Flag, rule) -> the value that says what is done anyway where the rule does not hold.
+_OFF = {("ensemble", _ROUNDS): 1, ("averaged", _ROUNDS): True, ("averaged", _AVERAGE): False}
 # Flags that lines of the original have, whatever their value.
 _TOLD = ("nomix", "batch_size")
 
@@ -106,26 +110,14 @@ def check(values: flags.FlagValues, facts: dict[str, Any]) -> list[str]:
     Raises:
         ValueError: A flag was given in vain.
     """
-    lines = {}
-    for rule in RULES:
-        for name in rule.flags:
-            flag = values[name]
-            if name in lines or not flag.present or _holds(rule, facts):
-                continue
-            instead = rule.found(facts)
-            about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
-            if name in _TOLD or (name in rule.off and flag.value == rule.off[name]):
-                lines[name] = f"{as_given(flag)} has no effect: it {about}."
-            else:
-                raise ValueError(f"{as_given(flag)} {about}: {rule.cure}.")
-    return list(lines.values())
 
+    def harmless(flag):
+        return lambda rule: flag.name in _TOLD or _OFF.get((flag.name, rule)) == flag.value
 
-def _holds(rule: Rule, facts: dict[str, Any]) -> bool:
-    try:
-        return rule.holds(facts)
-    except KeyError:
-        return True
+    given = [values[name] for name in RULES if values[name].present]
+    return refuse_vain(
+        [(flag.name, as_given(flag), harmless(flag)) for flag in given], RULES, facts
+    )
 
 
 def as_given(flag: flags.Flag) -> str:

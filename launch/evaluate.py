@@ -13,6 +13,9 @@ import effects
 import original_evaluation
 from absl import flags
 
+with console.without_tensorflow():
+    from tf_febm.original_names import FIELDS
+
 NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeezenet")
 
 REFERENCES = ("train", "test", "all")
@@ -54,7 +57,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.real("noise_removed", None, "Noise taken off at the end; the run's if unset.", 0.0)
     add.real("step_lr", None, "Step size of the sampler; the run's if unset.", 0.0)
     add.real("proj_norm", None, "Largest gradient of Langevin chains; the run's if unset.", 0.0)
-    add.real("noise_scale", None, "Standard deviation of their noise; the run's if unset.", 0.0)
+    add.real("noise_scale", None, "Deviation of their noise, itself; the run's if unset.", 0.0)
     add.switch("averaged", True, "Sample with averaged weights, if the run kept any.")
     add.whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
     add.switch("curve", False, "Measure every checkpoint that was kept.")
@@ -175,7 +178,8 @@ def with_settings(sampler, values):
     """
     config = sampler.get_config()
     bound = "grad_clip" if config.get("grad_clip_norm") is None else "grad_clip_norm"
-    names = {"step_lr": "step_size", "noise_scale": "noise_scale", "proj_norm": bound}
+    names = {name: FIELDS.get(name, name) for name in ("step_lr", "noise_scale")}
+    names["proj_norm"] = bound
     given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
     for name, value in given.items():
         if names[name] not in config:

@@ -33,7 +33,7 @@ def resolve(values) -> dict:
     """Return the flags as checked options.
 
     Raises:
-        ValueError: On a value out of range or a mixture that cannot be read.
+        ValueError: A value is out of range, or the mixture cannot be read.
     """
     names = ("divergence", "steps", "batch_size", "sampler", "seed", "num_samples", "trajectories")
     options = {name: getattr(values, name) for name in (*names, "trajectory_steps", "baselines")}

@@ -6,10 +6,10 @@ from pathlib import Path
 import console
 import original_flags
 from absl import flags
-from train_flags import MODEL_SWITCHES
 
 with console.without_tensorflow():
     from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
+    from tf_febm.original_names import SWITCHES
 
 # Where the original looks by default, and where train.py puts runs.
 ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
@@ -41,8 +41,8 @@ def folder_of(values, report) -> Path:
         report: Takes a line that says where a run was found that is not where the line says.
 
     Raises:
-        ValueError: If nothing, or two things, name a run.
-        OSError: If there is no run.
+        ValueError: Nothing, or two things, name a run.
+        OSError: There is no run.
     """
     if values.run:
         if values.exp:
@@ -109,7 +109,7 @@ def check(values, recipe, train) -> list[str]:
         train: The data of the run.
 
     Raises:
-        ValueError: If a flag asks for what is not done, or for another run than this one.
+        ValueError: A flag asks for what is not done, or for another run than this one.
     """
     warnings = original_flags.warnings_of(EVALUATION_ORIGINAL, values)
     for name, option in EVALUATION_OF_THE_RUN.items():
@@ -117,7 +117,7 @@ def check(values, recipe, train) -> list[str]:
         wanted = values[name].value
         if wanted is None:
             continue
-        switch = MODEL_SWITCHES.get(name)
+        switch = SWITCHES.get(name, {}).get("network")
         if wanted != (own if switch is None else own == switch):
             known = name if switch is None else "network"
             raise ValueError(

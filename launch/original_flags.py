@@ -25,7 +25,7 @@ def warnings_of(table: dict[str, Original], values: flags.FlagValues) -> list[st
     """Return a warning for each flag of a table that was given.
 
     Raises:
-        ValueError: If one asks for what is not done here.
+        ValueError: A flag asks for what is not done here.
     """
     warnings = []
     for name, flag in table.items():
@@ -45,7 +45,7 @@ def check(values: flags.FlagValues) -> list[str]:
     """Return a warning for each flag of training that was given and differs from the original's.
 
     Raises:
-        ValueError: If one asks for what is not done here.
+        ValueError: A flag asks for what is not done here.
     """
     warnings = warnings_of(ORIGINAL, values)
     if values.augment:

@@ -16,8 +16,6 @@ with console.without_tensorflow():
     from tf_febm.recipes import recipe as recipes
     from tf_febm.recipes import table
 
-# Switches of the original code for what is --network here.
-MODEL_SWITCHES = {name + "_model": f"resnet32_{name}" for name in ("large", "larger", "wider")}
 # Settings whose flags have texts or values of their own.
 _BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
 _ANSWERS = ("auto", "yes", "no")
@@ -73,14 +71,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     for field, kind in types.items():
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values)
-    add.real("noise_scale", None, "Noise of a Langevin step, in 0.005.", 0)
+    add.real("noise_scale", None, "Deviation of the noise of a step, in 0.005.", 0)
     choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
     switch("replay_batch", None, "Start chains in a replay buffer.")
     switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
-    switch("hmc", False, "The same as --sampler=hmc.")
-    switch("augment", False, "The same as --random_flip --random_crop=4.")
-    for name, network in MODEL_SWITCHES.items():
-        switch(name, False, f"The same as --network={network}.")
+    for name in original_names.SWITCHES:
+        switch(name, False, f"The same as {_stands_for(name)}.")
     original_flags.define_table(original_flags.ORIGINAL, values)
 
 
@@ -96,6 +92,12 @@ def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> No
         add.whole(name, None, text, recipes.LEAST.get(field, 0))
     else:
         (add.real if float in kinds else add.text)(name, None, text)
+
+
+def _stands_for(switch: str) -> str:
+    """Return a switch of the original as flags of ours."""
+    row = original_names.SWITCHES[switch].items()
+    return " ".join(f"--{name}" if value is True else f"--{name}={value}" for name, value in row)
 
 
 def _texts() -> dict[str, str]:
@@ -125,7 +127,9 @@ def resolve(values: flags.FlagValues) -> Plan:
     chosen |= _bounds_of_gradients(given, start, chosen)
     with in_flags(values):
         # They stand in lines of the original, and do nothing there.
-        tolerated = {"noise_scale", "grad_clip", "grad_clip_norm"} if values.hmc else set()
+        tolerated = {"grad_clip", "grad_clip_norm"} if values.hmc else set()
+        if values.hmc:
+            chosen.pop("noise_scale", None)
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
         kind = catalogue.DATASETS[values.dataset].kind
         kind = "vectors" if kind == "plane" else kind
@@ -172,25 +176,17 @@ def _shorthands(values, given: dict) -> dict[str, Any]:
         ValueError: Another flag says otherwise.
     """
     found: dict[str, Any] = {}
-    switched = [name for name in MODEL_SWITCHES if values[name].value]
-    if len(switched) > 1:
-        named = " and ".join(f"--{name}" for name in switched)
-        raise ValueError(f"{named} exclude each other: each is a network.")
-    for name in switched:
-        found["network"] = MODEL_SWITCHES[name]
-        if given.get("network", found["network"]) != found["network"]:
-            raise ValueError(f"--{name} and --network={values.network} exclude each other.")
-    if values.hmc:
-        if given.get("sampler", "hmc") != "hmc":
-            raise ValueError(f"--hmc and --sampler={values.sampler} exclude each other.")
-        found["sampler"] = "hmc"
-    if values.augment:
-        parts = {"random_flip": True, "random_crop": 4}
-        for name, value in parts.items():
+    switched = {name: row for name, row in original_names.SWITCHES.items() if values[name].value}
+    models = [f"--{name}" for name, row in switched.items() if "network" in row]
+    if len(models) > 1:
+        raise ValueError(f"{' and '.join(models)} exclude each other: each is a network.")
+    for switch, settings in switched.items():
+        for name, value in settings.items():
             if given.get(name, value) != value:
-                what = "--augment is --random_flip --random_crop=4: it and "
-                raise ValueError(f"{what}{as_given(values[name])} exclude each other.")
-        found |= parts
+                several = len(settings) > 1
+                what = f"--{switch} is {_stands_for(switch)}: it" if several else f"--{switch}"
+                raise ValueError(f"{what} and {as_given(values[name])} exclude each other.")
+        found |= settings
     return found
 
 
@@ -218,6 +214,7 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     for name, vain, needed in (
         ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),
         ("pcd", not (values.pcd or catalogue.METHODS[recipe.method].chains), "methods with chains"),
+        ("noise_scale", values.hmc, "--sampler=langevin, not --hmc"),
         ("proj_norm_type", values.hmc, "--sampler=langevin, not hmc"),
     ):
         if values[name].present and vain:
@@ -290,6 +287,7 @@ def translated(text: str, values: flags.FlagValues) -> str:
 def _given_for(field: str, values) -> flags.Flag | None:
     """Return the flag that set a field, if one did."""
     names = [original_names.FLAGS.get(field, field), *_ALSO.get(field, ())]
+    names += [name for name, row in original_names.SWITCHES.items() if field in row]
     return next((values[name] for name in names if name in values and values[name].present), None)
 
 
@@ -304,15 +302,11 @@ def in_flags(values: flags.FlagValues) -> Iterator[None]:
 
 # What stands for a setting that has no flag of its name.
 _CHAINS = {"replay": "--replay_batch", "persistent": "--pcd", "fresh": "--noreplay_batch"}
-# Flags that set a field beside the one of its name.
+# Flags that set a field beside the one of its name, and switches of the original.
 _ALSO = {
     "chains": ("pcd", "replay_batch"),
     "grad_clip": ("proj_norm_type",),
     "grad_clip_norm": ("proj_norm", "proj_norm_type"),
-    "network": tuple(MODEL_SWITCHES),
-    "sampler": ("hmc",),
-    "random_flip": ("augment",),
-    "random_crop": ("augment",),
 }
 _FIELDS = [field for field in typing.get_type_hints(recipes.Recipe) if field != "name"]
 # A name with an underscore is no word of English; others are meant where a value is said of them.

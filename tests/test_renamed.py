@@ -1,6 +1,7 @@
 """Names from before version 0.2, which keep working with a warning that says the present one."""
 
 import importlib
+import sys
 
 import keras
 import pytest
@@ -19,11 +20,23 @@ EARLIER = {
     "tf_febm.networks.prepared": "tf_febm.networks.cached_weights",
     "tf_febm.evaluation.marginals_picture": "tf_febm.evaluation.charts.marginal_plots",
     "tf_febm.evaluation.plane_picture": "tf_febm.evaluation.charts.density_plot",
+    "tf_febm.parallel.total": "tf_febm.parallel.all_reduce_sum",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",
     "tf_febm.samplers.mixed_chain": "tf_febm.models.pooled_chains",
     "tf_febm.samplers.mixed_chain_pools": "tf_febm.models.pooled_chains_by_pool",
     "tf_febm.workers.together": "tf_febm.workers.run_on_all",
+}
+
+
+# Modules: the present one, and names that could be imported from the earlier one.
+MODULES = {
+    "tf_febm.data.testbeds": ("tf_febm.data.toy_datasets", "get, TestBed"),
+    "tf_febm.distribution": ("tf_febm.parallel", "batch_mean, make_strategy, total"),
+    "tf_febm.networks.preparation": (
+        "tf_febm.networks.cached_weights",
+        "layers_of, prepared, PreparedLayer",
+    ),
 }
 
 
@@ -39,6 +52,35 @@ def found(path: str):
 def test_earlier_names_warn_and_work(earlier, present):
     with pytest.warns(DeprecationWarning, match="is now tf_febm"):
         assert found(earlier) is found(present)
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("way", ["import {0}", "from {0} import {1}", "from {0} import *"])
+def test_earlier_modules_are_imported(module, way):
+    present = importlib.import_module(MODULES[module][0])
+    parent, _, last = module.rpartition(".")
+    space = {}
+    with pytest.warns(DeprecationWarning, match=f"^{module} is now {present.__name__}") as caught:
+        exec(way.format(module, MODULES[module][1]), space)
+    assert sys.modules[module] is present and present.__spec__.name == present.__name__
+    # The warning is about the line that imports, not about the machinery.
+    assert caught[0].filename == "<string>"
+    if "*" in way:
+        assert set(present.__all__) <= set(space)
+    # As it was before, for the next way.
+    del sys.modules[module]
+    delattr(importlib.import_module(parent), last)
+
+
+def test_every_alias_of_a_module_is_imported():
+    from tf_febm import renamed
+
+    assert {name: present for name, (present, _) in MODULES.items()} == renamed._MODULES
+
+
+def test_what_never_was_is_not_imported():
+    with pytest.raises(ModuleNotFoundError, match="tf_febm.nothing"):
+        importlib.import_module("tf_febm.nothing")
 
 
 @pytest.mark.parametrize(

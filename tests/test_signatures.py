@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 
 import keras
 import pytest
@@ -84,3 +85,15 @@ def test_results_are_annotated():
         if signature.return_annotation is signature.empty and not name.endswith("__init__")
     ]
     assert bare == []
+
+
+def test_raises_sections_have_sentences(project):
+    """`ValueError: An argument is out of its range.`, not `If …` or `On …`."""
+    found = [
+        f"{file.relative_to(project)}: {line.strip()}"
+        for folder in ("tf_febm", "launch", "studies", "drills", "benchmarks", "examples")
+        for file in (project / folder).rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if re.match(r" +\w+(Error|Warning): (If|On|When|In case) ", line)
+    ]
+    assert found == []

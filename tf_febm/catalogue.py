@@ -39,7 +39,7 @@ def find(what: str, table: Mapping[str, Any], name: str) -> Any:
         name: The name that is looked for.
 
     Raises:
-        ValueError: If there is no such name.
+        ValueError: There is no such name.
     """
     if name not in table:
         raise ValueError(f"{what} must be one of {', '.join(table)}; received {name!r}.")

@@ -24,7 +24,7 @@ def per_example(values, batch, what: str = "energy") -> tf.Tensor:
         A tensor of shape [n].
 
     Raises:
-        ValueError: If the shape is any other one. Nothing is broadcast or averaged silently.
+        ValueError: The shape is any other one. Nothing is broadcast or averaged silently.
     """
     values = tf.convert_to_tensor(values)
     if values.shape.rank == 2 and values.shape[1] == 1:
@@ -48,7 +48,7 @@ def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         E(x), [n], and ∇ₓE(x), of the shape of x.
 
     Raises:
-        ValueError: If the energy does not depend on x differentiably.
+        ValueError: The energy does not depend on x differentiably.
     """
     if isinstance(energy_fn, (HalfPrecisionEnergy, RelativeEnergy, WhiteEnergy)):
         return energy_fn.value_and_gradient(x)

@@ -21,7 +21,7 @@ def write_atomically(path, write) -> None:
         write: Function of an open binary file that writes the contents.
 
     Raises:
-        OSError: If it cannot be written; it names the path.
+        OSError: It cannot be written; it names the path.
     """
     with _naming(path), replacing(path) as temporary, open(temporary, "wb") as file:
         write(file)
@@ -53,7 +53,7 @@ def append(path, content: bytes) -> None:
     A full disk may leave a part of the content: who reads the file must know its end.
 
     Raises:
-        OSError: If it cannot be written; it names the path.
+        OSError: It cannot be written; it names the path.
     """
     with _naming(path), open(path, "ab") as file:
         file.write(content)

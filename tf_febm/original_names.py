@@ -6,9 +6,10 @@ The command line keeps the original's names, and so did the run folders of versi
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FIELDS", "FLAGS", "NOISE_UNIT", "SOURCES", "fields_of", "source_of"]
+__all__ = ["FIELDS", "FLAGS", "NOISE_UNIT", "SOURCES", "SWITCHES", "fields_of", "source_of"]
 
-# Standard deviation of the noise that the original's noise_scale counts in.
+# Standard deviation of the noise that the noise_scale of the original's training program counts in;
+# its evaluation program, and everything else here, have the standard deviation itself.
 NOISE_UNIT = 0.005
 
 # Name on the command line -> the field, where they differ.
@@ -26,6 +27,12 @@ FIELDS: dict[str, str] = {
 }
 # The other way round: what a field is called on the command line.
 FLAGS: dict[str, str] = {field: flag for flag, field in FIELDS.items()}
+# Switches of the original's training program that stand for settings with a value.
+SWITCHES: dict[str, dict[str, Any]] = {
+    **{f"{size}_model": {"network": f"resnet32_{size}"} for size in ("large", "larger", "wider")},
+    "hmc": {"sampler": "hmc"},
+    "augment": {"random_flip": True, "random_crop": 4},
+}
 # Settings whose 0 means that there is none.
 _NONE_IF_ZERO = ("average_decay", "epsilon", "proj_norm", "slow_energy_decay")
 # Of the original's switches, one stands for several settings of ours, and two for one.

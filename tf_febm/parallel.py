@@ -16,6 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_febm.renamed import earlier_names
+
 __all__ = [
     "batch_mean",
     "batch_size",
@@ -170,7 +172,7 @@ def take_gradients_as_given(optimizer) -> None:
         optimizer: A Keras optimizer.
 
     Raises:
-        ValueError: If it was made outside of the strategy's scope, or accumulates gradients over
+        ValueError: It was made outside of the strategy's scope, or accumulates gradients over
             steps, which TensorFlow does not do there.
     """
     strategy = tf.distribute.get_strategy()
@@ -253,7 +255,7 @@ def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.
         num_replicas: For "mirrored": so many GPUs, or so many logical CPUs if there is no GPU.
 
     Raises:
-        ValueError: On an unknown name, a number that does not go with it, or a bad TF_CONFIG.
+        ValueError: The name is unknown, a number does not go with it, or TF_CONFIG is bad.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}; received {name!r}.")
@@ -324,7 +326,7 @@ def distribute(
         strategy: As `make_strategy` returned it.
 
     Raises:
-        ValueError: If the batch cannot be split evenly.
+        ValueError: The batch cannot be split evenly.
     """
     check_batch_size(batch_size, strategy)
     count = strategy.num_replicas_in_sync
@@ -336,3 +338,6 @@ def distribute(
         return dataset.rebatch(batch_size // count, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(part)
+
+
+__getattr__ = earlier_names(__name__, {"total": f"{__name__}:all_reduce_sum"})

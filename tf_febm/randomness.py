@@ -17,7 +17,7 @@ def as_seed(seed) -> tf.Tensor:
         seed: An int, a pair of ints, or an integer tensor of shape [2].
 
     Raises:
-        ValueError: If it is anything else.
+        ValueError: It is anything else.
     """
     if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
         # 62 bits count.

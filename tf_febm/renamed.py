@@ -1,10 +1,16 @@
 """Earlier names of what the library exports, which keep working for one version."""
 
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
 import warnings
 from collections.abc import Callable
 
 __all__ = ["earlier_names"]
+
+# Earlier name of a module -> the present one.
+_MODULES: dict[str, str] = {}
 
 
 def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]:
@@ -13,23 +19,43 @@ def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]
     Args:
         module: The module's `__name__`.
         names: Earlier name -> the present one, "package.module:attribute", or "package.module" for
-            a module.
+            a module, which is imported by the earlier name too.
 
     Returns:
         name -> what it is called for; warns with a DeprecationWarning that says the present name.
     """
+    modules = {name: place for name, place in names.items() if ":" not in place}
+    _MODULES.update({f"{module}.{name}": place for name, place in modules.items()})
 
     def find(name: str):
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         place, _, attribute = names[name].partition(":")
-        present = f"{place}.{attribute}" if attribute else place
-        warnings.warn(
-            f"{module}.{name} is now {present}; the earlier name goes with the next version.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        _warn(f"{module}.{name}", f"{place}.{attribute}" if attribute else place)
         found = importlib.import_module(place)
         return getattr(found, attribute) if attribute else found
 
     return find
+
+
+def _warn(earlier: str, present: str) -> None:
+    warnings.warn(
+        f"{earlier} is now {present}; the earlier name goes with the next version.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
+class _EarlierModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Import the present module where an earlier name is asked for."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self) if name in _MODULES else None
+
+    def exec_module(self, module) -> None:
+        _warn(module.__name__, _MODULES[module.__name__])
+        sys.modules[module.__name__] = importlib.import_module(_MODULES[module.__name__])
+
+
+# Asked last, when there is no file of that name.
+sys.meta_path.append(_EarlierModules())

@@ -100,7 +100,7 @@ def worker_values(strategy, values: list[float]) -> np.ndarray:
         Float32 [workers, len(values)].
 
     Raises:
-        OtherWorkerError: If another worker is gone.
+        OtherWorkerError: Another worker is gone.
     """
     own = np.asarray(values, np.float32)
     if not spans_workers(strategy):
@@ -146,7 +146,7 @@ def barrier(strategy, last: bool = False) -> None:
             gone before its answer has reached the others, which for them is no error.
 
     Raises:
-        OtherWorkerError: If another worker is gone, unless this is the last time.
+        OtherWorkerError: Another worker is gone, unless this is the last time.
     """
     try:
         worker_values(strategy, [1.0])
@@ -177,7 +177,7 @@ def run_on_all(strategy, action: Callable) -> Any:
         What the action returned here.
 
     Raises:
-        OtherWorkerError: If it failed on others only. Where it failed, its own error is raised.
+        OtherWorkerError: It failed on others only. Where it failed, its own error is raised.
     """
     result, error = None, None
     try:
@@ -204,7 +204,7 @@ def check_same(strategy, what: str, text: str) -> None:
         text: Anything.
 
     Raises:
-        ValueError: If it differs; the message names the workers that differ from the first.
+        ValueError: It differs; the message names the workers that differ from the first.
     """
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint16)
     rows = worker_values(strategy, [float(part) for part in digest])

@@ -12,7 +12,7 @@ from absl import flags
 from PIL import Image
 
 from tests.launch.conftest import launched
-from tf_febm import data, recipes
+from tf_febm import data, original_names, recipes
 from tf_febm import original_lines as tables
 
 # As its modules define them, read from the public code. Both programs import data.py, models.py and
@@ -97,6 +97,13 @@ def test_every_flag_is_in_exactly_one_table_and_parses(program, own, count):
     for table in TABLES[program]:
         for name in table:
             assert values[name].help, name
+
+
+@pytest.mark.parametrize("name", original_names.SWITCHES)
+def test_a_switch_is_what_its_table_says(name):
+    says = tables.MAPPED[name]
+    assert resolve(f"--{name}") == resolve(says)
+    assert says in parse("")[name].help
 
 
 def test_the_published_training_line():

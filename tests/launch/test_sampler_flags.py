@@ -59,6 +59,8 @@ class TestWhatFlagsMean:
         """Of the digits, 10 units of 0.005: mala adds √(2τ)ξ, a leapfrog step h·p."""
         assert math.sqrt(2 * sampler_of("--sampler=mala").step_size) == pytest.approx(0.05)
         assert sampler_of("--sampler=hmc").step_size == pytest.approx(0.05)
+        found = sampler_of("--sampler=hmc", "--noise_scale=4")
+        assert found.step_size == pytest.approx(0.02)
 
     @pytest.mark.parametrize(("name", "step"), [("mala", 0.005), ("hmc", 0.1)])
     def test_epsilon(self, name, step):
@@ -98,7 +100,10 @@ class TestWhatFlagsMean:
             "--sampler=mala --proj_norm=0.1",
             "--proj_norm=0.1 is for --sampler=langevin, not mala: leave",
         ),
-        ("--sampler=hmc --noise_scale=2", "--noise_scale=2.0 is for --sampler=langevin, not hmc"),
+        (
+            "--sampler=hmc --step_lr=0.1 --noise_scale=2",
+            "--noise_scale=2.0 is for --sampler=langevin, not hmc with --step_lr=0.1: leave one",
+        ),
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
         ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
         ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),

@@ -21,9 +21,15 @@ def parsed(define, *arguments):
 def test_every_flag_of_an_evaluation_is_in_its_table():
     """Or is one of the original's that original_flags refuses or tells of."""
     defined = set(parsed(evaluate.define)) - set(tables.EVALUATION_ORIGINAL)
-    ruled = {name for rule in effects.RULES for name in rule.flags}
-    assert ruled | set(effects.ALWAYS) == defined
-    assert not ruled & set(effects.ALWAYS)
+    assert set(effects.RULES) | set(effects.ALWAYS) == defined
+    assert not set(effects.RULES) & set(effects.ALWAYS)
+
+
+def test_flags_and_settings_have_rules_of_one_kind():
+    found = [
+        rule for table in (effects.RULES, rules.RULES) for row in table.values() for rule in row
+    ]
+    assert all(type(rule) is rules.Rule for rule in found) and len(found) > 60
 
 
 def notes(line):
@@ -70,7 +76,10 @@ LINES = {
     "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
     "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
     "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
-    "--noise_scale=2": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
+    "--noise_scale=2": (
+        "--sampler=mala",
+        ["--sampler=mala --step_lr=0.1", "--sampler=hmc --step_lr=0.1", STILL],
+    ),
     "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
     "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
@@ -143,7 +152,7 @@ def test_a_flag_has_an_effect_or_is_refused(flag):
         # As lines of the original have them.
         (
             "--hmc --noise_scale=1 --proj_norm=0.01 --proj_norm_type=li",
-            ["--noise_scale=1.0", "--proj_norm=0.01", "--proj_norm_type=li"],
+            ["--proj_norm=0.01", "--noise_scale=1.0", "--proj_norm_type=li"],
         ),
     ],
 )

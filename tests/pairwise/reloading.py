@@ -17,7 +17,7 @@ def check_saving(case: dict, model, data, folder) -> None:
     """Save a trained model in the way of the case, load it, compare, and train both on.
 
     Raises:
-        AssertionError: If something is not the same.
+        AssertionError: Something is not the same.
     """
     x = data.x[:BATCH].astype(np.float32)
     labels = None if data.labels is None else data.labels[:BATCH]

@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from tf_febm import catalogue, data, recipes
+from tf_febm import catalogue, data, divergences, recipes
 from tf_febm.recipes import building, table
 from tf_febm.recipes import recipe as module
 
@@ -25,6 +25,15 @@ def test_a_recipe_of_the_table(name):
     recipe = recipes.get(name)
     assert recipe.name == name and recipe.why.endswith(".")
     assert recipes.Recipe(**recipe.as_dict()) == recipe
+    # One sentence, that does not only point at another recipe.
+    assert len(recipe.why.split()) >= 8 and not recipe.why.startswith("As ")
+
+
+def test_what_is_known_of_every_recipe_is_in_the_docs(project):
+    page = (project / "docs" / "concepts" / "recipes.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    known = [name for row in rows for name in re.findall("`(.*?)`", row)]
+    assert sorted(known) == sorted(recipes.names())
 
 
 def test_unknown_names():
@@ -78,6 +87,45 @@ def test_ranges():
             recipes.Recipe(**{name: least - 1})
     with pytest.raises(ValueError, match="seed must lie in"):
         recipes.Recipe(seed=2**31)
+    with pytest.raises(ValueError, match=r"restart_probability must lie in \[0, 1\]; received 1.5"):
+        recipes.Recipe(restart_probability=1.5)
+    with pytest.raises(ValueError, match="Give grad_clip or grad_clip_norm, not both; received 1"):
+        recipes.get("digits").replace(grad_clip=1.0, grad_clip_norm=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "Unknown divergence 'nonsense'; known are kl, .* and alpha:<number>"),
+        ("", "Unknown divergence ''; known are kl"),
+        ("alpha:x", "alpha:<number> needs a number from .*; received 'alpha:x'"),
+    ],
+)
+def test_an_unknown_divergence_is_refused_at_once(name, message):
+    for make in (recipes.get("digits").replace, recipes.Recipe):
+        with pytest.raises(ValueError, match=message):
+            make(divergence=name)
+    for known in ("Jensen-Shannon", "alpha:0.5", *divergences.names()):
+        assert recipes.get("digits").replace(divergence=known).divergence == known
+
+
+@pytest.mark.parametrize("sampler", catalogue.SAMPLERS)
+@pytest.mark.parametrize("base", ["digits", "plane", "digits_bidirectional"])
+def test_the_least_that_a_recipe_takes_is_taken_by_its_parts(base, sampler):
+    """Whose constructors check it again."""
+    least = {
+        name: module.LEAST.get(name, 1e-6 if name in module._POSITIVE else 0)
+        for name in FIELDS
+        if {int, float} & set(kinds(name))
+    }
+    least |= {"sampler": sampler, "buffer_capacity": 2}
+    least |= {"grad_clip_norm": None, "epsilon": None}
+    recipe = recipes.Recipe(**{**recipes.get(base).as_dict(), **least})
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    model = recipe.build(
+        x if base == "plane" else np.arange(8 * 64, dtype="uint8").reshape(8, 8, 8, 1)
+    )
+    assert model.sampler.num_steps == 0
 
 
 class TestChanges:
@@ -99,6 +147,18 @@ class TestChanges:
     def test_another_sampler_has_a_step_of_its_own(self):
         assert recipes.get("digits").replace(sampler="hmc").step_size is None
         assert recipes.get("digits").replace(sampler="hmc", step_size=0.1).step_size == 0.1
+
+    @pytest.mark.parametrize("base", ["digits", "plane"])
+    @pytest.mark.parametrize(("sampler", "step"), [("mala", 0.02), ("hmc", 0.2)])
+    def test_noise_of_another_sampler_is_the_same_in_any_order(self, base, sampler, step):
+        """Its step size: τ = σ²/2 of mala, h = σ of hmc."""
+        changes = [{"sampler": sampler}, {"noise_scale": 0.2}]
+        recipe = recipes.get(base).replace(**changes[0], **changes[1])
+        for first, second in (changes, changes[::-1]):
+            assert recipes.get(base).replace(**first).replace(**second) == recipe
+        source = data.load("moons" if base == "plane" else "digits")
+        made = building.make_sampler(recipe, source)
+        assert getattr(made, "sampler", made).step_size == pytest.approx(step)
 
     def test_a_step_that_is_given_wins_over_epsilon(self):
         plane = recipes.get("plane")

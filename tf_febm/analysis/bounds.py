@@ -95,7 +95,7 @@ def plane_bounds(
         A PlaneBounds.
 
     Raises:
-        ValueError: If the model is of another dimension, or an argument is out of its range.
+        ValueError: The model is of another dimension, or an argument is out of its range.
     """
     if model.latent_dim != 2 or model.sample_shape != (2,):
         raise ValueError(

@@ -27,8 +27,8 @@ class Density:
         ends: float64 array of the distinct finite ends of supports.
 
     Raises:
-        TypeError: If it is no tfp distribution of floating scalars.
-        ValueError: If it cannot be had in float64, or has neither log_prob nor quantiles.
+        TypeError: It is no tfp distribution of floating scalars.
+        ValueError: It cannot be had in float64, or has neither log_prob nor quantiles.
     """
 
     def __init__(self, distribution, name: str):

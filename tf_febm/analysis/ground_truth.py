@@ -49,7 +49,7 @@ def gaussian_mixture(weights, means, variances) -> Any:
         `tfp.distributions.MixtureSameFamily` of scalars, without a batch.
 
     Raises:
-        ValueError: If lengths differ or are 0, or a number is out of its range.
+        ValueError: Lengths differ or are 0, or a number is out of its range.
     """
     from tensorflow_probability import distributions as tfd  # Slow to import.
 
@@ -100,8 +100,8 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
         the range of float64. It is a constant: no gradient flows through it.
 
     Raises:
-        TypeError: If p or q is no distribution of floating scalars.
-        ValueError: If p has a batch; a distribution does not integrate to 1, as when tfp's log_prob
+        TypeError: p or q is no distribution of floating scalars.
+        ValueError: p has a batch; a distribution does not integrate to 1, as when tfp's log_prob
             is an approximation; or 1e-8 is not reached. Too hard are integrals that a logarithm
             decides (KL from a Student t of 2.001 degrees to a Gaussian), tails like Pareto(0.05)'s,
             features 10⁸ times narrower than their distance from 0, and those that need f(eʳ) beyond
@@ -142,9 +142,8 @@ def best_normal(divergence, p, start=None) -> NormalFit:
 
     Raises:
         TypeError: As `f_divergence`.
-        ValueError: As `f_divergence`; if `start` is not (finite, positive); if no Gaussian of the
-            grid, or not that of `start`, has a finite divergence; or if the descent finds no
-            minimum.
+        ValueError: As `f_divergence`; `start` is not (finite, positive); no Gaussian of the grid,
+            or not that of `start`, has a finite divergence; or the descent finds no minimum.
     """
     integral = DivergenceIntegral(divergence, p)
     starts = _local_minima(integral) if start is None else [_checked_start(start)]

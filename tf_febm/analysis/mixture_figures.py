@@ -8,6 +8,8 @@ from scipy import stats
 from tf_febm import evaluation
 from tf_febm.evaluation import charts
 
+__all__ = ["fits", "log_ratio", "rejection", "trajectories"]
+
 # Told apart by every kind of colour vision; line styles differ as well.
 TARGET, EXACT, LEARNED = "#333333", *charts.COLOURS[:2]
 

@@ -20,6 +20,19 @@ from tf_febm import (
 )
 from tf_febm.analysis.ground_truth import gaussian_mixture
 
+__all__ = [
+    "ExactGaussian",
+    "Fit",
+    "build",
+    "gradient_deviations",
+    "grid",
+    "kolmogorov_smirnov",
+    "log_ratios",
+    "stream",
+    "trajectories",
+    "use_ratio",
+]
+
 # One rule for all divergences, see the README: bounded gradients for the variational function,
 # clipped norms for both players, averaged iterates.
 LEARNING_RATE, FINAL_FRACTION, CLIP_NORM, AVERAGE_DECAY = 0.01, 0.03, 0.3, 0.9995
@@ -40,7 +53,7 @@ class ExactGaussian:
     def __init__(self, layer):
         self.layer = layer
 
-    def __call__(self, energy_fn, initial_state, seed):
+    def __call__(self, energy_fn, initial_state, seed) -> tf.Tensor:
         """Return samples of the shape of `initial_state`, [n, 1]."""
         count = tf.shape(initial_state)[0]
         index = tf.range(count)
@@ -92,7 +105,7 @@ def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
     return data.without_tuning(indices.map(block).unbatch().prefetch(CHUNK))
 
 
-def build(method: str, divergence: str, options: dict, chunk: int = CHUNK):
+def build(method: str, divergence: str, options: dict, chunk: int = CHUNK) -> models.EnergyModel:
     """Return a compiled model that starts from the standard normal distribution.
 
     Args:

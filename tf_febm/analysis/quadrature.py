@@ -36,8 +36,8 @@ class DivergenceIntegral:
         p: A continuous tfp distribution of scalars, without a batch.
 
     Raises:
-        TypeError: If p is no distribution of floating scalars.
-        ValueError: If p has a batch, or cannot be evaluated.
+        TypeError: p is no distribution of floating scalars.
+        ValueError: p has a batch, or cannot be evaluated.
     """
 
     def __init__(self, divergence, p):
@@ -61,7 +61,7 @@ class DivergenceIntegral:
             float64 array [B], +inf where infinite; nodes [N], log p and log weights there.
 
         Raises:
-            ValueError: If `strict` and one of them is not exact.
+            ValueError: One of them is not exact, and `strict` is True.
         """
         halves = _Halves(self.p, q)
         which, start, stop, infinite, rest = self._tails(halves, q)

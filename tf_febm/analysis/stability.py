@@ -122,10 +122,10 @@ def stability(
         A `Stability`. Gradients are taken in the networks' dtype and averaged in float64.
 
     Raises:
-        TypeError: If the model is no `FEBM`, or data or samples are not floating.
-        ValueError: If the model is conditional, not built, or has too many or no weights; if data
-            or samples have a wrong shape, fewer than 2 examples or a value that is not finite; or
-            if a network returns such a value or has such a gradient.
+        TypeError: The model is no `FEBM`, or data or samples are not floating.
+        ValueError: The model is conditional, not built, or has too many or no weights; data or
+            samples have a wrong shape, fewer than 2 examples or a value that is not finite; or a
+            network returns such a value or has such a gradient.
 
     Source: Section 4.3, Theorems 4 and 5.
     """

@@ -89,8 +89,8 @@ def denoise(
         The images and the weight, to be given for further images of the same noise level.
 
     Raises:
-        TypeError: If the images are not floating.
-        ValueError: If an argument is out of its range, shapes or labels do not fit, or an image is
+        TypeError: The images are not floating.
+        ValueError: An argument is out of its range, shapes or labels do not fit, or an image is
             not finite.
 
     Source: Ramani, Blu, Unser, "Monte-Carlo SURE", 2008, for the choice of the weight.

@@ -43,7 +43,7 @@ def checked_labels(model, labels, count: int) -> np.ndarray | None:
     """Return labels for a model as float32 rows [count, num_classes], or None for None.
 
     Raises:
-        ValueError: If the model takes none, or they are not as `EnergyModel.energy` takes them.
+        ValueError: The model takes none, or they are not as `EnergyModel.energy` takes them.
     """
     if labels is None:
         return None
@@ -64,8 +64,8 @@ def checked_images(model, images, what: str = "images") -> np.ndarray:
     """Return images as a floating array [n, *sample_shape], n ≥ 1.
 
     Raises:
-        TypeError: If they are not floating.
-        ValueError: If the model is not built or the shape is another one.
+        TypeError: They are not floating.
+        ValueError: The model is not built or the shape is another one.
     """
     if model.sample_shape is None:
         raise ValueError("The model has no shape yet: fit it or call model.build first.")
@@ -97,7 +97,7 @@ def in_batches(function: Callable, images: np.ndarray, labels, batch_size: int) 
         The results, in order.
 
     Raises:
-        ValueError: If there is not one label for each image, or the size is below 1.
+        ValueError: There is not one label for each image, or the size is below 1.
     """
     batch_size = arguments.whole_number("batch_size", batch_size, 1)
     labels = check_labels(labels, len(images))

@@ -48,7 +48,7 @@ def chain_evolution(
         initial: "noise", or "buffer" to go on where past chains ended.
 
     Raises:
-        ValueError: If an argument is out of its range; see `EnergyModel.sample` too.
+        ValueError: An argument is out of its range; see `EnergyModel.sample` too.
     """
     num_frames = arguments.whole_number("num_frames", num_frames, 2)
     batch = model.sample_batch(
@@ -86,7 +86,7 @@ def evolution_picture(
         uint8 [height, width, channels], for `evaluation.save_png`.
 
     Raises:
-        ValueError: If the frames are no images or the bounds no interval.
+        ValueError: The frames are no images or the bounds no interval.
     """
     low, high = arguments.interval("bounds", bounds)
     frames = np.asarray(evolution.frames)

@@ -38,7 +38,7 @@ class ImportanceWeights(NamedTuple):
             Float64 […]; a scalar for values [n].
 
         Raises:
-            ValueError: If there is not one value for each weight, or they are not real.
+            ValueError: There is not one value for each weight, or they are not real.
         """
         values = np.asarray(values)
         if values.shape[:1] != self.weights.shape or values.dtype.kind not in "fiub":
@@ -64,7 +64,7 @@ class ImportanceWeights(NamedTuple):
             Int64 [count], ascending.
 
         Raises:
-            ValueError: If the count or the seed is none.
+            ValueError: The count or the seed is none.
 
         Source: Kitagawa, "Monte Carlo filter and smoother for non-Gaussian nonlinear state space
         models", 1996.
@@ -98,8 +98,8 @@ def importance_weights(model, samples, labels=None, *, batch_size: int = 512) ->
         The ImportanceWeights, in the order of the samples.
 
     Raises:
-        TypeError: If the model has no log density ratio.
-        ValueError: If shapes or labels do not fit, or a ratio is not finite.
+        TypeError: The model has no log density ratio.
+        ValueError: Shapes or labels do not fit, or a ratio is not finite.
 
     Source: self-normalised importance sampling, Owen, "Monte Carlo theory, methods and examples",
     2013, Section 9.2; the ratio is that of Yu et al. 2020.
@@ -130,8 +130,8 @@ def log_ratios(model, samples, labels=None, batch_size: int = 512) -> np.ndarray
         Float64 [n], finite.
 
     Raises:
-        TypeError: If the model has no log density ratio.
-        ValueError: If shapes or labels do not fit, or a ratio is not finite.
+        TypeError: The model has no log density ratio.
+        ValueError: Shapes or labels do not fit, or a ratio is not finite.
     """
     check_has_ratio(model)
     batch_size = arguments.whole_number("batch_size", batch_size, 1)

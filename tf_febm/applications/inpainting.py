@@ -51,8 +51,8 @@ def inpaint(
         Images [n, …] of the given dtype. Known pixels are those given, to the bit.
 
     Raises:
-        TypeError: If the images are not floating or `known` is not boolean.
-        ValueError: If shapes or labels do not fit, or a known pixel is not finite.
+        TypeError: The images are not floating or `known` is not boolean.
+        ValueError: Shapes or labels do not fit, or a known pixel is not finite.
 
     Source: Du & Mordatch, "Implicit generation and generalization in energy-based models", 2019,
     Section 4.2.

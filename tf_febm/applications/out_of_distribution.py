@@ -44,8 +44,8 @@ def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str
         Name -> float32 [n].
 
     Raises:
-        TypeError: If the images are not floating.
-        ValueError: If shapes or labels do not fit, or a score is not finite.
+        TypeError: The images are not floating.
+        ValueError: Shapes or labels do not fit, or a score is not finite.
 
     Source: Du & Mordatch, "Implicit generation and generalization in energy-based models", 2019
     (energy); Grathwohl et al., "Your classifier is secretly an energy based model", 2020 (gradient

@@ -65,8 +65,8 @@ def rejection_filter(
         A RejectionResult; samples and labels are in their old order.
 
     Raises:
-        TypeError: If the model has no log density ratio.
-        ValueError: If an argument is out of its range, shapes or labels do not fit, or a ratio is
+        TypeError: The model has no log density ratio.
+        ValueError: An argument is out of its range, shapes or labels do not fit, or a ratio is
             not finite.
 
     Source: Azadi et al., "Discriminator rejection sampling", ICLR 2019; Yu et al. 2020,
@@ -139,10 +139,10 @@ def rejection_sample(
         A RejectionResult with num_accepted samples.
 
     Raises:
-        TypeError: If the model has no log density ratio.
-        ValueError: If an argument is out of its range, shapes or labels do not fit, or a ratio is
+        TypeError: The model has no log density ratio.
+        ValueError: An argument is out of its range, shapes or labels do not fit, or a ratio is
             not finite.
-        RuntimeError: If max_proposals were not enough.
+        RuntimeError: max_proposals were not enough.
 
     Source: Azadi et al., "Discriminator rejection sampling", ICLR 2019; Yu et al. 2020,
     Section 6.1.

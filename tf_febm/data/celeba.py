@@ -18,6 +18,8 @@ from tf_febm.data.images import decode_images, is_image
 from tf_febm.data.npz import NPZ
 from tf_febm.data.npz import read as read_npz
 
+__all__ = ["CELEBA", "read"]
+
 # list_eval_partition.txt: 1…162770 training, …182637 validation, …202599 test.
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637
 # Side of the crop as a share of the width.

@@ -11,6 +11,8 @@ import numpy as np
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 
+__all__ = ["CIFAR10", "CIFAR100", "read"]
+
 _PIXELS = 3 * 32 * 32
 
 

@@ -4,6 +4,8 @@ import numpy as np
 
 from tf_febm.data.files import Reader, Split
 
+__all__ = ["DIGITS", "read"]
+
 
 def read(split: str) -> Split:
     """Return scikit-learn's 1,797 digits, 80 % of each class for training.

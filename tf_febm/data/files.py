@@ -8,6 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = [
+    "Reader",
+    "Remote",
+    "Split",
+    "entries",
+    "every_tenth",
+    "existing",
+    "first_folder",
+    "last_tenth",
+    "only_file",
+    "reading",
+    "reason",
+    "rows_of_split",
+]
+
 
 class Split(NamedTuple):
     """What a reader hands to `load`, which checks it, and resizes images.

@@ -12,6 +12,8 @@ from tf_febm.data.classes import listed, numbered
 from tf_febm.data.files import Reader, Split, entries, every_tenth, rows_of_split
 from tf_febm.data.images import SUFFIXES, are_all_grey, decode_images, find_images
 
+__all__ = ["FOLDER", "read"]
+
 # What `load` takes as `subfolders`.
 MEANINGS = ("splits", "classes")
 

@@ -15,6 +15,17 @@ from PIL import Image
 from tf_febm.data.files import entries, reading
 from tf_febm.data.pictures import picture_levels
 
+__all__ = [
+    "SUFFIXES",
+    "Decoded",
+    "are_all_grey",
+    "centre_square",
+    "decode_images",
+    "find_images",
+    "is_image",
+    "resize_array",
+]
+
 # Formats that Pillow reads everywhere, so that a folder means the same on every machine.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Of whatever depth.

@@ -10,6 +10,8 @@ from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 from tf_febm.data.npz import Archive
 
+__all__ = ["FASHION_MNIST", "MNIST", "STACKED_MNIST", "read", "read_idx", "read_stacked", "stack"]
+
 NUM_CLASSES = 10
 # Digits in an image of stacked MNIST.
 CHANNELS = 3

@@ -21,6 +21,8 @@ from tf_febm.data.image_data import MAX_CHANNELS
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table import check_columns_vary, checked_vectors
 
+__all__ = ["NPZ", "Archive", "read"]
+
 # As they are written most often; `npz_keys` knows others.
 IMAGE_KEYS = ("x_train", "x", "images", "samples", "arr_0")
 LABEL_KEYS = ("y_train", "y", "labels")

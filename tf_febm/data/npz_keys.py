@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from tf_febm.data.split_names import words
 
+__all__ = ["Chosen", "Key", "choose", "read_key"]
+
 # Of examples, the first of which is taken; `np.savez` calls what has no name arr_0.
 _EXAMPLES = (
     "x", "xs", "images", "image", "imgs", "img", "samples", "sample", "data", "features",

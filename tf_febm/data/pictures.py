@@ -6,13 +6,15 @@ has what stands between the two marks word for word, and a test keeps the two eq
 
 import numpy as np
 
+__all__ = ["PICTURE_FORMATS", "picture_levels"]
+
 # --- the same in tf_febm/data/pictures.py and examples/score_images.py ---------------------------
 
 # What Pillow reads everywhere. A file is known by its first bytes, whatever its name.
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 
 
-def picture_levels(image, channels):
+def picture_levels(image, channels) -> np.ndarray:
     """Return a picture of `PIL.Image.open` as levels, 0 to 255, [height, width, channels].
 
     White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].

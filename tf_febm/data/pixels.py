@@ -1,7 +1,5 @@
 """8-bit pixels: the levels 0 … 255, and the numbers in [0, 1) that models see."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -16,7 +14,7 @@ _FRACTIONS = 65_536
 ORDER, DEQUANTISATION, NOISE, AUGMENTATION = 1, 2, 3, 4
 
 
-def from_levels(levels, fraction=0.5) -> Any:
+def from_levels(levels, fraction=0.5) -> np.ndarray | tf.Tensor:
     """Return x = (v + fraction) / 256 of levels v.
 
     Level v is the interval [v, v + 1) / 256, so 0.5 gives its centre, the mean of the dequantised
@@ -34,7 +32,7 @@ def from_levels(levels, fraction=0.5) -> Any:
     return (np.asarray(levels, np.float32) + fraction) / NUM_LEVELS
 
 
-def to_levels(x) -> Any:
+def to_levels(x) -> np.ndarray | tf.Tensor:
     """Return the level of each x, min(⌊256 x⌋, 255): the inverse of `from_levels`.
 
     Args:

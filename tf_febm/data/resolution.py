@@ -34,7 +34,7 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
         columns: Names of the columns of an array [n, d], or None.
 
     Raises:
-        ValueError: If a column is too fine, too large or too small for float32; one line with the
+        ValueError: A column is too fine, too large or too small for float32; one line with the
             column, the figures and the cure.
     """
     values = np.asarray(values)

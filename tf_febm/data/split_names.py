@@ -10,6 +10,22 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+__all__ = [
+    "CLASSES",
+    "DOUBT",
+    "SPLITS",
+    "TRAINING_ALONE",
+    "Chosen",
+    "SplitName",
+    "beside_pictures",
+    "choose",
+    "judged",
+    "read",
+    "say_pictures",
+    "split_name",
+    "words",
+]
+
 TRAIN_WORDS = ("train", "training", "trains", "trn")
 # The first of these for which there is a folder or an array is the test split.
 TEST_WORDS = (

@@ -7,6 +7,8 @@ import numpy as np
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, reading
 
+__all__ = ["SVHN", "read"]
+
 
 def read(path: Path, split: str) -> Split | None:
     """Read a split of SVHN, or return None where there is none.

@@ -12,6 +12,8 @@ from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, r
 from tf_febm.data.resolution import check_float32_resolution
 from tf_febm.data.table_questions import MISSING, index_columns, may_be_header, number
 
+__all__ = ["CSV", "SUFFIXES", "check_columns_vary", "checked_vectors", "read", "read_table"]
+
 SUFFIXES = (".csv", ".tsv")
 
 

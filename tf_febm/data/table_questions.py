@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 
+__all__ = ["MISSING", "index_columns", "may_be_header", "number"]
+
 # --- the same in tf_febm/data/table_questions.py and examples/score_csv.py -----------------------
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
@@ -30,7 +32,7 @@ _PERHAPS_INDEX = re.compile(
 _YEARS = (1900, 2100)
 
 
-def number(field):
+def number(field) -> float | None:
     """Return a field as a number, or None; NaN, written out, is one."""
     try:
         # Python's own numbers may hold "_", which names of columns do.
@@ -39,7 +41,7 @@ def number(field):
         return None
 
 
-def may_be_header(first, rest):
+def may_be_header(first, rest) -> bool:
     """Say whether a first line that has numbers in it may still hold names.
 
     That is so where some fields are names, or the first are empty as above an index, and all are
@@ -151,7 +153,7 @@ def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def index_columns(names, values):
+def index_columns(names, values) -> list[int]:
     """Return the places of columns that, by their names, seem to number the rows of values alone.
 
     These are the first ones, and others where each row has a whole number of its own; one column

@@ -1,11 +1,14 @@
 """TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
 
 import threading
+from typing import Any
 
 import numpy as np
 
 from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
+
+__all__ = ["REACHABLE_WITHIN_SECONDS", "is_reachable", "make_builder", "read"]
 
 # Upper limit of the check before a download. TFDS itself retries for minutes without a word.
 REACHABLE_WITHIN_SECONDS = 5.0
@@ -32,7 +35,7 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     return Split(images, labels, remote.num_classes, source)
 
 
-def make_builder(builder_name: str):
+def make_builder(builder_name: str) -> Any:
     """Return the TFDS builder of that name; nothing is downloaded yet."""
     # Slow to import, and needed by nobody who has the files.
     import tensorflow_datasets as tfds

@@ -99,7 +99,7 @@ def get(name: str) -> ToyDataset:
     | rings | radii 0.5, 1, 1.5, 2, std 0.05; uniform in the angle |
 
     Raises:
-        ValueError: If there is no such toy dataset.
+        ValueError: There is no such toy dataset.
     """
     if name not in names():
         raise ValueError(f"Unknown toy dataset {name!r}; accepted: {', '.join(names())}.")

@@ -107,7 +107,7 @@ class Divergence:
         """Return the registered divergence that the result of `get_config` names.
 
         Raises:
-            ValueError: If there is none of that name: `register` it first.
+            ValueError: There is none of that name: `register` it first.
         """
         return get(config["name"], config["log_ratio_clip"])
 
@@ -148,7 +148,7 @@ def register(divergence: Divergence, aliases: tuple[str, ...] = ()) -> Divergenc
         The divergence itself.
 
     Raises:
-        ValueError: If one of the names is taken.
+        ValueError: One of the names is taken.
     """
     if not isinstance(divergence, Divergence):
         raise TypeError(f"register takes a Divergence; received {divergence!r}.")
@@ -184,8 +184,8 @@ def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
         The divergence.
 
     Raises:
-        ValueError: If the name is unknown or α is not a finite number.
-        TypeError: If `identifier` is neither a string nor a `Divergence`.
+        ValueError: The name is unknown or α is not a finite number.
+        TypeError: `identifier` is neither a string nor a `Divergence`.
     """
     if isinstance(identifier, Divergence):
         divergence = identifier

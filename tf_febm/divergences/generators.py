@@ -33,7 +33,7 @@ def from_generator(
         The divergence.
 
     Raises:
-        ValueError: If f(1) ≠ 0, f is not strictly convex, its derivative is not finite, on a grid
+        ValueError: f(1) ≠ 0, f is not strictly convex, its derivative is not finite, on a grid
             of u from e⁻⁵ to e⁵, or a closed form disagrees with f there.
     """
     if not callable(generator):

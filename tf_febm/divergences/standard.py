@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from tf_febm.divergences.base import Divergence, get, register, register_family
 
+# It registers, and exports nothing.
+__all__: list[str] = []
+
 LOG_2 = math.log(2.0)
 
 

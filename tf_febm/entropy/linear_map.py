@@ -29,7 +29,7 @@ class LinearMap:
         size: D, the number of entries of one G(z).
 
     Raises:
-        ValueError: If z is not floating [n, d], or G(z) has another batch size or no known shape.
+        ValueError: z is not floating [n, d], or G(z) has another batch size or no known shape.
     """
 
     def __init__(self, function, z):

@@ -56,7 +56,7 @@ def smallest_singular_value(
         A `SingularValue`.
 
     Raises:
-        ValueError: If z is not floating [n, d], d exceeds D, or `start` has another shape.
+        ValueError: z is not floating [n, d], d exceeds D, or `start` has another shape.
 
     Source: Knyazev 2001 (LOBPCG); Geng et al. 2021, who use two iterations and a random start.
     """

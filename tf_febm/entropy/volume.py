@@ -23,7 +23,7 @@ def jacobian(function, z) -> tf.Tensor:
         A tensor [n, D, d], where D is the number of entries of one G(z); differentiable.
 
     Raises:
-        ValueError: If z is not floating [n, d].
+        ValueError: z is not floating [n, d].
     """
     return LinearMap(function, z).matrix()
 
@@ -45,7 +45,7 @@ def log_volume(function, z) -> tf.Tensor:
         it has not, −∞ or no number.
 
     Raises:
-        ValueError: If z is not floating [n, d], or d exceeds D, as no density is then left.
+        ValueError: z is not floating [n, d], or d exceeds D, as no density is then left.
     """
     return log_volume_of(LinearMap(function, z))
 

@@ -109,9 +109,9 @@ def annealed_log_partition(
         An AnnealedPartition.
 
     Raises:
-        ValueError: If an argument is out of its range, base is too far from the energy for the
+        ValueError: An argument is out of its range, base is too far from the energy for the
             pilot run to reach it, or no chain has a finite weight. If the model or `bounds` tell
-            where x is, also on a base that has mass elsewhere, or none in a part of it.
+            where x is, a base that has mass elsewhere, or none in a part of it, is too far as well.
 
     Source: Neal, "Annealed importance sampling", 2001; Duane et al. 1987 for the transition.
     `tfp.mcmc.sample_annealed_importance_chain` does the same with evenly spaced β and one step
@@ -333,7 +333,7 @@ def held_out_log_likelihood(
         A HeldOutLogLikelihood.
 
     Raises:
-        ValueError: If there are fewer than 2 examples.
+        ValueError: There are fewer than 2 examples.
     """
     x = np.asarray(x, np.float32)
     if len(x) < 2:

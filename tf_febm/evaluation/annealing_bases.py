@@ -37,7 +37,7 @@ def domain_of(energy_fn, bounds=None) -> Domain:
         bounds: The box of x where nothing else tells it, or None.
 
     Raises:
-        ValueError: If the bounds are no interval, or others than the model's.
+        ValueError: The bounds are no interval, or others than the model's.
     """
     bounds = None if bounds is None else arguments.interval("bounds", bounds)
     model: Any = getattr(energy_fn, "__self__", energy_fn)
@@ -58,7 +58,7 @@ def chosen_base(base, data, domain: Domain, seed) -> Any:
         seed: Integer tensor [2].
 
     Raises:
-        ValueError: If none can be chosen, or that which was given leaves the box, misses a part of
+        ValueError: None can be chosen, or that which was given leaves the box, misses a part of
             it, or has bounds where the energy has none.
     """
     if base is not None:

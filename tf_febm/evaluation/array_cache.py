@@ -24,10 +24,10 @@ def cached_arrays(path: Path, compute: Callable[[], dict], check: Callable[[dict
         Name -> array.
 
     Raises:
-        OSError: If the file can not be written; it names the path.
+        OSError: The file can not be written; it names the path.
 
     Warns:
-        UserWarning: If the file is damaged; it is computed and written anew.
+        UserWarning: The file is damaged; it is computed and written anew.
     """
     if path.exists():
         try:

@@ -115,7 +115,7 @@ def line_chart(series: dict, title: str = "", x_label: str = "", y_label: str = 
         uint8 [height, width, 3], for `save_png`.
 
     Raises:
-        ValueError: If there is no finite point at all, or x and y differ in length.
+        ValueError: There is no finite point at all, or x and y differ in length.
     """
     drawn = figure()
     axes = drawn.add_subplot()
@@ -151,7 +151,7 @@ def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndar
         uint8 [height, width, 3], for `save_png`.
 
     Raises:
-        ValueError: If there is no finite number at all.
+        ValueError: There is no finite number at all.
     """
     drawn = figure()
     axes = drawn.add_subplot()
@@ -178,7 +178,7 @@ def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) 
         uint8 [height, width, 3], for `save_png`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
     """
     size = arguments.whole_number("size", size, 32)
     samples, data = _points("samples", samples), _points("data", data)
@@ -233,7 +233,7 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
         uint8 [height, width, 3], for `save_png`.
 
     Raises:
-        ValueError: If the shapes do not agree or there are no rows.
+        ValueError: The shapes do not agree or there are no rows.
     """
     limit = arguments.whole_number("limit", limit, 1)
     samples, data = np.asarray(samples, np.float64), np.asarray(data, np.float64)

@@ -42,7 +42,7 @@ class Classifier(BatchedNetwork):
         model: As given.
 
     Raises:
-        ValueError: If the model has not one image input and two outputs, or the batch size is
+        ValueError: The model has not one image input and two outputs, or the batch size is
             below 1.
     """
 
@@ -123,12 +123,12 @@ def train_classifier(
         A Classifier.
 
     Raises:
-        ValueError: If shapes do not match, a label is out of range, or a setting is.
-        TypeError: If labels are not integers.
-        OSError: If the cache can not be written.
+        ValueError: Shapes do not match, a label is out of range, or a setting is.
+        TypeError: Labels are not integers.
+        OSError: The cache can not be written.
 
     Warns:
-        UserWarning: If a file in the cache is damaged.
+        UserWarning: A file in the cache is damaged.
     """
     images = to_unit_interval(images)
     labels = _checked_labels(labels, len(images), num_classes)

@@ -37,7 +37,7 @@ class PrecisionRecallCurve(NamedTuple):
             beta: β, positive.
 
         Raises:
-            ValueError: If β is not positive.
+            ValueError: β is not positive.
         """
         square = arguments.number("beta", beta, above=True) ** 2
         weighted = square * self.precision + self.recall
@@ -82,7 +82,7 @@ def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
         A PrecisionRecallCurve.
 
     Raises:
-        ValueError: If the two are not such vectors of one length, or num_angles is even or small.
+        ValueError: The two are not such vectors of one length, or num_angles is even or small.
 
     Source: Sajjadi et al., "Assessing generative models via precision and recall", 2018, Eq. 6–7.
     """
@@ -135,7 +135,7 @@ def distribution_scores(
         A DistributionScores.
 
     Raises:
-        ValueError: If a rank is not 2, the numbers of features differ, a value is not finite, or a
+        ValueError: A rank is not 2, the numbers of features differ, a value is not finite, or a
             setting is out of range.
 
     Source: Sajjadi et al. 2018, with its numbers of clusters, runs and angles.

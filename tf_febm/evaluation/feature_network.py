@@ -55,7 +55,7 @@ class BatchedNetwork:
         batch_size: Images in one forward pass, at least 1.
 
     Raises:
-        ValueError: If the batch size is below 1.
+        ValueError: The batch size is below 1.
     """
 
     published = False
@@ -81,8 +81,8 @@ class BatchedNetwork:
             has no classes.
 
         Raises:
-            ValueError: If the shape or a value is out of its range.
-            TypeError: If the dtype is neither uint8 nor floating point.
+            ValueError: The shape or a value is out of its range.
+            TypeError: The dtype is neither uint8 nor floating point.
         """
         images = np.asarray(images)
         # A batch at a time: a whole data set as floats is four times its size in bytes.

@@ -53,11 +53,11 @@ def frechet_distance(features_a, features_b) -> float:
         At least 0, in squared units of the features.
 
     Raises:
-        ValueError: If a rank is not 2, the numbers of features differ, a set has fewer than two
+        ValueError: A rank is not 2, the numbers of features differ, a set has fewer than two
             rows, or a value is not finite.
 
     Warns:
-        UserWarning: If a set has no more rows than features: its covariance is then singular.
+        UserWarning: A set has no more rows than features: its covariance is then singular.
 
     Source: Dowson & Landau, "The Fréchet distance between multivariate normal distributions",
     1982; used on network features by Heusel et al., "GANs trained by a two time-scale update rule
@@ -87,7 +87,7 @@ def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b) -> float:
         At least 0.
 
     Raises:
-        ValueError: If shapes do not match, a value is not finite, or a covariance is not symmetric
+        ValueError: Shapes do not match, a value is not finite, or a covariance is not symmetric
             or has a negative eigenvalue beyond rounding.
 
     Source: Dowson & Landau, 1982.

@@ -66,7 +66,7 @@ def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPar
         A GridPartition.
 
     Raises:
-        ValueError: If an argument is out of its range, or an energy is NaN or −∞ on the grid.
+        ValueError: An argument is out of its range, or an energy is NaN or −∞ on the grid.
     """
     return _partition(energy_fn, *_box(low, high, num_points))[0]
 
@@ -89,7 +89,7 @@ def divergence_on_grid(
         A GridDivergence.
 
     Raises:
-        ValueError: If an argument is out of its range, p has no mass on the grid, or an energy is
+        ValueError: An argument is out of its range, p has no mass on the grid, or an energy is
             NaN or −∞.
     """
     low, high, counts = _box(low, high, num_points)

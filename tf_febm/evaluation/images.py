@@ -40,8 +40,8 @@ def image_grid(
         columns·(upscale·width + padding) + padding, channels].
 
     Raises:
-        ValueError: If a shape, a pixel value or a setting is out of its range.
-        TypeError: If the dtype is neither uint8 nor floating point.
+        ValueError: A shape, a pixel value or a setting is out of its range.
+        TypeError: The dtype is neither uint8 nor floating point.
     """
     shape = np.shape(images)
     if len(shape) == 4 and shape[3] not in (1, 3):
@@ -80,9 +80,9 @@ def save_png(path, array) -> None:
             `image_grid`.
 
     Raises:
-        ValueError: If the shape or the suffix is another.
-        TypeError: If the dtype is not uint8.
-        OSError: If the file can not be written; it names the path.
+        ValueError: The shape or the suffix is another.
+        TypeError: The dtype is not uint8.
+        OSError: The file can not be written; it names the path.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":

@@ -41,8 +41,8 @@ class InceptionGraph(PhotographNetwork):
         batch_size: Images in one forward pass, at least 1.
 
     Raises:
-        OSError: If there is no such file, or it can not be read.
-        ValueError: If it is no frozen graph with the tensors above, or the batch size is below 1.
+        OSError: There is no such file, or it can not be read.
+        ValueError: It is no frozen graph with the tensors above, or the batch size is below 1.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016; used
     for scores by Salimans et al., 2016, and Heusel et al., 2017.

@@ -43,7 +43,7 @@ def inception_score(probabilities, num_splits: int = 10) -> InceptionScore:
         An InceptionScore.
 
     Raises:
-        ValueError: If the rank is not 2, a value is negative or not finite, a row does not add up
+        ValueError: The rank is not 2, a value is negative or not finite, a row does not add up
             to one within 1e-3, or the number of splits is out of its range.
 
     Source: Salimans et al., "Improved techniques for training GANs", 2016.

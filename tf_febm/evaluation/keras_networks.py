@@ -48,9 +48,9 @@ class KerasInception(PhotographNetwork):
         batch_size: Images in one forward pass, at least 1.
 
     Raises:
-        ConnectionError: If the download fails.
-        OSError: If there is no such file.
-        ValueError: If the file does not hold the weights, or the batch size is below 1.
+        ConnectionError: The download fails.
+        OSError: There is no such file.
+        ValueError: The file does not hold the weights, or the batch size is below 1.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
     """
@@ -103,8 +103,8 @@ class SqueezeNet(PhotographNetwork):
         batch_size: Images in one forward pass, at least 1.
 
     Raises:
-        OSError: If there is no such file.
-        ValueError: If it does not hold the weights, or a setting is out of its range.
+        OSError: There is no such file.
+        ValueError: It does not hold the weights, or a setting is out of its range.
 
     Source: Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
     <0.5MB model size", 2016.

@@ -50,7 +50,7 @@ def squared_mmd(features_a, features_b) -> float:
         The estimate; negative values occur.
 
     Raises:
-        ValueError: If a rank is not 2, the numbers of features differ, a set has fewer than two
+        ValueError: A rank is not 2, the numbers of features differ, a set has fewer than two
             rows, or a value is not finite.
 
     Source: Gretton et al., "A kernel two-sample test", 2012, Lemma 6, for the estimator; Bińkowski
@@ -85,7 +85,7 @@ def kernel_distance(
         A KernelDistance.
 
     Raises:
-        ValueError: As `squared_mmd`, or if a setting is out of its range.
+        ValueError: As `squared_mmd`, or a setting is out of its range.
 
     Source: Bińkowski et al., "Demystifying MMD GANs", 2018.
     """

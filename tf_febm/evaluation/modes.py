@@ -46,7 +46,7 @@ def mode_coverage(
         A ModeCoverage.
 
     Raises:
-        ValueError: If an argument is out of its range or shapes do not fit.
+        ValueError: An argument is out of its range or shapes do not fit.
     """
     samples, modes = np.asarray(samples, np.float64), np.asarray(modes, np.float64)
     shapes = f"received shapes {list(samples.shape)} and {list(modes.shape)}"

@@ -38,7 +38,7 @@ def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
         A Neighbours, distances ascending along k.
 
     Raises:
-        ValueError: If the image shapes differ or k is out of its range.
+        ValueError: The image shapes differ or k is out of its range.
     """
     samples = to_unit_interval(samples, "samples")
     reference = to_unit_interval(reference, "reference")
@@ -67,7 +67,7 @@ def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
         A Neighbours, distances ascending along k.
 
     Raises:
-        ValueError: If a rank is not 2, the numbers of features differ, a value is not finite, or k
+        ValueError: A rank is not 2, the numbers of features differ, a value is not finite, or k
             is out of its range.
     """
     features, reference = checked_pair(features, reference, ("features", "reference"), least=1)
@@ -104,8 +104,8 @@ def neighbours_grid(
         uint8 [height, width, channels]; see `image_grid`.
 
     Raises:
-        ValueError: If the shapes do not match.
-        TypeError: If images are neither uint8 nor floating point.
+        ValueError: The shapes do not match.
+        TypeError: Images are neither uint8 nor floating point.
     """
     samples = to_bytes(samples, "samples")
     indices = np.asarray(indices)

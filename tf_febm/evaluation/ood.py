@@ -44,7 +44,7 @@ def ood_metrics(in_scores, out_scores) -> OODMetrics:
         An OODMetrics.
 
     Raises:
-        ValueError: If a set is empty or not of rank 1, or a score is NaN or no real number.
+        ValueError: A set is empty or not of rank 1, or a score is NaN or no real number.
 
     Source: Hendrycks & Gimpel, "A baseline for detecting misclassified and out-of-distribution
     examples in neural networks", 2017; for energies, Du & Mordatch, 2019.

@@ -59,7 +59,7 @@ def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
         A PlaneQuality.
 
     Raises:
-        ValueError: If a shape does not fit, samples are not finite, or an energy is NaN or −∞.
+        ValueError: A shape does not fit, samples are not finite, or an energy is NaN or −∞.
     """
     low, high = bed.box
     num_points = round((high - low) / bed.step)

@@ -63,7 +63,7 @@ def precision_and_recall(real, samples, k: int = 3) -> PrecisionRecall:
         A PrecisionRecall.
 
     Raises:
-        ValueError: If a rank is not 2, the numbers of features differ, a set has no more than k
+        ValueError: A rank is not 2, the numbers of features differ, a set has no more than k
             rows, k is below 1, or a value is not finite.
 
     Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative

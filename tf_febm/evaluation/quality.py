@@ -98,12 +98,12 @@ def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
         A SampleQuality.
 
     Raises:
-        ValueError: If image shapes or numbers of classes differ, the held-out split has not one
+        ValueError: Image shapes or numbers of classes differ, the held-out split has not one
             label for each image, a set has fewer than two images, or the two splits agree in their
             moments.
 
     Warns:
-        UserWarning: If a set has no more images than there are features.
+        UserWarning: A set has no more images than there are features.
 
     Source: Heusel et al., 2017, for the distance in the features of a network.
     """

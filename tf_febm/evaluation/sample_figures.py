@@ -128,13 +128,13 @@ def evaluate_samples(
         A SampleFigures.
 
     Raises:
-        ValueError: If image shapes differ or do not suit the network, a set is too small, or a
+        ValueError: Image shapes differ or do not suit the network, a set is too small, or a
             setting is out of its range.
-        TypeError: If the dtype is neither uint8 nor floating point.
-        OSError: If the cache can not be written.
+        TypeError: The dtype is neither uint8 nor floating point.
+        OSError: The cache can not be written.
 
     Warns:
-        UserWarning: If a set has no more images than there are features, or the cache is damaged.
+        UserWarning: A set has no more images than there are features, or the cache is damaged.
     """
     if np.shape(samples)[1:] != np.shape(real)[1:]:
         raise ValueError(

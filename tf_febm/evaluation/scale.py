@@ -34,9 +34,9 @@ def to_unit_interval(images, name: str = "images") -> np.ndarray:
         float32 of the same shape, in [0, 1].
 
     Raises:
-        ValueError: If the rank is not 4, a dimension is empty, or a float value is not finite or
+        ValueError: The rank is not 4, a dimension is empty, or a float value is not finite or
             outside [0, 1].
-        TypeError: If the dtype is neither uint8 nor floating point.
+        TypeError: The dtype is neither uint8 nor floating point.
     """
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:

@@ -43,7 +43,7 @@ def stacked_modes(samples, classifier) -> StackedModes:
         A StackedModes.
 
     Raises:
-        ValueError: If there is no sample, or the shapes do not fit.
+        ValueError: There is no sample, or the shapes do not fit.
 
     Source: Metz et al. 2017; 26,000 samples are usual since Lin et al. 2018 (PacGAN).
     """

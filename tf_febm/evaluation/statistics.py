@@ -44,11 +44,11 @@ def feature_statistics(images, network, cache_dir=None) -> FeatureStatistics:
         A FeatureStatistics.
 
     Raises:
-        ValueError: If images do not suit the network, or a feature is not finite.
-        OSError: If the cache can not be written.
+        ValueError: Images do not suit the network, or a feature is not finite.
+        OSError: The cache can not be written.
 
     Warns:
-        UserWarning: If a file in the cache is damaged.
+        UserWarning: A file in the cache is damaged.
     """
 
     def compute():

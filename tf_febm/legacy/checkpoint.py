@@ -24,8 +24,8 @@ class ScopeReader:
         scope: The first part of the variables' names.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it cannot be read, or has no such scope.
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It cannot be read, or has no such scope.
     """
 
     def __init__(self, checkpoint, scope: str):

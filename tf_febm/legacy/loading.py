@@ -56,8 +56,8 @@ def load_network(
         A Keras model from x, or (x, one_hot), to [n, 1].
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it cannot be read, no network is recognised, or its variables are not those
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It cannot be read, no network is recognised, or its variables are not those
             of the network; all that are missing, superfluous, of a wrong shape, not float32 or
             not finite are named.
     """

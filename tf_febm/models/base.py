@@ -300,8 +300,8 @@ class EnergyModel(Chains, Saving):
             Float32 [n]. Energies have no zero of their own: only differences mean anything.
 
         Raises:
-            ValueError: On a wrong shape, or labels missing, superfluous or out of range.
-            TypeError: If x is not floating.
+            ValueError: The shape is wrong, or labels are missing, superfluous or out of range.
+            TypeError: x is not floating.
         """
         return self._energy(self._as_batch(x, labels))
 
@@ -384,7 +384,7 @@ class EnergyModel(Chains, Saving):
         training are back.
 
         Raises:
-            ValueError: If the model keeps no average.
+            ValueError: The model keeps no average.
         """
         if self.average is None:
             raise ValueError("The model keeps no average: give average_decay, and build it.")

@@ -76,8 +76,8 @@ class BidirectionalEBM(GeneratorModel):
     All other arguments are those of `EnergyModel`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the energy network takes labels.
-        TypeError: If a network is no Keras layer.
+        ValueError: An argument is out of its range, or the energy network takes labels.
+        TypeError: A network is no Keras layer.
 
     Source: Geng, Wang, Gao, Frellsen, Hauberg: Bounds all around: training energy-based models with
     bidirectional bounds, NeurIPS 2021. There the penalty is estimated with one random direction,

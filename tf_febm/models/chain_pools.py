@@ -87,7 +87,7 @@ def pooled_chains_by_pool(
         PooledSamples of up to `pool_size` samples, in all num_samples.
 
     Raises:
-        ValueError: If an argument is out of its range, the model is not built or keeps no average,
+        ValueError: An argument is out of its range, the model is not built or keeps no average,
             or a set of weights does not fit the energy network.
 
     Source: image_generation/test_inception_febm.py of the public code of Yu et al. 2020. There, 512

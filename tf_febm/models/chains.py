@@ -188,8 +188,8 @@ class Chains:
             are finite: the samples follow q only as far as the sampler's docstring says.
 
         Raises:
-            ValueError: On a number below 1, an unknown `initial`, bad labels, or an empty or
-                missing buffer.
+            ValueError: A number is below 1, `initial` is unknown, labels are bad, or the buffer is
+                empty or missing.
         """
         return self.sample_batch(
             num_samples,

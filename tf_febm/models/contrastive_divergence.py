@@ -45,7 +45,7 @@ class ContrastiveDivergence(EnergyModel):
     All other arguments are those of `EnergyModel`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: Hinton 2002 (CD-k); Tieleman 2008 (persistent CD); Du & Mordatch 2019 (the buffer and
     the l2 term).

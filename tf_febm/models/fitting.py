@@ -56,7 +56,7 @@ class Fitting(Noticing):
             weighted_metrics: See `loss`.
 
         Raises:
-            ValueError: If a loss or metrics are given, or several batches per call with several
+            ValueError: A loss or metrics are given, or several batches per call with several
                 replicas.
         """
         refused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}

@@ -256,7 +256,8 @@ class GeneratorModel(EnergyModel):
             **sampler_options: What else a sampler of your own takes when it is called.
 
         Raises:
-            ValueError: On a number below 1, an unknown `initial`, labels, or both numbers of steps.
+            ValueError: A number is below 1, `initial` is unknown, labels or both numbers of steps
+                are given.
         """
         if refine_steps is not None and num_steps is not None:
             raise ValueError(

@@ -81,7 +81,7 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
     that are not one for each example or not of the kind that `one_hot` takes.
 
     Raises:
-        ValueError: On labels of another type or shape and, run eagerly, on all of these.
+        ValueError: Labels are of another type or shape or, run eagerly, any of these is met.
     """
     checks: list[tuple] = [(tf.reduce_all(tf.math.is_finite(x)), "NaN or Inf in x")]
     if bounds is not None:
@@ -217,8 +217,8 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         sample_shape: Shape of one example to expect, or None.
 
     Raises:
-        TypeError: If examples are dictionaries, or plain numbers instead of arrays.
-        ValueError: If float32 cannot hold a column, or examples have another shape.
+        TypeError: Examples are dictionaries, or plain numbers instead of arrays.
+        ValueError: float32 cannot hold a column, or examples have another shape.
     """
     _refuse_numbers(data, what)
     first, yielded = _first_part(data)

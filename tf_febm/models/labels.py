@@ -28,7 +28,7 @@ def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
         The rows; where values are not known yet, inside a compiled function, behind an assertion.
 
     Raises:
-        ValueError: On labels of another type, shape or, where values are at hand, value.
+        ValueError: Labels are of another type, shape or, where values are at hand, value.
     """
     labels = of_some_class(labels, num_classes, count)
     error = (

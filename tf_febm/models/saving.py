@@ -18,7 +18,7 @@ class Saving(Fitting):
         """Return all that training changes: group name -> list of `tf.Variable`.
 
         Raises:
-            ValueError: If the model is not built and compiled.
+            ValueError: The model is not built and compiled.
         """
         if not self.built or getattr(self, "optimizer", None) is None:
             raise ValueError("The model must be built and compiled before its state is saved.")
@@ -141,7 +141,7 @@ class Saving(Fitting):
         score, the log density ratio and samples besides.
 
         Raises:
-            ValueError: If the model is not built.
+            ValueError: The model is not built.
         """
         if not self.built:
             raise ValueError("The model has no shape yet: fit it or call model.build first.")

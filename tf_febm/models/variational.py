@@ -359,7 +359,7 @@ class VariationalModel(EnergyModel):
         """Return the constructor's arguments, serialised.
 
         Raises:
-            ValueError: If the divergence is not registered, so that loading could not find it.
+            ValueError: The divergence is not registered, so that loading could not find it.
         """
         for divergence in (self.divergence, self.variational_divergence):
             if not divergences.is_known(divergence):

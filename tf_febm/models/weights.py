@@ -99,8 +99,8 @@ def check_class_weight(class_weight, num_classes: int | None) -> None:
     """Raise an error if `class_weight` is not a weight for each of some classes.
 
     Raises:
-        TypeError: If it is no dictionary.
-        ValueError: If a class is none, a weight no number ≥ 0, or the model takes no labels.
+        TypeError: It is no dictionary.
+        ValueError: A class is none, a weight no number ≥ 0, or the model takes no labels.
     """
     if class_weight is None:
         return
@@ -152,7 +152,7 @@ def of_arrays(x, y, weights, class_weight, validation_split: float = 0.0) -> np.
         None if there are no weights, or x is a stream, whose weights are not known.
 
     Raises:
-        ValueError: If both kinds of weights are given, or weights are not numbers ≥ 0, one for each
+        ValueError: Both kinds of weights are given, or weights are not numbers ≥ 0, one for each
             example and not all 0.
     """
     streams = (tf.data.Dataset, tf.distribute.DistributedDataset, keras.utils.PyDataset)

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_febm.renamed import earlier_names
+
 __all__ = ["CachedWeightsLayer", "cached_weights", "layers_of"]
 
 # What the enclosing `cached_weights` blocks hold: id of a layer -> (graph, tensors of that graph).
@@ -114,3 +116,9 @@ def _graph():
     while getattr(graph, "is_control_flow_graph", False):
         graph = graph.outer_graph
     return graph
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {"PreparedLayer": f"{__name__}:CachedWeightsLayer", "prepared": f"{__name__}:cached_weights"},
+)

@@ -90,7 +90,7 @@ def generator_coupling(
         A model from [n, d] to [n, *output_shape].
 
     Raises:
-        ValueError: If the data have another number of entries than z, or an argument is out of its
+        ValueError: The data have another number of entries than z, or an argument is out of its
             range.
 
     Source: Dinh, Sohl-Dickstein, Bengio 2017 (RealNVP).

@@ -35,7 +35,7 @@ def mnist_net(
         A model from [n, height, width, channels], in [0, 1], to [n, 1].
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: `MnistNet` of the public f-EBM code, after Du & Mordatch 2019.
     """

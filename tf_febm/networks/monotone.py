@@ -115,7 +115,7 @@ def generator_monotone(
         A model from [n, d] to [n, *output_shape].
 
     Raises:
-        ValueError: If the data have another number of entries than z, or an argument is out of its
+        ValueError: The data have another number of entries than z, or an argument is out of its
             range.
 
     Source: Meng, Song, Song, Ermon 2020 (Gaussianization flows), in the direction that generates;

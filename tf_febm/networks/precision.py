@@ -17,7 +17,7 @@ def output_dtype(policy=None) -> str:
         policy: A Keras dtype policy or its name; the global one if None.
 
     Raises:
-        ValueError: If weights themselves have 16 bits under the policy. The steps of an optimizer,
+        ValueError: Weights themselves have 16 bits under the policy. The steps of an optimizer,
             a thousandth of a weight and less, would then be rounded away without a word.
     """
     policy = keras.dtype_policies.get(policy or keras.config.dtype_policy())
@@ -40,7 +40,7 @@ class FullPrecision:
         **kwargs: Those of the layer.
 
     Raises:
-        ValueError: If the layer's policy, its own or the global one, has weights of 16 bits.
+        ValueError: The layer's policy, its own or the global one, has weights of 16 bits.
     """
 
     def __init__(self, **kwargs):

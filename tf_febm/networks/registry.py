@@ -22,7 +22,7 @@ def get(name: str) -> Callable[..., keras.Model]:
         name: One of `NAMES`.
 
     Raises:
-        ValueError: If there is no such network.
+        ValueError: There is no such network.
     """
     return catalogue.load(catalogue.find("network", NETWORKS, name).place)
 
@@ -34,7 +34,7 @@ def get_generator(name: str) -> Callable[..., keras.Model]:
         name: One of `GENERATOR_NAMES`.
 
     Raises:
-        ValueError: If there is no such generator.
+        ValueError: There is no such generator.
     """
     return catalogue.load(catalogue.find("generator", GENERATORS, name).place)
 
@@ -78,7 +78,7 @@ def build(
         A model from [n, *shape], or such and one-hot labels, to [n, 1].
 
     Raises:
-        ValueError: If there is no such network, or it does not have what is asked of it.
+        ValueError: There is no such network, or it does not have what is asked of it.
     """
     row = catalogue.find("network", NETWORKS, network)
     asked = {
@@ -136,7 +136,7 @@ def build_generator(
         A model from [n, latent_dim] to [n, *shape].
 
     Raises:
-        ValueError: If there is no such generator, or it does not make data of this shape.
+        ValueError: There is no such generator, or it does not make data of this shape.
     """
     settings = {
         "latent_dim": latent_dim,

@@ -86,7 +86,7 @@ def resnet32(
         A model from [n, height, width, channels], in [0, 1], to [n, 1].
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: Yu et al. 2020; `ResNet32` of the public f-EBM code, after Du & Mordatch 2019. There
     the flag for attention fails for this network; here it does what it does for the others.

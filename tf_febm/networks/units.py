@@ -26,7 +26,7 @@ class Standardise(FullPrecision, keras.layers.Layer):
         scale: Positive [d].
 
     Raises:
-        ValueError: If the two are not vectors of one length, finite, with positive scale.
+        ValueError: The two are not vectors of one length, finite, with positive scale.
     """
 
     def __init__(self, mean, scale, **kwargs):
@@ -98,7 +98,7 @@ def standardised(network: keras.Model, mean, scale) -> keras.Model:
         scale: Positive [d].
 
     Raises:
-        ValueError: If mean and scale do not fit each other or the network.
+        ValueError: Mean and scale do not fit each other or the network.
     """
     mean, scale = checked_units(mean, scale)
     inputs, dtype = _inputs_of(network)
@@ -116,7 +116,7 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale as float64 [d].
 
     Raises:
-        ValueError: If they are not vectors of one length, finite, with positive scale.
+        ValueError: They are not vectors of one length, finite, with positive scale.
     """
     mean, scale = (np.asarray(v, np.float64) for v in (mean, scale))
     if mean.ndim != 1 or mean.shape != scale.shape or not mean.size:

@@ -35,7 +35,7 @@ def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.
         A scalar.
 
     Raises:
-        ValueError: If an energy is not a vector.
+        ValueError: An energy is not a vector.
     """
     energy_data = _of_rank("energy_data", energy_data, 1)
     energy_model = _of_rank("energy_model", energy_model, 1)
@@ -73,7 +73,7 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
         A scalar.
 
     Raises:
-        ValueError: If the weight or the threshold is negative or not finite.
+        ValueError: The weight or the threshold is negative or not finite.
     """
     weight = arguments.number("weight", weight)
     threshold = arguments.number("threshold", threshold)
@@ -100,7 +100,7 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
         A scalar, at least 0.
 
     Raises:
-        ValueError: If the arguments are not of one shape [n, d].
+        ValueError: The arguments are not of one shape [n, d].
     """
     energy_gradient = _of_rank("energy_gradient", energy_gradient, 2)
     log_density_gradient = _of_rank("log_density_gradient", log_density_gradient, 2)

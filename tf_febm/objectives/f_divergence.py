@@ -36,7 +36,7 @@ def variational_bound(
         A scalar of the same dtype.
 
     Raises:
-        ValueError: If an argument is not a vector.
+        ValueError: An argument is not a vector.
 
     Source: Eq. 14.
     """
@@ -96,7 +96,7 @@ def energy_surrogate(
         A scalar of the same dtype.
 
     Raises:
-        ValueError: If an argument is not a vector, vectors of the same samples differ in length,
+        ValueError: An argument is not a vector, vectors of the same samples differ in length,
             or `leave_one_out` is asked for with a single sample.
 
     Source: Theorem 3, Eq. 18. The treatment of the constant is this library's.

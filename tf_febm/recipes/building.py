@@ -177,7 +177,7 @@ def make_reference(recipe, source: Data) -> networks.GaussianReference:
     return networks.GaussianReference(recipe.reference, noise).adapt(x)
 
 
-def make_buffer(recipe) -> Any:
+def make_buffer(recipe) -> samplers.ReplayBuffer | samplers.PersistentChains | None:
     """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
     if recipe.chains == "persistent":
         # Each replica has chains of its own, as many as it has examples.

@@ -4,29 +4,63 @@ No setting is silently without effect. One that is given and can have none is re
 where it says no more than what is done anyway, a line says so.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tf_febm import catalogue
 
-__all__ = ["check", "has_effect"]
+__all__ = ["Rule", "check", "has_effect", "refuse_vain"]
 
 
 class Rule(NamedTuple):
-    """A condition under which settings have an effect.
+    """A condition under which settings of a recipe, or flags of a launcher, have an effect.
 
     Attributes:
-        holds: (recipe, kind of data or None if unknown) -> whether it is met, or None if that is
-            not known yet.
+        holds: What is known, of a recipe (recipe, kind of data or None) -> whether it is met, or
+            None if that is not known yet.
         needs: What the setting is for, as "X is for …" reads.
-        found: (recipe, kind) -> what there is instead, or nothing.
+        found: Of the same -> what there is instead, or nothing.
         cure: What to do.
     """
 
-    holds: Callable[[Any, str | None], bool | None]
+    holds: Callable[..., bool | None]
     needs: str
-    found: Callable[[Any, str | None], str] = lambda recipe, kind: ""
+    found: Callable[..., str] = lambda *known: ""
     cure: str = "leave it out"
+
+
+def refuse_vain(
+    given: Iterable[tuple[str, str, Callable[[Rule], bool]]],
+    rules: Mapping[str, Iterable[Rule]],
+    *known: Any,
+) -> list[str]:
+    """Return a line for each setting that was given, has no effect, and does no harm.
+
+    Args:
+        given: (name, how it was given, whether it does no harm where a rule is not met) of each.
+        rules: Name -> the rules of a setting, of which the first that is not met is told.
+        *known: What the rules ask for.
+
+    Raises:
+        ValueError: A setting was given that has no effect and says something else than what is
+            done.
+    """
+    lines = []
+    for name, as_given, harmless in given:
+        rule = _broken(rules.get(name, ()), *known)
+        if rule is None:
+            continue
+        instead = rule.found(*known)
+        about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
+        if not harmless(rule):
+            raise ValueError(f"{as_given} {about}: {rule.cure}.")
+        lines.append(f"{as_given} has no effect: it {about}.")
+    return lines
+
+
+def _broken(rules: Iterable[Rule], *known: Any) -> Rule | None:
+    """Return the first rule that is not met."""
+    return next((rule for rule in rules if rule.holds(*known) is False), None)
 
 
 def _one_of(field: str, values: Collection[str]) -> Rule:
@@ -60,6 +94,15 @@ _NO_EPSILON = Rule(
     lambda recipe, kind: recipe.epsilon is None,
     "steps that epsilon does not set",
     lambda recipe, kind: f"epsilon={recipe.epsilon}",
+)
+# Without a step size, every sampler's steps follow from the noise.
+_NOISE = Rule(
+    lambda recipe, kind: (
+        recipe.step_size is None or "noise_scale" in catalogue.SAMPLERS[recipe.sampler].settings
+    ),
+    "sampler=langevin",
+    lambda recipe, kind: f"{recipe.sampler} with step_size={recipe.step_size}",
+    cure="leave one of the two out",
 )
 _BUFFER = Rule(
     lambda recipe, kind: recipe.chains == "replay",
@@ -109,7 +152,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     for table, field in ((methods, "method"), (samplers, "sampler")):
         for setting in {s: None for entry in table.values() for s in entry.settings}:
             if any(setting not in entry.settings for entry in table.values()):
-                yield setting, _takes(table, field, setting)
+                noise = setting == "noise_scale"
+                yield setting, _NOISE if noise else _takes(table, field, setting)
     for player in ("variational", "generator"):
         rule = _one_of("method", [name for name, m in methods.items() if player in m.players])
         yield f"{player}_learning_rate_ratio", rule
@@ -189,25 +233,14 @@ def check(
         ValueError: A setting was given that has no effect and says something else than what is
             done.
     """
-    lines = []
-    for name, value in given.items():
-        rule = _broken(name, recipe, kind)
-        if rule is None:
-            continue
-        instead = rule.found(recipe, kind)
-        about = f"is for {rule.needs}" + (f", not {instead}" if instead else "")
-        if value in _OFF.get(name, ()) or name in tolerated:
-            lines.append(f"{name}={value} has no effect: it {about}.")
-        else:
-            raise ValueError(f"{name}={value} {about}: {rule.cure}.")
-    return lines
+
+    def harmless(name, value):
+        return lambda rule: value in _OFF.get(name, ()) or name in tolerated
+
+    settings = ((name, f"{name}={value}", harmless(name, value)) for name, value in given.items())
+    return refuse_vain(settings, RULES, recipe, kind)
 
 
 def has_effect(name: str, recipe, kind: str | None = None) -> bool:
     """Return whether a setting has an effect, as far as is known."""
-    return _broken(name, recipe, kind) is None
-
-
-def _broken(name: str, recipe, kind: str | None) -> Rule | None:
-    """Return the first rule of a setting that is not met."""
-    return next((rule for rule in RULES.get(name, []) if rule.holds(recipe, kind) is False), None)
+    return _broken(RULES.get(name, ()), recipe, kind) is None

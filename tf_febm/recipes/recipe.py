@@ -1,6 +1,7 @@
 """A recipe: everything that decides how a model is made and trained, but the data."""
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -21,12 +22,16 @@ class Recipe:
     in the class that takes it: the model of `method`, the sampler, the network. The defaults are
     those of Yu et al. (2020), and of Geng et al. (2021) where only their method has a setting.
 
+    Images are x in [0, 1]. Steps, noise and bounds of gradients of the sampler are in units of its
+    chains: x of images, standard deviations of vectors, or the white coordinates of a `reference`.
+    What the original's flags count otherwise, `tf_febm.original_names` turns into these.
+
     Attributes:
         name: What the recipe is called.
         why: One sentence: what it is for, and why it is as it is.
 
         method: How the energy is trained: a name of `catalogue.METHODS`.
-        divergence: The f-divergence of febm and dual; see `divergences.get`.
+        divergence: The f-divergence of febm and dual, by a name that `divergences.get` knows.
         conditional: Whether the model learns one density per label of the data.
 
         steps: Training steps, each on a batch.
@@ -47,21 +52,21 @@ class Recipe:
         shift_invariant: Whether f-EBM takes no gradient along a constant added to the energy.
         log_ratio_clip: Where exponents are clipped, as the original does with 5; nowhere if None.
         average_decay: Decay of the weight average; None keeps none.
-        data_noise: Standard deviation of Gaussian noise on the data, in units of the pixels' range
-            or of the vectors' standard deviation.
+        data_noise: Standard deviation of Gaussian noise on the data, of images in units of x, of
+            vectors in units of their standard deviation.
         random_flip: Whether images are mirrored left to right with probability 1/2.
         random_crop: Images are shifted by up to so many pixels.
 
         sampler: A name of `catalogue.SAMPLERS`.
         num_steps: Steps of the sampler per training step.
-        step_size: Of a step of the sampler. If None, mala and hmc move by as much noise as Langevin
-            dynamics with the other settings would.
-        noise_scale: Standard deviation of the noise of a Langevin step.
+        step_size: Of a step of the sampler. If None, it is that of ε = noise_scale²: mala and hmc
+            then move by as much noise as Langevin dynamics.
+        noise_scale: Standard deviation of the noise of a Langevin step, and of those of mala and
+            hmc if step_size is None; in units of the chains.
         grad_clip: Bound on each coordinate of the gradient of a Langevin step; None is none.
         grad_clip_norm: Bound on its norm; None is none.
-        epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: for mala the
-            step size is half of it, for hmc its square root. None leaves them. For vectors, in
-            units of their standard deviation.
+        epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
+            and the step size is ε/2, or √ε of hmc. None leaves them.
         num_leapfrog_steps: Gradients of a step of hmc.
         burn_in: First steps of mala or hmc, in each run of the chains, in which step sizes adapt.
         target_acceptance: What they adapt to; the sampler's own default if None.
@@ -100,7 +105,8 @@ class Recipe:
         sample_interval: Steps between two grids of samples.
         save_interval: Steps between two checkpoints.
         keep_checkpoints: How many of the newest checkpoints are kept.
-        best_metric: Metric, as in metrics.csv, whose best checkpoint is kept besides.
+        best_metric: Metric, as in metrics.csv, whose best checkpoint is kept besides; which there
+            are depends on the method, and a run says so before it reads data.
         best_mode: Which value of it is the best, "min" or "max".
         num_samples: Samples drawn at the end.
         final_steps: Steps of the sampler for each of them.
@@ -194,6 +200,11 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = _checked(field.name, _TYPES[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+        if None not in (self.grad_clip, self.grad_clip_norm):
+            raise ValueError(
+                f"Give grad_clip or grad_clip_norm, not both; received {self.grad_clip} and "
+                f"{self.grad_clip_norm}."
+            )
 
     @property
     def noise_removed(self) -> float:
@@ -202,6 +213,11 @@ class Recipe:
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.
+
+        Fields that lose their meaning go along unless they are given too: another network has its
+        own width, another sampler a step size that follows from the noise; a learning rate is
+        constant; step_size and noise_scale take the place of epsilon, and grad_clip that of
+        grad_clip_norm or the other way round. Changes that belong together are one call.
 
         Raises:
             TypeError: There is no such field.
@@ -343,7 +359,7 @@ LEAST = {
 _POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    "target_acceptance",
+    *("target_acceptance", "adam_epsilon", "frequency"),
 )
 _BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
 _LARGEST_SEED = 2**31 - 1
@@ -369,7 +385,13 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
         if name in _BELOW_ONE and value >= 1.0:
             low = "(" if name in _POSITIVE else "["
             raise ValueError(f"{name} must lie in {low}0, 1); received {value}.")
+        if name == "restart_probability" and value > 1.0:
+            raise ValueError(f"{name} must lie in [0, 1]; received {value}.")
         return value
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string; received {value!r}.")
+    # The command line makes recipes before TensorFlow is there, and asks for the name afterwards.
+    divergences = sys.modules.get("tf_febm.divergences")
+    if name == "divergence" and divergences is not None:
+        divergences.get(value)
     return value

@@ -69,8 +69,8 @@ CELEBA = _recipe(
 DIGITS = _recipe(
     PAPER,
     "digits",
-    "On 8×8 pixels a perceptron is as good as convolutions and ten times as fast; noise on data "
-    "and chains keeps these mixing, and a variational function at a quarter of the rate does not "
+    "On 8×8 pixels a perceptron will do, whose chains cost little; noise on data and chains keeps "
+    "these mixing, and a variational function at a quarter of the rate does not "
     "outrun the energy.",
     steps=14_000,
     batch_size=64,
@@ -96,7 +96,12 @@ MNIST = _recipe(
     "convolutions.",
     **_MNIST,
 )
-FASHION_MNIST = _recipe(DIGITS, "fashion_mnist", "As for MNIST.", **_MNIST)
+FASHION_MNIST = _recipe(
+    DIGITS,
+    "fashion_mnist",
+    "Images of the size and number of MNIST's, and its settings, untouched.",
+    **_MNIST,
+)
 FOLDER = _recipe(
     DIGITS,
     "folder",
@@ -139,7 +144,13 @@ GAUSSIANS_25 = _recipe(
     "Narrow modes bound ε: at curvature c the chains' variance is 1/(c(1 − εc/4)), never below ε.",
     **_25,
 )
-GAUSSIANS_8 = _recipe(PLANE, "8gaussians", "As 25gaussians.", epsilon=1e-4, grad_clip=500.0)
+GAUSSIANS_8 = _recipe(
+    PLANE,
+    "8gaussians",
+    "Modes narrower still than those of 25gaussians, so a smaller ε and steeper wells.",
+    epsilon=1e-4,
+    grad_clip=500.0,
+)
 VECTORS = _recipe(
     PLANE,
     "vectors",
@@ -212,8 +223,8 @@ BOUNDS_PAPER_PLANE = _recipe(
 DIGITS_BIDIRECTIONAL = _recipe(
     BIDIRECTIONAL,
     "digits_bidirectional",
-    "Perceptrons; a tenth of the theory's entropy weight and a hundredth of its penalty halved the "
-    "Fréchet ratio.",
+    "Perceptrons; beside a hundredth of the theory's penalty, a tenth of its entropy weight halved "
+    "the Fréchet ratio, since the generator gives up detail for entropy.",
     steps=10_000,
     learning_rate=1e-3,
     final_learning_rate=1e-4,
@@ -243,7 +254,8 @@ MNIST_BIDIRECTIONAL = _recipe(
 STACKED_MNIST_BIDIRECTIONAL = _recipe(
     DIGITS_BIDIRECTIONAL,
     "stacked_mnist_bidirectional",
-    "As MNIST, with a faster generator.",
+    "Three digits in one image: as mnist_bidirectional, with a generator that learns three times "
+    "as fast as the energy, as the gap of energies runs away at equal rates.",
     generator_learning_rate_ratio=3.0,
     **_MNIST_BOUNDS,
 )

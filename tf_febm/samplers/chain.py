@@ -1,7 +1,7 @@
 """Loop that runs any one-step kernel, with diagnostics."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -47,14 +47,14 @@ class ChainResult(NamedTuple):
     step_size: tf.Tensor | None = None
 
 
-def step_count(num_steps) -> Any:
+def step_count(num_steps) -> int | tf.Tensor:
     """Return a number of steps as an int, or as an int32 scalar where its value is not known yet.
 
     Args:
         num_steps: A whole number ≥ 0, or an integer scalar tensor.
 
     Raises:
-        ValueError: If it is anything else; a negative one inside a compiled function fails when
+        ValueError: It is anything else; a negative one inside a compiled function fails when
             that runs.
     """
     if not tf.is_tensor(num_steps):
@@ -73,7 +73,7 @@ def step_count(num_steps) -> Any:
         return tf.identity(count)
 
 
-def step_argument(sampler, num_steps) -> Any:
+def step_argument(sampler, num_steps) -> int | tf.Tensor | None:
     """Return a number of steps as a compiled function is to be given it for a sampler.
 
     Args:

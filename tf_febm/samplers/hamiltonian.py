@@ -90,7 +90,7 @@ class MALA(_Hamiltonian):
         bounds: (low, high) of each coordinate, or None.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Roberts & Tweedie 1996; the step size after Hoffman & Gelman 2014.
     """
@@ -136,7 +136,7 @@ class HMC(_Hamiltonian):
         bounds: (low, high) of each coordinate, or None.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal 2011.
     """

@@ -39,7 +39,7 @@ class Langevin(Sampler):
         noise_first: Whether the noise precedes the gradient.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
 
     Source: Yu et al. 2020, Eq. 5 and Appendix G; Du & Mordatch 2019 for the published settings.
     """

@@ -51,7 +51,7 @@ class PersistentChains(ReplayBuffer):
         match_labels: Whether a chain keeps its label.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: Tieleman 2008: Training restricted Boltzmann machines using approximations to the
     likelihood gradient. The treatment of labels is this library's.
@@ -103,7 +103,7 @@ class PersistentChains(ReplayBuffer):
             labels: int32 [n], if labels are kept; those that `start` was given.
 
         Raises:
-            ValueError: If the shape is not that of the states, or n exceeds the number of chains.
+            ValueError: The shape is not that of the states, or n exceeds the number of chains.
         """
         # Where the batch size is only known now; models show the framed message as a ValueError.
         message = f"tf_febm:more examples than the {self.capacity} persistent chains;"

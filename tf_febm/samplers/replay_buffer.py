@@ -53,7 +53,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             more than one axis, such as images, and "float32" for vectors and unbounded samples.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
 
     Source: Du & Mordatch 2019; Yu et al. 2020, Appendix G.
     """
@@ -123,7 +123,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             num_classes: If given, a label is kept beside each sample.
 
         Raises:
-            ValueError: If it was built for other samples before, or they are to be stored in 8 bits
+            ValueError: It was built for other samples before, or they are to be stored in 8 bits
                 and have no bounds.
         """
         bounds = None if bounds is None else arguments.interval("bounds", bounds)
@@ -264,7 +264,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             labels: int32 [n], if the buffer keeps labels.
 
         Raises:
-            ValueError: If the shape is not that of the buffer's samples, or n exceeds the capacity.
+            ValueError: The shape is not that of the buffer's samples, or n exceeds the capacity.
         """
         if not samples.shape[1:].is_compatible_with(self.samples.shape[1:]):
             raise ValueError(
@@ -350,7 +350,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             state: Name -> array, from a buffer of samples of the same shape and bounds.
 
         Raises:
-            ValueError: If it is not built, is too small, or has another storage or sample shape.
+            ValueError: It is not built, is too small, or has another storage or sample shape.
         """
         if not self.built:
             raise ValueError("The buffer has no shape yet: call build before load_state.")

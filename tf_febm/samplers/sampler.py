@@ -20,7 +20,7 @@ class Sampler(arguments.Configured):
         bounds: (low, high) of each coordinate, or None.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: A setting is out of its range.
     """
 
     # `num_steps` of a call may be a tensor, for which nothing is traced anew.
@@ -62,7 +62,7 @@ class Sampler(arguments.Configured):
             for, a ChainResult, whose first field is `samples`.
 
         Raises:
-            ValueError: If `initial_state` is not floating or has no batch axis, or the energy does
+            ValueError: `initial_state` is not floating or has no batch axis, or the energy does
                 not return one value per chain.
         """
         x = tf.convert_to_tensor(initial_state)

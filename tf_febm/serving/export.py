@@ -43,11 +43,11 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
         The path.
 
     Raises:
-        TypeError: If `model` is none of this library's.
-        ValueError: If the model is not built, the format is unknown, or the energy network has an
+        TypeError: `model` is none of this library's.
+        ValueError: The model is not built, the format is unknown, or the energy network has an
             operation that the format lacks.
-        ImportError: If the format needs a package that is not installed.
-        OSError: If the path exists or cannot be written. Nothing is left behind.
+        ImportError: The format needs a package that is not installed.
+        OSError: The path exists or cannot be written. Nothing is left behind.
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"export takes a model of tf_febm; received {model!r}.")

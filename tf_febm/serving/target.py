@@ -21,7 +21,7 @@ def write_new(path: Path, write: Callable[[Path], None]) -> Path:
         `path`.
 
     Raises:
-        OSError: If `path` exists, or cannot be written.
+        OSError: `path` exists, or cannot be written.
     """
     if path.exists() or path.is_symlink():
         raise FileExistsError(f"{path} exists; remove it or choose another place.")

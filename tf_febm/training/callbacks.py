@@ -173,7 +173,7 @@ class AveragedWeights(keras.callbacks.Callback):
         """Start the average at the present weights, or go on with that of an earlier fit.
 
         Raises:
-            ValueError: If the model takes several steps in one execution.
+            ValueError: The model takes several steps in one execution.
         """
         self._own = self.model.average is None
         if not self._own:
@@ -307,7 +307,7 @@ class VariationalRate(keras.callbacks.Callback):
         """Look for the second optimizer.
 
         Raises:
-            ValueError: If the model has none, or its rate is no number.
+            ValueError: The model has none, or its rate is no number.
         """
         others = players.optimizers_of(self.model)[1:]
         if not others:

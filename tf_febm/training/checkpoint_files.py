@@ -105,8 +105,8 @@ def read_manifest(folder: Path, step: int) -> dict:
     """Return what the manifest of a checkpoint holds.
 
     Raises:
-        DamagedError: If it is missing, or is not one.
-        OSError: If it cannot be read at the moment.
+        DamagedError: It is missing, or is not one.
+        OSError: It cannot be read at the moment.
     """
     path = folder / f"step-{step}.json"
     try:
@@ -126,8 +126,8 @@ def verify(folder: Path, step: int) -> None:
     """Compare the files of a checkpoint with their checksums.
 
     Raises:
-        DamagedError: If one is missing or has changed by a single bit; it says which.
-        OSError: If one cannot be read at the moment.
+        DamagedError: One is missing or has changed by a single bit; it says which.
+        OSError: One cannot be read at the moment.
     """
     for name, facts in read_manifest(folder, step)["files"].items():
         path = folder / name
@@ -156,7 +156,7 @@ def read_return(folder: Path) -> dict | None:
     """Return what `write_return` wrote, if no checkpoint was saved since.
 
     Raises:
-        OSError: If it cannot be read, or is not what was written.
+        OSError: It cannot be read, or is not what was written.
     """
     path = folder / _RETURN
     try:

@@ -50,7 +50,7 @@ class Checkpoints:
         report: Takes lines about checkpoints that cannot be used.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class Checkpoints:
             metrics: name -> number, of this step, kept in the manifest; what is no number is not.
 
         Raises:
-            DivergedError: If a weight is not finite; nothing is then written.
-            ValueError: If `best_metric` is not among the metrics.
-            OSError: If the checkpoint cannot be written; those that were there remain.
+            DivergedError: A weight is not finite; nothing is then written.
+            ValueError: `best_metric` is not among the metrics.
+            OSError: The checkpoint cannot be written; those that were there remain.
         """
         step = steps_taken(self._model)
         if step == self._written:
@@ -177,7 +177,7 @@ class Checkpoints:
             step: Of the checkpoint that was restored; 0 for the beginning of training.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: It cannot be written.
         """
         earlier = (self.facts(other).get("returns", 0) for other in self.steps)
         self._returns = 1 + max([self._returns, *earlier])
@@ -233,7 +233,7 @@ class Checkpoints:
         """Return the path prefix of a checkpoint.
 
         Raises:
-            ValueError: If there is none of that step.
+            ValueError: There is none of that step.
         """
         steps = self.steps
         if step not in steps:
@@ -256,9 +256,9 @@ class Checkpoints:
             The restored step, or 0 if there is no checkpoint and none was asked for.
 
         Raises:
-            ValueError: If there is none of that step, or it is of another model.
-            OSError: If it is damaged, or cannot be read; or all are, and none was asked for.
-            OtherWorkerError: If that is so on another worker.
+            ValueError: There is none of that step, or it is of another model.
+            OSError: It is damaged, or cannot be read; or all are, and none was asked for.
+            OtherWorkerError: That is so on another worker.
         """
         if step is not None:
             self._read(step)
@@ -373,9 +373,9 @@ class Checkpoints:
             `ensemble` of `models.pooled_chains`.
 
         Raises:
-            ValueError: If there is no checkpoint of that step, it is of another model, or the model
+            ValueError: There is no checkpoint of that step, it is of another model, or the model
                 keeps no average.
-            OSError: If it is damaged.
+            OSError: It is damaged.
         """
         path = self.path_of(step)
         network, average = self._model.energy_network, self._model.average

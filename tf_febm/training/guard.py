@@ -68,7 +68,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         report: Takes a line about each return.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: An argument is out of its range.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ def locked(folder) -> Iterator[None]:
         folder: Made if it is not there, and removed again if nothing else came into it.
 
     Raises:
-        OSError: If another process holds the lock, or the folder cannot be written.
+        OSError: Another process holds the lock, or the folder cannot be written.
     """
     folder = Path(folder)
     made = [path for path in (folder, *folder.parents) if not path.exists()]

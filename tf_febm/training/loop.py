@@ -109,10 +109,10 @@ def train(
         Whether all steps are done.
 
     Raises:
-        DivergedError: If a metric is not finite, or the guard gives up; no checkpoint is then
+        DivergedError: A metric is not finite, or the guard gives up; no checkpoint is then
             written.
-        ValueError: If the data ends; a checkpoint is written first.
-        OSError: If a file cannot be written.
+        ValueError: The data ends; a checkpoint is written first.
+        OSError: A file cannot be written.
     """
     stop = GracefulStop() if stop is None else stop
     count = _Count(checkpoints, guard)

@@ -86,7 +86,7 @@ def write_report(folder: RunFolder) -> Path:
         The path of the report.
 
     Raises:
-        OSError: If there is no run, or the file cannot be written.
+        OSError: There is no run, or the file cannot be written.
     """
     options = folder.read_options()
     summary = {}

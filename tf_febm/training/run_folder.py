@@ -96,8 +96,8 @@ class RunFolder:
             overwrite: Whether to remove a run that is there.
 
         Raises:
-            ValueError: If a run with other options is there.
-            OSError: If the folder holds something else, or cannot be written.
+            ValueError: A run with other options is there.
+            OSError: The folder holds something else, or cannot be written.
         """
         try:
             self._make_way(options, {"recipe": fixed, "data": fixed_of_data}, overwrite)
@@ -165,7 +165,7 @@ class RunFolder:
         """Return the options of the run that is there: "recipe", "data" and "versions".
 
         Raises:
-            OSError: If there is no run, or its options are damaged.
+            OSError: There is no run, or its options are damaged.
         """
         if not self.options.is_file():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.options.name}.")

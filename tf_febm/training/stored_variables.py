@@ -43,8 +43,8 @@ def compare(path: str, groups: dict[str, list[tf.Variable]], whole: bool = True)
             buffer.
 
     Raises:
-        ValueError: If the checkpoint is of another model; it names the first variable that differs.
-        OSError: If it cannot be read at the moment.
+        ValueError: The checkpoint is of another model; it names the first variable that differs.
+        OSError: It cannot be read at the moment.
     """
     try:
         reader = tf.train.load_checkpoint(path)
