@@ -16,7 +16,7 @@ from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.logs import own_numbers
-from tf_febm.training.pictures import is_picture, picture_maker, to_unit_scale
+from tf_febm.training.pictures import for_showing, is_picture, picture_maker, to_unit_scale
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -79,6 +79,7 @@ def train(
     sample_interval: int,
     save_interval: int,
     probe=None,
+    noise_removed: float = 0.0,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
     guard: DivergenceGuard | None = None,
@@ -98,6 +99,7 @@ def train(
             row of metrics after each multiple.
         save_interval: Steps between two checkpoints.
         probe: (x, labels), fixed examples whose energies are recorded, or None.
+        noise_removed: Standard deviation of noise that `model.denoise` takes off what is shown.
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
         guard: Goes back when training diverges, to data and metrics of the same step.
@@ -132,7 +134,14 @@ def train(
             shown = None if probe is None or is_picture(model.sample_shape) else probe[0]
             if picture_maker(model, shown) is not None:
                 callbacks.append(
-                    SampleGrids(folder.samples, sample_interval, writer, shown, at_epoch_ends=True)
+                    SampleGrids(
+                        folder.samples,
+                        sample_interval,
+                        writer,
+                        shown,
+                        at_epoch_ends=True,
+                        noise_removed=noise_removed,
+                    )
                 )
             if probe is not None:
                 x, labels = probe
@@ -351,14 +360,6 @@ def draw_samples(
             labels.append(None if batch.labels is None else batch.labels.numpy())
     together = to_unit_scale(model, np.concatenate(samples))
     return together, np.concatenate(labels) if model.conditional else None
-
-
-def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Tensor:
-    """Return the samples of a batch after descent and without noise; as they are with 0 of each."""
-    samples = batch.samples
-    if descent_steps:
-        samples = model.descend(samples, batch.labels, descent_steps)
-    return model.denoise(samples, noise_removed, batch.labels) if noise_removed else samples
 
 
 def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from tf_febm import evaluation
 
-__all__ = ["is_picture", "picture_maker", "to_unit_scale"]
+__all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale"]
+
+
+def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Tensor:
+    """Return the samples of a batch after descent and without noise; as they are with 0 of each."""
+    samples = batch.samples
+    if descent_steps:
+        samples = model.descend(samples, batch.labels, descent_steps)
+    return model.denoise(samples, noise_removed, batch.labels) if noise_removed else samples
 
 
 def is_picture(shape) -> bool:

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation, randomness
+from tf_febm import arguments, evaluation, randomness
 from tf_febm.files import append, write_table
 from tf_febm.training.logs import numbers
-from tf_febm.training.pictures import picture_maker
+from tf_febm.training.pictures import for_showing, picture_maker
 from tf_febm.training.schedule import steps_taken
 
 __all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
@@ -216,11 +216,23 @@ class SampleGrids(Recorder):
         writer: A `tf.summary` writer, the folder for one, or None.
         data: Examples [m, 2] to show beside samples in the plane, or None; see `picture_maker`.
         at_epoch_ends: Whether to wait for the end of the epoch.
+        noise_removed: Standard deviation of the data's noise, at least 0, which `model.denoise`
+            takes off what is shown.
     """
 
-    def __init__(self, folder, every: int, writer=None, data=None, *, at_epoch_ends: bool = False):
+    def __init__(
+        self,
+        folder,
+        every: int,
+        writer=None,
+        data=None,
+        *,
+        at_epoch_ends: bool = False,
+        noise_removed: float = 0.0,
+    ):
         super().__init__(every, at_epoch_ends, writer)
         self.folder, self._data = None if folder is None else Path(folder), data
+        self.noise_removed = arguments.number("noise_removed", noise_removed)
 
     def on_train_begin(self, logs=None) -> None:
         """Refuse models whose samples make no pictures."""
@@ -236,7 +248,8 @@ class SampleGrids(Recorder):
         initial = self.model.evaluation_start
         count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
         with self.model.best_weights():
-            samples = self.model.sample(count, seed=0, initial=initial).numpy()
+            batch = self.model.sample_batch(count, seed=0, initial=initial)
+            samples = for_showing(self.model, batch, 0, self.noise_removed).numpy()
             grid = picture_maker(self.model, self._data)(samples)
         write_picture(grid, "samples", step, self.folder, self._writer, name=f"step_{step:07d}.png")
 

@@ -188,6 +188,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         sample_interval=recipe.sample_interval,
         save_interval=recipe.save_interval,
         probe=probe,
+        noise_removed=recipe.noise_removed,
         report=report,
         stop=stop,
         guard=guard if recipe.guard else None,
