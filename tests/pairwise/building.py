@@ -193,6 +193,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
         if case["sampler"] in ("published", "hmc"):
             settings["sampler"] = SAMPLERS["relative"]()
+        if case["sampler"] == "langevin":
+            settings["sampler"] = samplers.Langevin.exponential(0.1, 2)
     with the_strategy(case["strategy"]).scope():
         if case["made"] == "recipe":
             model = by_recipe(case)

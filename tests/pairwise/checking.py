@@ -234,6 +234,13 @@ def _check_samples(case: dict, model) -> None:
     for value in (model.energy(x, labels), model.score(x, labels)):
         assert value.dtype == tf.float32, value.dtype
         assert np.isfinite(value.numpy()).all(), "energy or score is not finite"
+    denoised = model.denoise(x, 0.3, labels).numpy()
+    expected = x + 0.09 * model.score(x, labels)
+    if model.bounds is not None:
+        expected = np.clip(expected, *model.bounds)
+    # Compiled and not: the same but for rounding.
+    loose = 1e-4 if case["policy"] in ("float32", "float64_data") else 0.1
+    np.testing.assert_allclose(denoised, expected, rtol=loose, atol=loose)
 
 
 def _check_again(case: dict, model, data, held_out, states: tuple, folder: Path) -> None:
