@@ -37,7 +37,8 @@ class TestResults:
         found = json.loads((out / "evaluation.json").read_text())
         assert found["step"] == 6
         assert found["sampling"] == {
-            "num_samples": 40, "num_steps": 2, "seed": 0, "descent_steps": 0, "rounds": 0,
+            "num_samples": 40, "num_steps": 2, "seed": 0, "descent_steps": 0,
+            "noise_removed": 0.0, "rounds": 0,
             "ensemble": 1, "nomix": 10,
             "pool_size": 1000, "restart_probability": 0.01, "label_probability": 0.1,
             "averaged": True, "batch_size": 512,
