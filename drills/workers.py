@@ -41,6 +41,8 @@ def train(path: Path, steps: int, method: str) -> None:
     recipe = recipes.for_dataset("digits", method).replace(
         **own, network="mlp", width=16, batch_size=12 * strategy.num_replicas_in_sync, seed=3,
         average_decay=0.9, steps=steps, log_interval=INTERVAL, save_interval=2 * INTERVAL,
+        # A rate that falls would be another one for another number of steps.
+        final_learning_rate=None,
         sample_interval=10**6, num_samples=10,
     )  # fmt: skip
     # Of images that have no name no classifier is trained.

@@ -121,7 +121,7 @@ _PERHAPS_INDEX = re.compile(
 _YEARS = (1900, 2100)
 
 
-def number(field):
+def number(field) -> float | None:
     """Return a field as a number, or None; NaN, written out, is one."""
     try:
         # Python's own numbers may hold "_", which names of columns do.
@@ -130,7 +130,7 @@ def number(field):
         return None
 
 
-def may_be_header(first, rest):
+def may_be_header(first, rest) -> bool:
     """Say whether a first line that has numbers in it may still hold names.
 
     That is so where some fields are names, or the first are empty as above an index, and all are
@@ -242,7 +242,7 @@ def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def index_columns(names, values):
+def index_columns(names, values) -> list[int]:
     """Return the places of columns that, by their names, seem to number the rows of values alone.
 
     These are the first ones, and others where each row has a whole number of its own; one column

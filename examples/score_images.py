@@ -72,7 +72,7 @@ def number_of(label, model):
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 
 
-def picture_levels(image, channels):
+def picture_levels(image, channels) -> np.ndarray:
     """Return a picture of `PIL.Image.open` as levels, 0 to 255, [height, width, channels].
 
     White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].

@@ -33,6 +33,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.whole("num_samples", 1000, "Samples of each row.", 10)
     add.whole("seed", 0, "Seed of the samples.", 0)
+    add.switch("debug", False, "Show tracebacks of errors.")
 
 
 def run(values) -> int:

@@ -64,6 +64,7 @@ LINES = {
     "--shift_invariant": ("", [CD, BOUNDS, "--method=dual"]),
     "--random_flip": ("--dataset=svhn", ["--dataset=csv", "--dataset=rings"]),
     "--random_crop=2": ("", ["--dataset=csv"]),
+    "--denoise_samples": ("", ["--data_noise=0", "--dataset=csv"]),
     "--augment": ("", ["--dataset=csv"]),
     "--large_model": ("", ["--dataset=csv"]),
     "--larger_model": ("", ["--dataset=csv"]),
