@@ -14,8 +14,8 @@ PEERS := .venv-bench
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
 
-# From images to a report, with the settings for a machine without an accelerator: an hour on two
-# cores. make faces ARGS=--data_dir=FOLDER_OR_FILE; make mnist downloads what it needs, half an hour.
+# From images to a report, with the settings for a machine without an accelerator:
+# make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs.
 faces mnist: $(READY)
 	$(BIN)/python launch/train.py --dataset=$(DATASET_OF_$@) --logdir=runs --exp=$@ $(ARGS)
 	$(BIN)/python launch/evaluate.py --run=runs/$@ $(EVALUATE_ARGS)

@@ -40,7 +40,7 @@ CELEBA = _recipe(
     "noise on the data brings these near that Gaussian, and is taken off at the end; networks see "
     "fine structure; H follows E by a slow average; and spectral norms bound the slope of all "
     "layers but the last.",
-    steps=8000,
+    steps=3000,
     batch_size=64,
     learning_rate=2e-4,
     final_learning_rate=2e-5,

@@ -1,0 +1,23 @@
+"""Tables of the pages against the files that studies wrote."""
+
+import json
+import re
+
+from tf_febm import recipes
+
+
+def test_the_table_of_faces_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "faces.json").read_text("utf-8"))
+    page = (project / "docs" / "results.md").read_text("utf-8").split("## Faces")[1]
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    found = {name: tuple(map(float, figures)) for name, *figures in rows}
+    assert found == {
+        name: (
+            round(row["frechet_distance"]), round(row["precision"], 3), round(row["recall"], 3)
+        )
+        for name, row in measured["rows"].items()
+    }  # fmt: skip
+    # What the commands of the page do today.
+    assert recipes.get("celeba").steps == measured["steps"]
+    assert measured["commit"] in page
+    assert f"{round(measured['seconds']['febm'] / 60)} minutes" in page
