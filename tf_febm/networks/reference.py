@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from tf_febm import arguments, randomness
+from tf_febm.networks.reference_fit import examples_of, factors_of, units_of
 
 __all__ = ["COVARIANCES", "GaussianReference"]
 
@@ -21,8 +22,6 @@ LEAST_SHARED = 0.02
 NOISE = 0.04
 # Vectors up to so many coordinates have a full covariance by default.
 MAX_FULL = 512
-# Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
-MAX_NUMBERS = 40_000_000
 # Principal components of the spectra of images: at 32×32 colours about 80 % of their variance.
 MAX_SPECTRAL_RANK = 512
 
@@ -98,7 +97,7 @@ class GaussianReference:
             raise ValueError(
                 "The reference is fitted, and models or samplers may hold it: make another one."
             )
-        x = _examples(data)
+        x = examples_of(data)
         kind = self.covariance
         if kind == "auto":
             kind = "spectral" if x.ndim == 4 else "full" if x[0].size <= MAX_FULL else "low_rank"
@@ -145,16 +144,16 @@ class GaussianReference:
         return {
             **fit,
             "scale": scale * own.reshape(scale.shape),
-            **_factors(loadings[:, kept] / own[kept]),
+            **factors_of(loadings[:, kept] / own[kept]),
             "kept": kept.astype(np.float64),
         }
 
     def _diagonal(self, x: np.ndarray, spread: float) -> dict:
-        return {"scale": np.sqrt(x.var(axis=0) + (self.noise * _units(x, spread)) ** 2)}
+        return {"scale": np.sqrt(x.var(axis=0) + (self.noise * units_of(x, spread)) ** 2)}
 
     def _of_vectors(self, x: np.ndarray, spread: float) -> dict:
         """Fit all covariances or some factors, in units of each coordinate's deviation."""
-        units = _units(x, spread)
+        units = units_of(x, spread)
         z = ((x - x.mean(axis=0)) / units).reshape(len(x), -1)
         if self.covariance == "full":
             correlation = z.T @ z / len(z) + self.noise**2 * np.eye(z.shape[1])
@@ -175,7 +174,7 @@ class GaussianReference:
             found = FactorAnalysis(rank, max_iter=200, random_state=0).fit(z)
         own = np.sqrt(found.noise_variance_ + self.noise**2)
         scale = units * own.reshape(x.shape[1:])
-        return {"scale": scale, **_factors(found.components_ / own)}
+        return {"scale": scale, **factors_of(found.components_ / own)}
 
     @classmethod
     def from_moments(cls, mean, scale) -> "GaussianReference":
@@ -369,48 +368,6 @@ class GaussianReference:
         return f"GaussianReference({self.covariance!r}, noise={self.noise}, rank={self.rank}{fit})"
 
 
-def _examples(data) -> np.ndarray:
-    """Return examples as float64 [n, …].
-
-    Raises:
-        TypeError: They are not floating.
-        ValueError: They are too few, or not finite.
-    """
-    if isinstance(data, tf.data.Dataset):
-        batches, count = [], 0
-        for batch in data:
-            batches.append(np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch))
-            count += batches[-1].size
-            if count >= MAX_NUMBERS:
-                break
-        data = np.concatenate(batches) if batches else np.zeros((0, 1))
-    x = np.asarray(data)
-    if not np.issubdtype(x.dtype, np.floating):
-        raise TypeError(f"data must be floating, in the units of the model; received {x.dtype}.")
-    if x.ndim < 2 or len(x) < 2:
-        raise ValueError(f"data must be at least 2 examples, [n, …]; received shape {x.shape}.")
-    most = max(MAX_NUMBERS // x[0].size, 2)
-    if len(x) > most:
-        x = x[np.linspace(0, len(x) - 1, most).astype(np.int64)]
-    x = x.astype(np.float64)
-    if not np.isfinite(x).all():
-        raise ValueError("data must be finite; received NaN or infinite numbers.")
-    return x
-
-
-def _factors(loadings: np.ndarray) -> dict[str, np.ndarray]:
-    """Return V and √(1 + λ) of I + Wᵀ W = I + V diag(λ) Vᵀ, for W [rank, d]."""
-    # The root of S (I + V diag(λ) Vᵀ) Sᵀ is S (I + V diag(√(1 + λ) − 1) Vᵀ).
-    vectors, singular, _ = np.linalg.svd(loadings.T, full_matrices=False)
-    return {"factors": vectors, "gains": np.sqrt(1.0 + singular**2)}
-
-
 def _as(array: np.ndarray, like) -> Any:
     """Return a constant in the dtype of a tensor."""
     return ops.convert_to_tensor(array, dtype=like.dtype)
-
-
-def _units(x: np.ndarray, spread: float) -> np.ndarray:
-    """Return the standard deviation of each coordinate; that of all data where one is constant."""
-    deviation = x.std(axis=0)
-    return np.where(deviation > 1e-6 * spread, deviation, spread)

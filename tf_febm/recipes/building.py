@@ -10,7 +10,8 @@ import tensorflow as tf
 from tf_febm import catalogue, data, networks, optimizers, samplers
 from tf_febm.data.pixels import from_levels
 from tf_febm.data.table import check_columns_vary
-from tf_febm.networks.reference import MAX_NUMBERS, NOISE
+from tf_febm.networks.reference import NOISE
+from tf_febm.networks.reference_fit import MAX_NUMBERS
 from tf_febm.recipes import effects
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]

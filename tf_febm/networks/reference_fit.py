@@ -1,0 +1,51 @@
+"""Parts of the fit of a Gaussian reference: what it looks at, in which units, shared factors."""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["MAX_NUMBERS", "examples_of", "factors_of", "units_of"]
+
+# Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
+MAX_NUMBERS = 40_000_000
+
+
+def examples_of(data) -> np.ndarray:
+    """Return examples as float64 [n, …].
+
+    Raises:
+        TypeError: They are not floating.
+        ValueError: They are too few, or not finite.
+    """
+    if isinstance(data, tf.data.Dataset):
+        batches, count = [], 0
+        for batch in data:
+            batches.append(np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch))
+            count += batches[-1].size
+            if count >= MAX_NUMBERS:
+                break
+        data = np.concatenate(batches) if batches else np.zeros((0, 1))
+    x = np.asarray(data)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise TypeError(f"data must be floating, in the units of the model; received {x.dtype}.")
+    if x.ndim < 2 or len(x) < 2:
+        raise ValueError(f"data must be at least 2 examples, [n, …]; received shape {x.shape}.")
+    most = max(MAX_NUMBERS // x[0].size, 2)
+    if len(x) > most:
+        x = x[np.linspace(0, len(x) - 1, most).astype(np.int64)]
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("data must be finite; received NaN or infinite numbers.")
+    return x
+
+
+def factors_of(loadings: np.ndarray) -> dict[str, np.ndarray]:
+    """Return V and √(1 + λ) of I + Wᵀ W = I + V diag(λ) Vᵀ, for W [rank, d]."""
+    # The root of S (I + V diag(λ) Vᵀ) Sᵀ is S (I + V diag(√(1 + λ) − 1) Vᵀ).
+    vectors, singular, _ = np.linalg.svd(loadings.T, full_matrices=False)
+    return {"factors": vectors, "gains": np.sqrt(1.0 + singular**2)}
+
+
+def units_of(x: np.ndarray, spread: float) -> np.ndarray:
+    """Return the standard deviation of each coordinate; that of all data where one is constant."""
+    deviation = x.std(axis=0)
+    return np.where(deviation > 1e-6 * spread, deviation, spread)
