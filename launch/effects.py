@@ -39,10 +39,9 @@ def _of_features(needs: str, flag: str, *names: str) -> Rule:
 # What has an effect in every evaluation; the third row may be said again, and must be the run's.
 ALWAYS = (
     *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "descent_steps"),
-    "noise_removed",
     *("seed", "resume_iter", "data_dir", "rounds", "repeat_scale", "curve", "num_real", "features"),
     *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
-    *("out", "debug"),
+    *("noise_removed", "out", "debug"),
 )
 _ROUNDS = _rule(
     "sampling in rounds, without which the chains of training go on",

@@ -3,8 +3,7 @@
 import inspect
 import math
 import numbers
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -16,25 +15,8 @@ __all__ = [
     "number",
     "shape",
     "switch",
-    "those_of",
     "whole_number",
 ]
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def those_of(function: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Return a decorator for what passes all its arguments on: it shows those of a function."""
-
-    def decorate(passing: Callable[..., R]) -> Callable[P, R]:
-        result = inspect.signature(passing).return_annotation
-        signature = inspect.signature(function).replace(return_annotation=result)
-        passing.__signature__ = signature  # type: ignore[attr-defined]
-        return passing
-
-    return decorate
 
 
 class Configured:

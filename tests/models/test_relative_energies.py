@@ -194,3 +194,11 @@ def test_errors():
         model_of(slow_energy_decay=1.0)
     with pytest.raises(AttributeError, match="reference of a ContrastiveDivergence is settled"):
         make(network, reference=reference).reference = other
+
+
+def test_the_sampler_of_its_own_leaves_the_reference_as_it_is():
+    """z ← (1 − δ) z + σ ξ keeps N(0, I) if (1 − δ)² + σ² = 1."""
+    reference = networks.GaussianReference().adapt(X)
+    sampler = tf_febm.ContrastiveDivergence(networks.mlp(3, (4,)), reference=reference).sampler
+    inside = sampler.sampler
+    assert (1.0 - inside.step_size) ** 2 + inside.noise_scale**2 == pytest.approx(1.0, abs=1e-12)

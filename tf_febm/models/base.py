@@ -32,8 +32,9 @@ class EnergyModel(Chains, Saving):
 
     Args:
         energy: Keras model or layer from x, or (x, one_hot), to [n, 1] or [n].
-        sampler: Callable (energy_fn, initial_state, seed) -> samples; a `Langevin` if None. Its
-            `bounds`, if it has any, are those of the data.
+        sampler: Callable (energy_fn, initial_state, seed) -> samples. None: `Langevin()`, or
+            `Langevin.exponential(0.15, 4)` with a reference. Its `bounds`, if it has any, are those
+            of the data.
         buffer: A `ReplayBuffer` or `PersistentChains`, or None to start every chain afresh.
         num_classes: Number of classes of a conditional model. It is found out for functional
             networks with two inputs; give it for others.
@@ -71,7 +72,7 @@ class EnergyModel(Chains, Saving):
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
         self.reference = checked_reference(reference)
-        usual = Langevin() if reference is None else Langevin.from_epsilon(0.03, 20)
+        usual = Langevin() if reference is None else Langevin.exponential(0.15, 4)
         self.sampler = usual if sampler is None else sampler
         self.buffer = buffer
         self.average: WeightAverage | None = None

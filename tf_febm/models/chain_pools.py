@@ -1,7 +1,6 @@
 """Sampling for evaluation, as published: a pool of long chains, a few restarted every round."""
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,6 +24,70 @@ class PooledSamples(NamedTuple):
 
     samples: np.ndarray
     labels: np.ndarray | None
+
+
+def pooled_chains(
+    model,
+    num_samples: int,
+    seed=None,
+    *,
+    pool_size: int = 1000,
+    batch_size: int = 512,
+    num_rounds: int = 200,
+    restart_probability: float = 0.01,
+    label_probability: float = 0.1,
+    nomix: int = 10,
+    num_steps: int | None = None,
+    ensemble: Sequence[Sequence[np.ndarray]] | None = None,
+    averaged: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> PooledSamples:
+    """Draw any number of samples as the published evaluation does, in one array.
+
+    Args:
+        model: See `pooled_chains_by_pool`.
+        num_samples: How many, at least 1.
+        seed: An int or a pair of ints; the model's next one if None.
+        pool_size: See there, as for all that follow; it says what is done and not guaranteed.
+        batch_size: See there.
+        num_rounds: See there.
+        restart_probability: See there.
+        label_probability: See there.
+        nomix: See there.
+        num_steps: See there.
+        ensemble: See there.
+        averaged: See there.
+        report: See there.
+
+    Returns:
+        The samples. Beside them, memory is taken by one pool.
+    """
+    filled = 0
+    pools = pooled_chains_by_pool(
+        model,
+        num_samples,
+        seed,
+        pool_size=pool_size,
+        batch_size=batch_size,
+        num_rounds=num_rounds,
+        restart_probability=restart_probability,
+        label_probability=label_probability,
+        nomix=nomix,
+        num_steps=num_steps,
+        ensemble=ensemble,
+        averaged=averaged,
+        report=report,
+    )
+    for pool in pools:
+        if not filled:
+            samples = np.empty((num_samples, *pool.samples.shape[1:]), pool.samples.dtype)
+            labels = None if pool.labels is None else np.empty(num_samples, pool.labels.dtype)
+        part = slice(filled, filled + len(pool.samples))
+        samples[part] = pool.samples
+        if labels is not None:
+            labels[part] = pool.labels
+        filled = part.stop
+    return PooledSamples(samples, labels)
 
 
 def pooled_chains_by_pool(
@@ -145,30 +208,6 @@ def pooled_chains_by_pool(
         count = min(pool_size, num_samples - number * pool_size)
         labels = None if labels is None else labels.numpy()[:count]
         yield PooledSamples(samples.numpy()[:count], labels)
-
-
-@arguments.those_of(pooled_chains_by_pool)
-def pooled_chains(*args, **settings) -> PooledSamples:
-    """Draw any number of samples as the published evaluation does, in one array.
-
-    Arguments and errors are those of `pooled_chains_by_pool`; it says what is done and not
-    guaranteed.
-
-    Returns:
-        The samples. Beside them, memory is taken by one pool.
-    """
-    bound = inspect.signature(pooled_chains_by_pool).bind(*args, **settings)
-    num_samples, filled = bound.arguments["num_samples"], 0
-    for pool in pooled_chains_by_pool(*args, **settings):
-        if not filled:
-            samples = np.empty((num_samples, *pool.samples.shape[1:]), pool.samples.dtype)
-            labels = None if pool.labels is None else np.empty(num_samples, pool.labels.dtype)
-        part = slice(filled, filled + len(pool.samples))
-        samples[part] = pool.samples
-        if labels is not None:
-            labels[part] = pool.labels
-        filled = part.stop
-    return PooledSamples(samples, labels)
 
 
 def _compiled_round(model, pool_size, batch_size, fill_rounds):

@@ -227,7 +227,7 @@ class GeneratorModel(EnergyModel):
             fresh = self.generate(self.latents(count, seed))
         return Batch(tf.stop_gradient(fresh), None)
 
-    def sample_batch(
+    def sample(
         self,
         num_samples: int,
         labels=None,
@@ -239,8 +239,8 @@ class GeneratorModel(EnergyModel):
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
         **sampler_options,
-    ) -> Batch:
-        """Draw samples as `sample` does, and return them with their labels, None.
+    ) -> Any:
+        """Draw samples of the generator, refined by the model's sampler if asked for.
 
         Args:
             num_samples: How many, at least 1. All are made at once: bound your memory.
@@ -255,10 +255,41 @@ class GeneratorModel(EnergyModel):
             return_trajectory: Whether all states come along; likewise.
             **sampler_options: What else a sampler of your own takes when it is called.
 
+        Returns:
+            Float32 [num_samples, …], or what the sampler returns with the given options. Without
+            refinement they follow p_g exactly, and q as well as p_g does; what refinement adds is
+            said by the sampler.
+
         Raises:
             ValueError: A number is below 1, `initial` is unknown, labels or both numbers of steps
                 are given.
         """
+        return self.sample_batch(
+            num_samples,
+            labels,
+            seed,
+            initial=initial,
+            refine_steps=refine_steps,
+            num_steps=num_steps,
+            return_diagnostics=return_diagnostics,
+            return_trajectory=return_trajectory,
+            **sampler_options,
+        ).samples
+
+    def sample_batch(
+        self,
+        num_samples,
+        labels=None,
+        seed=None,
+        *,
+        initial="generator",
+        refine_steps=None,
+        num_steps=None,
+        return_diagnostics=False,
+        return_trajectory=False,
+        **sampler_options,
+    ) -> Batch:
+        """Draw samples as `sample` does, and return them with their labels, None."""
         if refine_steps is not None and num_steps is not None:
             raise ValueError(
                 f"refine_steps and num_steps are one; received {refine_steps} and {num_steps}."
@@ -274,19 +305,6 @@ class GeneratorModel(EnergyModel):
             return_trajectory=return_trajectory,
             **sampler_options,
         )
-
-    @arguments.those_of(sample_batch)
-    def sample(self, *args, **options) -> Any:
-        """Draw samples of the generator, refined by the model's sampler if asked for.
-
-        Arguments and errors are those of `sample_batch`.
-
-        Returns:
-            Float32 [num_samples, …], or what the sampler returns with the given options. Without
-            refinement they follow p_g exactly, and q as well as p_g does; what refinement adds is
-            said by the sampler.
-        """
-        return self.sample_batch(*args, **options).samples
 
     def steps_of(self, initial: str, num_steps: int | None) -> int | None:
         """Return `num_steps`, and where that is None no step from the generator."""

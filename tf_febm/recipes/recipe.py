@@ -66,7 +66,8 @@ class Recipe:
         grad_clip: Bound on each coordinate of the gradient of a Langevin step; None is none.
         grad_clip_norm: Bound on its norm; None is none.
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
-            and the step size is ε/2, or √ε of hmc. None leaves them.
+            and the step size is ε/2, or √ε of hmc; with a reference, steps of langevin are those of
+            `samplers.Langevin.exponential`. None leaves them.
         num_leapfrog_steps: Gradients of a step of hmc.
         burn_in: First steps of mala or hmc, in each run of the chains, in which step sizes adapt.
         target_acceptance: What they adapt to; the sampler's own default if None.

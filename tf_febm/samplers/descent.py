@@ -80,7 +80,7 @@ def denoising_step(energy_fn, samples, noise_stddev: float) -> tf.Tensor:
     Raises:
         ValueError: An argument is out of its range.
 
-    Source: Robbins 1956; Efron 2011, Eq. 1.2.
+    Source: Robbins 1956; Efron 2011 for its name.
     """
     noise_stddev = arguments.number("noise_stddev", noise_stddev)
     y = tf.convert_to_tensor(samples)

@@ -115,8 +115,7 @@ class Langevin(Sampler):
 
         They solve the diffusion of which Eq. 5 is a step, over the time ε with ∇f held as it is. If
         f is linear N(−∇f, I) is their stationary law for any ε: what bounds ε is how much f bends,
-        not the Gaussian. That is the energy of a model with a `reference`, in white coordinates,
-        where steps ten times as long as those of Eq. 5 go as far in a tenth of their number.
+        not the Gaussian. That is the energy of a model with a `reference`, in white coordinates.
 
         Args:
             epsilon: ε, positive; e^(−ε/2) of z is left after a step.
