@@ -135,6 +135,15 @@ def test_noise_has_its_standard_deviation():
     assert abs(x.std() - sigma) < 5 * sigma / math.sqrt(2 * x.size)
 
 
+def test_noise_that_is_not_clipped_is_gaussian_on_black_pixels_too():
+    black = data.ImageData("black", np.zeros((16, 32, 32, 1), np.uint8))
+    (x,) = batches(data.stream(black, 16, noise_stddev=0.25, clip_noise=False), 1)
+    # As above, for standard deviations and means of n = 16,384 numbers.
+    sigma = math.sqrt(0.25**2 + 1 / (12 * 256**2))
+    assert abs(x.mean() - 0.5 / 256) < 5 * sigma / math.sqrt(x.size)
+    assert abs(x.std() - sigma) < 5 * sigma / math.sqrt(2 * x.size)
+
+
 def test_dequantisation_fills_its_interval_exactly():
     images = np.repeat(np.arange(256, dtype=np.uint8), 4096)
     x = data.dequantise(images, seed=4).numpy()

@@ -245,6 +245,26 @@ def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():
         recipe.replace(data_noise=0.0, denoise_samples=True)
 
 
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+def test_batches_have_the_variance_of_the_reference(kind):
+    """Noise included, and on black pixels too, where clipping would take half of it away."""
+    rng = np.random.default_rng(0)
+    if kind == "images":
+        images = rng.integers(0, 256, (500, 4, 4, 1)).astype(np.uint8)
+        images[:, 1:] = 0
+        source, base = data.ImageData("own", images), recipes.get("celeba")
+        recipe = base.replace(random_flip=False, data_noise=0.3, batch_size=500)
+    else:
+        source = data.as_data(rng.normal(size=(500, 16)).astype("f4"))
+        base = recipes.get("vectors").replace(confinement=0.0, reference="full")
+        recipe = base.replace(data_noise=1.0, batch_size=500)
+    fitted = building.make_reference(recipe, source)
+    x = np.concatenate([x.numpy() for x in recipe.stream(source).take(20)])
+    # The mean of ‖z‖² over what Σ was fitted to is the dimension; 10,000 draws of noise, and the
+    # part of the coefficients' variance that the factors share, leave a hundredth or two.
+    assert 2.0 * np.mean(fitted.energy(x)) == pytest.approx(16.0, rel=0.03)
+
+
 def test_a_reference_gets_exponential_steps():
     """√(1 − e^(−ε)) of noise and 1 − e^(−ε/2) of the gradient; Eq. 5 without a reference."""
     source = data.ImageData("own", np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3), "u1"))

@@ -23,6 +23,7 @@ def stream(
     random_flip: bool = False,
     random_crop: int = 0,
     shard: tuple[int, int] = (0, 1),
+    clip_noise: bool = True,
 ) -> tf.data.Dataset:
     """Return the infinite sequence of training batches, from any step on.
 
@@ -38,7 +39,8 @@ def stream(
     deviation. Pixels are dequantised as in `dequantise`. With `noise_stddev` > 0, Gaussian noise is
     added *after* that and the sum is clipped to [0, 1], where samplers keep their chains too. The
     clipping puts probability mass on 0 and 1 exactly, about half of it for pixels that are black
-    or white.
+    or white. Chains without bounds, such as those of a model with a Gaussian reference, need noise
+    that is not clipped: what is then taken off their samples is the noise that was put on the data.
 
     With `shard=(i, k)` the dataset yields the i-th of k equal parts of each batch: the k streams
     together are, to the bit, the one without shards, whatever k. Each shard makes the whole batch
@@ -59,10 +61,11 @@ def stream(
         random_crop: Shift each image by up to so many pixels in each direction, from 0 to
             min(height, width) − 1; see `augmentation.flip_and_crop` for what appears at the edges.
         shard: (index, count), 0 ≤ index < count, where count divides `batch_size`.
+        clip_noise: Whether pixels with noise are clipped to [0, 1].
 
     Returns:
-        An infinite `tf.data.Dataset` of float32 `[n, height, width, channels]` in [0, 1], or
-        `[n, d]`, where n = batch_size / count, or of pairs of it with int32 `[n]` if `conditional`.
+        An infinite `tf.data.Dataset` of float32 `[n, height, width, channels]` in [0, 1], beyond it
+        by noise that is not clipped, or `[n, d]`, where n = batch_size / count, or of pairs of it with int32 `[n]` if `conditional`.
 
     Raises:
         TypeError: `data` is neither an `ImageData` nor a `VectorData`.
@@ -77,6 +80,7 @@ def stream(
     seed = arguments.whole_number("seed", seed, 0, 2**63)
     start_step = arguments.whole_number("start_step", start_step, 0, _MAX_POSITION // batch_size)
     noise_stddev = arguments.number("noise_stddev", noise_stddev)
+    clip_noise = arguments.switch("clip_noise", clip_noise)
     part = _part_of(batch_size, shard)
     if conditional and data.labels is None:
         raise ValueError(f"conditional=True needs labels; received {data!r} without any.")
@@ -87,7 +91,9 @@ def stream(
         if isinstance(data, VectorData):
             make_examples = _vector_examples(data, seed, noise_stddev, random_flip, random_crop)
         else:
-            make_examples = _image_examples(data, seed, noise_stddev, random_flip, random_crop)
+            make_examples = _image_examples(
+                data, seed, noise_stddev, random_flip, random_crop, clip_noise
+            )
         labels = tf.constant(data.labels) if conditional else None
     shape = (batch_size, *data.sample_shape)
 
@@ -104,8 +110,8 @@ def stream(
     return without_tuning(dataset.prefetch(2))
 
 
-def _image_examples(data, seed, noise_stddev, random_flip, random_crop):
-    """Return (step, rows) -> float32 images in [0, 1]."""
+def _image_examples(data, seed, noise_stddev, random_flip, random_crop, clip_noise):
+    """Return (step, rows) -> float32 images."""
     random_crop = arguments.whole_number("random_crop", random_crop, 0, min(data.image_shape[:2]))
     images = tf.constant(data.images)
     dequantisation, noise, augmentation = (
@@ -119,7 +125,8 @@ def _image_examples(data, seed, noise_stddev, random_flip, random_crop):
         x = dequantise(x, tf.random.fold_in(dequantisation, step))
         if noise_stddev:
             draw = randomness.normal(x.shape, tf.random.fold_in(noise, step))
-            x = tf.clip_by_value(x + noise_stddev * draw, 0.0, 1.0)
+            x += noise_stddev * draw
+            x = tf.clip_by_value(x, 0.0, 1.0) if clip_noise else x
         return x
 
     return make

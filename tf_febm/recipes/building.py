@@ -127,6 +127,8 @@ def make_stream(
         random_flip=recipe.random_flip,
         random_crop=recipe.random_crop,
         shard=shard,
+        # The chains of a model with a reference have no bounds either.
+        clip_noise=recipe.reference is None,
     )
 
 
@@ -166,7 +168,7 @@ def make_reference(recipe, source: Data) -> networks.GaussianReference:
     """Return the Gaussian reference, fitted to the data."""
     noise = NOISE
     if isinstance(source, data.VectorData):
-        x = source.vectors
+        x, noise = source.vectors, max(noise, recipe.data_noise)
     else:
         # Not all of a large data set in floating point.
         images = source.images[:: max(1, source.images.size // MAX_NUMBERS)]
