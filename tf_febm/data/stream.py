@@ -65,7 +65,8 @@ def stream(
 
     Returns:
         An infinite `tf.data.Dataset` of float32 `[n, height, width, channels]` in [0, 1], beyond it
-        by noise that is not clipped, or `[n, d]`, where n = batch_size / count, or of pairs of it with int32 `[n]` if `conditional`.
+        by noise that is not clipped, or `[n, d]`, where n = batch_size / count, or of pairs of it
+        with int32 `[n]` if `conditional`.
 
     Raises:
         TypeError: `data` is neither an `ImageData` nor a `VectorData`.
