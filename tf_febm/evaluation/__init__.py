@@ -46,6 +46,7 @@ from tf_febm.evaluation.precision_recall import (
     precision_and_recall,
 )
 from tf_febm.evaluation.quality import SampleQuality, sample_quality
+from tf_febm.evaluation.reference_gain import ReferenceGain, gain_over_reference
 from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
@@ -75,6 +76,7 @@ __all__ = [
     "PlaneQuality",
     "PrecisionRecall",
     "PrecisionRecallCurve",
+    "ReferenceGain",
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
@@ -90,6 +92,7 @@ __all__ = [
     "find_feature_network",
     "frechet_distance",
     "frechet_distance_from_moments",
+    "gain_over_reference",
     "held_out_log_likelihood",
     "histogram_chart",
     "image_grid",

@@ -10,6 +10,7 @@ from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.evaluating import Sampling, evaluate_run
 from tf_febm.training.guard import DivergenceGuard
+from tf_febm.training.held_out_gain import HeldOutGain
 from tf_febm.training.loop import draw_samples, finish, to_unit_scale, train
 from tf_febm.training.recorders import (
     EnergyHistograms,
@@ -32,6 +33,7 @@ __all__ = [
     "DivergenceGuard",
     "EnergyHistograms",
     "GracefulStop",
+    "HeldOutGain",
     "MetricsTable",
     "Progress",
     "QualityMetrics",
