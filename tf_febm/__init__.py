@@ -20,7 +20,13 @@ from tf_febm import (
     training,
     workers,
 )
-from tf_febm.models import FEBM, BidirectionalEBM, ContrastiveDivergence, DualFEBM
+from tf_febm.models import (
+    FEBM,
+    BidirectionalEBM,
+    ContrastiveDivergence,
+    DualFEBM,
+    NoiseContrastive,
+)
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
 from tf_febm.serving import export
@@ -32,6 +38,7 @@ __all__ = [
     "__version__",
     "ContrastiveDivergence",
     "DualFEBM",
+    "NoiseContrastive",
     "PersistentChains",
     "ReplayBuffer",
     "analysis",

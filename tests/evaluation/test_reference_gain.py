@@ -40,9 +40,7 @@ def test_agrees_with_two_gaussians(precision, offset):
 
 def test_says_what_it_needs():
     model = tilted(0.0)
-    with pytest.raises(
-        ValueError, match="x must be at least 2 examples of shape .3,.; "
-    ):
+    with pytest.raises(ValueError, match="x must be at least 2 examples of shape .3,.; "):
         evaluation.gain_over_reference(model, np.zeros((5, 2)))
     with pytest.raises(ValueError, match="num_samples must be a whole number ≥ 2"):
         evaluation.gain_over_reference(model, np.zeros((5, 3)), num_samples=1)

@@ -7,6 +7,7 @@ from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
 from tf_febm.models.dual import DualFEBM
 from tf_febm.models.febm import FEBM
+from tf_febm.models.noise_contrastive import NoiseContrastive
 from tf_febm.models.variational import VariationalModel
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ContrastiveDivergence",
     "DualFEBM",
     "EnergyModel",
+    "NoiseContrastive",
     "PooledSamples",
     "VariationalModel",
     "pooled_chains",

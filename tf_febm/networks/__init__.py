@@ -15,6 +15,7 @@ from tf_febm.networks.layers import Conv2D
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
+from tf_febm.networks.normalised import NormalisedEnergy
 from tf_febm.networks.published_bounds import generator_published_bounds, published_bounds
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
 from tf_febm.networks.reference import GaussianReference
@@ -45,6 +46,7 @@ from tf_febm.networks.whiten import Whiten
 from tf_febm.renamed import earlier_names
 
 __all__ = [
+    "NormalisedEnergy",
     "GENERATOR_NAMES",
     "NAMES",
     "FourierFeatures",
