@@ -129,6 +129,13 @@ METHODS: dict[str, Method] = {
         fixed={"initial": "noise"},
     ),
     "dual": Method("tf_febm.models.dual:DualFEBM", ("energy", "variational"), _TWO_PLAYERS),
+    "noise_contrastive": Method(
+        "tf_febm.models.noise_contrastive:NoiseContrastive",
+        ("energy",),
+        ("divergence", "log_ratio_clip"),
+        chains=False,
+        recipes="_noise_contrastive",
+    ),
     "bidirectional": Method(
         "tf_febm.models.bidirectional:BidirectionalEBM",
         ("energy", "generator"),

@@ -5,7 +5,7 @@ import numpy as np
 
 import tf_febm
 
-METHODS = ("febm", "dual", "contrastive_divergence", "bidirectional")
+METHODS = ("febm", "dual", "contrastive_divergence", "bidirectional", "noise_contrastive")
 
 
 def plane(n=32, seed=0):
@@ -27,6 +27,10 @@ def model_of(
     )
     if method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, **options)
+        model.compile(optimizer(), run_eagerly=eager)
+    elif method == "noise_contrastive":
+        noise = tf_febm.networks.GaussianReference.from_moments(np.zeros(2, "f4"), np.ones(2, "f4"))
+        model = tf_febm.NoiseContrastive(energy, noise, **options)
         model.compile(optimizer(), run_eagerly=eager)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)

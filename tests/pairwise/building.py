@@ -206,6 +206,10 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         if case["model"] == "bidirectional":
             generator = network("generator", 2, 2, l2[1])
             model = tf_febm.BidirectionalEBM(energy, generator, 2, **settings)
+        elif case["model"] == "noise_contrastive":
+            noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
+            noise = settings.get("reference", noise)
+            model = tf_febm.NoiseContrastive(energy, noise, **settings)
         else:
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:

@@ -24,7 +24,10 @@ __all__ = [
 ALL = os.environ.get("PAIRWISE") == "all"
 
 AXES = {
-    "model": ("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
+    "model": (
+        *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
+        "noise_contrastive",
+    ),
     "sampler": ("langevin", "published", "mala", "hmc", "standardised"),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
@@ -46,7 +49,7 @@ AXES = {
 
 FEWER = {
     # Every divergence trains in tests/models/test_febm.py; this one has the shift-invariant step.
-    "model": ("febm_kl", "contrastive_divergence", "dual", "bidirectional"),
+    "model": ("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
     # "published" has bounds, as "hmc" has; "mala" rejects, as "hmc" does.
     "sampler": ("langevin", "hmc", "standardised"),
     # Training in bfloat16 is float16's without a scaled loss: tests/models/test_mixed_precision.py.
@@ -64,7 +67,7 @@ BASE = {axis: values[0] for axis, values in AXES.items()}
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
-    (("model", {"bidirectional"}), ("buffer", {"replay", "persistent"})),
+    (("model", {"bidirectional", "noise_contrastive"}), ("buffer", {"replay", "persistent"})),
     # Without classes there is nothing to weigh by class.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
@@ -74,6 +77,8 @@ RULES = (
     (("accumulation", {2}), ("strategy", {"mirrored"})),
     # That sampler has a reference of its own.
     (("energy", {"relative"}), ("sampler", {"standardised"})),
+    # In a recipe its noise is the reference, and there are no labels.
+    (("model", {"noise_contrastive"}), ("made", {"recipe"})),
     # No recipe has regularised networks.
     (("made", {"recipe"}), ("regulariser", {"l2"})),
 )

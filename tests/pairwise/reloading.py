@@ -87,7 +87,7 @@ def _check_saved_model(model, x, labels, folder) -> None:
         numbers = labels if labels.ndim == 1 else labels.argmax(axis=1)
         given["labels"] = tf.constant(numbers, tf.int32)
     # Compiled and eager code round each in its own way, in 16 bits to some 1e-3.
-    half = any(layer.compute_dtype != "float32" for layer in model.energy_network.layers)
+    half = any(layer.compute_dtype != "float32" for layer in model.energy_network._flatten_layers())
     for name in ("energy", "score", "log_density_ratio"):
         if not hasattr(model, name):
             assert name not in served.signatures

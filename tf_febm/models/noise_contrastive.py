@@ -54,7 +54,7 @@ class NoiseContrastive(EnergyModel):
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
 
-    All other arguments are those of `EnergyModel`. A model whose noise is neither its reference nor
+    All other arguments are those of `EnergyModel` but the buffer. A model whose noise is neither its reference nor
     another `GaussianReference` is not saved as a `.keras` file; its weights are.
 
     Raises:
@@ -86,7 +86,6 @@ class NoiseContrastive(EnergyModel):
         divergence: str | divergences.Divergence = "js",
         *,
         sampler: Any = None,
-        buffer: Any = None,
         reference: GaussianReference | None = None,
         noise_ratio: int = 4,
         l2_coeff: float = 0.0,
@@ -104,7 +103,6 @@ class NoiseContrastive(EnergyModel):
         super().__init__(
             energy,
             sampler=sampler,
-            buffer=buffer,
             num_classes=num_classes,
             class_names=class_names,
             reference=reference,
@@ -243,7 +241,9 @@ class NoiseContrastive(EnergyModel):
                     "networks.GaussianReference as noise, or save its weights with save_weights."
                 )
             noise = keras.saving.serialize_keras_object(self.noise)
-        return {**super().get_config(), "noise": noise}
+        config = {**super().get_config(), "noise": noise}
+        del config["buffer"]
+        return config
 
 
 def _checked_noise(noise, reference) -> Any:

@@ -21,6 +21,8 @@ Data = data.ImageData | data.VectorData
 # Where fresh chains of vectors start, in standard deviations of the data: wide, to find wells
 # beyond it.
 SPREAD = 1.5
+# Standard deviation of the angles of Fourier features over standardised data.
+ANGLES = 2.5
 
 
 def kind_of(source: Data) -> str:
@@ -70,6 +72,8 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     for option in ("use_attention", "frequency"):
         if effects.has_effect(option, recipe):
             options[option] = getattr(recipe, option)
+    if options.get("frequency", 0) is None:
+        options["frequency"] = ANGLES / math.sqrt(math.prod(source.sample_shape))
     spectral = reference is not None and reference.covariance == "spectral"
     if spectral and "whiten" in catalogue.NETWORKS[recipe.network].options:
         options["whiten"] = reference

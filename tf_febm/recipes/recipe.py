@@ -86,7 +86,8 @@ class Recipe:
             None.
         use_attention: Whether the resnets have self-attention.
         confinement: Weight of the quadratic confinement in the energy of vectors.
-        frequency: Standard deviation of the angular frequencies of fourier_mlp.
+        frequency: Standard deviation of the angular frequencies of fourier_mlp; None: 2.5/√d, so that
+            angles spread alike over vectors of any length.
 
         generator: Architecture of the generator; see `networks.build_generator`.
         generator_batch_norm: Whether it has batch normalisation.
@@ -171,7 +172,7 @@ class Recipe:
     width: int | None = None
     use_attention: bool = False
     confinement: float = 0.0
-    frequency: float = 3.0
+    frequency: float | None = 3.0
 
     generator: str = "dcgan"
     generator_batch_norm: bool = False
