@@ -22,6 +22,7 @@ _FILES = (
     "samples/energies_*.png",
     "samples/evolution.png",
     "samples/final.*",
+    "samples/data.png",
     "checkpoints/step-*",
     "checkpoints/checkpoint",
     "checkpoints/returned.json",
