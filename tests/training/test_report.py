@@ -140,8 +140,6 @@ def test_what_it_says(text, folder):
     assert len(steps) == 12 and steps[0] == steps[6] == "Step 2" and steps[5] == "Step 16"
     charts = {"Energies", "bound", "steps_per_second"}
     assert {"Chains on their way from noise", *charts} <= set(captions)
-        captions
-    )
 
 
 def test_pictures_are_sharp(text):
