@@ -84,8 +84,8 @@ def _reading(quality, name, meaning, key, best, simple, better) -> Reading | Non
     value = quality.get(key)
     if value is None:
         return None
-    ends = (quality.get(end) if isinstance(end, str) else end for end in (best, simple))
-    return Reading(name, meaning, value, *ends, better)
+    low, high = (quality.get(end) if isinstance(end, str) else end for end in (best, simple))
+    return Reading(name, meaning, value, low, high, better)
 
 
 def _of_classified(quality: dict) -> Verdict:
