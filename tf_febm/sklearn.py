@@ -192,7 +192,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             more = ", …" if len(constant) > 5 else ""
             warnings.warn(f"{shown}{more} of X: one value throughout, and left out.", stacklevel=3)
 
-    def _name(self, k) -> str:
+    def _name(self, k: int) -> str:
         names = getattr(self, "feature_names_in_", None)
         return f"column {k + 1}" if names is None else repr(str(names[k]))
 

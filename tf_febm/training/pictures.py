@@ -56,7 +56,7 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
     if tuple(model.sample_shape) == (2,) and not model.conditional and data is not None:
         return lambda x: evaluation.density_plot(model.energy, x, data)
     if len(model.sample_shape) == 1 and data is not None:
-        return lambda x: evaluation.marginal_plots(x, data)
+        return lambda x: evaluation.marginal_plots(x, data, model.column_names)
     return None
 
 

@@ -37,6 +37,7 @@ _FILES = (
     "evaluation/curve.csv",
     "applications/applications.json",
     "applications/*.png",
+    "applications/scores.csv",
     "saved_model/*.pb",
     "saved_model/variables/variables.*",
     "energy.onnx",

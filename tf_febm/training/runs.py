@@ -32,7 +32,7 @@ FIXED = (
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
     *("penalty", "entropy"),
 )
-FIXED_OF_DATA = ("name", "data_dir", "image_size")
+FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
 
 
 class Run(NamedTuple):
@@ -121,6 +121,7 @@ def run(
         "num_examples": len(source),
         "sample_shape": list(source.sample_shape),
         "source": source.source,
+        "columns": list(columns) if (columns := getattr(source, "columns", None)) else None,
     }
     kind = "images" if hasattr(source, "images") else "vectors"
     notes = recipe.without_effect(chosen or {}, kind)
