@@ -25,8 +25,8 @@ __all__ = ["CSV", "SUFFIXES", "check_columns_vary", "checked_vectors", "read", "
 SUFFIXES = (".csv", ".tsv")
 # What to do with a column of words.
 _WAY = (
-    "; label_column takes a column for the class of each row, drop_columns leaves columns out "
-    "(--label_column, --drop_columns)"
+    "; label_column (--label_column) takes a column for the class of each row, drop_columns "
+    "(--drop_columns) leaves columns out"
 )
 
 

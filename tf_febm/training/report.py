@@ -176,13 +176,16 @@ def _said(found: evaluation.Verdict) -> str:
 
 def _side_by_side(folder: RunFolder) -> str:
     """Return samples beside data; pictures of vectors hold both."""
-    samples = report_page.picture(folder.samples / "final.png", "Samples of the model")
-    if not samples:
-        pictures = sorted(folder.samples.glob("step_*.png"))
-        if pictures:
-            samples = report_page.picture(pictures[-1], f"Samples at {_step(pictures[-1])}")
     data = report_page.picture(folder.samples / "data.png", "Data the model has not seen")
-    return report_page.row([samples, data])
+    made, name = folder.samples / "final.png", "Samples of the model"
+    if not made.is_file():
+        pictures = sorted(folder.samples.glob("step_*.png"))
+        if not pictures:
+            return report_page.row([data])
+        made = pictures[-1]
+        name = f"Samples at {_step(made)}"
+    caption = name if data else f"{name}, beside data"
+    return report_page.row([report_page.picture(made, caption, wide=not data), data])
 
 
 def _scale(quality: dict) -> str:

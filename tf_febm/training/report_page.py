@@ -35,6 +35,7 @@ p { max-width: 50em; }
 .row { display: grid; gap: 1em;
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
 figure { margin: 0; }
+@media (min-width: 760px) { .wide { grid-column: span 2; } }
 img { width: 100%; height: auto; border: 1px solid #ddd; box-sizing: border-box; }
 img.pixels { image-rendering: pixelated; }
 table { border-collapse: collapse; width: 100%; max-width: 900px; }
@@ -116,13 +117,19 @@ def code(text: str) -> str:
     return f"<pre>{html.escape(text)}</pre>"
 
 
-def picture(path: Path, caption: str) -> str:
-    """Return a figure of a PNG file, or nothing where it is not there or damaged."""
+def picture(path: Path, caption: str, wide: bool = False) -> str:
+    """Return a figure of a PNG file, or nothing where it is not there or damaged.
+
+    Args:
+        path: Of the file.
+        caption: Below it.
+        wide: Whether it takes two places of a row, where there is room.
+    """
     try:
         with Image.open(path) as image:
             small = image.width < ENLARGED
             image.verify()
-        return _figure("png", path.read_bytes(), caption, small)
+        return _figure("png", path.read_bytes(), caption, small, wide)
     except OSError:
         return ""
 
@@ -138,10 +145,10 @@ def row(figures: Iterable[str]) -> str:
     return f'<div class="row">\n{inner}\n</div>' if inner else ""
 
 
-def _figure(kind: str, content: bytes, caption: str, pixels: bool) -> str:
+def _figure(kind: str, content: bytes, caption: str, pixels: bool, wide: bool = False) -> str:
     data, style = base64.b64encode(content).decode(), ' class="pixels"' if pixels else ""
-    caption = html.escape(caption)
+    caption, place = html.escape(caption), ' class="wide"' if wide else ""
     return (
-        f'<figure><img{style} alt="{caption}" src="data:image/{kind};base64,{data}">'
+        f'<figure{place}><img{style} alt="{caption}" src="data:image/{kind};base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
