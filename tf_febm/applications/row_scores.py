@@ -107,7 +107,8 @@ def _tell_apart(energy, labels, names, out: Path) -> dict:
     """Return the figures of each class against all others; write their curves."""
     from sklearn.metrics import roc_curve  # Slow to import.
 
-    figures, curves = {}, {}
+    figures: dict = {}
+    curves: dict = {}
     for name in names:
         inside = labels == name
         if inside.all() or not inside.any():
