@@ -45,8 +45,8 @@ setup(
         "importlib_resources>=6",
         "absl-py>=2.1",
         "numpy>=2.0",
-        # Digits, neighbours, AUROC, factor analysis.
-        "scikit-learn>=1.5",
+        # Digits, neighbours, AUROC, factor analysis; the first with `validate_data`.
+        "scikit-learn>=1.6",
         # Cosine transforms, special functions, optimisation of the exact answers.
         "scipy>=1.13",
         # Comes with scikit-learn; one thread is the fastest for small factorisations.

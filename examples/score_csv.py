@@ -6,8 +6,10 @@ Every column is a number, in the units that the model was trained in, separated 
 semicolons or tabs; a first line of names, none of them a number, is skipped. What is asked about a
 table in training is asked here too: whether a first line of numbers holds names, --header says, and
 whether columns that seem to number the rows belong to the data, --drop_index or --keep_index.
-A conditional model scores the rows as those of one class, --label. Prints row and energy in the
-order of the file.
+A conditional model scores the rows as those of one class, --label. Where the model knows the names
+of its columns and the table has a line of names, columns are found by name, in any order, and
+others are left out. Prints row, energy and rank, 1 for the oddest, in the order of the file;
+--top=10 prints the ten oddest rows alone.
 """
 
 import argparse
@@ -19,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 
-def read(path, width, header=None, drop_index=None):
-    """Return the rows of a file as float32 [n, width]."""
+def read(path, width, header=None, drop_index=None, known=None):
+    """Return the rows of a file as float32 [n, width], of columns of known names if there are."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             head = file.readline()
@@ -37,6 +39,17 @@ def read(path, width, header=None, drop_index=None):
                 "or a row of numbers; say which: --header=yes or --header=no."
             )
     names, rows = (rows[0], rows[1:]) if header else (None, rows)
+    stripped = [name.strip() for name in names or ()]
+    if known and drop_index is None and all(stripped.count(name) == 1 for name in known):
+        places = [stripped.index(name) for name in known]
+        ragged = next((k for k, row in enumerate(rows) if len(row) != len(names)), None)
+        if ragged is not None:
+            sys.exit(
+                f"error: row {ragged} of {path} has {len(rows[ragged])} fields, not {len(names)}."
+            )
+        # What was trained on was chosen then.
+        names, rows = known, [[row[k] for k in places] for row in rows]
+        drop_index = False
     columns = len(names or rows[0]) if rows else 0
     for k, row in enumerate(rows):
         if len(row) != columns or any(number(field) is None for field in row):
@@ -310,6 +323,7 @@ def main():
             const=answer,
             help=help,
         )
+    parser.add_argument("--top", type=int, help="print so many of the oddest rows, in order")
     parser.add_argument("--label", help="class of the rows, for a conditional model")
     options = parser.parse_args()
     model = tf.saved_model.load(options.model)
@@ -322,15 +336,25 @@ def main():
         sys.exit(f"error: the model is {need} --label.")
     label = None if options.label is None else number_of(options.label, model)
     header = None if options.header is None else options.header == "yes"
-    x = read(options.table, inputs["x"].shape[1], header, options.drop_index)
-    table = csv.writer(sys.stdout)
-    table.writerow(["row", "energy"])
+    known = None
+    if "column_names" in model.signatures:
+        known = model.signatures["column_names"]()["column_names"].numpy().tolist()
+        known = [name.decode() for name in known]
+    x = read(options.table, inputs["x"].shape[1], header, options.drop_index, known)
+    energies = []
     for start in range(0, len(x), options.batch_size):
         batch = {"x": tf.constant(x[start : start + options.batch_size])}
         if label is not None:
             batch["labels"] = tf.fill([len(batch["x"])], label)
-        for row, value in enumerate(energy(**batch)["energy"].numpy(), start):
-            table.writerow([row, f"{value:.6g}"])
+        energies.append(energy(**batch)["energy"].numpy())
+    energies = np.concatenate(energies)
+    order = np.argsort(-energies, kind="stable")
+    ranks = np.empty(len(order), int)
+    ranks[order] = np.arange(len(order)) + 1
+    table = csv.writer(sys.stdout)
+    table.writerow(["row", "energy", "rank"])
+    for row in range(len(x)) if options.top is None else order[: options.top]:
+        table.writerow([row, f"{energies[row]:.6g}", ranks[row]])
 
 
 if __name__ == "__main__":

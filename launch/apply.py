@@ -1,7 +1,8 @@
 """Put the energy of a run to use: `python launch/apply.py --run=runs/name`.
 
 On held-out images: removes Gaussian noise, fills in the lower half, shows how chains evolve from
-noise, and tells the images from others by their energy. Writes applications.json and pictures.
+noise, and tells the images from others by their energy. On a table: scores all rows, names the
+oddest, and tells classes apart. Writes applications.json and pictures.
 """
 
 import json
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import console
 from absl import flags
+
+# Flags that are nothing to vectors.
+_OF_IMAGES = ("against", "noise", "num_images", "steps", "seed")
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -24,6 +28,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     add.real("noise", 0.3, "Standard deviation of the noise.", 0.0)
     add.whole("num_images", 256, "Held-out images to use.", 2)
+    add.real("odd", 0.05, "Share of the held-out rows of a table to call odd.", 0.0, 1.0)
     add.whole("steps", 400, "Langevin steps of filling in and of chains from noise.", 2)
     add.whole("resume_iter", -1, "Checkpoint; -1 is the newest.")
     add.whole("seed", 0, "Seed of all of it.", 0, 2**31 - 1)
@@ -44,8 +49,13 @@ def run(values) -> int:
     step = None if values.resume_iter < 0 else values.resume_iter
     found = recipes.restore(folder, values.data_dir, step, console.log)
     held_out = found.held_out
-    if not hasattr(held_out, "images"):
-        raise ValueError(f"{folder.path} is a run on vectors; this is for images.")
+    vectors = not hasattr(held_out, "images")
+    for name in _OF_IMAGES if vectors else ("odd",):
+        if values[name].present:
+            kinds = ("images", "vectors") if vectors else ("vectors", "images")
+            raise ValueError(
+                f"--{name} is for a run on {kinds[0]}, not on {kinds[1]}: leave it out."
+            )
     # First: a missing data set shall leave nothing behind.
     others = {text.partition("=")[0]: _load(text, held_out) for text in values.against}
     out = Path(values.out) if values.out else folder.applications
@@ -58,17 +68,20 @@ def run(values) -> int:
             f"warning: --num_images={values.num_images} is more than there are: {len(held_out)} "
             "held-out images."
         )
-    figures = applications.demonstrate(
-        found.model,
-        held_out,
-        out,
-        num_images=values.num_images,
-        noise=values.noise,
-        num_steps=values.steps,
-        others=others,
-        seed=values.seed,
-        report=console.log,
-    )
+    if vectors:
+        figures = applications.score_rows(found.model, found.train, held_out, out, odd=values.odd)
+    else:
+        figures = applications.demonstrate(
+            found.model,
+            held_out,
+            out,
+            num_images=values.num_images,
+            noise=values.noise,
+            num_steps=values.steps,
+            others=others,
+            seed=values.seed,
+            report=console.log,
+        )
     results = {"run": str(folder.path), "step": found.step, **figures}
     files.write_json(out / "applications.json", results)
     console.log(json.dumps(results, indent=2))

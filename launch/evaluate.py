@@ -109,7 +109,7 @@ def run(values) -> int:
     if not hasattr(train, "images"):
         raise ValueError(
             f"{found.folder.path} is a run on vectors: its figures stand in "
-            f"{found.folder.summary.name}."
+            f"{found.folder.summary.name}, and launch/apply.py scores its rows."
         )
     warnings = original_evaluation.check(values, recipe, train)
     model.sampler = with_settings(model.sampler, values)

@@ -53,6 +53,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     asks = "auto asks where that is not clear."
     choice("table_header", "auto", _ANSWERS, f"Whether a csv's first line holds names; {asks}")
     choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
+    text("label_column", None, "A csv's column with the class of each row, by name.")
+    text("drop_columns", None, "A csv's columns to leave out, by name, with commas between.")
     parts = ("auto", "splits", "classes")
     choice("subfolders", "auto", parts, f"What the sub-folders of a folder of images are; {asks}")
     # Where it goes, and how it starts.
@@ -219,7 +221,7 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     ):
         if values[name].present and vain:
             notes.append(f"{as_given(values[name])} has no effect: it is for {needed}.")
-    for name in ("subfolders", "table_header", "table_index"):
+    for name in ("subfolders", "table_header", "table_index", "label_column", "drop_columns"):
         needed = "folder" if name == "subfolders" else "csv"
         if values[name].present and values.dataset != needed:
             about = f"is for --dataset={needed}, not {values.dataset}"

@@ -84,15 +84,17 @@ def run(values) -> int:
 def _row(method: str, seed: int, summary: dict | None) -> dict:
     """Return the row of a run, without figures if it failed."""
     row: dict[str, Any] = {"method": method, "seed": seed}
-    row |= dict.fromkeys(("frechet_distance", "frechet_ratio", "seconds"))
+    row |= dict.fromkeys(("frechet_to_held_out", "frechet_ratio", "seconds"))
     if summary is None:
         return row
     quality = summary["quality"]
-    if "frechet_distance" not in quality:
+    if "frechet_to_held_out" not in quality:
         raise ValueError(f"The summary of {method} holds no Fréchet distance: {quality}.")
     row["seconds"] = summary["seconds"]
-    row |= {key: quality[key] for key in ("frechet_distance", "frechet_ratio")}
-    console.log(f"Frechet distance {row['frechet_distance']:.2f}, ratio {row['frechet_ratio']:.2f}")
+    row |= {key: quality[key] for key in ("frechet_to_held_out", "frechet_ratio")}
+    console.log(
+        f"Frechet distance {row['frechet_to_held_out']:.2f}, ratio {row['frechet_ratio']:.2f}"
+    )
     return row
 
 

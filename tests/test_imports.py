@@ -27,6 +27,7 @@ LAYERS = (
     ("analysis",),
     ("training",),
     ("recipes",),
+    ("sklearn",),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Module -> those that it imports nevertheless, with the reason.

@@ -45,6 +45,8 @@ SOURCES: dict[str, str] = {
     "image_size": "image_size",
     "table_header": "header",
     "table_index": "index_column",
+    "label_column": "label_column",
+    "drop_columns": "drop_columns",
     "subfolders": "subfolders",
 }
 _ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
@@ -79,4 +81,7 @@ def source_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     found = {SOURCES[name]: value for name, value in settings.items() if name in SOURCES}
     for name in ("header", "index_column", "subfolders"):
         found[name] = _ANSWERS.get(found.get(name), found.get(name))
+    if isinstance(found.get("drop_columns"), str):
+        names = (name.strip() for name in found["drop_columns"].split(","))
+        found["drop_columns"] = [name for name in names if name]
     return found

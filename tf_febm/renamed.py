@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-__all__ = ["earlier_names"]
+__all__ = ["earlier_names", "warn_of_earlier"]
 
 # Earlier name of a module -> the present one.
 _MODULES: dict[str, str] = {}
@@ -31,14 +31,20 @@ def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         place, _, attribute = names[name].partition(":")
-        _warn(f"{module}.{name}", f"{place}.{attribute}" if attribute else place)
+        warn_of_earlier(f"{module}.{name}", f"{place}.{attribute}" if attribute else place)
         found = importlib.import_module(place)
         return getattr(found, attribute) if attribute else found
 
     return find
 
 
-def _warn(earlier: str, present: str) -> None:
+def warn_of_earlier(earlier: str, present: str) -> None:
+    """Warn that a name has changed; the caller of who asks is named as the place.
+
+    Args:
+        earlier: The name that was used.
+        present: The one to use.
+    """
     warnings.warn(
         f"{earlier} is now {present}; the earlier name goes with the next version.",
         DeprecationWarning,
@@ -53,7 +59,7 @@ class _EarlierModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self) if name in _MODULES else None
 
     def exec_module(self, module) -> None:
-        _warn(module.__name__, _MODULES[module.__name__])
+        warn_of_earlier(module.__name__, _MODULES[module.__name__])
         sys.modules[module.__name__] = importlib.import_module(_MODULES[module.__name__])
 
 

@@ -238,6 +238,7 @@ def test_code_is_python(pages):
 SHORTER = (
     (r"epochs=1\b", "epochs=1, steps_per_epoch=2"),
     (r"epochs=10\b", "epochs=1, steps_per_epoch=2"),
+    (r"\bsteps=200\b", "steps=2"),
     (r"epochs=15\b", "epochs=3"),
     (r"generator_coupling\(2, 2\)", "generator_coupling(2, 2, num_layers=2)"),
 )

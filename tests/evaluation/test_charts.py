@@ -162,3 +162,21 @@ def test_attempts_of_a_run(figures):
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     assert [line.get_xdata().tolist() for line in crosses] == [[20], [20]]
     assert axes.get_yscale() == "asinh"
+
+
+def test_svg_holds_all_letters_as_text():
+    """Names are not cut off, minus signs are there, and equal charts are equal files."""
+    names = "a_long_name_of_a_first_metric", "a_long_name_of_a_second_metric"
+
+    def draw():
+        lines = {name: ([0, 1], [-1.0, 2.0]) for name in names}
+        return charts.line_figure(lines, "title", "step", "", 4.6, 3.0)
+
+    text = charts.svg(draw())
+    assert all(f">{name}</text>" in text for name in names) and ">−1" in text
+    assert text == charts.svg(draw())
+    figure = draw()
+    charts.pixels(figure)
+    (legend,) = figure.legends
+    edges = legend.get_window_extent()
+    assert edges.x0 >= 0 and edges.x1 <= figure.bbox.x1

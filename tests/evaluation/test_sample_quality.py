@@ -50,8 +50,8 @@ def test_figures_follow_their_definitions(digits, classifier, quality_of):
     distance_train = evaluation.frechet_distance(
         classifier.features(train.images), held_out_features
     )
-    assert quality.frechet_distance == pytest.approx(distance, rel=1e-9)
-    assert quality.frechet_distance_train == pytest.approx(distance_train, rel=1e-9)
+    assert quality.frechet_to_held_out == pytest.approx(distance, rel=1e-9)
+    assert quality.frechet_train_to_held_out == pytest.approx(distance_train, rel=1e-9)
     assert quality.frechet_ratio == pytest.approx(distance / distance_train, rel=1e-9)
     shares = [np.mean(probabilities.argmax(axis=1) == k) for k in range(10)]
     assert quality.class_shares == pytest.approx(shares)
@@ -146,3 +146,12 @@ def test_arguments_are_validated(digits, classifier):
         measure(train.images, train, column, classifier)
     with pytest.raises(ValueError, match="must be different images"):
         measure(train.images[:200], held_out, held_out, classifier)
+
+
+def test_earlier_names_of_figures(digits, quality_of):
+    quality = quality_of(digits[0].images[:300])
+    with pytest.deprecated_call(match="is now frechet_to_held_out"):
+        assert quality.frechet_distance == quality.frechet_to_held_out
+    with pytest.deprecated_call(match="is now frechet_train_to_held_out"):
+        assert quality.frechet_distance_train == quality.frechet_train_to_held_out
+    assert "frechet_distance" not in quality.as_dict(), "the name is that of another figure"

@@ -96,9 +96,32 @@ def test_a_table_of_vectors(client, tmp_path):
     assert [int(row["row"]) for row in rows] == list(range(7))
     found = [float(row["energy"]) for row in rows]
     np.testing.assert_allclose(found, model.energy(x), rtol=1e-5, atol=1e-5)
+    order = np.argsort(-np.array(found))
+    assert [int(row["rank"]) for row in rows] == (np.argsort(order) + 1).tolist()
+    top = client("score_csv.py", tmp_path / "model", tmp_path / "x.csv", "--top=2")
+    assert [row["row"] for row in top] == [str(k) for k in order[:2]]
     np.savetxt(tmp_path / "narrow.csv", x[:, :2], delimiter=",")
     with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 of"):
         client("score_csv.py", tmp_path / "model", tmp_path / "narrow.csv")
+
+
+def test_columns_are_found_by_name(client, tmp_path):
+    """In another order, beside an index, a label and words."""
+    model = tf_febm.ContrastiveDivergence(
+        tf_febm.networks.mlp(2, (8,), "swish"),
+        sampler=tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=2),
+    )
+    model.column_names = ("a", "b")
+    tf_febm.export(model, tmp_path / "model")
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    lines = [f"{k},{b:.7g},cat,{a:.7g}" for k, (a, b) in enumerate(x)]
+    (tmp_path / "x.csv").write_text("\n".join(["id,b,kind,a", *lines]))
+    rows = client("score_csv.py", tmp_path / "model", tmp_path / "x.csv")
+    found = [float(row["energy"]) for row in rows]
+    np.testing.assert_allclose(found, model.energy(x), rtol=1e-4, atol=1e-5)
+    (tmp_path / "x.csv").write_text("\n".join(["id,b,kind,a", *lines, "5,1.0"]))
+    with pytest.raises(SystemExit, match="row 5 of .* has 2 fields, not 4"):
+        client("score_csv.py", tmp_path / "model", tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(

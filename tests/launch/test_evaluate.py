@@ -65,8 +65,8 @@ class TestResults:
         assert {"tensorflow", "keras", "git"} <= found["versions"].keys()
         # The samples are those that the run drew at its end, and so is its figure.
         summary = json.loads((run_folder / "summary.json").read_text())
-        expected = summary["quality"]["frechet_distance"]
-        assert found["quality"]["frechet_distance"] == pytest.approx(expected, rel=1e-3)
+        expected = summary["quality"]["frechet_to_held_out"]
+        assert found["quality"]["frechet_to_held_out"] == pytest.approx(expected, rel=1e-3)
         with np.load(run_folder / "samples" / "final.npz") as arrays:
             grid = evaluation.image_grid(arrays["samples"])
         np.testing.assert_array_equal(np.asarray(Image.open(out / "samples.png")), grid[..., 0])

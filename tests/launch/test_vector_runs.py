@@ -88,8 +88,12 @@ class TestTable:
         pictures = {path.name for path in (tmp_path / "run" / "samples").glob("*.png")}
         assert pictures >= {"step_0000004.png", "final.png", "evolution.png"}
         report = (tmp_path / "run" / "report.html").read_text()
-        assert "<h2>Samples" in report and "<h2>Chains from noise" in report
+        assert "Samples of the model, beside data" in report and "Chains from noise" in report
+        # Names of columns are in the options, the model, and so in pictures and exports.
+        options = json.loads((tmp_path / "run" / "options.json").read_text())
+        assert options["data"]["columns"] == ["a", "b", "c", "d"]
         model = keras.models.load_model(tmp_path / "run" / "model.keras")
+        assert model.column_names == ("a", "b", "c", "d")
         energy = model.energy(x.astype(np.float32)).numpy()
         far = model.energy((x + 1000.0 * x.std(0)).astype(np.float32)).numpy()
         # The quadratic well: ½ · 4 · 1000².
@@ -108,6 +112,14 @@ class TestTable:
         code, _, errors = call("evaluate", f"--run={tmp_path / 'run'}")
         assert code == 1 and "is a run on vectors: its figures stand in summary.json" in errors
 
+        code, words, errors = call("apply", f"--run={tmp_path / 'run'}", "--odd=0.1")
+        assert code == 0, errors
+        results = json.loads((tmp_path / "run" / "applications" / "applications.json").read_text())
+        assert len(results["oddest"]) == 10 and set(results["oddest"][0]["values"]) == set("abcd")
+        assert (tmp_path / "run" / "applications" / "scores.csv").is_file()
+        code, _, errors = call("apply", f"--run={tmp_path / 'run'}", "--noise=0.1")
+        assert code == 1 and "--noise is for a run on images, not on vectors" in errors
+
     def test_bad_files_are_one_line(self, launch, tmp_path):
         bad = tmp_path / "bad.csv"
         bad.write_text("a,b\n1,2\n3,x\n")
@@ -115,7 +127,8 @@ class TestTable:
         assert code == 1 and "Traceback" not in errors
         assert [line for line in errors.splitlines() if line.startswith("error: ")] == [
             f"error: {bad}: every field must be a finite number; line 3, b, holds 'x'. Remove such "
-            "rows or columns, or fill them in."
+            "rows or columns, or fill them in; label_column (--label_column) takes a column for "
+            "the class of each row, drop_columns (--drop_columns) leaves columns out."
         ]
 
     @pytest.mark.parametrize(

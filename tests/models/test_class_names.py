@@ -57,3 +57,19 @@ def test_refused(names, kind, message):
 def test_for_conditional_models():
     with pytest.raises(ValueError, match="class_names are for what has classes, with num_classes"):
         tf_febm.ContrastiveDivergence(network(None), class_names=["a"])
+
+
+def test_names_of_columns_are_saved_and_fit_the_model(tmp_path):
+    model = tf_febm.ContrastiveDivergence(
+        tf_febm.networks.mlp(2, (3,)),
+        sampler=tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=1),
+    )
+    assert model.column_names is None and "column_names" not in model.get_config()
+    model.column_names = ["width", "height"]
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded.column_names == ("width", "height")
+    with pytest.raises(ValueError, match=r"an example of shape \(2,\); received 3 names"):
+        model.column_names = ("a", "b", "c")
+    with pytest.raises(TypeError, match="must be strings"):
+        model.column_names = (1, 2)

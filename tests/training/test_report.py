@@ -1,6 +1,8 @@
 """The report of a run: what it says, that it stands alone, and how a browser shows it."""
 
+import base64
 import html
+import io
 import json
 import re
 import shutil
@@ -9,10 +11,25 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
+from tf_febm.training import pictures
 
+# Of samples that are noise.
+QUALITY = {
+    "roughness": 0.17,
+    "held_out_roughness": 0.01,
+    "noise_roughness": 0.1666,
+    "spread": 0.08,
+    "held_out_spread": 0.07,
+    "note": "few",
+    "coarse_distance": 2.0,
+    "held_out_coarse_distance": 0.1,
+    "noise_coarse_distance": 2.1,
+}
+IMAGES = {"Samples of the model", "Data the model has not seen", "Chains on their way from noise"}
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -56,6 +73,9 @@ def folder(tmp_path_factory):
     model.compile()
     folder = training.RunFolder(tmp_path_factory.mktemp("runs") / "a <b> & c")
     settings = {
+        "method": "febm",
+        "divergence": "js",
+        "batch_size": 8,
         "steps": 16,
         "exp": "<script>alert(1)</script>",
         "data_dir": "x" * 300,
@@ -64,6 +84,7 @@ def folder(tmp_path_factory):
     folder.prepare({})
     versions = {"tf_febm": "0.1.0"}
     folder.write_options({"recipe": settings, "data": {"name": "toy"}, "versions": versions})
+    pictures.write_data_picture(folder, model, data.dequantise(images[:4], seed=0))
     training.train(
         model, lambda step: data.stream(toy, 8, start_step=step), folder,
         training.Checkpoints(folder.checkpoints, model), total_steps=16, log_interval=2,
@@ -72,7 +93,7 @@ def folder(tmp_path_factory):
     )  # fmt: skip
     training.finish(
         model, folder, num_samples=4, num_steps=3, seed=1,
-        measure=lambda samples: {"frechet_distance": 1.25, "note": "few"},
+        measure=lambda samples: QUALITY,
     )  # fmt: skip
     training.write_report(folder)
     return folder
@@ -83,24 +104,54 @@ def text(folder):
     return (folder.path / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_first_screen(text):
+    """In words: what was trained on what, for how long, when, and how good it is."""
+    page = Page(text)
+    first = " ".join(text for text in page.text[: page.text.index("Use the model")])
+    assert re.search(
+        r"An f-EBM \(divergence js\) of toy, trained for 16 steps of 8 examples", first
+    )
+    assert re.search(r"Finished \d+ \w+ \d{4}, \d\d:\d\d UTC", first)
+    assert "Not good. The samples are noise" in first and "17.0 times" in first
+    # Noise does not look finished, not even in the title of the window.
+    assert re.search(r"<title>.*\(poor\)</title>", text)
+    # Every figure beside that of real data and of the simplest model.
+    row = page.text.index(next(t for t in page.text if t.startswith("Roughness: ")))
+    assert [t for t in page.text[row + 1 :] if t.strip()][:3] == ["0.17", "0.01", "0.1666"]
+    images = [alt["alt"] for tag, alt in page.tags if tag == "img"]
+    assert images[:2] == ["Samples of the model", "Data the model has not seen"]
+
+
 def test_what_it_says(text, folder):
     page = Page(text)
     words = " ".join(page.text)
     for section in (
-        "Run", "Quality of the samples", "Loading the model", "Samples at the end",
-        "Samples over time", "Chains from noise", "Energies of data and of samples",
-        "Curves", "Recipe", "Data", "Versions",
+        "Use the model", "Samples over time", "Chains from noise",
+        "Energies of data and of samples", "Curves", "All figures", "Speed",
+        "Recipe", "Data", "Versions",
     ):  # fmt: skip
-        assert re.search(rf"<h2>{section}</h2>", text), section
-    assert "frechet_distance" in words and "1.25" in words and "note" in words
+        assert re.search(rf"<details>\n<summary>{section}</summary>", text), section
+    assert "held_out_roughness" in words and "note" in words
     assert "<script>alert(1)</script>" in page.text, "options are shown as they are"
     assert f"load_model({str(folder.model)!r})" in words
     captions = [alt["alt"] for tag, alt in page.tags if tag == "img"]
     # Six of the eight grids and of the eight histograms, the first and the last among them.
-    grids = [c for c in captions if c.startswith("step_")]
-    assert len(grids) == 6 and grids[0] == "step_0000002" and grids[-1] == "step_0000016"
-    assert sum(c.startswith("energies_") for c in captions) == 6
-    assert {"final", "evolution", "Energies", "bound", "steps_per_second"} <= set(captions)
+    steps = [c for c in captions if c.startswith("Step ")]
+    assert len(steps) == 12 and steps[0] == steps[6] == "Step 2" and steps[5] == "Step 16"
+    charts = {"Energies", "bound", "steps_per_second"}
+    assert {"Chains on their way from noise", *charts} <= set(captions)
+
+
+def test_pictures_are_sharp(text):
+    """Charts are drawings; only images that are enlarged keep their pixels as squares."""
+    for tag, image in Page(text).tags:
+        if tag == "img":
+            alt = image["alt"]
+            drawn = image["src"].startswith("data:image/svg+xml")
+            assert drawn == (alt not in IMAGES and not alt.startswith("Step ")), alt
+            pixels = base64.b64decode(image["src"].partition(",")[2])
+            small = not drawn and Image.open(io.BytesIO(pixels)).width < 400
+            assert (image.get("class") == "pixels") == small, alt
 
 
 def test_it_stands_alone(text):
@@ -139,6 +190,7 @@ def test_of_a_run_with_a_generator(tmp_path, monkeypatch):
     text = training.write_report(folder).read_text(encoding="utf-8")
     captions = [alt["alt"] for tag, alt in Page(text).tags if tag == "img"]
     assert "Bounds of the negative log-likelihood" in captions
+    assert "An energy-based model between bidirectional bounds" in text
     assert not {"lower_bound", "Log ratio"} & set(captions)
     code = html.unescape(re.search(r"<pre>(.*?)</pre>", text, flags=re.DOTALL).group(1))
     monkeypatch.chdir(tmp_path)
@@ -153,14 +205,29 @@ def test_of_a_run_that_has_only_begun(folder, tmp_path):
     begun.write_options({"recipe": {"steps": 1}, "data": {}, "versions": {}})
     (begun.samples / "step_0000001.png").write_bytes(b"damaged")
     page = Page(training.write_report(begun).read_text(encoding="utf-8"))
-    assert "steps" in page.text and not [tag for tag, _ in page.tags if tag == "img"]
+    words = " ".join(page.text)
+    assert "Not finished: 0 of 1 steps." in words and "(not finished)" in words
+    assert not [tag for tag, _ in page.tags if tag == "img"]
     with pytest.raises(FileNotFoundError, match="holds no run"):
         training.write_report(training.RunFolder(tmp_path / "nothing"))
+
+
+def test_of_a_run_that_diverged_or_went_on(folder, tmp_path):
+    copy = training.RunFolder(shutil.copytree(folder.path, tmp_path / "copy"))
+    copy.diagnosis.write_text(json.dumps({"text": "loss is 1e9", "found_at_step": 20}))
+    words = training.write_report(copy).read_text(encoding="utf-8")
+    assert "Training diverged, and this run is not finished: at step 20 loss is 1e9." in words
+    copy.diagnosis.unlink()
+    summary = json.loads(copy.summary.read_text()) | {"steps": 8}
+    copy.summary.write_text(json.dumps(summary))
+    words = training.write_report(copy).read_text(encoding="utf-8")
+    assert "training has gone on to step 16, samples and figures are those of step 8" in words
 
 
 MEASURE = """
 const found = [];
 for (const frame of document.querySelectorAll('iframe')) {
+  frame.contentDocument.querySelectorAll('details').forEach(folded => { folded.open = true; });
   const page = frame.contentDocument, root = page.documentElement;
   const sizeOf = element => parseFloat(frame.contentWindow.getComputedStyle(element).fontSize);
   const widthOf = image => image.getBoundingClientRect().width;
@@ -204,7 +271,7 @@ def test_in_a_browser(text, tmp_path):
     assert found, result.stdout[-500:]
     narrow, wide = json.loads(html.unescape(found.group(1)))
     expected = text.count("<img")
-    assert (narrow["width"], wide["width"]) == (400, 1600) and expected > 15
+    assert (narrow["width"], wide["width"]) == (400, 1600) and expected > 12
     for view in (narrow, wide):
         assert view["overflow"] == 0 and view["font"] >= 12
         assert len(view["images"]) == expected

@@ -7,6 +7,7 @@ from tf_febm.applications.importance import ImportanceWeights, importance_weight
 from tf_febm.applications.inpainting import inpaint
 from tf_febm.applications.out_of_distribution import ood_scores
 from tf_febm.applications.rejection import RejectionResult, rejection_filter, rejection_sample
+from tf_febm.applications.row_scores import score_rows
 
 __all__ = [
     "demonstrate",
@@ -22,4 +23,5 @@ __all__ = [
     "ood_scores",
     "rejection_filter",
     "rejection_sample",
+    "score_rows",
 ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.sources import load
@@ -20,6 +21,8 @@ class Source:
         image_size: See there.
         header: See there.
         index_column: See there.
+        label_column: See there.
+        drop_columns: See there.
         subfolders: See there.
     """
 
@@ -28,6 +31,8 @@ class Source:
     image_size: int | None = None
     header: bool | None = None
     index_column: bool | None = None
+    label_column: str | None = None
+    drop_columns: Sequence[str] | None = None
     subfolders: str | None = None
 
     def load(self) -> tuple[ImageData | VectorData, ImageData | VectorData]:
@@ -49,4 +54,5 @@ class Source:
     def as_dict(self) -> dict:
         """Return the arguments by name, ready for JSON."""
         data_dir = None if self.data_dir is None else os.fspath(self.data_dir)
-        return {**dataclasses.asdict(self), "data_dir": data_dir}
+        dropped = None if self.drop_columns is None else list(self.drop_columns)
+        return {**dataclasses.asdict(self), "data_dir": data_dir, "drop_columns": dropped}

@@ -4,6 +4,7 @@ To add one: a `Reader` in a module of its own, and a line in that table.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from tf_febm import arguments, catalogue
@@ -32,6 +33,8 @@ def load(
     *,
     header: bool | None = None,
     index_column: bool | None = None,
+    label_column: str | None = None,
+    drop_columns: Sequence[str] | None = None,
     subfolders: str | None = None,
 ) -> ImageData | VectorData:
     """Read one split of a data set into memory.
@@ -62,6 +65,9 @@ def load(
         header: Whether the first line of a table (csv) holds names; see `table.read_table`.
         index_column: Whether the first column of a table only numbers its rows, and is left out;
             with it those behind it that are called as an index too.
+        label_column: Name of the column of a table (csv) that holds the class of each row, a number
+            or a word, and is no part of the vectors; "column 3" where there are no names.
+        drop_columns: Names of columns of a table (csv) to leave out, which may hold anything.
         subfolders: What the sub-folders of a folder of images are: "splits", "classes", or None to
             tell by their names; see `image_folder.read`.
 
@@ -87,7 +93,13 @@ def load(
     size = source.default_size
     if image_size is not None:
         size = arguments.whole_number("image_size", image_size, 1)
-    given = {"header": header, "index_column": index_column, "subfolders": subfolders}
+    given = {
+        "header": header,
+        "index_column": index_column,
+        "label_column": label_column,
+        "drop_columns": drop_columns or None,
+        "subfolders": subfolders,
+    }
     answers = {key: value for key, value in given.items() if value is not None}
     for key in answers:
         if key not in source.takes:

@@ -3,22 +3,56 @@
 import csv
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
-from tf_febm.data.table_questions import MISSING, index_columns, may_be_header, number
+from tf_febm.data.table_questions import (
+    MISSING,
+    index_columns,
+    label_columns,
+    may_be_header,
+    number,
+)
 
 __all__ = ["CSV", "SUFFIXES", "check_columns_vary", "checked_vectors", "read", "read_table"]
 
 SUFFIXES = (".csv", ".tsv")
+# What to do with a column of words.
+_WAY = (
+    "; label_column (--label_column) takes a column for the class of each row, drop_columns "
+    "(--drop_columns) leaves columns out"
+)
+
+
+class Table(NamedTuple):
+    """What a table holds.
+
+    Attributes:
+        values: float64 [n, d].
+        columns: Names of the d columns.
+        left_out: Names of columns that were left out.
+        labels: What the label column says, n texts, or None.
+    """
+
+    values: np.ndarray
+    columns: tuple[str, ...]
+    left_out: list[str]
+    labels: list[str] | None
 
 
 def read(
-    path: Path, split: str, header: bool | None = None, index_column: bool | None = None
+    path: Path,
+    split: str,
+    header: bool | None = None,
+    index_column: bool | None = None,
+    label_column: str | None = None,
+    drop_columns: Sequence[str] = (),
 ) -> Split | None:
     """Read a split of a table, or return None where there is none.
 
@@ -28,16 +62,10 @@ def read(
     file = only_file(path, SUFFIXES)
     if file is None:
         return None
-    values, columns, left_out = read_table(file, header, index_column)
-    first, enough = values[:, 0], len(values) >= 10 and values.shape[1] > 1
-    counts_rows = enough and first[0] in (0.0, 1.0) and bool((np.diff(first) == 1.0).all())
-    if split == "train" and index_column is not False and counts_rows:
-        answer = "" if index_column else "; index_column=True (--table_index=drop) leaves it out"
-        warnings.warn(
-            f"{file}: the first column, {columns[0]!r}, counts the rows, and is trained on as "
-            f"data{answer}.",
-            stacklevel=2,
-        )
+    found = _table(file, header, index_column, label_column, drop_columns)
+    values, columns, left_out, texts = found
+    if split == "train":
+        _warn_of_roles(file, found, index_column)
     vectors = checked_vectors(values, str(file), columns)
     rows = rows_of_split(every_tenth(len(vectors)), split, str(file))
     vectors = vectors[rows]
@@ -48,7 +76,43 @@ def read(
     source = f"{file}, {split}: {len(rows)} of {len(values)} rows, {vectors.shape[1]} columns"
     if left_out:
         source += f"; {listed(left_out)} left out"
-    return Split(vectors, None, None, source, columns=columns)
+    if texts is None:
+        return Split(vectors, None, None, source, columns=columns)
+    names = _classes(texts)
+    labels = np.array([names.index(text) for text in texts], np.int32)
+    source += f"; classes by {label_column!r}"
+    return Split(vectors, labels[rows], len(names), source, names, columns)
+
+
+def _classes(texts: list[str]) -> tuple[str, ...]:
+    """Return the different labels, in the order of numbers if all are, else of letters."""
+    names = sorted(set(texts))
+    numbers = [number(name) for name in names]
+    if None in numbers:
+        return tuple(names)
+    return tuple(name for _, name in sorted(zip(numbers, names, strict=True)))
+
+
+def _warn_of_roles(file: Path, found: Table, index_column: bool | None) -> None:
+    """Warn of columns that are trained on as data and look as if they counted or labelled rows."""
+    values, columns = found.values, found.columns
+    first, enough = values[:, 0], len(values) >= 10 and values.shape[1] > 1
+    counts_rows = enough and first[0] in (0.0, 1.0) and bool((np.diff(first) == 1.0).all())
+    if index_column is not False and counts_rows:
+        answer = "" if index_column else "; index_column=True (--table_index=drop) leaves it out"
+        warnings.warn(
+            f"{file}: the first column, {columns[0]!r}, counts the rows, and is trained on as "
+            f"data{answer}.",
+            stacklevel=3,
+        )
+    if found.labels is None:
+        for k in label_columns(columns, values):
+            warnings.warn(
+                f"{file}: column {columns[k]!r} looks like a label and is trained on as data; "
+                f"label_column={columns[k]!r} (--label_column={columns[k]}) takes it for the class "
+                "of each row, drop_columns (--drop_columns) leaves it out.",
+                stacklevel=3,
+            )
 
 
 def read_table(
@@ -70,6 +134,17 @@ def read_table(
         ValueError: It is empty, ragged, or holds something else than numbers, or a question above
             is open; one line.
     """
+    return _table(file, header, index_column)[:3]
+
+
+def _table(
+    file: Path,
+    header: bool | None = None,
+    index_column: bool | None = None,
+    label_column: str | None = None,
+    drop_columns: Sequence[str] = (),
+) -> Table:
+    """Return what `read_table` does, with labels, and without columns that somebody names."""
     rows = _rows(file)
     if not rows:
         raise ValueError(f"{file}: the table is empty.")
@@ -91,6 +166,22 @@ def read_table(
         rows = rows[1:]
     if not rows:
         raise ValueError(f"{file}: the table has column names and no rows.")
+    dropped = [_place(file, name, columns) for name in drop_columns]
+    role = [] if label_column is None else [_place(file, label_column, columns)]
+    if set(role) & set(dropped):
+        raise ValueError(f"{label_column!r} is label_column and among drop_columns; say which.")
+    labels = (
+        [_label(file, line, fields, role[0], columns) for line, fields in rows] if role else None
+    )
+    for line, fields in rows:
+        _check_width(file, line, fields, width)
+    stay = [k for k in range(width) if k not in {*role, *dropped}]
+    if not stay:
+        raise ValueError(f"{file}: no column is left beside those that are named.")
+    left_out = [columns[k] for k in sorted(dropped)]
+    rows = [(line, [fields[k] for k in stay]) for line, fields in rows]
+    columns, width = tuple(columns[k] for k in stay), len(stay)
+    names = None if names is None else [names[k] for k in stay]
     values = _numbers(file, rows, columns)
     index = [] if names is None else index_columns(names, values)
     if index_column is None and index:
@@ -104,12 +195,38 @@ def read_table(
             "takes it (--table_index=drop or keep)."
         )
     if not index_column:
-        return values, columns, []
+        return Table(values, columns, left_out, labels)
     if width == 1:
         raise ValueError(f"{file}: the table has no column beside the index.")
     index = index or [0]
     kept = tuple(name for k, name in enumerate(columns) if k not in index)
-    return np.delete(values, index, axis=1), kept, [columns[k] for k in index]
+    left_out = [columns[k] for k in index] + left_out
+    return Table(np.delete(values, index, axis=1), kept, left_out, labels)
+
+
+def _place(file: Path, name: str, columns: tuple[str, ...]) -> int:
+    """Return which column has a name."""
+    if columns.count(name) != 1:
+        shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+        many = "several columns" if name in columns else "no column"
+        raise ValueError(f"{file}: {many} of the name {name!r}; there are {shown}.")
+    return columns.index(name)
+
+
+def _label(file: Path, line: int, fields: list[str], k: int, columns) -> str:
+    _check_width(file, line, fields, len(columns))
+    text = fields[k].strip()
+    if text.lower() in MISSING:
+        raise ValueError(f"{file}: line {line} has no label in column {columns[k]!r}.")
+    return text
+
+
+def _check_width(file: Path, line: int, fields: list[str], width: int) -> None:
+    if len(fields) != width:
+        raise ValueError(
+            f"{file}: every line needs as many fields as the first, {width}; line {line} has "
+            f"{len(fields)}."
+        )
 
 
 def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarray:
@@ -117,19 +234,15 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
     width = len(columns)
     values = np.empty((len(rows), width))
     for i, (line, fields) in enumerate(rows):
-        if len(fields) != width:
-            raise ValueError(
-                f"{file}: every line needs as many fields as the first, {width}; line {line} has "
-                f"{len(fields)}."
-            )
         for k, field in enumerate(fields):
             value = number(field)
             if value is None or not math.isfinite(value):
                 missing = field.strip().lower() in MISSING
+                way = "" if missing else _WAY
                 what = "a missing value" if missing else f"{field.strip()[:40]!r}"
                 raise ValueError(
                     f"{file}: every field must be a finite number; line {line}, {columns[k]}, "
-                    f"holds {what}. Remove such rows or columns, or fill them in."
+                    f"holds {what}. Remove such rows or columns, or fill them in{way}."
                 )
             values[i, k] = value
     return values
@@ -187,5 +300,5 @@ CSV = Reader(
     "a .csv file, or a folder with exactly one, of numbers separated by commas, semicolons or "
     "tabs, one example a line, with or without a line of column names",
     read,
-    takes=("header", "index_column"),
+    takes=("header", "index_column", "label_column", "drop_columns"),
 )

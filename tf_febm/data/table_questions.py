@@ -8,7 +8,27 @@ import re
 
 import numpy as np
 
-__all__ = ["MISSING", "index_columns", "may_be_header", "number"]
+__all__ = ["MISSING", "index_columns", "label_columns", "may_be_header", "number"]
+
+_LABEL = re.compile(
+    r"(.+ )?(labels?|class|classes|targets?|outcome|diagnosis|category|anomaly|outlier|fraud|churn|"
+    r"species)|y|is .+"
+)
+# A label has few values beside the number of rows.
+_MOST_CLASSES = 20
+
+
+def label_columns(names, values) -> list[int]:
+    """Return the places of columns that, by name and few whole values, seem to label the rows."""
+    found = []
+    for k, name in enumerate(names):
+        kinds = len(np.unique(values[:, k]))
+        few = 1 < kinds <= min(_MOST_CLASSES, len(values) // 5)
+        called = any(map(_LABEL.fullmatch, _spelt(name)))
+        if values.shape[1] > 1 and few and called and _are_whole(values[:, k]):
+            found.append(k)
+    return found
+
 
 # --- the same in tf_febm/data/table_questions.py and examples/score_csv.py -----------------------
 

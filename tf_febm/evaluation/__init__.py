@@ -38,6 +38,7 @@ from tf_febm.evaluation.neighbours import (
     neighbours_grid,
 )
 from tf_febm.evaluation.ood import OODMetrics, ood_metrics
+from tf_febm.evaluation.pixel_quality import PixelQuality, pixel_quality
 from tf_febm.evaluation.plane_quality import PlaneQuality, plane_quality
 from tf_febm.evaluation.precision_recall import (
     DensityCoverage,
@@ -51,6 +52,7 @@ from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
+from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
 from tf_febm.renamed import earlier_names
 
 __all__ = [
@@ -73,14 +75,17 @@ __all__ = [
     "ModeCoverage",
     "Neighbours",
     "OODMetrics",
+    "PixelQuality",
     "PlaneQuality",
     "PrecisionRecall",
     "PrecisionRecallCurve",
+    "Reading",
     "ReferenceGain",
     "SampleFigures",
     "SampleQuality",
     "SqueezeNet",
     "StackedModes",
+    "Verdict",
     "annealed_log_partition",
     "density_and_coverage",
     "density_plot",
@@ -107,9 +112,11 @@ __all__ = [
     "neighbours_grid",
     "ood_metrics",
     "pictures",
+    "pixel_quality",
     "plane_quality",
     "prd_curve",
     "precision_and_recall",
+    "readings",
     "sample_quality",
     "save_png",
     "squared_mmd",
@@ -117,6 +124,7 @@ __all__ = [
     "to_bytes",
     "to_unit_interval",
     "train_classifier",
+    "verdict",
 ]
 
 __getattr__ = earlier_names(

@@ -8,6 +8,7 @@ from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_li
 from tf_febm.evaluation.choosing import CLASSIFIED
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.grid import log_partition_on_grid
+from tf_febm.evaluation.pixel_quality import pixel_quality
 from tf_febm.evaluation.plane_quality import plane_quality
 from tf_febm.evaluation.quality import sample_quality
 from tf_febm.evaluation.stacked import expected_of_uniform, stacked_modes
@@ -21,8 +22,9 @@ WIDENING = 2.0
 def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
     """Measure samples of a trained model by what is known of its data.
 
-    Small labelled images have a classifier, whose features and classes tell quality and modes.
-    Vectors have a held-out log-likelihood, against the truth where the density is known.
+    Small labelled images have a classifier, whose features and classes tell quality and modes;
+    other images have statistics of their pixels. Vectors have a held-out log-likelihood, against
+    the truth where the density is known.
 
     Args:
         model: The model, with the weights that drew the samples.
@@ -38,7 +40,7 @@ def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
     if train.name == "stacked_mnist":
         return _of_stacked_digits(samples, train, held_out)
     if train.name not in CLASSIFIED:
-        return {"skipped": f"there is no feature network for {train.name}"}
+        return pixel_quality(samples, train.images, held_out.images).as_dict()
     classifier = train_classifier(train.images, train.labels, train.num_classes, name=train.name)
     return sample_quality(samples, train, held_out, classifier).as_dict()
 

@@ -24,6 +24,8 @@ class PlaneQuality:
         held_out_log_likelihood: Mean log density of held-out points under the energy.
         true_log_likelihood: The same under the true density: what cannot be surpassed but by
             chance.
+        gaussian_log_likelihood: The same under the Gaussian with the mean and the covariance of
+            these points: what needs no network.
         modes_covered: See `mode_coverage`; None where the density has no such modes.
         modes: Their number, or None.
         share_near_modes: Share of samples within 4 standard deviations of a mode, or None.
@@ -36,6 +38,7 @@ class PlaneQuality:
     edge_share: float
     held_out_log_likelihood: float
     true_log_likelihood: float
+    gaussian_log_likelihood: float
     modes_covered: int | None
     modes: int | None
     share_near_modes: float | None
@@ -75,8 +78,16 @@ def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
         edge_share=found.partition.edge_share,
         held_out_log_likelihood=likelihood.mean,
         true_log_likelihood=float(bed.log_prob(np.asarray(held_out, np.float32)).mean()),
+        gaussian_log_likelihood=_of_gaussian(np.asarray(held_out, np.float64)),
         modes_covered=None if coverage is None else coverage.covered,
         modes=None if coverage is None else coverage.total,
         share_near_modes=None if coverage is None else coverage.share_near,
         num_samples=len(samples),
     )
+
+
+def _of_gaussian(points: np.ndarray) -> float:
+    """Return the mean log density of points under the Gaussian that fits them best."""
+    covariance = np.cov(points, rowvar=False, bias=True)
+    dimension = points.shape[1]
+    return -0.5 * float(dimension * np.log(2 * np.pi * np.e) + np.linalg.slogdet(covariance)[1])

@@ -11,6 +11,8 @@ from tf_febm.evaluation.frechet import (
     one_blas_thread,
 )
 from tf_febm.evaluation.scale import to_unit_interval
+from tf_febm.evaluation.simple_images import gaussian_images, noise_images
+from tf_febm.renamed import warn_of_earlier
 
 __all__ = ["SampleQuality", "sample_quality"]
 
@@ -22,12 +24,15 @@ class SampleQuality:
     """The quality figures of a set of samples.
 
     Attributes:
-        frechet_distance: Of samples from the held-out split.
-        frechet_distance_train: Of the whole training split from the held-out split.
+        frechet_to_held_out: Fréchet distance of samples from the held-out split.
+        frechet_train_to_held_out: Of the whole training split from the held-out split.
         frechet_ratio: The first over the second; lower is better.
         frechet_ratio_resampled: The mean of the same ratio for `num_samples` training images drawn
             with replacement: what a perfect sampler of the training data reaches.
         frechet_ratio_resampled_std: Its standard deviation from draw to draw.
+        frechet_ratio_gaussian: The same ratio for as many draws of a Gaussian with the mean and the
+            covariance of the training pixels: what needs no network.
+        frechet_ratio_noise: The same ratio for as many images of uniform noise.
         class_shares: num_classes numbers that add up to one, the share of the samples that the
             classifier assigns to each class.
         min_class_share: In [0, 1].
@@ -43,11 +48,13 @@ class SampleQuality:
             another network.
     """
 
-    frechet_distance: float
-    frechet_distance_train: float
+    frechet_to_held_out: float
+    frechet_train_to_held_out: float
     frechet_ratio: float
     frechet_ratio_resampled: float
     frechet_ratio_resampled_std: float
+    frechet_ratio_gaussian: float
+    frechet_ratio_noise: float
     class_shares: list[float]
     min_class_share: float
     max_class_share: float
@@ -59,6 +66,18 @@ class SampleQuality:
     num_held_out: int
     reference: str
     feature_network: str
+
+    @property
+    def frechet_distance(self) -> float:
+        """Return `frechet_to_held_out`, by its earlier name."""
+        warn_of_earlier("SampleQuality.frechet_distance", "frechet_to_held_out")
+        return self.frechet_to_held_out
+
+    @property
+    def frechet_distance_train(self) -> float:
+        """Return `frechet_train_to_held_out`, by its earlier name."""
+        warn_of_earlier("SampleQuality.frechet_distance_train", "frechet_train_to_held_out")
+        return self.frechet_train_to_held_out
 
     def as_dict(self) -> dict:
         """Convert to a dict of str, int, float and list, ready for `json.dumps`."""
@@ -79,6 +98,8 @@ def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
       which those of independent samples never do. `frechet_ratio_resampled` is the value to
       compare with, for 1,000 samples about 1.6 ± 0.3 on the digits and 5.8 ± 1.6 on MNIST; its
       standard deviation tells which differences mean something.
+    - `frechet_ratio_gaussian` and `frechet_ratio_noise` are the other end of the scale. Samples
+      beyond the first are worse than a Gaussian fit to the pixels.
     - It sees what the classifier sees. On digits pixel noise of standard deviation 0.05 passes
       unnoticed: look at the pictures too.
     - Copies of the training data reach the best values: see `nearest_neighbours`.
@@ -144,16 +165,29 @@ def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
             "train and held_out must be different images; received a Fréchet distance of "
             f"{distance_train:.3g} between them."
         )
+    simple = {
+        "gaussian": gaussian_images(train.images, len(samples)),
+        "noise": noise_images(classifier.image_shape, len(samples)),
+    }
+    with one_blas_thread():
+        held_out_gaussian = fit_gaussian(held_out_features)
+        ratios = {
+            name: gaussian_distance(fit_gaussian(classifier.features(images)), held_out_gaussian)
+            / distance_train
+            for name, images in simple.items()
+        }
     resampled = _resampled_distances(train_features, held_out_features, len(samples))
     shares = np.bincount(probabilities.argmax(axis=1), minlength=classifier.num_classes)
     shares = (shares / len(samples)).tolist()
     correct = held_out_probabilities.argmax(axis=1) == np.asarray(held_out.labels)
     return SampleQuality(
-        frechet_distance=distance,
-        frechet_distance_train=distance_train,
+        frechet_to_held_out=distance,
+        frechet_train_to_held_out=distance_train,
         frechet_ratio=distance / distance_train,
         frechet_ratio_resampled=float(resampled.mean() / distance_train),
         frechet_ratio_resampled_std=float(resampled.std(ddof=1) / distance_train),
+        frechet_ratio_gaussian=ratios["gaussian"],
+        frechet_ratio_noise=ratios["noise"],
         class_shares=shares,
         min_class_share=min(shares),
         max_class_share=max(shares),

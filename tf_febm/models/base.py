@@ -71,6 +71,7 @@ class EnergyModel(Chains, Saving):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
+        self._column_names: tuple[str, ...] | None = None
         self.reference = checked_reference(reference)
         usual = Langevin() if reference is None else Langevin.exponential(0.15, 4)
         self.sampler = usual if sampler is None else sampler
@@ -167,6 +168,24 @@ class EnergyModel(Chains, Saving):
     @class_names.setter
     def class_names(self, names) -> None:
         self._class_names = None if names is None else check_names(names, self.num_classes)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """What the data call the columns of vectors, or None; names may be assigned."""
+        return self._column_names
+
+    @column_names.setter
+    def column_names(self, names) -> None:
+        names = None if names is None else tuple(names)
+        if names is not None and not all(isinstance(name, str) for name in names):
+            raise TypeError(f"column_names must be strings; received {names!r}.")
+        shape = getattr(self, "sample_shape", None)
+        if names is not None and shape is not None and tuple(shape) != (len(names),):
+            raise ValueError(
+                f"column_names must name the numbers of an example of shape {tuple(shape)}; "
+                f"received {len(names)} names."
+            )
+        self._column_names = names
 
     @property
     def seed(self) -> int | None:

@@ -128,6 +128,7 @@ class Saving(Fitting):
             "average_decay": self.average_decay,
             "seed": self.seed,
             "name": self.name,
+            **({} if self.column_names is None else {"column_names": list(self.column_names)}),
             **self._settings(),
         }
 
@@ -197,7 +198,9 @@ class Saving(Fitting):
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> Any:
         """Make a model from the result of `get_config`."""
-        return cls(
+        names = config.get("column_names")
+        config = {key: value for key, value in config.items() if key != "column_names"}
+        model = cls(
             **{
                 key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
                 if isinstance(value, dict)
@@ -205,3 +208,5 @@ class Saving(Fitting):
                 for key, value in config.items()
             }
         )
+        model.column_names = names
+        return model

@@ -51,6 +51,7 @@ def build_model(recipe, source: Data) -> Any:
     reference = settings.get("reference")
     players = [_player(recipe, source, name, reference) for name in method.players]
     model = catalogue.load(method.place)(*players, **settings)
+    model.column_names = getattr(source, "columns", None)
     model.compile(*(_optimizer(recipe, name) for name in method.players))
     return model
 

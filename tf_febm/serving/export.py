@@ -22,7 +22,8 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
 
     A conditional model takes `labels`, int32 [n], beside x, and has one more endpoint,
     `sample_labels` from labels and seed; with `class_names` it has another of this name, which
-    takes nothing and returns them, strings [num_classes]. x is float32 [n, …] for any n;
+    takes nothing and returns them, strings [num_classes]. So has a model with `column_names`,
+    strings [d]. x is float32 [n, …] for any n;
     num_samples is an int32 scalar and seed an int64 scalar: seed s draws what
     `model.sample(num_samples, seed=s)` draws. "onnx" and "tflite" are one file with the energy
     alone.

@@ -49,6 +49,9 @@ def _signatures(endpoints: Endpoints, model) -> dict:
     if model.class_names is not None:
         names = tf.constant(model.class_names)
         signatures["class_names"] = _traced(lambda: {"class_names": names}, [], "class_names")
+    if model.column_names is not None:
+        columns = tf.constant(model.column_names)
+        signatures["column_names"] = _traced(lambda: {"column_names": columns}, [], "column_names")
     signatures["serving_default"] = signatures["energy"]
     return signatures
 

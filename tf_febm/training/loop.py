@@ -16,7 +16,7 @@ from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
 from tf_febm.training.logs import own_numbers
-from tf_febm.training.pictures import for_showing, is_picture, picture_maker, to_unit_scale
+from tf_febm.training.pictures import GRID, for_showing, is_picture, picture_maker, to_unit_scale
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
@@ -34,9 +34,6 @@ __all__ = ["draw_samples", "finish", "to_unit_scale", "train"]
 
 # Chains that run at once when many samples are wanted; bounds memory.
 CHUNK = 250
-
-# Images in the final picture.
-GRID = 100
 
 
 class _Saver(Recorder):

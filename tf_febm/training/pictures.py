@@ -7,7 +7,10 @@ import tensorflow as tf
 
 from tf_febm import evaluation
 
-__all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale"]
+__all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale", "write_data_picture"]
+
+# Images in a picture of data, and in that of the samples at the end.
+GRID = 100
 
 
 def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Tensor:
@@ -53,5 +56,18 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
     if tuple(model.sample_shape) == (2,) and not model.conditional and data is not None:
         return lambda x: evaluation.density_plot(model.energy, x, data)
     if len(model.sample_shape) == 1 and data is not None:
-        return lambda x: evaluation.marginal_plots(x, data)
+        return lambda x: evaluation.marginal_plots(x, data, model.column_names)
     return None
+
+
+def write_data_picture(folder, model, x) -> None:
+    """Write `samples/data.png` of a run on images, which its samples are seen beside.
+
+    Args:
+        folder: The `RunFolder`, prepared.
+        model: A built EnergyModel.
+        x: Examples as the model takes them.
+    """
+    if is_picture(model.sample_shape):
+        grid = evaluation.image_grid(to_unit_scale(model, np.asarray(x[:GRID])))
+        evaluation.save_png(folder.samples / "data.png", grid)

@@ -1,18 +1,15 @@
-"""Report of a run as one HTML file: options, curves, pictures and quality figures."""
+"""Report of a run as one HTML file: what it is and how good in words, then all details."""
 
-import base64
-import html
-import io
 import json
 import math
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
-from string import Template
-
-from PIL import Image
 
 from tf_febm import catalogue, evaluation
+from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
+from tf_febm.training import report_page
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
 
@@ -30,39 +27,23 @@ CHARTS = {
     "Log ratio": ("log_ratio_mean", "log_ratio_std"),
 }
 NO_CURVES = ("step", "seconds")
+# In inches; shown about as wide as that.
+CHART_SIZE = 4.6, 3.0
 # Pictures shown of a series; the first and the last are among them.
 SHOWN = 6
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1em; max-width: 1500px;
-       color: #1e1e1e; background: #fff; overflow-wrap: anywhere; }
-h1, h2 { line-height: 1.2; }
-.row { display: grid; gap: 1em;
-       grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
-figure { margin: 0; }
-img { width: 100%; height: auto; border: 1px solid #ddd; }
-img.pixels { image-rendering: pixelated; }
-table { border-collapse: collapse; width: 100%; max-width: 900px; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.2em 0.6em 0.2em 0; text-align: left;
-         vertical-align: top; font-weight: normal; }
-th { width: 45%; }
-pre { background: #f4f4f4; padding: 0.8em; white-space: pre-wrap; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-$body
-</body>
-</html>
-""")
-
+_METHODS = {
+    "febm": "f-EBM",
+    "contrastive_divergence": "energy-based model by contrastive divergence",
+    "dual": "f-EBM in its dual form",
+    "bidirectional": "energy-based model between bidirectional bounds",
+}
+_LABELS = {
+    "good": "Good.",
+    "fair": "Better than the simplest model.",
+    "poor": "Not good.",
+    "open": "Not decided by figures.",
+}
 _LOADING = """import keras
 import tf_febm
 
@@ -75,9 +56,10 @@ tf_febm.export(model, "saved_model")  # for programs without tf_febm"""
 def write_report(folder: RunFolder) -> Path:
     """Write `report.html` of a run from the files that are in its folder.
 
-    It shows what there is: options and versions, quality figures, how to load the model, samples
-    over time, chain evolution, energy histograms and curves of all metrics. All pictures are in the
-    file itself, and it has no scripts.
+    It begins with what was trained on what, for how long, and how good that is, with samples
+    beside data; below, folded, are all figures, curves, pictures, options and versions, and how to
+    load the model. It shows what there is: a run that is not finished, or that diverged, says so.
+    All pictures are in the file itself, and it has no scripts.
 
     Args:
         folder: The run's; finished or not.
@@ -88,39 +70,163 @@ def write_report(folder: RunFolder) -> Path:
     Raises:
         OSError: There is no run, or the file cannot be written.
     """
-    options = folder.read_options()
-    summary = {}
-    if folder.summary.is_file():
-        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+    options, summary = folder.read_options(), _read(folder.summary)
     rows = read_metrics(folder.metrics)
-    sections = [
-        _result(summary, rows),
-        _loading(folder, options["recipe"]),
-        _pictures("Samples at the end", [folder.samples / "final.png"]),
-        _pictures("Samples over time", _some(folder.samples.glob("step_*.png"))),
-        _pictures("Chains from noise", [folder.samples / "evolution.png"]),
-        _pictures("Energies of data and of samples", _some(folder.samples.glob("energies_*.png"))),
-        _curves(rows),
-        _table("Recipe", options["recipe"]),
-        _table("Data", options["data"]),
-        _table("Versions", options["versions"]),
+    name = folder.path.resolve().name
+    quality = summary.get("quality") or {}
+    found = evaluation.verdict(quality) if quality else None
+    state = _state(folder, options["recipe"], summary, rows)
+    parts = [
+        report_page.heading(name),
+        report_page.paragraph(_about(folder, options, summary, rows)),
+        report_page.paragraph(state, "verdict poor"),
+        "" if found is None else _said(found),
+        _side_by_side(folder),
+        _scale(quality),
+        *_details(folder, options, summary, rows),
     ]
-    page = _PAGE.substitute(
-        title=html.escape(f"tf_febm: {folder.path.resolve().name}"),
-        body="\n".join(section for section in sections if section),
-    )
+    mark = "not finished" if state else "" if found is None else found.kind
+    title = f"{name} ({mark})" if mark in ("not finished", "poor") else name
     path = folder.path / "report.html"
+    page = report_page.page(f"tf_febm: {title}", parts)
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
 
 
-def _result(summary: dict, rows: list[dict]) -> str:
-    """Return the section of what came out."""
-    values = {k: summary[k] for k in ("steps", "seconds", "steps_per_second") if k in summary}
-    if not values and rows:
-        values = {"steps so far": rows[-1]["step"], "seconds so far": rows[-1]["seconds"]}
-    quality = summary.get("quality")
-    return _table("Run", values) + _table("Quality of the samples", quality or {})
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+# --- the first screen -----------------------------------------------------------------------------
+
+
+def _about(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) -> str:
+    """Return what was trained on what, for how long and when."""
+    recipe, data = options["recipe"], options["data"]
+    method = _METHODS.get(str(recipe.get("method")), str(recipe.get("method", "model")))
+    known = catalogue.METHODS.get(str(recipe.get("method")))
+    if known and "divergence" in known.settings and recipe.get("divergence"):
+        method += f" (divergence {recipe['divergence']})"
+    if recipe.get("conditional"):
+        method += ", conditional on classes,"
+    text = f"{'An' if method[0] in 'ef' else 'A'} {method} of {_data(data)}"
+    last = rows[-1] if rows else {}
+    steps = int(summary.get("steps", last.get("step", 0)))
+    seconds = float(summary.get("seconds", last.get("seconds", math.nan)))
+    if steps:
+        batch = recipe.get("batch_size")
+        each = f" of {batch} examples" if batch else ""
+        took = f" in {_duration(seconds)}" if math.isfinite(seconds) else ""
+        text += f", trained for {steps:,} steps{each}{took}"
+    written = next(p for p in (folder.summary, folder.metrics, folder.options) if p.is_file())
+    when = datetime.fromtimestamp(written.stat().st_mtime, timezone.utc)
+    done = "Finished" if summary else "As of"
+    return f"{text}. {done} {when.day} {when:%B %Y, %H:%M} UTC."
+
+
+def _data(data: dict) -> str:
+    count, shape = data.get("num_examples"), data.get("sample_shape")
+    name = data.get("name") or "arrays"
+    if not count or not shape:
+        return str(name)
+    what = (
+        f"images of {shape[0]}×{shape[1]} pixels" if len(shape) == 3 else f"vectors of {shape[0]}"
+    )
+    if len(shape) == 3:
+        what += {1: " in grey", 3: " in colour"}.get(shape[2], f" and {shape[2]} channels")
+    elif len(shape) == 1:
+        what += " columns" if shape[0] > 1 else " column"
+    return f"{count:,} {what} ({data.get('source') or name})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _state(folder: RunFolder, recipe: dict, summary: dict, rows: list[dict]) -> str:
+    """Return what a reader must know of a run that is not finished; nothing of one that is."""
+    later = folder.diagnosis.is_file() and (
+        not folder.summary.is_file()
+        or folder.diagnosis.stat().st_mtime > folder.summary.stat().st_mtime
+    )
+    if later:
+        found = _read(folder.diagnosis)
+        return (
+            "Training diverged, and this run is not finished: at step "
+            f"{found.get('found_at_step')} {found.get('text', 'a figure was not finite')}."
+        )
+    step, wanted = int(rows[-1]["step"]) if rows else 0, recipe.get("steps")
+    if not summary:
+        of = f" of {wanted:,}" if isinstance(wanted, int) else ""
+        return f"Not finished: {step:,}{of} steps. The same command goes on from there."
+    if step > summary.get("steps", step):
+        return (
+            f"Not finished: training has gone on to step {step:,}, samples and figures are those "
+            f"of step {summary['steps']:,}."
+        )
+    return ""
+
+
+def _said(found: evaluation.Verdict) -> str:
+    return report_page.paragraph(f"{_LABELS[found.kind]} {found.sentence}", f"verdict {found.kind}")
+
+
+def _side_by_side(folder: RunFolder) -> str:
+    """Return samples beside data; pictures of vectors hold both."""
+    data = report_page.picture(folder.samples / "data.png", "Data the model has not seen")
+    made, name = folder.samples / "final.png", "Samples of the model"
+    if not made.is_file():
+        pictures = sorted(folder.samples.glob("step_*.png"))
+        if not pictures:
+            return report_page.row([data])
+        made = pictures[-1]
+        name = f"Samples at {_step(made)}"
+    caption = name if data else f"{name}, beside data"
+    return report_page.row([report_page.picture(made, caption, wide=not data), data])
+
+
+def _scale(quality: dict) -> str:
+    """Return the figures that tell most, between what is best and what is simplest."""
+    best = {"lower": "lower is better", "higher": "higher is better", "equal": "best as real data"}
+    return report_page.table(
+        (
+            (
+                f"{reading.name}: {reading.meaning}; {best[reading.better]}",
+                *map(_shown, (reading.value, reading.best, reading.simple)),
+            )
+            for reading in evaluation.readings(quality)
+        ),
+        ("Figure", "This run", "Real data", "Simplest model"),
+        "scale",
+    )
+
+
+# --- details --------------------------------------------------------------------------------------
+
+
+def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) -> list[str]:
+    sections = {
+        "Use the model": _loading(folder, options["recipe"]),
+        "Samples over time": _series(folder.samples.glob("step_*.png")),
+        "Chains from noise": report_page.row(
+            [
+                report_page.picture(
+                    folder.samples / "evolution.png", "Chains on their way from noise"
+                )
+            ]
+        ),
+        "Energies of data and of samples": _series(folder.samples.glob("energies_*.png")),
+        "Curves": _curves(rows),
+        "All figures": _values(summary.get("quality") or {}),
+        "Speed": _values({k: summary[k] for k in ("seconds", "steps_per_second") if k in summary}),
+        "Recipe": _values(options["recipe"]),
+        "Data": _values(options["data"]),
+        "Versions": _values(options["versions"]),
+    }
+    return [report_page.folded(title, inner) for title, inner in sections.items()]
 
 
 def _loading(folder: RunFolder, recipe: dict) -> str:
@@ -129,76 +235,63 @@ def _loading(folder: RunFolder, recipe: dict) -> str:
     # Where training is; a generator, or noise where there is no buffer, needs no word.
     method = catalogue.METHODS[recipe.get("method", "febm")]
     stored = method.chains and recipe.get("chains") != "fresh"
-    code = _LOADING.format(
+    text = _LOADING.format(
         model=str(folder.model),
         initial=', initial="buffer"' if stored else "",
         labels="" if not recipe.get("conditional") else ", labels",
     )
     if recipe.get("conditional"):
-        code = code.replace("samples = model.sample(", "samples, labels = model.sample_batch(")
-    return f"<h2>Loading the model</h2>\n<pre>{html.escape(code)}</pre>"
+        text = text.replace("samples = model.sample(", "samples, labels = model.sample_batch(")
+    return report_page.code(text)
 
 
-def _table(title: str, values: dict) -> str:
-    """Return a section with a table of names and values."""
-    if not values:
-        return ""
-    rows = "\n".join(
-        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(_shown(value))}</td></tr>"
-        for name, value in sorted(values.items())
-    )
-    return f"<h2>{html.escape(title)}</h2>\n<table>\n{rows}\n</table>\n"
+def _values(values: dict) -> str:
+    """Return a table of names and values."""
+    return report_page.table((str(name), _shown(value)) for name, value in sorted(values.items()))
 
 
 def _shown(value) -> str:
     if value is None:
         return "–"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value)
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
-def _some(paths: Iterable[Path]) -> list[Path]:
-    """Return at most SHOWN of some files, in order, evenly spaced."""
+def _step(path: Path) -> str:
+    """Return "step 200" of a file step_0000200.png."""
+    number = path.stem.rpartition("_")[2]
+    return f"step {int(number):,}" if number.isdigit() else path.stem
+
+
+def _series(paths: Iterable[Path]) -> str:
+    """Return at most SHOWN of some pictures, in order, evenly spaced."""
     paths = sorted(paths)
-    if len(paths) <= SHOWN:
-        return paths
-    return [paths[round(i * (len(paths) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
-
-
-def _pictures(title: str, paths: list[Path]) -> str:
-    """Return a section with the pictures that exist and can be read."""
-    figures = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                image.verify()
-            figures.append(_figure(path.read_bytes(), path.stem, pixels=True))
-        except OSError:
-            continue
-    return _section(title, figures)
+    if len(paths) > SHOWN:
+        paths = [paths[round(i * (len(paths) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
+    return report_page.row(report_page.picture(path, _step(path).capitalize()) for path in paths)
 
 
 def _curves(rows: list[dict]) -> str:
-    """Return the section of the metrics over steps."""
+    """Return charts of the metrics over steps."""
     if not rows:
         return ""
     names = [name for name in rows[-1] if name not in NO_CURVES]
-    charts = {title: [n for n in group if n in names] for title, group in CHARTS.items()}
-    charts = {title: group for title, group in charts.items() if group}
-    grouped = {name for group in charts.values() for name in group}
-    charts |= {name: [name] for name in names if name not in grouped}
+    titles = {title: [n for n in group if n in names] for title, group in CHARTS.items()}
+    titles = {title: group for title, group in titles.items() if group}
+    grouped = {name for group in titles.values() for name in group}
+    titles |= {name: [name] for name in names if name not in grouped}
     steps = [int(row["step"]) for row in rows]
     figures = []
-    for title, group in charts.items():
+    for title, group in titles.items():
         series = {name: (steps, [_number(row.get(name)) for row in rows]) for name in group}
         if not any(math.isfinite(y) for _, ys in series.values() for y in ys):
             continue
         if len(series) == 1:
             series = {"": next(iter(series.values()))}
-        picture = evaluation.line_chart(series, title, "step")
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG")
-        figures.append(_figure(file.getvalue(), title))
-    return _section("Curves", figures)
+        drawn = charts.line_figure(series, "", "step", "", *CHART_SIZE)
+        figures.append(report_page.chart(charts.svg(drawn), title))
+    return report_page.row(figures)
 
 
 def _number(text) -> float:
@@ -206,19 +299,3 @@ def _number(text) -> float:
         return float(text)
     except (TypeError, ValueError):
         return math.nan
-
-
-def _figure(png: bytes, caption: str, pixels: bool = False) -> str:
-    data, kind = base64.b64encode(png).decode(), ' class="pixels"' if pixels else ""
-    caption = html.escape(caption)
-    return (
-        f'<figure><img{kind} alt="{caption}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _section(title: str, figures: list[str]) -> str:
-    if not figures:
-        return ""
-    inner = "\n".join(figures)
-    return f'<h2>{html.escape(title)}</h2>\n<div class="row">\n{inner}\n</div>'

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import catalogue, data, evaluation, parallel, workers
-from tf_febm.training.checkpoints import Checkpoints
+from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import finish, train
+from tf_febm.training.pictures import write_data_picture
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
@@ -31,7 +32,7 @@ FIXED = (
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
     *("penalty", "entropy"),
 )
-FIXED_OF_DATA = ("name", "data_dir", "image_size")
+FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
 
 
 class Run(NamedTuple):
@@ -114,7 +115,14 @@ def run(
     workers.check_same(strategy, "Recipes", json.dumps(everything, sort_keys=True))
     keras.utils.set_random_seed(recipe.seed)
     source, held_out = workers.run_on_all(strategy, lambda: _loaded(data, held_out))
-    stored["data"] |= {"hash": _hash(source), "class_names": _class_names(recipe, source)}
+    stored["data"] |= {
+        "hash": _hash(source),
+        "class_names": _class_names(recipe, source),
+        "num_examples": len(source),
+        "sample_shape": list(source.sample_shape),
+        "source": source.source,
+        "columns": list(columns) if (columns := getattr(source, "columns", None)) else None,
+    }
     kind = "images" if hasattr(source, "images") else "vectors"
     notes = recipe.without_effect(chosen or {}, kind)
     _check_splits(recipe, source, held_out)
@@ -174,25 +182,32 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         diagnosis=folder.diagnosis if chief else None,
         report=report,
     )
-    done = train(
-        model,
-        lambda step: parallel.distribute(
-            lambda shard: recipe.stream(source, start_step=step, shard=shard),
-            recipe.batch_size,
-            strategy,
-        ),
-        folder,
-        checkpoints,
-        total_steps=recipe.steps,
-        log_interval=recipe.log_interval,
-        sample_interval=recipe.sample_interval,
-        save_interval=recipe.save_interval,
-        probe=probe,
-        noise_removed=recipe.noise_removed,
-        report=report,
-        stop=stop,
-        guard=guard if recipe.guard else None,
-    )
+    if chief:
+        write_data_picture(folder, model, x)
+    try:
+        done = train(
+            model,
+            lambda step: parallel.distribute(
+                lambda shard: recipe.stream(source, start_step=step, shard=shard),
+                recipe.batch_size,
+                strategy,
+            ),
+            folder,
+            checkpoints,
+            total_steps=recipe.steps,
+            log_interval=recipe.log_interval,
+            sample_interval=recipe.sample_interval,
+            save_interval=recipe.save_interval,
+            probe=probe,
+            noise_removed=recipe.noise_removed,
+            report=report,
+            stop=stop,
+            guard=guard if recipe.guard else None,
+        )
+    except DivergedError:
+        if chief:
+            write_report(folder)
+        raise
     step = steps_taken(model)
     if not done or not chief:
         if chief:
