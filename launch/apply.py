@@ -92,4 +92,4 @@ def _load(text: str, held_out):
 
 
 if __name__ == "__main__":
-    console.main(run, define, stoppable=True)
+    console.main(run, define)

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import types
 import warnings
@@ -19,10 +20,18 @@ from absl import app, flags, logging
 
 # The exit codes of a run: done, failed with a message, ended early and resumable.
 DONE, FAILED, STOPPED = 0, 1, 3
+INTERRUPTED = "Interrupted; nothing is lost."
+STOPPED_AT = "Stopped at step {}; the same command continues from there."
 
 
 def log(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
+    if SILENCE is not None:
+        SILENCE.note()
+    _print(line)
+
+
+def _print(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -76,6 +85,8 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
         if start_devices and not shown:
             # The first operation starts the devices, which have more to say.
             tf.constant(0.0)
+    if SILENCE is not None:
+        SILENCE.doing = "at work"
     # The modules of TensorFlow are a million objects, which live as long as the process does:
     # walking through them takes the collector a quarter of a second, when it chooses.
     gc.collect()
@@ -123,6 +134,13 @@ def without_tensorflow():
             del sys.modules[name]
 
 
+with without_tensorflow():
+    from tf_febm import clock, signals
+
+# In a process of a launcher: what says every few seconds what is going on.
+SILENCE: clock.Silence | None = None
+
+
 def make_strategy(name: str, num_replicas: int | None):
     """Return `parallel.make_strategy`, without the lines of devices that start."""
     from tf_febm import parallel
@@ -136,9 +154,7 @@ def make_strategy(name: str, num_replicas: int | None):
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
 
-def exit_code(
-    function: Callable[[], int], *, debug: bool, interrupted: str = "Interrupted; nothing is lost."
-) -> int:
+def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = INTERRUPTED) -> int:
     """Run a function; turn an error into one line and a non-zero exit code.
 
     Args:
@@ -150,6 +166,7 @@ def exit_code(
     try:
         return function()
     except KeyboardInterrupt:
+        signals.stop_listening()
         log(interrupted)
         return STOPPED
     except Exception as error:
@@ -194,22 +211,25 @@ def naming_flags(*names: str):
         raise ValueError(with_flags(str(error), *names)) from error
 
 
-def stop_on_signals(stop, ending: str = "finishing this step") -> None:
+def stop_on_signals(
+    stop, ending: str = "finishing this step", left: Callable[[int], str] = STOPPED_AT.format
+) -> None:
     """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
 
+    A step that takes longer than a few seconds more is given up; the state before it is saved.
+
     Args:
-        stop: Its `request` is called.
+        stop: Its `request` is called; then its `leave`, which returns a step or None.
         ending: What happens before a checkpoint is saved.
+        left: Step -> what to say of a step that was given up.
     """
     # Not `stop.requested`: another worker may have asked, whose signal comes to this one as well.
-    seen = False
+    seen = threading.Event()
 
-    def handle(number, frame):
-        nonlocal seen
-        if seen:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        seen = True
+    def notice(number) -> None:
+        if seen.is_set():
+            return
+        seen.set()
         stop.request()
         line = f"{signal.Signals(number).name}: {ending} and saving a checkpoint …\n"
         try:
@@ -218,41 +238,61 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
         except (OSError, ValueError):
             log(line.rstrip())
 
-    _on_signals(handle)
+    def handle(number) -> None:
+        if handled:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        handled.append(number)
+        notice(number)
+
+    def leave() -> None:
+        step = stop.leave()
+        if step is not None:
+            log(left(step))
+            os._exit(STOPPED)
+
+    handled: list[int] = []
+    signals.listen(signals.Listener(handle, notice, leave))
 
 
 def ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM: everything is saved, and the exit code shall say so."""
-    _on_signals(signal.SIG_IGN)
+    signals.stop_listening(signal.SIG_IGN)
 
 
-def stop_at_once_on_signals() -> None:
-    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it."""
+def stop_at_once_on_signals(interrupted: str = INTERRUPTED) -> None:
+    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it.
 
-    def handle(number, frame):
+    Args:
+        interrupted: What to say if the process has to be left in the middle of something.
+    """
+
+    def handle(number) -> None:
         raise KeyboardInterrupt
 
-    _on_signals(handle)
+    def leave() -> None:
+        log(interrupted)
+        os._exit(STOPPED)
 
+    def notice(number) -> None:
+        log(f"{signal.Signals(number).name}: ending …")
 
-def _on_signals(handle) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    signals.listen(signals.Listener(handle, notice, leave))
 
 
 def main(
     run: Callable[[flags.FlagValues], int],
     define: Callable[..., None],
-    interrupted: str = "Interrupted; nothing is lost.",
-    stoppable: bool = False,
+    interrupted: str = INTERRUPTED,
 ) -> None:
     """Parse the command line and run a launcher; the process ends with its exit code.
+
+    A signal ends it at once, as nothing is lost by it, until the launcher says otherwise.
 
     Args:
         run: Parsed flags -> exit code.
         define: Registers the flags, with absl's own unless it is given others.
         interrupted: What to say after Ctrl-C.
-        stoppable: Whether a signal ends it at once, as nothing is lost by it.
     """
     before = set(flags.FLAGS)
     define()
@@ -263,8 +303,10 @@ def main(
     def start(argv: list[str]) -> int:
         if len(argv) > 1:
             raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-        if stoppable:
-            stop_at_once_on_signals()
+        global SILENCE
+        SILENCE = clock.Silence(_print, "starting TensorFlow")
+        SILENCE.begin()
+        stop_at_once_on_signals(interrupted)
         values = flags.FLAGS
         return exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
 

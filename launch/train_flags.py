@@ -62,6 +62,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
     switch("overwrite", False, "Remove an earlier run of this name.")
     switch("dry_run", False, "Print the plan and stop.")
+    switch("yes", False, "Train even if that is going to take more than a day.")
     switch("debug", False, "Show tracebacks of errors.")
     places = "One device; all GPUs of this machine; or all of the machines in TF_CONFIG."
     choice("strategy", "default", ("default", "mirrored", "multi_worker"), places)
@@ -106,11 +107,12 @@ def _texts() -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
-def resolve(values: flags.FlagValues) -> Plan:
+def resolve(values: flags.FlagValues, accelerator: bool = False) -> Plan:
     """Return what the flags ask for.
 
     Args:
         values: The parsed flags.
+        accelerator: Whether the machine has one.
 
     Raises:
         ValueError: A value cannot be used, or flags contradict each other or have no effect.
@@ -120,7 +122,7 @@ def resolve(values: flags.FlagValues) -> Plan:
         for flag in {id(values[name]): values[name] for name in values}.values()
         if flag.present and flag.value is not None
     }
-    start = _start(values)
+    start = _start(values, accelerator)
     settings = {name: value for name, value in given.items() if _is_setting(name)}
     settings |= _shorthands(values, given)
     chosen = original_names.fields_of(settings)
@@ -154,11 +156,19 @@ def _is_setting(name: str) -> bool:
     ) and name not in ("name", "why")
 
 
-def _start(values) -> recipes.Recipe:
+def other_recipe(values: flags.FlagValues, plan: Plan) -> str | None:
+    """Return the recipe of a machine with an accelerator, if it is another and none is given."""
+    if values.recipe != "auto":
+        return None
+    name = table.for_dataset(values.dataset, plan.recipe.method, accelerator=True).name
+    return None if name == plan.recipe.name else name
+
+
+def _start(values, accelerator: bool) -> recipes.Recipe:
     """Return the recipe that the flags change."""
     method = values.method or "febm"
     if values.recipe == "auto":
-        return table.for_dataset(values.dataset, method)
+        return table.for_dataset(values.dataset, method, accelerator)
     found = table.get(values.recipe)
     if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
         found = table.get("bounds_paper_plane")
