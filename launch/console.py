@@ -304,7 +304,7 @@ def main(
         if len(argv) > 1:
             raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
         global SILENCE
-        SILENCE = clock.Silence(_print, "starting TensorFlow")
+        SILENCE = clock.Silence(_print, "starting TensorFlow", clock.LONGEST + 0.7)
         SILENCE.begin()
         stop_at_once_on_signals(interrupted)
         values = flags.FLAGS

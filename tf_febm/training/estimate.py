@@ -11,6 +11,8 @@ __all__ = ["gradient_seconds", "step_seconds"]
 # A gradient of the energy that takes less is not slow, and says nothing: what is not compiled
 # takes longer there than what is.
 SLOW = 0.05
+# One that takes longer is not measured again, nor on more examples.
+LONG = 0.3
 # What the update of a network costs, in gradients of its output with respect to x: it is evaluated
 # up to three times, on data and on samples, and differentiated by its weights on both.
 UPDATE = 3.5
@@ -32,7 +34,7 @@ def gradient_seconds(model, x, labels=None) -> float:
             began = time.perf_counter()
             energies.value_and_gradient(energy_fn, x)[1].numpy()
             shortest = min(shortest, time.perf_counter() - began)
-            if shortest > 40 * SLOW:
+            if shortest > LONG:
                 break
     return shortest
 
@@ -56,7 +58,8 @@ def step_seconds(recipe, model, data) -> float | None:
     some = gradient_seconds(model, x[:part], None if labels is None else labels[:part])
     if some < SLOW / 4:
         return None
-    seconds = gradient_seconds(model, x, labels) * recipe.batch_size / count
+    seconds = some * count / part if some > LONG else gradient_seconds(model, x, labels)
+    seconds *= recipe.batch_size / count
     if seconds < SLOW:
         return None
     chains = recipe.num_steps if catalogue.METHODS[recipe.method].chains else 0

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -101,6 +102,7 @@ def write_report(folder: RunFolder) -> Path:
         _pictures("Chains from noise", [folder.samples / "evolution.png"]),
         _pictures("Energies of data and of samples", _some(folder.samples.glob("energies_*.png"))),
         _curves(rows),
+        _parts(options.get("segments", [])),
         _table("Recipe", options["recipe"]),
         _table("Data", options["data"]),
         _table("Versions", options["versions"]),
@@ -148,6 +150,20 @@ def _table(title: str, values: dict) -> str:
         for name, value in sorted(values.items())
     )
     return f"<h2>{html.escape(title)}</h2>\n<table>\n{rows}\n</table>\n"
+
+
+def _parts(segments: list[dict]) -> str:
+    """Return the section of what was changed between two parts of training."""
+    changes: dict[str, str] = {}
+    for before, after in itertools.pairwise(segments):
+        differing = [
+            f"{name}: {_shown(before[part].get(name))} → {_shown(after[part].get(name))}"
+            for part in ("recipe", "data", "versions")
+            for name in sorted({*before.get(part, {}), *after.get(part, {})})
+            if before.get(part, {}).get(name) != after.get(part, {}).get(name)
+        ]
+        changes[f"from step {after['from']}"] = ", ".join(differing)
+    return _table("Settings that changed on the way", changes)
 
 
 def _shown(value) -> str:

@@ -165,7 +165,9 @@ class RunFolder:
         try:
             stored = json.loads(self.options.read_text(encoding="utf-8"))
             if "flags" not in stored:
-                return {part: dict(stored[part].items()) for part in ("recipe", "data", "versions")}
+                parts = ("recipe", "data", "versions")
+                found = {part: dict(stored[part].items()) for part in parts}
+                return {**found, "segments": list(stored.get("segments", []))}
             # Version 0.1 stored what the command line said; None was what had no effect.
             flags = {k: v for k, v in stored["flags"].items() if v is not None}
             names = {"class_names": flags.get("class_names")}
@@ -185,7 +187,7 @@ class RunFolder:
             ) from None
 
     def read_options(self) -> dict:
-        """Return the options of the run that is there: "recipe", "data" and "versions".
+        """Return the options of the run that is there: see `write_options`.
 
         Raises:
             OSError: There is no run, or its options are damaged.
