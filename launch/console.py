@@ -1,7 +1,6 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
 import contextlib
-import functools
 import gc
 import importlib.util
 import os
@@ -39,13 +38,34 @@ def _print(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def definers(values: flags.FlagValues) -> types.SimpleNamespace:
-    """Return what registers flags of each kind: (name, default, help text, limits or choices)."""
+# Title -> flag -> what is shown for want of a default: what --help shows, in its order.
+GROUPS: dict[str, dict[str, str]] = {}
+
+
+def definers(
+    values: flags.FlagValues, group: str = "Flags", unset: str = ""
+) -> types.SimpleNamespace:
+    """Return what registers flags of each kind: (name, default, help text, limits or choices).
+
+    Args:
+        values: Where they are registered.
+        group: Title over them in --help.
+        unset: What --help says of one without a default.
+    """
+    names = GROUPS.setdefault(group, {})
+
+    def registering(define):
+        def register(name, *settings, **others) -> None:
+            names[name] = unset
+            define(name, *settings, flag_values=values, **others)
+
+        return register
+
     kinds = {"text": flags.DEFINE_string, "texts": flags.DEFINE_multi_string}
     kinds |= {"whole": flags.DEFINE_integer, "real": flags.DEFINE_float}
     kinds |= {"switch": flags.DEFINE_bool, "choice": flags.DEFINE_enum}
-    made = {kind: functools.partial(define, flag_values=values) for kind, define in kinds.items()}
-    return types.SimpleNamespace(**made)
+    kinds |= {"alias": flags.DEFINE_alias}
+    return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 
 def every_few_seconds(text: str, seconds: float = 5.0):
@@ -135,7 +155,7 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm import clock, signals
+    from tf_febm import clock, help_page, signals
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None
@@ -294,11 +314,10 @@ def main(
         define: Registers the flags, with absl's own unless it is given others.
         interrupted: What to say after Ctrl-C.
     """
-    before = set(flags.FLAGS)
     define()
-    for name in set(flags.FLAGS) - before:
-        # So that --help lists them, wherever they were defined.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
+        log(help_page.help_page(sys.modules[run.__module__].__doc__, flags.FLAGS, GROUPS))
+        sys.exit(DONE)
 
     def start(argv: list[str]) -> int:
         if len(argv) > 1:

@@ -1,4 +1,4 @@
-"""Options and results of a run never disagree: what is done stays as it is, parts tell their own."""
+"""Options and results of a run never disagree; each part of it tells its own."""
 
 import json
 
