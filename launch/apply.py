@@ -4,7 +4,6 @@ On held-out images: removes Gaussian noise, fills in the lower half, shows how c
 noise, and tells the images from others by their energy. Writes applications.json and pictures.
 """
 
-import json
 from pathlib import Path
 
 import console
@@ -71,7 +70,7 @@ def run(values) -> int:
     )
     results = {"run": str(folder.path), "step": found.step, **figures}
     files.write_json(out / "applications.json", results)
-    console.log(json.dumps(results, indent=2))
+    console.log(console.in_words("Results", figures))
     console.log(f"Done: look at {out}.")
     return console.DONE
 

@@ -5,7 +5,6 @@ Writes evaluation.json, a grid of samples and pictures of their nearest training
 original's test_inception_febm.py work too.
 """
 
-import json
 from pathlib import Path
 
 import console
@@ -27,6 +26,12 @@ SAME = ("ensemble", "nomix", "pool_size", "averaged")
 FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
+# Results, in words.
+TITLES = {
+    "samples": "The samples",
+    "held_out": "Other real images, as a scale",
+    "nearest": "Distance to the nearest training image",
+}
 BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 
@@ -165,7 +170,9 @@ def run(values) -> int:
         report=console.log,
         progress=console.every_few_seconds("round {} of {}"),
     )
-    console.log(json.dumps(result.get("samples") or result["nearest"], indent=2))
+    for name in ("samples", "held_out", "nearest"):
+        if name in result:
+            console.log(console.in_words(TITLES[name], result[name]))
     console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
 

@@ -3,7 +3,6 @@
 Everything goes to <logdir>/<exp>/. The same command again continues an interrupted run.
 """
 
-import json
 from pathlib import Path
 
 import console
@@ -89,7 +88,7 @@ def run(values) -> int:
             console.log(stopped.format(result.step))
         return console.STOPPED
     if chief:
-        console.log(json.dumps(result.summary["quality"], indent=2))
+        console.log(console.in_words("The samples", result.summary["quality"] or {}))
         picture = result.folder.samples / "final.png"
         seen = picture if picture.exists() else picture.with_suffix(".npz")
         console.log(f"Done: look at {result.folder.path / 'report.html'} and {seen}.")

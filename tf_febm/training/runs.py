@@ -140,7 +140,7 @@ def run(
     report = report if chief else _be_silent
     for note in notes:
         report(f"warning: {note}")
-    report(describe(recipe, source, model, folder))
+    report(describe(recipe, source, model, folder, whole=dry_run))
     cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
     if cost is not None:
         there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
@@ -321,21 +321,32 @@ def _hash(source) -> str:
     return digest.hexdigest()
 
 
-def describe(recipe, source, model, folder: RunFolder) -> str:
-    """Return the plan of a run, a few lines for people."""
+def describe(recipe, source, model, folder: RunFolder, *, whole: bool = True) -> str:
+    """Return the plan of a run, a few lines for people.
+
+    Args:
+        recipe: The `Recipe`.
+        source: What it is trained on.
+        model: The model.
+        folder: Where the run will be.
+        whole: Whether all settings that have an effect are listed, or those alone that are not
+            the ones of the recipe of this name.
+    """
     parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
     divergence = getattr(model, "divergence", None)
     kind = "images" if hasattr(source, "images") else "vectors"
     method = recipe.method + (f" ({divergence.name})" if divergence else "")
-    chosen = "  ".join(
+    changes, in_effect = recipe.changes(), recipe.in_effect(kind)
+    listed = "  ".join(
         f"{name}={value}"
-        for name, value in sorted(recipe.in_effect(kind).items())
-        if value is not None and name not in ("name", "why")
+        for name, value in sorted(in_effect.items())
+        if name not in ("name", "why") and (name in changes or (whole and value is not None))
     )
+    settings = f"\n{listed}" if listed and whole else f"\nbut with {listed}" if listed else ""
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}\n{chosen}"
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
     )
