@@ -17,6 +17,8 @@ from typing import NamedTuple
 __all__ = ["Listener", "listen", "stop_listening"]
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# Seconds that the main thread has, after a signal, to take note of it, and to act on it.
+DELAY, PATIENCE = 0.5, 6.0
 
 
 class Listener(NamedTuple):
@@ -25,18 +27,14 @@ class Listener(NamedTuple):
     Attributes:
         handle: number -> None. Called by Python as a handler is, in the main thread.
         notice: number -> None. Called at the first signal if the main thread has not called
-            `handle` after `delay` seconds, by another thread.
-        leave: () -> None. Called by that thread if the process still listens `patience` seconds
+            `handle` after `DELAY` seconds, by another thread.
+        leave: () -> None. Called by that thread if the process still listens `PATIENCE` seconds
             after the first signal. It may end the process.
-        delay: Seconds.
-        patience: Seconds.
     """
 
     handle: Callable[[int], None]
     notice: Callable[[int], None]
     leave: Callable[[], None]
-    delay: float = 0.5
-    patience: float = 6.0
 
 
 class _Ear:
@@ -61,17 +59,17 @@ class _Ear:
     def _attend(self, number: int, listener: Listener) -> None:
         """See to it that something comes of a first signal."""
         began = time.monotonic()
-        if not self.handled.wait(listener.delay) and self.listener is listener:
+        if not self.handled.wait(DELAY) and self.listener is listener:
             listener.notice(number)
         while self.listener is listener:
-            left = began + listener.patience - time.monotonic()
+            left = began + PATIENCE - time.monotonic()
             if left <= 0.0:
                 listener.leave()
                 return
             again = self._heard(left)
             if again in NUMBERS and self.listener is listener:
                 # The handler of the main thread comes first, if that is free to call it.
-                time.sleep(2 * listener.delay)
+                time.sleep(2 * DELAY)
                 os._exit(128 + again)
 
     def _heard(self, seconds: float | None) -> int | None:
