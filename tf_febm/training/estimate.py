@@ -2,8 +2,6 @@
 
 import time
 
-import tensorflow as tf
-
 from tf_febm import catalogue, energies, networks
 
 __all__ = ["gradient_seconds", "step_seconds"]
@@ -26,7 +24,8 @@ def gradient_seconds(model, x, labels=None) -> float:
         x: Floating [n, …].
         labels: Of a conditional model.
     """
-    energy_fn, x = model._energy_given(labels), tf.convert_to_tensor(x)
+    batch = model._as_batch(x, labels)
+    energy_fn, x = model._energy_given(batch.labels), batch.samples
     shortest = float("inf")
     with networks.cached_weights(model.energy_network):
         # The first has more to set up.
