@@ -155,8 +155,8 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm import clock, help_page, signals
-    from tf_febm.words import in_words  # noqa: F401  (for the launchers)
+    from tf_febm.terminal import clock, help_page, signals
+    from tf_febm.terminal.words import in_words  # noqa: F401  (for the launchers)
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tf_febm import arguments
-from tf_febm.clock import LONGEST, duration
+from tf_febm.terminal.clock import LONGEST, duration
 from tf_febm.training.recorders import Recorder
 
 __all__ = ["Progress", "counting"]

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import catalogue, data, evaluation, parallel, workers
-from tf_febm.clock import duration
+from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints
 from tf_febm.training.environment import versions

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tf_febm import clock
+from tf_febm.terminal import clock
 
 
 @pytest.mark.parametrize(
