@@ -281,20 +281,6 @@ class Recipe:
             along["epsilon"] = None
         return along
 
-    def changes(self) -> dict[str, Any]:
-        """Return the settings that differ from those of the recipe of this name: field -> value.
-
-        Of a recipe whose name is not in the table, those that differ from the defaults.
-        """
-        from tf_febm.recipes import table
-
-        usual = table.RECIPES.get(self.name, Recipe())
-        return {
-            name: getattr(self, name)
-            for name in _TYPES
-            if name not in ("name", "why") and getattr(self, name) != getattr(usual, name)
-        }
-
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, ready for JSON."""
         return dataclasses.asdict(self)

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -140,7 +140,7 @@ def run(
     report = report if chief else _be_silent
     for note in notes:
         report(f"warning: {note}")
-    report(describe(recipe, source, model, folder, whole=dry_run))
+    report(describe(recipe, source, model, folder, None if dry_run else chosen))
     cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
     if cost is not None:
         there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
@@ -321,7 +321,9 @@ def _hash(source) -> str:
     return digest.hexdigest()
 
 
-def describe(recipe, source, model, folder: RunFolder, *, whole: bool = True) -> str:
+def describe(
+    recipe, source, model, folder: RunFolder, chosen: Collection[str] | None = None
+) -> str:
     """Return the plan of a run, a few lines for people.
 
     Args:
@@ -329,20 +331,18 @@ def describe(recipe, source, model, folder: RunFolder, *, whole: bool = True) ->
         source: What it is trained on.
         model: The model.
         folder: Where the run will be.
-        whole: Whether all settings that have an effect are listed, or those alone that are not
-            the ones of the recipe of this name.
+        chosen: The settings that are listed; all that have an effect if None.
     """
     parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
     divergence = getattr(model, "divergence", None)
     kind = "images" if hasattr(source, "images") else "vectors"
     method = recipe.method + (f" ({divergence.name})" if divergence else "")
-    changes, in_effect = recipe.changes(), recipe.in_effect(kind)
     listed = "  ".join(
         f"{name}={value}"
-        for name, value in sorted(in_effect.items())
-        if name not in ("name", "why") and (name in changes or (whole and value is not None))
+        for name, value in sorted(recipe.in_effect(kind).items())
+        if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
     )
-    settings = f"\n{listed}" if listed and whole else f"\nbut with {listed}" if listed else ""
+    settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
