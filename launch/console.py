@@ -187,7 +187,6 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
     try:
         return function()
     except KeyboardInterrupt:
-        signals.stop_listening()
         log(interrupted)
         return STOPPED
     except Exception as error:
@@ -204,6 +203,9 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
         hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
         print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
         return FAILED
+    finally:
+        # What is to be done is done.
+        signals.stop_listening()
 
 
 @contextlib.contextmanager
@@ -261,6 +263,7 @@ def stop_on_signals(
 
     def handle(number) -> None:
         if handled:
+            signals.stop_listening()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         handled.append(number)

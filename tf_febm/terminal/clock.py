@@ -7,7 +7,7 @@ from collections.abc import Callable
 __all__ = ["LONGEST", "Silence", "duration"]
 
 # Seconds without a line after which somebody who waits is told something.
-LONGEST = 9.0
+LONGEST = 8.0
 
 
 def duration(seconds: float) -> str:

@@ -70,7 +70,8 @@ class _Ear:
             if again in NUMBERS and self.listener is listener:
                 # The handler of the main thread comes first, if that is free to call it.
                 time.sleep(2 * DELAY)
-                os._exit(128 + again)
+                if self.listener is listener:
+                    os._exit(128 + again)
 
     def _heard(self, seconds: float | None) -> int | None:
         self._ear.settimeout(seconds)
