@@ -26,7 +26,7 @@ STOPPED_AT = "Stopped at step {}; the same command continues from there."
 def log(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
     if SILENCE is not None:
-        SILENCE.note()
+        SILENCE.note(line)
     _print(line)
 
 

@@ -32,3 +32,11 @@ def test_a_silence_is_broken_and_what_is_said_begins_another():
         silence.note()
     silence.end()
     assert not lines
+
+
+def test_what_was_said_last_is_what_is_going_on():
+    silence = clock.Silence(print, "waiting")
+    silence.note("Drawing 20 samples …")
+    assert silence.doing == "Drawing 20 samples"
+    silence.note("Done.")
+    assert silence.doing == "at work"

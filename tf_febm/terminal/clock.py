@@ -39,8 +39,14 @@ class Silence:
         """Begin to listen, in a thread of its own."""
         threading.Thread(target=self._listen, name="silence", daemon=True).start()
 
-    def note(self) -> None:
-        """Take note that something else was said."""
+    def note(self, line: str = "") -> None:
+        """Take note that something else was said.
+
+        Args:
+            line: What it was; one that ends in "…" says what is going on from now on.
+        """
+        if line:
+            self.doing = line.rstrip(" …") if line.endswith("…") else "at work"
         self._said = self._broken = time.monotonic()
 
     def _listen(self) -> None:

@@ -317,6 +317,8 @@ def finish(
         # Keras itself writes in place.
         with replacing(folder.model, ".keras") as temporary:
             model.save(temporary)
+        if measure is not None:
+            report("Measuring the samples …")
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}

@@ -23,7 +23,7 @@ _SHOWN = {
 class Progress(Recorder):
     """Report in a line how far training is: step, speed, time to go, energies.
 
-    A line comes with an epoch if the last one is some seconds old, and with the last step; inside
+    A line comes with an epoch if the last one is some seconds old, with the first epoch and the last; inside
     `ticking()` also in the middle of an epoch, or of a step.
 
     Args:
@@ -42,7 +42,6 @@ class Progress(Recorder):
         self._taken = 0
         self._epoch_began = self._step_began = self._written = time.monotonic()
         self._any = self._inside = False
-        self._lock = threading.Lock()
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Take note of the step."""
@@ -62,6 +61,7 @@ class Progress(Recorder):
         self._measure(step - self.first_step)
         late = time.monotonic() - self._written >= self.seconds
         if late or not self._any or step >= self.total_steps:
+            self._any = True
             shown = (f"{label} {logs[n]:+.4f}" for label, n in _SHOWN.items() if n in logs)
             self._say(step, "  ".join(shown))
 
@@ -100,8 +100,7 @@ class Progress(Recorder):
         self._measured = True
 
     def _say(self, step: int, ending: str) -> None:
-        with self._lock:
-            self._any, self._written = True, time.monotonic()
+        self._written = time.monotonic()
         rate, since = self._rate, time.monotonic() - self._epoch_began
         taken = step - self.first_step if hasattr(self, "first_step") else 0
         if not self._measured and taken >= 1:
