@@ -78,7 +78,7 @@ def restore(folder, data_dir=None, step: int | None = None, report=lambda line: 
 def _options_of(folder: RunFolder, step: int | None) -> dict:
     """Return the options that a checkpoint says it was trained with; nothing if it says none."""
     if step is None:
-        step = max(checkpoint_files.steps_in(folder.checkpoints), default=0)
+        step = folder.newest_checkpoint()
     with contextlib.suppress(checkpoint_files.DamagedError):
         found = checkpoint_files.read_manifest(folder.checkpoints, step) or {}
         return {**found["history"][-1]} if found.get("history") else {}

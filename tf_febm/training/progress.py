@@ -23,8 +23,8 @@ _SHOWN = {
 class Progress(Recorder):
     """Report in a line how far training is: step, speed, time to go, energies.
 
-    A line comes with an epoch if the last one is some seconds old, with the first epoch and the last; inside
-    `ticking()` also in the middle of an epoch, or of a step.
+    A line comes with an epoch if the last one is some seconds old, with the first epoch and the
+    last; inside `ticking()` also in the middle of an epoch, or of a step.
 
     Args:
         total_steps: Steps of the whole run.

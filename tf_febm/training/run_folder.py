@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tf_febm import original_names
 from tf_febm.files import write_json
+from tf_febm.training.checkpoint_files import steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
 
 __all__ = ["RunFolder"]
@@ -214,6 +215,10 @@ class RunFolder:
         summary = self.read_summary()
         whole = self.model.is_file() and (self.samples / "final.npz").is_file()
         return summary.get("steps") if whole and isinstance(summary, dict) else None
+
+    def newest_checkpoint(self) -> int:
+        """Return the step of the newest checkpoint; 0 if there is none."""
+        return max(steps_in(self.checkpoints), default=0)
 
     def clear(self) -> None:
         """Remove the run, and nothing that a run does not write."""
