@@ -230,7 +230,7 @@ DATASETS = {
         f"{_D}.mnist:STACKED_MNIST", "images", "folder", True, accelerated="paper"
     ),
     "cifar10": Dataset(
-        f"{_D}.cifar:CIFAR10", "images", "celeba", True, accelerated="cifar10_paper"
+        f"{_D}.cifar:CIFAR10", "images", "cifar10_paper", True, accelerated="cifar10_paper"
     ),
     "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "celeba", True, accelerated="paper"),
     "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "celeba", True, accelerated="paper"),
