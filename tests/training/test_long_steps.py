@@ -81,11 +81,13 @@ def test_what_a_step_costs(monkeypatch):
     assert estimate.step_seconds(recipe, model, data) == pytest.approx(17 * 1.6)
 
 
-def test_a_step_of_a_conditional_model(monkeypatch):
-    monkeypatch.setattr(estimate, "SLOW", 0.0)
-    data = tf_febm.data.as_data(IMAGES, np.arange(20) % 3)
+def test_a_gradient_of_a_conditional_model():
+    labels = np.arange(20) % 3
+    data = tf_febm.data.as_data(IMAGES, labels)
     recipe = SMALL.replace(conditional=True)
-    assert estimate.step_seconds(recipe, recipe.build(data), data) > 0.0
+    model = recipe.build(data)
+    assert estimate.gradient_seconds(model, data.examples(4), labels[:4]) > 0.0
+    assert estimate.step_seconds(recipe, model, data) is None
 
 
 def test_a_run_of_more_than_it_may_take_is_refused_before_anything_is_written(

@@ -29,11 +29,11 @@ def gradient_seconds(model, x, labels=None) -> float:
     shortest = float("inf")
     with networks.cached_weights(model.energy_network):
         # The first has more to set up.
-        for _ in range(3):
+        for number in range(3):
             began = time.perf_counter()
             energies.value_and_gradient(energy_fn, x)[1].numpy()
             shortest = min(shortest, time.perf_counter() - began)
-            if shortest > LONG:
+            if number and shortest > LONG:
                 break
     return shortest
 
@@ -52,10 +52,12 @@ def step_seconds(recipe, model, data) -> float | None:
     count = min(len(data), recipe.batch_size)
     x = data.examples(count)
     labels = data.labels[:count] if recipe.conditional else None
-    # A part first: what is fast is known to be in no time.
-    part = max(1, count // 8)
-    some = gradient_seconds(model, x[:part], None if labels is None else labels[:part])
-    if some < SLOW / 4:
+    # A part first. Where it takes little longer than one example, what is timed is not arithmetic.
+    part = min(count, max(8, count // 8))
+    one, some = (
+        gradient_seconds(model, x[:n], None if labels is None else labels[:n]) for n in (1, part)
+    )
+    if some < max(2.0 * one, SLOW / 4):
         return None
     seconds = some * count / part if some > LONG else gradient_seconds(model, x, labels)
     seconds *= recipe.batch_size / count
