@@ -5,7 +5,6 @@ noise, and tells the images from others by their energy. On a table: scores all 
 oddest, and tells classes apart. Writes applications.json and pictures.
 """
 
-import json
 from pathlib import Path
 
 import console
@@ -84,7 +83,7 @@ def run(values) -> int:
         )
     results = {"run": str(folder.path), "step": found.step, **figures}
     files.write_json(out / "applications.json", results)
-    console.log(json.dumps(results, indent=2))
+    console.log(console.in_words("Results", figures))
     console.log(f"Done: look at {out}.")
     return console.DONE
 
@@ -105,4 +104,4 @@ def _load(text: str, held_out):
 
 
 if __name__ == "__main__":
-    console.main(run, define, stoppable=True)
+    console.main(run, define)

@@ -1,7 +1,6 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
 import contextlib
-import functools
 import gc
 import importlib.util
 import os
@@ -9,6 +8,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import types
 import warnings
@@ -19,10 +19,18 @@ from absl import app, flags, logging
 
 # The exit codes of a run: done, failed with a message, ended early and resumable.
 DONE, FAILED, STOPPED = 0, 1, 3
+INTERRUPTED = "Interrupted; nothing is lost."
+STOPPED_AT = "Stopped at step {}; the same command continues from there."
 
 
 def log(line: str) -> None:
     """Print a line at once, whatever the output is connected to."""
+    if SILENCE is not None:
+        SILENCE.note(line)
+    _print(line)
+
+
+def _print(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -30,13 +38,34 @@ def log(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def definers(values: flags.FlagValues) -> types.SimpleNamespace:
-    """Return what registers flags of each kind: (name, default, help text, limits or choices)."""
+# Title -> flag -> what is shown for want of a default: what --help shows, in its order.
+GROUPS: dict[str, dict[str, str]] = {}
+
+
+def definers(
+    values: flags.FlagValues, group: str = "Flags", unset: str = ""
+) -> types.SimpleNamespace:
+    """Return what registers flags of each kind: (name, default, help text, limits or choices).
+
+    Args:
+        values: Where they are registered.
+        group: Title over them in --help.
+        unset: What --help says of one without a default.
+    """
+    names = GROUPS.setdefault(group, {})
+
+    def registering(define):
+        def register(name, *settings, **others) -> None:
+            names[name] = unset
+            define(name, *settings, flag_values=values, **others)
+
+        return register
+
     kinds = {"text": flags.DEFINE_string, "texts": flags.DEFINE_multi_string}
     kinds |= {"whole": flags.DEFINE_integer, "real": flags.DEFINE_float}
     kinds |= {"switch": flags.DEFINE_bool, "choice": flags.DEFINE_enum}
-    made = {kind: functools.partial(define, flag_values=values) for kind, define in kinds.items()}
-    return types.SimpleNamespace(**made)
+    kinds |= {"alias": flags.DEFINE_alias}
+    return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 
 def every_few_seconds(text: str, seconds: float = 5.0):
@@ -76,6 +105,8 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
         if start_devices and not shown:
             # The first operation starts the devices, which have more to say.
             tf.constant(0.0)
+    if SILENCE is not None:
+        SILENCE.doing = "at work"
     # The modules of TensorFlow are a million objects, which live as long as the process does:
     # walking through them takes the collector a quarter of a second, when it chooses.
     gc.collect()
@@ -123,6 +154,14 @@ def without_tensorflow():
             del sys.modules[name]
 
 
+with without_tensorflow():
+    from tf_febm.terminal import clock, help_page, signals
+    from tf_febm.terminal.words import in_words  # noqa: F401  (for the launchers)
+
+# In a process of a launcher: what says every few seconds what is going on.
+SILENCE: clock.Silence | None = None
+
+
 def make_strategy(name: str, num_replicas: int | None):
     """Return `parallel.make_strategy`, without the lines of devices that start."""
     from tf_febm import parallel
@@ -136,9 +175,7 @@ def make_strategy(name: str, num_replicas: int | None):
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
 
-def exit_code(
-    function: Callable[[], int], *, debug: bool, interrupted: str = "Interrupted; nothing is lost."
-) -> int:
+def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = INTERRUPTED) -> int:
     """Run a function; turn an error into one line and a non-zero exit code.
 
     Args:
@@ -166,6 +203,9 @@ def exit_code(
         hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
         print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
         return FAILED
+    finally:
+        # What is to be done is done.
+        signals.stop_listening()
 
 
 @contextlib.contextmanager
@@ -194,22 +234,25 @@ def naming_flags(*names: str):
         raise ValueError(with_flags(str(error), *names)) from error
 
 
-def stop_on_signals(stop, ending: str = "finishing this step") -> None:
+def stop_on_signals(
+    stop, ending: str = "finishing this step", left: Callable[[int], str] = STOPPED_AT.format
+) -> None:
     """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
 
+    A step that takes longer than a few seconds more is given up; the state before it is saved.
+
     Args:
-        stop: Its `request` is called.
+        stop: Its `request` is called; then its `leave`, which returns a step or None.
         ending: What happens before a checkpoint is saved.
+        left: Step -> what to say of a step that was given up.
     """
     # Not `stop.requested`: another worker may have asked, whose signal comes to this one as well.
-    seen = False
+    seen = threading.Event()
 
-    def handle(number, frame):
-        nonlocal seen
-        if seen:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        seen = True
+    def notice(number) -> None:
+        if seen.is_set():
+            return
+        seen.set()
         stop.request()
         line = f"{signal.Signals(number).name}: {ending} and saving a checkpoint …\n"
         try:
@@ -218,53 +261,75 @@ def stop_on_signals(stop, ending: str = "finishing this step") -> None:
         except (OSError, ValueError):
             log(line.rstrip())
 
-    _on_signals(handle)
+    def handle(number) -> None:
+        if handled:
+            signals.stop_listening()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        handled.append(number)
+        notice(number)
+
+    def leave() -> None:
+        step = stop.leave()
+        if step is not None:
+            log(left(step))
+            os._exit(STOPPED)
+
+    handled: list[int] = []
+    signals.listen(signals.Listener(handle, notice, leave))
 
 
 def ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM: everything is saved, and the exit code shall say so."""
-    _on_signals(signal.SIG_IGN)
+    signals.stop_listening(signal.SIG_IGN)
 
 
-def stop_at_once_on_signals() -> None:
-    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it."""
+def stop_at_once_on_signals(interrupted: str = INTERRUPTED) -> None:
+    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it.
 
-    def handle(number, frame):
+    Args:
+        interrupted: What to say if the process has to be left in the middle of something.
+    """
+
+    def handle(number) -> None:
         raise KeyboardInterrupt
 
-    _on_signals(handle)
+    def leave() -> None:
+        log(interrupted)
+        os._exit(STOPPED)
 
+    def notice(number) -> None:
+        log(f"{signal.Signals(number).name}: ending …")
 
-def _on_signals(handle) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    signals.listen(signals.Listener(handle, notice, leave))
 
 
 def main(
     run: Callable[[flags.FlagValues], int],
     define: Callable[..., None],
-    interrupted: str = "Interrupted; nothing is lost.",
-    stoppable: bool = False,
+    interrupted: str = INTERRUPTED,
 ) -> None:
     """Parse the command line and run a launcher; the process ends with its exit code.
+
+    A signal ends it at once, as nothing is lost by it, until the launcher says otherwise.
 
     Args:
         run: Parsed flags -> exit code.
         define: Registers the flags, with absl's own unless it is given others.
         interrupted: What to say after Ctrl-C.
-        stoppable: Whether a signal ends it at once, as nothing is lost by it.
     """
-    before = set(flags.FLAGS)
     define()
-    for name in set(flags.FLAGS) - before:
-        # So that --help lists them, wherever they were defined.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
+        log(help_page.help_page(sys.modules[run.__module__].__doc__, flags.FLAGS, GROUPS))
+        sys.exit(DONE)
 
     def start(argv: list[str]) -> int:
         if len(argv) > 1:
             raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
-        if stoppable:
-            stop_at_once_on_signals()
+        global SILENCE
+        SILENCE = clock.Silence(_print, "starting TensorFlow", clock.LONGEST + 0.7)
+        SILENCE.begin()
+        stop_at_once_on_signals(interrupted)
         values = flags.FLAGS
         return exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
 

@@ -5,7 +5,6 @@ Writes evaluation.json, a grid of samples and pictures of their nearest training
 original's test_inception_febm.py work too.
 """
 
-import json
 from pathlib import Path
 
 import console
@@ -27,21 +26,28 @@ SAME = ("ensemble", "nomix", "pool_size", "averaged")
 FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
+# Results, in words.
+TITLES = {
+    "samples": "The samples",
+    "held_out": "Other real images, as a scale",
+    "nearest": "Distance to the nearest training image",
+}
 BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    add = console.definers(values)
+    add = console.definers(values, "The run")
     add.text("run", None, "Folder of the run, <logdir>/<exp>.")
+    add.whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
+    add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    add = console.definers(values, "Samples")
     add.whole(
         "num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10
     )
     add.whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
     add.whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
     add.whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
-    add.whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
-    add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
     add.whole(
         "rounds",
         0,
@@ -60,6 +66,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.real("noise_scale", None, "Deviation of their noise, itself; the run's if unset.", 0.0)
     add.switch("averaged", True, "Sample with averaged weights, if the run kept any.")
     add.whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
+    add = console.definers(values, "Measuring")
     add.switch("curve", False, "Measure every checkpoint that was kept.")
     add.choice(
         "reference",
@@ -78,11 +85,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
+    add = console.definers(values, "Output")
     add.text("out", None, "Where the results go; <run>/evaluation if unset.")
     add.text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
     add.switch("debug", False, "Show tracebacks of errors.")
+    add = console.definers(values, original_evaluation.original_flags.TITLE)
     for name, own in ALIASES.items():
-        flags.DEFINE_alias(name, own, flag_values=values)
+        add.alias(name, own)
     original_evaluation.define(values)
 
 
@@ -161,7 +170,9 @@ def run(values) -> int:
         report=console.log,
         progress=console.every_few_seconds("round {} of {}"),
     )
-    console.log(json.dumps(result.get("samples") or result["nearest"], indent=2))
+    for name in ("samples", "held_out", "nearest"):
+        if name in result:
+            console.log(console.in_words(TITLES[name], result[name]))
     console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
 

@@ -48,6 +48,13 @@ def run(values) -> int:
     if out.exists():
         # Said before the seconds that loading takes.
         raise FileExistsError(f"{out} exists; remove it or give another --out.")
+    result = folder.result_step() or 0
+    newest = folder.newest_checkpoint()
+    if result < newest:
+        console.log(
+            f"warning: the model is of step {result}; training went on to step {newest} since, "
+            "and writes its model when it is finished."
+        )
     model = keras.models.load_model(folder.model)
     tf_febm.export(model, out, values.format, num_steps=values.num_steps)
     console.log(f"Done: {out}.")

@@ -85,5 +85,4 @@ if __name__ == "__main__":
         run,
         define,
         interrupted="Interrupted; table.csv and summary.json hold what was done, if anything.",
-        stoppable=True,
     )

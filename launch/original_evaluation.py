@@ -17,7 +17,7 @@ ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
 
 def define(values: flags.FlagValues) -> None:
     """Register the flags of the original that evaluate.py has no use for but in its lines."""
-    add = console.definers(values)
+    add = console.definers(values, original_flags.TITLE)
     add.text("logdir", OUR_LOGDIR, "Folder of all runs, with --exp.")
     add.text("exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.")
     add.whole("repeat_scale", None, "Half of --rounds, as in the original.", 0)

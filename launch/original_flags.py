@@ -6,19 +6,16 @@ from absl import flags
 with console.without_tensorflow():
     from tf_febm.original_lines import ORIGINAL, Original
 
-_DEFINE = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-}
+_KINDS = {bool: "switch", int: "whole", float: "real", str: "text"}
+TITLE = "Of the original code"
 
 
 def define_table(table: dict[str, Original], values: flags.FlagValues) -> None:
     """Register the flags of a table, each with one line of help."""
+    add = console.definers(values, TITLE)
     for name, flag in table.items():
-        help_text = f"Of the original code: {flag.reason}."
-        _DEFINE[type(flag.default)](name, flag.default, help_text, flag_values=values)
+        reason = flag.reason[:1].upper() + flag.reason[1:]
+        getattr(add, _KINDS[type(flag.default)])(name, flag.default, f"{reason}.")
 
 
 def warnings_of(table: dict[str, Original], values: flags.FlagValues) -> list[str]:

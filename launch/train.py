@@ -3,13 +3,23 @@
 Everything goes to <logdir>/<exp>/. The same command again continues an interrupted run.
 """
 
-import json
 from pathlib import Path
 
 import console
 import train_flags
 
+INTERRUPTED = "Interrupted; the same command continues from the last checkpoint."
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
+
+
+DAY = 86_400.0
+
+
+def _shorter(values, recipe) -> str:
+    """Return what can be done about a run that would take too long."""
+    own = train_flags.table.for_dataset(values.dataset, recipe.method).name
+    small = f"--recipe={own} is for machines like this one; " if own != recipe.name else ""
+    return f"({small}fewer --steps end earlier; --yes trains all the same.)"
 
 
 def run(values) -> int:
@@ -17,8 +27,16 @@ def run(values) -> int:
     plan = train_flags.resolve(values)
     # TensorFlow takes seconds to import: only once the flags are known to be good.
     console.import_quietly(start_devices=values.strategy == "default")
-    from tf_febm import data, divergences, training, workers
+    from tf_febm import data, divergences, parallel, training, workers
 
+    other = train_flags.other_recipe(values, plan)
+    if other:
+        own = plan.recipe.name
+        if parallel.has_accelerator():
+            plan = train_flags.resolve(values, accelerator=True)
+            console.log(f"The recipe is {other}; --recipe={own} is for machines without a GPU.")
+        else:
+            console.log(f"No GPU: the recipe is {own}; --recipe={other} is the one for a GPU.")
     for note in plan.notes:
         console.log(f"warning: {note}")
     # One name for all spellings, so that a continued run recognises itself.
@@ -27,12 +45,15 @@ def run(values) -> int:
     stop = training.GracefulStop()
     several = f"ending with the other workers, in at most {stop.ASK_EVERY} steps,"
     ending = several if workers.spans_workers(strategy) else "finishing this step"
+    once = [f"--{name}" for name in ("overwrite", "resume_iter") if values[name].present]
+    without = f" without {' and '.join(once)}" if once else ""
+    stopped = f"Stopped at step {{}}; the same command{without} continues from there."
 
     def on_phase(name: str) -> None:
         if name == "training":
-            console.stop_on_signals(stop, ending)
+            console.stop_on_signals(stop, ending, stopped.format)
         elif name == "finishing":
-            console.stop_at_once_on_signals()
+            console.stop_at_once_on_signals(INTERRUPTED)
         else:
             console.ignore_signals()
 
@@ -42,6 +63,7 @@ def run(values) -> int:
 
     with (
         console.advising(OTHER_FOLDER, ("Cannot write to", "another folder", "another one")),
+        console.advising(_shorter(values, plan.recipe), ("; the limit is",)),
         train_flags.in_flags(values),
     ):
         result = training.run(
@@ -52,6 +74,7 @@ def run(values) -> int:
             overwrite=values.overwrite,
             resume_step=None if values.resume_iter < 0 else values.resume_iter,
             dry_run=values.dry_run,
+            max_seconds=None if values.yes else DAY,
             chosen=plan.chosen,
             report=report,
             stop=stop,
@@ -61,15 +84,11 @@ def run(values) -> int:
     if values.dry_run:
         return console.DONE
     if not result.done:
-        once = [f"--{name}" for name in ("overwrite", "resume_iter") if values[name].present]
-        without = f" without {' and '.join(once)}" if once else ""
         if chief:
-            console.log(
-                f"Stopped at step {result.step}; the same command{without} continues from there."
-            )
+            console.log(stopped.format(result.step))
         return console.STOPPED
     if chief:
-        console.log(json.dumps(result.summary["quality"], indent=2))
+        console.log(console.in_words("The samples", result.summary["quality"] or {}))
         picture = result.folder.samples / "final.png"
         seen = picture if picture.exists() else picture.with_suffix(".npz")
         console.log(f"Done: look at {result.folder.path / 'report.html'} and {seen}.")
@@ -77,8 +96,4 @@ def run(values) -> int:
 
 
 if __name__ == "__main__":
-    console.main(
-        run,
-        train_flags.define,
-        interrupted="Interrupted; the same command continues from the last checkpoint.",
-    )
+    console.main(run, train_flags.define, INTERRUPTED)

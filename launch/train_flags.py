@@ -18,6 +18,14 @@ with console.without_tensorflow():
 
 # Settings whose flags have texts or values of their own.
 _BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
+# The first settings of the groups in which --help shows them.
+_FIRST_OF_GROUPS = {
+    "steps": "Training",
+    "sampler": "Chains",
+    "reference": "Networks",
+    "generator": "Bidirectional bounds",
+    "seed": "Output and start",
+}
 _ANSWERS = ("auto", "yes", "no")
 
 
@@ -41,50 +49,56 @@ class Plan(NamedTuple):
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
-    add = console.definers(values)
-    text, choice, whole, switch = add.text, add.choice, add.whole, add.switch
-    # What to train, on what.
-    recipe_names = ["auto", *table.names()]
-    choice("recipe", "auto", recipe_names, "Settings to start from; see recipes.get.")
-    flags.DEFINE_alias("preset", "recipe", flag_values=values)
-    choice("dataset", "digits", list(catalogue.DATASETS), "See data.load.")
-    text("data_dir", None, "Local folder or file of the data set.")
-    whole("image_size", None, "Side of the images of celeba and folder.", 1)
+    add = console.definers(values, "Data")
+    add.choice("dataset", "digits", list(catalogue.DATASETS), "See data.load.")
+    add.text("data_dir", None, "Local folder or file of the data set.")
+    add.whole("image_size", None, "Side of the images of celeba and folder.", 1)
     asks = "auto asks where that is not clear."
-    choice("table_header", "auto", _ANSWERS, f"Whether a csv's first line holds names; {asks}")
-    choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
-    text("label_column", None, "A csv's column with the class of each row, by name.")
-    text("drop_columns", None, "A csv's columns to leave out, by name, with commas between.")
+    add.choice("table_header", "auto", _ANSWERS, f"Whether a csv's first line holds names; {asks}")
+    add.choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
+    add.text("label_column", None, "A csv's column with the class of each row, by name.")
+    add.text("drop_columns", None, "A csv's columns to leave out, by name, with commas between.")
     parts = ("auto", "splits", "classes")
-    choice("subfolders", "auto", parts, f"What the sub-folders of a folder of images are; {asks}")
-    # Where it goes, and how it starts.
-    text("logdir", "runs", "Folder of all runs.")
-    text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
-    switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
-    whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
-    switch("overwrite", False, "Remove an earlier run of this name.")
-    switch("dry_run", False, "Print the plan and stop.")
-    switch("debug", False, "Show tracebacks of errors.")
-    places = "One device; all GPUs of this machine; or all of the machines in TF_CONFIG."
-    choice("strategy", "default", ("default", "mirrored", "multi_worker"), places)
-    whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1)
+    what = f"What the sub-folders of a folder of images are; {asks}"
+    add.choice("subfolders", "auto", parts, what)
+    add = console.definers(values, "Model")
+    start = "Settings to start from, the preset; auto is chosen by data and machine."
+    add.choice("recipe", "auto", ["auto", *table.names()], start)
+    add.alias("preset", "recipe")
     # The settings of the recipe; what is not given is the recipe's.
     texts, types = _texts(), typing.get_type_hints(recipes.Recipe)
+    group = "Model"
     for field, kind in types.items():
+        group = _FIRST_OF_GROUPS.get(field, group)
         if field not in _BY_HAND:
-            _define(field, typing.get_args(kind) or (kind,), texts[field], values)
+            _define(field, typing.get_args(kind) or (kind,), texts[field], values, group)
+    add = console.definers(values, "Chains", "preset")
     add.real("noise_scale", None, "Deviation of the noise of a step, in 0.005.", 0)
-    choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
-    switch("replay_batch", None, "Start chains in a replay buffer.")
-    switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
+    add.choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
+    add.switch("replay_batch", None, "Start chains in a replay buffer.")
+    add.switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
+    # Where it goes, and how it starts.
+    add = console.definers(values, "Output and start")
+    add.text("logdir", "runs", "Folder of all runs.")
+    add.text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
+    add.switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
+    add.whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
+    add.switch("overwrite", False, "Remove an earlier run of this name.")
+    add.switch("dry_run", False, "Print the plan and stop.")
+    add.switch("yes", False, "Train even if that is going to take more than a day.")
+    add.switch("debug", False, "Show tracebacks of errors.")
+    places = "One device; all GPUs of this machine; or all of the machines in TF_CONFIG."
+    add.choice("strategy", "default", ("default", "mirrored", "multi_worker"), places)
+    add.whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1)
+    add = console.definers(values, original_flags.TITLE)
     for name in original_names.SWITCHES:
-        switch(name, False, f"The same as {_stands_for(name)}.")
+        add.switch(name, False, f"The same as {_stands_for(name)}.")
     original_flags.define_table(original_flags.ORIGINAL, values)
 
 
-def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues) -> None:
+def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues, group: str) -> None:
     """Register the flag of a setting."""
-    name, add = original_names.FLAGS.get(field, field), console.definers(values)
+    name, add = original_names.FLAGS.get(field, field), console.definers(values, group, "preset")
     if field in recipes.CHOICES:
         choices = ["none" if choice is None else choice for choice in recipes.CHOICES[field]]
         add.choice(name, None, choices, text)
@@ -108,11 +122,12 @@ def _texts() -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
-def resolve(values: flags.FlagValues) -> Plan:
+def resolve(values: flags.FlagValues, accelerator: bool = False) -> Plan:
     """Return what the flags ask for.
 
     Args:
         values: The parsed flags.
+        accelerator: Whether the machine has one.
 
     Raises:
         ValueError: A value cannot be used, or flags contradict each other or have no effect.
@@ -122,7 +137,7 @@ def resolve(values: flags.FlagValues) -> Plan:
         for flag in {id(values[name]): values[name] for name in values}.values()
         if flag.present and flag.value is not None
     }
-    start = _start(values)
+    start = _start(values, accelerator)
     settings = {name: value for name, value in given.items() if _is_setting(name)}
     settings |= _shorthands(values, given)
     chosen = original_names.fields_of(settings)
@@ -156,11 +171,19 @@ def _is_setting(name: str) -> bool:
     ) and name not in ("name", "why")
 
 
-def _start(values) -> recipes.Recipe:
+def other_recipe(values: flags.FlagValues, plan: Plan) -> str | None:
+    """Return the recipe of a machine with an accelerator, if it is another and none is given."""
+    if values.recipe != "auto":
+        return None
+    name = table.for_dataset(values.dataset, plan.recipe.method, accelerator=True).name
+    return None if name == plan.recipe.name else name
+
+
+def _start(values, accelerator: bool) -> recipes.Recipe:
     """Return the recipe that the flags change."""
     method = values.method or "febm"
     if values.recipe == "auto":
-        return table.for_dataset(values.dataset, method)
+        return table.for_dataset(values.dataset, method, accelerator)
     found = table.get(values.recipe)
     if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
         found = table.get("bounds_paper_plane")

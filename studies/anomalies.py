@@ -161,4 +161,4 @@ def write(rows: list[dict], recipe, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(run, define, "Interrupted; nothing was written.", stoppable=True)
+    console.main(run, define, "Interrupted; nothing was written.")

@@ -183,4 +183,4 @@ def draw(rows: list[dict], truth: float, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(run, define, stoppable=True)
+    console.main(run, define)

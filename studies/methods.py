@@ -140,4 +140,4 @@ def _draw(summary: dict, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(run, define, runs.CONTINUES, stoppable=True)
+    console.main(run, define, runs.CONTINUES)

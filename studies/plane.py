@@ -154,4 +154,4 @@ def draw(pictures: dict[str, Path], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(run, define, runs.CONTINUES, stoppable=True)
+    console.main(run, define, runs.CONTINUES)

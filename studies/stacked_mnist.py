@@ -71,4 +71,4 @@ def pace(recipe, source) -> float:
 
 
 if __name__ == "__main__":
-    console.main(run, define, runs.CONTINUES, stoppable=True)
+    console.main(run, define, runs.CONTINUES)

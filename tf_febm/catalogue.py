@@ -216,6 +216,7 @@ class Dataset(NamedTuple):
         recipe: What training starts from where nothing else is said.
         labels: Whether there are classes; None where that depends on the files.
         classifier: Whether a small classifier, which judges samples, learns it in seconds.
+        accelerated: What training starts from on a machine with an accelerator, if another recipe.
     """
 
     place: str
@@ -223,6 +224,7 @@ class Dataset(NamedTuple):
     recipe: str
     labels: bool | None = False
     classifier: bool = False
+    accelerated: str | None = None
 
 
 _D = "tf_febm.data"
@@ -231,11 +233,15 @@ DATASETS = {
     "digits": Dataset(f"{_D}.digits:DIGITS", "images", "digits", True, True),
     "mnist": Dataset(f"{_D}.mnist:MNIST", "images", "mnist", True, True),
     "fashion_mnist": Dataset(f"{_D}.mnist:FASHION_MNIST", "images", "fashion_mnist", True, True),
-    "stacked_mnist": Dataset(f"{_D}.mnist:STACKED_MNIST", "images", "paper", True),
-    "cifar10": Dataset(f"{_D}.cifar:CIFAR10", "images", "cifar10_paper", True),
-    "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "paper", True),
-    "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "paper", True),
-    "celeba": Dataset(f"{_D}.celeba:CELEBA", "images", "celeba_paper", None),
+    "stacked_mnist": Dataset(
+        f"{_D}.mnist:STACKED_MNIST", "images", "folder", True, accelerated="paper"
+    ),
+    "cifar10": Dataset(
+        f"{_D}.cifar:CIFAR10", "images", "cifar10_paper", True, accelerated="cifar10_paper"
+    ),
+    "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "celeba", True, accelerated="paper"),
+    "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "celeba", True, accelerated="paper"),
+    "celeba": Dataset(f"{_D}.celeba:CELEBA", "images", "celeba", None, accelerated="celeba_paper"),
     "folder": Dataset(f"{_D}.image_folder:FOLDER", "images", "folder", None),
     "npz": Dataset(f"{_D}.npz:NPZ", None, "paper", None),
     "csv": Dataset(f"{_D}.table:CSV", "vectors", "vectors"),

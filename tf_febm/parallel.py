@@ -26,6 +26,7 @@ __all__ = [
     "copy_first",
     "distribute",
     "for_each_local_replica",
+    "has_accelerator",
     "local",
     "make_strategy",
     "mean_and_std",
@@ -244,6 +245,11 @@ def copy_first(variable) -> None:
         first, *others = variable.distribute_strategy.experimental_local_results(variable)
         for other in others:
             other.assign(first)
+
+
+def has_accelerator() -> bool:
+    """Return whether TensorFlow finds a GPU or a TPU on this machine."""
+    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
 
 
 def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.distribute.Strategy:

@@ -95,7 +95,7 @@ def published(text):
 )
 def test_published_settings_of_training_change_what_is_trained(migrating, title, line):
     def asked(*flags):
-        plan = train_flags.resolve(parsed(train_flags, *line, *flags))
+        plan = train_flags.resolve(parsed(train_flags, *line, *flags), accelerator=True)
         return plan.recipe, plan.source, plan.exp, parsed(train_flags, *flags).logdir
 
     rows = published(section(migrating, title))
@@ -109,7 +109,7 @@ def test_the_recipe_of_the_published_bounds_is_what_its_table_says(migrating):
     line = ["--exp=a", "--dataset=cifar10", "--method=bidirectional"]
     rows = published(section(migrating, "Bidirectional bounds"))
     usual, by_hand, recipe = (
-        train_flags.resolve(parsed(train_flags, *line, *more)).recipe.as_dict()
+        train_flags.resolve(parsed(train_flags, *line, *more), accelerator=True).recipe.as_dict()
         for more in ([], [f for row in rows for f in row], ["--recipe=bounds_paper"])
     )
     changed = {name for name in recipe if recipe[name] != usual[name]} - {"name", "why"}
@@ -139,7 +139,8 @@ def test_published_widths_are_those_without_the_flag(migrating):
     line = ["--exp=a", "--dataset=cifar10"]
     for network, filters in (("", 128), ("large", 128), ("larger", 128), ("wider", 256)):
         switch = [f"--{network}_model"] if network else []
-        recipe = train_flags.resolve(parsed(train_flags, *line, *switch)).recipe
+        values = parsed(train_flags, *line, *switch)
+        recipe = train_flags.resolve(values, accelerator=True).recipe
         default = train_flags.catalogue.NETWORKS[recipe.network].default_width
         assert (default if recipe.width is None else recipe.width) == filters
 

@@ -1,5 +1,6 @@
 """The console script, which is the launchers under one name."""
 
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,30 @@ def test_errors_come_before_tensorflow(tf_febm_script):
     code, _, errors = tf_febm_script("train", "--lr=0")
     assert code == 1
     assert errors.strip() == "error: --lr must be a finite number > 0; received 0.0."
-    code, output, errors = tf_febm_script("train", "--helpfull")
-    assert code == 1 and "--num_leapfrog" not in output and "--leapfrog_steps" in output
-    assert "Gradients of a step of hmc." in output and not errors
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_help_is_in_groups_with_every_flag_once(tf_febm_script, name):
+    code, output, errors = tf_febm_script(name, "--help")
+    assert code == 0 and not errors
+    flags = re.findall(r"^  (--\S+)", output, re.MULTILINE)
+    assert flags and len(flags) == len(set(flags))
+    assert "--[no]debug" in flags
+
+
+def test_the_help_of_train_says_what_there_is_and_what_it_is_unless_given(tf_febm_script):
+    code, output, _ = tf_febm_script("train", "--help")
+    titles = re.findall(r"^(\w.*):$", output, re.MULTILINE)
+    wanted = ["Data", "Model", "Training", "Chains", "Networks"]
+    assert titles[:5] == wanted and titles[-1] == "Of the original code"
+    flat = " ".join(output.split())
+    assert "--leapfrog_steps= Gradients of a step of hmc. [preset]" in flat
+    assert "--logdir= Folder of all runs. [runs]" in flat
+    assert "--num_leapfrog" not in output
+    assert output.index("--sampler=") > output.index("Chains:") > output.index("--lr=")
+    assert output.index("--cutout_prob=") > output.index("Of the original code:")
+    assert max(map(len, output.splitlines())) <= 100
+
+
+def test_help_wins_over_what_else_is_given(tf_febm_script):
+    assert tf_febm_script("train", "--lr=0", "-h") == tf_febm_script("train", "--helpfull")

@@ -77,7 +77,8 @@ def parse(line):
 
 
 def resolve(line):
-    return train_flags.resolve(parse(line)).recipe
+    """Return the recipe, on a machine with an accelerator, as the original needs one."""
+    return train_flags.resolve(parse(line), accelerator=True).recipe
 
 
 # What an evaluation holds a line against.
@@ -110,7 +111,7 @@ def test_the_published_training_line():
     values = parse(TRAINING_LINE)
     (warning,) = original_flags.check(values)
     assert "--zero_kl has no effect" in warning
-    plan = train_flags.resolve(values)
+    plan = train_flags.resolve(values, accelerator=True)
     expected = {"num_steps": 60, "batch_size": 128, "step_size": 10.0, "grad_clip": 0.01}
     expected |= {"conditional": True, "chains": "replay"}
     assert expected.items() <= plan.recipe.as_dict().items()

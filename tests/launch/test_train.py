@@ -109,7 +109,8 @@ class TestRun:
             if "SIGINT: finishing this step" in line:
                 process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGTERM
+        # By the signal itself, or, in the middle of a step, as shells report that.
+        assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
         folder = tmp_path / "run" / "checkpoints"
         assert checkpoint_files.steps_in(folder)
         for step in checkpoint_files.steps_in(folder):

@@ -184,8 +184,8 @@ class TestForDatasets:
     def test_names(self):
         expected = {
             ("digits", "febm"): "digits",
-            ("cifar10", "dual"): "cifar10_paper",
-            ("svhn", "febm"): "paper",
+            ("svhn", "febm"): "celeba",
+            ("stacked_mnist", "dual"): "folder",
             ("npz", "contrastive_divergence"): "paper",
             ("csv", "febm"): "vectors",
             ("moons", "febm"): "plane",

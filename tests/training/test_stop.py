@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_febm import training, workers
+from tf_febm.terminal import signals
 
 ALONE = tf.distribute.get_strategy()
 
@@ -32,6 +33,7 @@ def test_another_workers_request_is_not_ones_own(monkeypatch):
 def handlers():
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    signals.stop_listening()
     for number, handler in kept.items():
         signal.signal(number, handler)
 

@@ -86,8 +86,8 @@ class Recipe:
             None.
         use_attention: Whether the resnets have self-attention.
         confinement: Weight of the quadratic confinement in the energy of vectors.
-        frequency: Standard deviation of the angular frequencies of fourier_mlp; None: 2.5/√d, so that
-            angles spread alike over vectors of any length.
+        frequency: Standard deviation of the angular frequencies of fourier_mlp; None: 2.5/√d, so
+            that angles spread alike over vectors of any length.
 
         generator: Architecture of the generator; see `networks.build_generator`.
         generator_batch_norm: Whether it has batch normalisation.

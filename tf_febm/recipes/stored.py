@@ -1,12 +1,13 @@
 """The recipe, data and model of a run that is stored in a folder."""
 
+import contextlib
 import dataclasses
 import typing
 from typing import Any, NamedTuple
 
 from tf_febm import data
 from tf_febm.recipes.recipe import Recipe
-from tf_febm.training import Checkpoints, RunFolder
+from tf_febm.training import Checkpoints, RunFolder, checkpoint_files
 
 __all__ = ["Restored", "restore"]
 
@@ -49,6 +50,8 @@ def restore(folder, data_dir=None, step: int | None = None, report=lambda line: 
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     options = folder.read_options()
+    # What the steps up to this checkpoint were trained with, not what comes after.
+    options |= _options_of(folder, step)
     recipe = _recipe(options["recipe"], folder)
     names = {field.name for field in dataclasses.fields(data.Source)}
     where = {name: value for name, value in options["data"].items() if name in names}
@@ -70,6 +73,16 @@ def restore(folder, data_dir=None, step: int | None = None, report=lambda line: 
         raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
     step = checkpoints.restore(step)
     return Restored(folder, recipe, model, train, held_out, checkpoints, step)
+
+
+def _options_of(folder: RunFolder, step: int | None) -> dict:
+    """Return the options that a checkpoint says it was trained with; nothing if it says none."""
+    if step is None:
+        step = folder.newest_checkpoint()
+    with contextlib.suppress(checkpoint_files.DamagedError):
+        found = checkpoint_files.read_manifest(folder.checkpoints, step) or {}
+        return {**found["history"][-1]} if found.get("history") else {}
+    return {}
 
 
 def _recipe(stored: dict, folder: RunFolder) -> Recipe:

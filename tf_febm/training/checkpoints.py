@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,11 +86,18 @@ class Checkpoints:
         self.restored_notes: dict = {}
         # Batches that a loss scale skipped: what the data is ahead of the steps taken.
         self.skipped = 0
+        # What the present state was trained with: rows of `from`, a step, and the options since.
+        self.history: list[dict] = []
+        # The options of training that goes on here, see `begin`, and the history at its beginning.
+        self._options: dict | None = None
+        self._begun: list[dict] = []
         # How often training went back; tells whether a checkpoint was saved after a return.
         self._returns = 0
         # The step whose file holds the state of this very run.
         self._written: int | None = None
         self._damaged: set[int] = set()
+        # Held while a checkpoint is written: by one thread at a time.
+        self.lock = threading.RLock()
 
     @property
     def steps(self) -> list[int]:
@@ -111,11 +119,33 @@ class Checkpoints:
         return max(step for step in values if values[step] == choose(values.values()))
 
     def facts(self, step: int) -> dict:
-        """Return what was written down with a checkpoint: its `metrics` and `notes`, if any."""
+        """Return what was written down with a checkpoint: `metrics`, `notes`, `history`, if any."""
         try:
             return checkpoint_files.read_manifest(self.folder, step) or {}
         except checkpoint_files.DamagedError:
             return {}
+
+    def begin(self, options: dict, earlier: dict | None = None) -> None:
+        """Take note that training goes on here, from the present step, with these options.
+
+        Args:
+            options: Name -> JSON value; every later checkpoint has them in its `history`.
+            earlier: Those of the steps so far, if the checkpoints do not say it.
+        """
+        if steps_taken(self._model) and not self.history and earlier is not None:
+            self.history = [{"from": 0, **earlier}]
+        self._options = options
+        self._extend_history()
+        self._begun = self.history
+
+    def _extend_history(self) -> None:
+        if self._options is None:
+            return
+        step = steps_taken(self._model)
+        past = [row for row in self.history if row["from"] < step]
+        if not past or {**past[-1], "from": None} != {**self._options, "from": None}:
+            past.append({"from": step, **self._options})
+        self.history = past
 
     def save(self, metrics: dict | None = None) -> int:
         """Save the present state under the number of steps taken, which is returned.
@@ -131,28 +161,51 @@ class Checkpoints:
             ValueError: `best_metric` is not among the metrics.
             OSError: The checkpoint cannot be written; those that were there remain.
         """
-        step = steps_taken(self._model)
-        if step == self._written:
+        with self.lock:
+            step = steps_taken(self._model)
+            if step == self._written:
+                return step
+            for network in self._model.networks:
+                for variable in network.trainable_variables:
+                    if not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                        raise DivergedError(f"Training diverged at step {step}: {variable.path}.")
+            metrics = numbers(metrics)
+            if self._best_metric is not None and metrics and self._best_metric not in metrics:
+                raise ValueError(
+                    f"best_metric must be one of {', '.join(sorted(metrics))}; received "
+                    f"{self._best_metric!r}."
+                )
+            self._save(step, metrics, self.skipped, self._checkpoint)
             return step
-        for network in self._model.networks:
-            for variable in network.trainable_variables:
-                if not bool(tf.reduce_all(tf.math.is_finite(variable))):
-                    raise DivergedError(f"Training diverged at step {step}: {variable.path}.")
-        metrics = numbers(metrics)
-        if self._best_metric is not None and metrics and self._best_metric not in metrics:
-            raise ValueError(
-                f"best_metric must be one of {', '.join(sorted(metrics))}; received "
-                f"{self._best_metric!r}."
-            )
+
+    def save_copy(self, step: int, state: dict[str, list], skipped: int) -> None:
+        """Save a state that was copied, while the model has gone on to another one.
+
+        Args:
+            step: Steps that were taken then.
+            state: The values of the model's `state_variables`.
+            skipped: What `skipped` was.
+
+        Raises:
+            OSError: The checkpoint cannot be written.
+        """
+        with self.lock:
+            if step != self._written:
+                groups = {name: [tf.Variable(v) for v in group] for name, group in state.items()}
+                self._save(step, {}, skipped, tf.train.Checkpoint(**groups))
+
+    def _save(self, step: int, metrics: dict, skipped: int, checkpoint) -> None:
+        """Write a checkpoint, and remove what it supersedes."""
         facts = {
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "notes": self.notes,
+            "history": self.history,
             "replicas": self._strategy.num_replicas_in_sync,
             "returns": self._returns,
-            "skipped": self.skipped,
+            "skipped": skipped,
         }
         try:
-            self._write(step, facts)
+            self._write(step, facts, checkpoint)
         except workers.OtherWorkerError:
             raise
         except (tf.errors.OpError, OSError) as error:
@@ -165,7 +218,6 @@ class Checkpoints:
             # First, as it would send a run back to a checkpoint that may be removed next.
             checkpoint_files.forget_return(self.folder)
             self._remove_what_is_superseded(step)
-        return step
 
     def note_return(self, step: int) -> None:
         """Write down that training went back, with the present `notes` and random state.
@@ -192,8 +244,9 @@ class Checkpoints:
         What is there of later steps stays until the next one is saved.
         """
         self._written, self.notes, self.restored_notes = None, {}, {}
+        self.history = self._begun
 
-    def _write(self, step: int, facts: dict) -> None:
+    def _write(self, step: int, facts: dict, checkpoint) -> None:
         """Write the files: the first worker all that is the same everywhere, each its own."""
         number = workers.worker_number(self._strategy)
         if number:
@@ -204,7 +257,7 @@ class Checkpoints:
             return
         with checkpoint_files.working_folder(self.folder) as working:
             prefix = str(working / f"step-{step}")
-            workers.run_on_all(self._strategy, lambda: self._checkpoint.write(prefix))
+            workers.run_on_all(self._strategy, lambda: checkpoint.write(prefix))
             count = workers.worker_count(self._strategy)
             others = [self.folder / replica_state.worker_file(step, i) for i in range(1, count)]
             others = others if self._own else []
@@ -322,6 +375,8 @@ class Checkpoints:
         self.notes = self.restored_notes = facts.get("notes", {})
         self._returns = facts.get("returns", 0)
         self.skipped = facts.get("skipped", 0)
+        self.history = facts.get("history", [])
+        self._extend_history()
 
     def _examine(self, step: int) -> DamagedError | None:
         """Return what is damaged of a checkpoint, or None if it may be read into the model."""

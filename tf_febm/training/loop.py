@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -15,12 +15,13 @@ from tf_febm.files import replacing, write_atomically, write_json
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
+from tf_febm.training.keeping import StateKeeper
 from tf_febm.training.logs import own_numbers
 from tf_febm.training.pictures import GRID, for_showing, is_picture, picture_maker, to_unit_scale
+from tf_febm.training.progress import Progress, counting
 from tf_febm.training.recorders import (
     EnergyHistograms,
     MetricsTable,
-    Progress,
     Recorder,
     SampleGrids,
     Scalars,
@@ -80,6 +81,7 @@ def train(
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
     guard: DivergenceGuard | None = None,
+    expected_seconds: float = 0.0,
 ) -> bool:
     """Train a model inside a run folder, from the step at which it is.
 
@@ -100,6 +102,8 @@ def train(
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
         guard: Goes back when training diverges, to data and metrics of the same step.
+        expected_seconds: What a step is expected to take, if that is known: `stop` can give up a
+            long one from the first on, and the time to go is known before it.
 
     Optimizers with `use_ema` move the raw weights through all of the run, checkpoints included, and
     put the averages in their place when all steps are done, not at the end of each Keras fit.
@@ -121,13 +125,18 @@ def train(
         _Saver(checkpoints, save_interval, checks.Limits() if guard is None else guard.limits),
         stop,
     ]
+    if not workers.spans_workers(model.distribute_strategy):
+        stop.keeper = StateKeeper(checkpoints, count.skipped, expected_seconds)
+        callbacks.insert(callbacks.index(count) + 1, stop.keeper)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_raw_weights(model))
         if workers.is_chief(model.distribute_strategy):
             writer = tf.summary.create_file_writer(str(folder.tensorboard))
             stack.callback(writer.close)
             callbacks += [MetricsTable(folder.metrics), Scalars(writer)]
-            callbacks.append(Progress(total_steps, report))
+            progress = Progress(total_steps, report, expected_seconds=expected_seconds)
+            stack.enter_context(progress.ticking())
+            callbacks.append(progress)
             shown = None if probe is None or is_picture(model.sample_shape) else probe[0]
             if picture_maker(model, shown) is not None:
                 callbacks.append(
@@ -154,6 +163,8 @@ def train(
                     f"The data ended at step {steps_taken(model)} of {total_steps}; the checkpoint "
                     "there is kept. Give a data set that repeats."
                 )
+        if stop.keeper is not None:
+            stop.keeper.close()
     checkpoints.save()
     done = steps_taken(model) >= total_steps
     if done:
@@ -190,6 +201,10 @@ class _Count(keras.callbacks.Callback):
         self.checkpoints, self._guard = checkpoints, guard
         self.out_of_step = self.data_ended = False
 
+    def skipped(self) -> int:
+        """Return the number of skipped steps up to now."""
+        return self.checkpoints.skipped + self._batches - (steps_taken(self.model) - self._first)
+
     def on_epoch_begin(self, epoch, logs=None):
         self._first, self._batches = steps_taken(self.model), 0
 
@@ -205,6 +220,7 @@ class _Count(keras.callbacks.Callback):
             self.checkpoints.skipped += self._batches - taken
             self.out_of_step = taken < self.params["steps"]
             self.data_ended = self._batches < self.params["steps"]
+        self._first, self._batches = steps_taken(self.model), 0
         if self.out_of_step:
             self.model.stop_training = True
 
@@ -253,6 +269,8 @@ def finish(
     noise_removed: float = 0.0,
     measure: Callable[[np.ndarray], dict] | None = None,
     probe=None,
+    segments: Sequence[dict] = (),
+    report: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Write what a finished run leaves: samples, their picture, the model and the summary.
 
@@ -272,12 +290,14 @@ def finish(
         noise_removed: See there.
         measure: samples -> quality figures, or None; called while the model has its best weights.
         probe: (x, labels), examples shown beside samples in the plane, or None.
+        segments: The `history` of the checkpoint, to be kept with the results.
+        report: Takes lines about progress.
 
     Returns:
         The summary.
     """
     samples, labels = draw_samples(
-        model, num_samples, num_steps, seed, descent_steps, noise_removed
+        model, num_samples, num_steps, seed, descent_steps, noise_removed, report=report
     )
     arrays = {"samples": samples} if labels is None else {"samples": samples, "labels": labels}
     write_atomically(
@@ -294,6 +314,8 @@ def finish(
         # Keras itself writes in place.
         with replacing(folder.model, ".keras") as temporary:
             model.save(temporary)
+        if measure is not None:
+            report("Measuring the samples …")
         quality = None if measure is None else measure(samples)
     rows = read_metrics(folder.metrics)
     last = rows[-1] if rows else {}
@@ -314,6 +336,7 @@ def finish(
             "noise_removed": noise_removed,
         },
         "quality": quality,
+        "segments": list(segments),
     }
     write_json(folder.summary, summary)
     return summary
@@ -326,6 +349,8 @@ def draw_samples(
     seed: int,
     descent_steps: int = 0,
     noise_removed: float = 0.0,
+    *,
+    report: Callable[[str], None] = lambda line: None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw any number of samples in bounded memory, with the best weights.
 
@@ -338,14 +363,16 @@ def draw_samples(
         seed: Seed of all of it.
         descent_steps: Steps of `model.descend` afterwards. With any the samples are for showing.
         noise_removed: Standard deviation of noise that `model.denoise` takes off then, likewise.
+        report: Takes lines about progress, by the clock.
 
     Returns:
         Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
         int32 [count], or None.
     """
     samples, labels = [], []
-    with model.best_weights():
+    with model.best_weights(), counting(count, "samples", report) as counted:
         for start in range(0, count, CHUNK):
+            counted(start)
             batch = model.sample_batch(
                 min(CHUNK, count - start),
                 seed=(seed, start),

@@ -18,7 +18,7 @@ from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import for_showing, picture_maker
 from tf_febm.training.schedule import steps_taken
 
-__all__ = ["EnergyHistograms", "MetricsTable", "Progress", "SampleGrids", "Scalars"]
+__all__ = ["EnergyHistograms", "MetricsTable", "SampleGrids", "Scalars"]
 
 SAMPLES_PER_GRID = 64
 # Points in the plane say little one by one.
@@ -147,44 +147,6 @@ def _is_whole(row: dict) -> bool:
         return numbers and None not in (*row, *row.values())
     except (KeyError, TypeError, ValueError):
         return False
-
-
-class Progress(Recorder):
-    """Report each epoch in a line: step, speed, time to go, energies.
-
-    Args:
-        total_steps: Steps of the whole run.
-        write: Function that takes the line; a launcher passes one that prints.
-    """
-
-    def __init__(self, total_steps: int, write):
-        super().__init__(every=1)
-        self.total_steps, self.write = total_steps, write
-        self._rate: float | None = None
-
-    def record(self, step, logs) -> None:
-        """Write the line."""
-        steps, seconds = self.steps_and_seconds()
-        rate = steps / seconds
-        # The first epoch holds the compilation; later ones are smoothed.
-        self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
-        left = round((self.total_steps - step) / self._rate)
-        done = round(20 * step / self.total_steps)
-        values = "  ".join(
-            f"{label} {logs[name]:+.4f}"
-            for label, name in (
-                ("bound", "bound"),
-                ("lower", "lower_bound"),
-                ("upper", "upper_bound"),
-                ("E(data)", "energy_data"),
-                ("E(model)", "energy_model"),
-            )
-            if name in logs
-        )
-        self.write(
-            f"[{'█' * done}{'·' * (20 - done)}] {step}/{self.total_steps}  "
-            f"{self._rate:.1f} steps/s  ETA {left // 60}:{left % 60:02d}  {values}"
-        )
 
 
 class Scalars(Recorder):

@@ -1,5 +1,6 @@
 """Report of a run as one HTML file: what it is and how good in words, then all details."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -222,6 +223,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         "Curves": _curves(rows),
         "All figures": _values(summary.get("quality") or {}),
         "Speed": _values({k: summary[k] for k in ("seconds", "steps_per_second") if k in summary}),
+        "Settings that changed on the way": _parts(options.get("segments", [])),
         "Recipe": _values(options["recipe"]),
         "Data": _values(options["data"]),
         "Versions": _values(options["versions"]),
@@ -248,6 +250,20 @@ def _loading(folder: RunFolder, recipe: dict) -> str:
 def _values(values: dict) -> str:
     """Return a table of names and values."""
     return report_page.table((str(name), _shown(value)) for name, value in sorted(values.items()))
+
+
+def _parts(segments: list[dict]) -> str:
+    """Return the section of what was changed between two parts of training."""
+    changes: dict[str, str] = {}
+    for before, after in itertools.pairwise(segments):
+        differing = [
+            f"{name}: {_shown(before[part].get(name))} → {_shown(after[part].get(name))}"
+            for part in ("recipe", "data", "versions")
+            for name in sorted({*before.get(part, {}), *after.get(part, {})})
+            if before.get(part, {}).get(name) != after.get(part, {}).get(name)
+        ]
+        changes[f"from step {after['from']}"] = ", ".join(differing)
+    return _values(changes)
 
 
 def _shown(value) -> str:

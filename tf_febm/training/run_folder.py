@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tf_febm import original_names
 from tf_febm.files import write_json
+from tf_febm.training.checkpoint_files import steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
 
 __all__ = ["RunFolder"]
@@ -112,18 +113,41 @@ class RunFolder:
                 raise
             raise OSError(f"Cannot write to {self.path}: {error.strerror}.") from None
 
+    def check(
+        self,
+        options: dict,
+        fixed: tuple[str, ...] = (),
+        fixed_of_data: tuple[str, ...] = (),
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Raise what `prepare` would about what is there, and touch nothing.
+
+        Args and errors are those of `prepare`.
+        """
+        if self._holds_a_run() and not overwrite:
+            self._compare(options, {"recipe": fixed, "data": fixed_of_data})
+
     def _make_way(self, options: dict, fixed: dict, overwrite: bool) -> None:
+        if not self._holds_a_run():
+            return
+        if overwrite:
+            self._earlier_options()
+            self.clear()
+            return
+        self._compare(options, fixed)
+
+    def _holds_a_run(self) -> bool:
         if self.path.exists() and not self.path.is_dir():
             raise OSError(f"{self.path} is a file; choose another folder.")
         # Empty folders are what an earlier attempt leaves that failed before its first step.
         lock = self.path / LOCK_NAME
         entries = (entry for entry in self.path.rglob("*") if entry != lock)
-        if not any(entry.is_file() or entry.is_symlink() for entry in entries):
-            return
+        return any(entry.is_file() or entry.is_symlink() for entry in entries)
+
+    def _compare(self, options: dict, fixed: dict) -> None:
+        """Raise a ValueError if the run that is there is another one."""
         earlier = self._earlier_options()
-        if overwrite:
-            self.clear()
-            return
         # What an earlier version did not store cannot have been otherwise.
         changed = [
             f"{name}={earlier[part][name]!r} (now {options.get(part, {}).get(name)!r})"
@@ -144,7 +168,9 @@ class RunFolder:
         try:
             stored = json.loads(self.options.read_text(encoding="utf-8"))
             if "flags" not in stored:
-                return {part: dict(stored[part].items()) for part in ("recipe", "data", "versions")}
+                parts = ("recipe", "data", "versions")
+                found = {part: dict(stored[part].items()) for part in parts}
+                return {**found, "segments": list(stored.get("segments", []))}
             # Version 0.1 stored what the command line said; None was what had no effect.
             flags = {k: v for k, v in stored["flags"].items() if v is not None}
             names = {"class_names": flags.get("class_names")}
@@ -164,7 +190,7 @@ class RunFolder:
             ) from None
 
     def read_options(self) -> dict:
-        """Return the options of the run that is there: "recipe", "data" and "versions".
+        """Return the options of the run that is there: see `write_options`.
 
         Raises:
             OSError: There is no run, or its options are damaged.
@@ -175,6 +201,26 @@ class RunFolder:
             return self._earlier_options()
         except OSError:
             raise OSError(f"{self.options} is damaged: it holds no options of a run.") from None
+
+    def read_summary(self) -> dict | None:
+        """Return what `summary.json` holds; None if there is none, or it is damaged."""
+        try:
+            return json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def result_step(self) -> int | None:
+        """Return the step that samples, model and figures are of; None if any of these is missing.
+
+        Training may have gone on since.
+        """
+        summary = self.read_summary()
+        whole = self.model.is_file() and (self.samples / "final.npz").is_file()
+        return summary.get("steps") if whole and isinstance(summary, dict) else None
+
+    def newest_checkpoint(self) -> int:
+        """Return the step of the newest checkpoint; 0 if there is none."""
+        return max(steps_in(self.checkpoints), default=0)
 
     def clear(self) -> None:
         """Remove the run, and nothing that a run does not write."""
@@ -188,5 +234,11 @@ class RunFolder:
                 folder.rmdir()
 
     def write_options(self, options: dict) -> None:
-        """Store the options of the run: "recipe", "data" and "versions", each name -> value."""
+        """Store the options of the run.
+
+        Args:
+            options: "recipe", "data" and "versions", each name -> value; and "segments", rows of
+                "from", the step from which on the recipe and the versions of the row were those of
+                training.
+        """
         write_json(self.options, options)

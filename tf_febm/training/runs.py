@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -11,8 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import catalogue, data, evaluation, parallel, workers
+from tf_febm.terminal.clock import duration
+from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
+from tf_febm.training.estimate import step_seconds
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import finish, train
 from tf_febm.training.pictures import write_data_picture
@@ -21,7 +24,7 @@ from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
 
-__all__ = ["Run", "describe", "run"]
+__all__ = ["Run", "TooLongError", "describe", "run"]
 
 # Held-out examples whose energies are watched, and which pictures of the plane show.
 PROBE = {"images": 256, "vectors": 1000}
@@ -33,6 +36,12 @@ FIXED = (
     *("penalty", "entropy"),
 )
 FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
+# What each part of a run is told to have been trained with.
+OF_SEGMENTS = ("recipe", "data", "versions")
+
+
+class TooLongError(ValueError):
+    """A run would take longer than it may."""
 
 
 class Run(NamedTuple):
@@ -63,6 +72,7 @@ def run(
     overwrite: bool = False,
     resume_step: int | None = None,
     dry_run: bool = False,
+    max_seconds: float | None = None,
     chosen: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
@@ -72,7 +82,9 @@ def run(
 
     What is written: options with versions and the hash of the data, metrics, TensorBoard events,
     sample grids, checkpoints; at the end samples, figures, `model.keras` and a report. The same
-    call again continues an interrupted run, bit for bit on one device.
+    call again continues an interrupted run, bit for bit on one device. Of a run that has all its
+    steps, and its figures, nothing is touched. Where settings change between two parts of a run,
+    the options tell which steps were trained with which, and so does each checkpoint.
 
     Of several workers each calls this with the same arguments; the first writes.
 
@@ -86,6 +98,8 @@ def run(
         overwrite: Whether to remove a run that is there.
         resume_step: Step of the checkpoint to go on from; the newest if None.
         dry_run: Whether to stop before anything is written, with the plan reported.
+        max_seconds: How long training may take; no limit if None. It is measured, roughly, where a
+            step takes long.
         chosen: Settings of the recipe that somebody chose, field -> value: each must have an effect
             on such data.
         report: Takes lines about progress, the plan first.
@@ -96,7 +110,8 @@ def run(
         The run.
 
     Raises:
-        ValueError: The recipe does not fit the data, or the run that is there.
+        ValueError: The recipe does not fit the data, or the run that is there; or it would take too
+            long.
         OSError: Data cannot be read, or the folder cannot be written.
         DivergedError: Training diverged, and going back did not help.
     """
@@ -133,7 +148,19 @@ def run(
     report = report if chief else _be_silent
     for note in notes:
         report(f"warning: {note}")
-    report(describe(recipe, source, model, folder))
+    report(describe(recipe, source, model, folder, None if dry_run else chosen))
+    cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
+    if cost is not None:
+        there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
+        start = max(there, default=0) if resume_step is None else resume_step
+        left = max(recipe.steps - start, 0)
+        whole = f"{left:,} steps, about {duration(cost * left)} in all"
+        report(f"A step takes about {duration(cost)} here: {whole}.")
+        if max_seconds is not None and cost * left > max_seconds and not dry_run:
+            raise TooLongError(
+                f"This would take about {duration(cost * left)} on this machine, {left:,} steps of "
+                f"about {duration(cost)}; the limit is {duration(max_seconds)}."
+            )
     if dry_run:
         workers.barrier(strategy)
         return Run(model, folder, 0, False, None)
@@ -151,24 +178,49 @@ def run(
             report=report,
         )
 
-        def prepare() -> None:
+        def check() -> None:
             if resume_step is not None:
                 checkpoints.path_of(resume_step)
             if chief:
-                folder.prepare(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+                folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
 
-        workers.run_on_all(strategy, prepare)
-        step = checkpoints.restore(resume_step)
-        if chief:
-            folder.write_options({**stored, "versions": versions()})
-        if step:
+        workers.run_on_all(strategy, check)
+        step = 0 if overwrite else checkpoints.restore(resume_step)
+        if step >= recipe.steps:
+            report(f"Nothing to train: the run has {step} steps, and {recipe.steps} are asked for.")
+            finished = int(chief and folder.result_step() == step)
+            if workers.from_first(strategy, finished):
+                workers.barrier(strategy, last=True)
+                return Run(model, folder, step, True, folder.read_summary() if chief else None)
+        else:
+            _begin(strategy, folder, checkpoints, stored, overwrite)
+        if 0 < step < recipe.steps:
             report(f"Continuing from step {step} of {recipe.steps}.")
         return _train_in(
-            folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase
+            *(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase), cost
         )
 
 
-def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase) -> Run:
+def _begin(strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bool) -> None:
+    """Make the folder ready, and write down what the steps from now on are trained with."""
+
+    def prepare() -> None:
+        if workers.is_chief(strategy):
+            folder.prepare(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+
+    earlier = folder.read_options() if folder.options.is_file() and not overwrite else None
+    workers.run_on_all(strategy, prepare)
+    options = {**stored, "versions": versions()}
+    segment = {name: options[name] for name in OF_SEGMENTS}
+    known = earlier is not None and "flags" not in earlier["recipe"]
+    checkpoints.begin(segment, {name: earlier[name] for name in OF_SEGMENTS} if known else None)
+    if workers.is_chief(strategy):
+        folder.write_options({**options, "segments": checkpoints.history})
+
+
+def _train_in(
+    folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase, cost
+) -> Run:
     """Train in a folder that is ours alone, and finish the run if all steps are done."""
     strategy = model.distribute_strategy
     chief = workers.is_chief(strategy)
@@ -203,6 +255,7 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
             report=report,
             stop=stop,
             guard=guard if recipe.guard else None,
+            expected_seconds=cost or 0.0,
         )
     except DivergedError:
         if chief:
@@ -229,6 +282,8 @@ def _train_in(folder, recipe, model, checkpoints, source, held_out, report, stop
         seed=recipe.seed,
         measure=lambda samples: evaluation.run_figures(model, samples, source, held_out),
         probe=probe,
+        segments=checkpoints.history,
+        report=report,
     )
     write_report(folder)
     workers.barrier(strategy, last=True)
@@ -281,21 +336,32 @@ def _hash(source) -> str:
     return digest.hexdigest()
 
 
-def describe(recipe, source, model, folder: RunFolder) -> str:
-    """Return the plan of a run, a few lines for people."""
+def describe(
+    recipe, source, model, folder: RunFolder, chosen: Collection[str] | None = None
+) -> str:
+    """Return the plan of a run, a few lines for people.
+
+    Args:
+        recipe: The `Recipe`.
+        source: What it is trained on.
+        model: The model.
+        folder: Where the run will be.
+        chosen: The settings that are listed; all that have an effect if None.
+    """
     parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
     divergence = getattr(model, "divergence", None)
     kind = "images" if hasattr(source, "images") else "vectors"
     method = recipe.method + (f" ({divergence.name})" if divergence else "")
-    chosen = "  ".join(
+    listed = "  ".join(
         f"{name}={value}"
         for name, value in sorted(recipe.in_effect(kind).items())
-        if value is not None and name not in ("name", "why")
+        if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
     )
+    settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}\n{chosen}"
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
     )

@@ -3,6 +3,7 @@
 import keras
 
 from tf_febm import workers
+from tf_febm.training.keeping import StateKeeper
 
 __all__ = ["GracefulStop"]
 
@@ -16,6 +17,7 @@ class GracefulStop(keras.callbacks.Callback):
     Attributes:
         requested: Whether `request` was called, here. It may change at any moment.
         ending: Whether training ends, which is known to all workers at the same step.
+        keeper: What keeps the state before a long step; `train` sets it, or leaves it None.
     """
 
     # Steps after which workers ask one another: each question costs a message to all.
@@ -24,10 +26,23 @@ class GracefulStop(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.requested = self.ending = False
+        self.keeper: StateKeeper | None = None
 
     def request(self) -> None:
         """Ask training to end."""
         self.requested = True
+
+    def leave(self) -> int | None:
+        """Give up the step under way: save the state before it, from another thread.
+
+        The process has to end then, and may do so in the middle of the step. One of several workers
+        gives up none, as others wait for it.
+
+        Returns:
+            The step that was saved, 0 if none was taken yet; None where nothing was given up, as
+            steps take seconds, or as training ends by itself.
+        """
+        return None if self.keeper is None else self.keeper.leave()
 
     def agree(self, strategy) -> bool:
         """Return whether training ends; all workers have to ask at the same step.

@@ -1,0 +1,61 @@
+"""Lengths of time in words, and lines that come by the clock. Nothing but the standard library."""
+
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["LONGEST", "Silence", "duration"]
+
+# Seconds without a line after which somebody who waits is told something.
+LONGEST = 8.0
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, in the unit that people would take."""
+    for unit, least in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 1.5 * least:
+            return f"{seconds / least:,.{0 if seconds >= 10 * least else 1}f} {unit}"
+    return f"{seconds:.2g} seconds" if seconds < 10.0 else f"{seconds:.0f} seconds"
+
+
+class Silence:
+    """Break a long silence: say what is going on, and for how long.
+
+    Args:
+        write: Takes a line.
+        doing: What is going on, in the beginning.
+        longest: Seconds without a line.
+
+    Attributes:
+        doing: What is going on; another text may be assigned.
+    """
+
+    def __init__(self, write: Callable[[str], None], doing: str, longest: float = LONGEST):
+        self.doing, self._write, self._longest = doing, write, longest
+        self._said = self._broken = time.monotonic()
+        self._ended = threading.Event()
+
+    def begin(self) -> None:
+        """Begin to listen, in a thread of its own."""
+        threading.Thread(target=self._listen, name="silence", daemon=True).start()
+
+    def note(self, line: str = "") -> None:
+        """Take note that something else was said.
+
+        Args:
+            line: What it was; one that ends in "…" says what is going on from now on.
+        """
+        if line:
+            self.doing = line.rstrip(" …") if line.endswith("…") else "at work"
+        self._said = self._broken = time.monotonic()
+
+    def _listen(self) -> None:
+        while not self._ended.wait(0.5):
+            now = time.monotonic()
+            if now - self._broken >= self._longest:
+                self._broken = now
+                self._write(f"… {self.doing}: {duration(now - self._said)}")
+
+    def end(self) -> None:
+        """Say nothing more."""
+        self._ended.set()
