@@ -88,7 +88,12 @@ def run(values) -> int:
             console.log(stopped.format(result.step))
         return console.STOPPED
     if chief:
-        console.log(console.in_words("The samples", result.summary["quality"] or {}))
+        quality = result.summary["quality"] or {}
+        if quality:
+            from tf_febm import evaluation
+
+            console.log(evaluation.verdict(quality).sentence)
+        console.log(console.in_words("The samples", quality))
         picture = result.folder.samples / "final.png"
         seen = picture if picture.exists() else picture.with_suffix(".npz")
         console.log(f"Done: look at {result.folder.path / 'report.html'} and {seen}.")

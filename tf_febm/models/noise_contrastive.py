@@ -54,8 +54,8 @@ class NoiseContrastive(EnergyModel):
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
 
-    All other arguments are those of `EnergyModel` but the buffer. A model whose noise is neither its
-    reference nor another `GaussianReference` is not saved as a `.keras` file; its weights are.
+    All other arguments are those of `EnergyModel` but the buffer. A model whose noise is no
+    `GaussianReference` is not saved as a `.keras` file; its weights are.
 
     Raises:
         TypeError: The noise has no `sample` or no `log_prob`.

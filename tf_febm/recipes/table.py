@@ -173,6 +173,29 @@ VECTORS = _recipe(
     confinement=1.0,
 )
 
+NOISE_CONTRASTIVE = _recipe(
+    VECTORS,
+    "noise_contrastive",
+    "Rows of a table against the Gaussian of their covariance, which is the noise and the "
+    "reference: no chains, seconds of training; Fourier features find what is no hill. Few "
+    "rows are soon learned by heart: training is short, and training.HeldOutGain tells when to "
+    "stop.",
+    method="noise_contrastive",
+    steps=600,
+    sample_interval=200,
+    save_interval=200,
+    learning_rate=5e-4,
+    final_learning_rate=2e-5,
+    data_noise=0.0,
+    reference="full",
+    confinement=0.0,
+    network="fourier_mlp",
+    frequency=None,
+    epsilon=0.05,
+    grad_clip=None,
+    shift_invariant=False,
+)
+
 # --- Bidirectional bounds -------------------------------------------------------------------------
 
 # Settings of the sampler are those of one that may refine samples.
@@ -303,7 +326,15 @@ RECIPES: dict[str, Recipe] = {
             GAUSSIANS_8,
             VECTORS,
         ),
-        *(MNIST, FOLDER, FASHION_MNIST, BIDIRECTIONAL, BOUNDS_PAPER, BOUNDS_PAPER_PLANE),
+        *(
+            MNIST,
+            FOLDER,
+            FASHION_MNIST,
+            NOISE_CONTRASTIVE,
+            BIDIRECTIONAL,
+            BOUNDS_PAPER,
+            BOUNDS_PAPER_PLANE,
+        ),
         *(DIGITS_BIDIRECTIONAL, MNIST_BIDIRECTIONAL, STACKED_MNIST_BIDIRECTIONAL),
         *(PLANE_BIDIRECTIONAL, GAUSSIANS_25_BIDIRECTIONAL),
     )
