@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["append", "replacing", "write_atomically", "write_json", "write_table"]
+__all__ = ["append", "as_json", "replacing", "write_atomically", "write_json", "write_table"]
 
 
 def write_atomically(path, write) -> None:
@@ -74,8 +74,13 @@ def _naming(path) -> Iterator[None]:
 
 def write_json(path, value) -> None:
     """Write a value as indented JSON, atomically; numbers that JSON lacks become null."""
-    text = json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+    text = as_json(value) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def as_json(value) -> str:
+    """Return a value as indented JSON; numbers that JSON lacks become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
 def write_table(path, rows: Iterable[dict], columns: Iterable[str]) -> None:

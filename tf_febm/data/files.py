@@ -1,6 +1,7 @@
 """Helpers of readers: finding files, splits, and errors of one line."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,12 +99,18 @@ def reading(file: Path, fault: str) -> Iterator[None]:
 
     Raises:
         PermissionError: The file may not be read.
+        OSError: It cannot be read at the moment.
         ValueError: Anything else.
     """
     try:
         yield
     except PermissionError as error:
         raise PermissionError(f"{file}: this file may not be read.") from error
+    except OSError as error:
+        # What libraries raise about contents has no number, and a link may lead nowhere.
+        if error.errno is None or error.errno in (errno.EINVAL, errno.ENOENT, errno.ELOOP):
+            raise ValueError(f"{file}: {fault} ({reason(error)}).") from error
+        raise OSError(error.errno, error.strerror, str(file)) from error
     except Exception as error:
         raise ValueError(f"{file}: {fault} ({reason(error)}).") from error
 
