@@ -55,6 +55,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
     parts = ("auto", "splits", "classes")
     choice("subfolders", "auto", parts, f"What the sub-folders of a folder of images are; {asks}")
+    whole("max_pixels", None, "Largest number of pixels of a picture; see data.load.", 1)
+    add.real("max_gib", None, "GiB of memory that what a file holds may take; see data.load.", 0)
+    whole("max_depth", None, "How many folders may lie in one another; see data.load.", 1)
     # Where it goes, and how it starts.
     text("logdir", "runs", "Folder of all runs.")
     text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")

@@ -46,6 +46,9 @@ SOURCES: dict[str, str] = {
     "table_header": "header",
     "table_index": "index_column",
     "subfolders": "subfolders",
+    "max_pixels": "max_pixels",
+    "max_gib": "max_gib",
+    "max_depth": "max_depth",
 }
 _ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import guarded
+
 __all__ = [
     "Reader",
     "Remote",
@@ -106,6 +108,8 @@ def reading(file: Path, fault: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise PermissionError(f"{file}: this file may not be read.") from error
+    except guarded.RefusedError as error:
+        raise ValueError(f"{file}: {error}.") from None
     except OSError as error:
         # What libraries raise about contents has no number, and a link may lead nowhere.
         if error.errno is None or error.errno in (errno.EINVAL, errno.ENOENT, errno.ELOOP):
@@ -122,6 +126,9 @@ def existing(data_dir: str | os.PathLike) -> Path:
         raise FileNotFoundError(f"data_dir {str(data_dir)!r} does not exist.")
     if path.is_dir():
         entries(path)
+        return path
+    with reading(path, "cannot be read"):
+        guarded.regular_size(path)
     return path
 
 

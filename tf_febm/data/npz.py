@@ -61,7 +61,7 @@ class Archive:
         if key not in self._arrays:
             try:
                 self._arrays[key] = self._file.array(key)
-            except guarded.NoArrayError as error:
+            except (guarded.NoArrayError, guarded.RefusedError) as error:
                 raise ValueError(f"{self.where(key)}: {error}.") from None
             except Exception as error:
                 # A truncated archive raises zlib.error, BadZipFile, EOFError or ValueError.

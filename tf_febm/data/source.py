@@ -21,6 +21,9 @@ class Source:
         header: See there.
         index_column: See there.
         subfolders: See there.
+        max_pixels: See there.
+        max_gib: See there.
+        max_depth: See there.
     """
 
     name: str
@@ -29,6 +32,9 @@ class Source:
     header: bool | None = None
     index_column: bool | None = None
     subfolders: str | None = None
+    max_pixels: int | None = None
+    max_gib: float | None = None
+    max_depth: int | None = None
 
     def load(self) -> tuple[ImageData | VectorData, ImageData | VectorData]:
         """Return the training and the test split.

@@ -8,6 +8,7 @@ more than arrays out of formats that can hold anything.
 from tf_febm.guarded.archives import ArrayFile, Header, NoArrayError, read_arrays
 from tf_febm.guarded.limits import (
     Limits,
+    RefusedError,
     check_bytes,
     check_depth,
     check_pixels,
@@ -28,6 +29,7 @@ __all__ = [
     "Header",
     "Limits",
     "NoArrayError",
+    "RefusedError",
     "check_bytes",
     "check_depth",
     "check_pixels",

@@ -18,6 +18,7 @@ from tf_febm import arguments
 
 __all__ = [
     "Limits",
+    "RefusedError",
     "allowed_bytes",
     "check_bytes",
     "check_depth",
@@ -41,6 +42,10 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+class RefusedError(ValueError):
+    """A file is no regular one, or takes more than is allowed; the message is without its name."""
 
 
 class Limits(NamedTuple):
@@ -98,11 +103,11 @@ def regular_size(path) -> int:
     """Return the size of a regular file, which links may lead to.
 
     Raises:
-        ValueError: It is something else; the message says what.
+        RefusedError: It is something else; the message says what.
         OSError: It is not there, or cannot be read.
     """
     found = os.stat(path)
-    _check_regular(path, found.st_mode)
+    _check_regular(found.st_mode)
     return found.st_size
 
 
@@ -111,14 +116,14 @@ def opened(path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading, in a `with` block.
 
     Raises:
-        ValueError: It is no regular file: a pipe would be waited for, a device may have no end.
+        RefusedError: It is no regular file: a pipe would be waited for, a device may have no end.
         OSError: It is not there, or cannot be read.
     """
     regular_size(path)  # First: opening alone does something to some devices.
     # Without waiting, should it have become a pipe since.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(number, "rb") as file:
-        _check_regular(path, os.fstat(number).st_mode)
+        _check_regular(os.fstat(number).st_mode)
         yield file
 
 
@@ -130,16 +135,16 @@ def read_bytes(path, most: int | None = None) -> bytes:
         most: How many bytes it may have; what the limits allow if None.
 
     Raises:
-        ValueError: It is no regular file, or too large.
+        RefusedError: It is no regular file, or too large.
         OSError: It is not there, or cannot be read.
     """
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if most is None:
-            check_bytes(path, size, size)
+            check_bytes("what it holds", size, size)
             most = size
         elif size > most:
-            raise ValueError(f"{path} has {size:,} bytes; accepted are at most {most:,}")
+            raise RefusedError(f"it has {size:,} bytes; accepted are at most {most:,}")
         # It may grow meanwhile.
         return file.read(most)
 
@@ -152,7 +157,7 @@ def unpack_gzip(content: bytes, what: str) -> bytes:
         what: What begins the message about memory.
 
     Raises:
-        ValueError: It takes more.
+        RefusedError: It takes more.
         OSError: It is damaged.
         EOFError: It is cut short.
     """
@@ -172,7 +177,7 @@ def allowed_bytes(file_size: int) -> int:
 
 
 def check_bytes(what, count: int, file_size: int) -> None:
-    """Raise a ValueError if something of a file takes more memory than the limits allow.
+    """Raise a RefusedError if something of a file takes more memory than the limits allow.
 
     Args:
         what: What it is, which begins the message.
@@ -181,7 +186,7 @@ def check_bytes(what, count: int, file_size: int) -> None:
     """
     most = allowed_bytes(file_size)
     if count > most:
-        raise ValueError(
+        raise RefusedError(
             f"{what} takes {count / _GIB:,.2f} GiB of memory; the limit is {most / _GIB:,.2f} GiB "
             f"for a file of {file_size:,} bytes; if it is what it should be, give max_gib "
             "(--max_gib=)"
@@ -189,10 +194,10 @@ def check_bytes(what, count: int, file_size: int) -> None:
 
 
 def check_pixels(height: int, width: int) -> None:
-    """Raise a ValueError if a picture has more pixels than the limits allow."""
+    """Raise a RefusedError if a picture has more pixels than the limits allow."""
     most = limits().max_pixels
     if height * width > most:
-        raise ValueError(
+        raise RefusedError(
             f"{width}×{height} are {height * width:,} pixels; the limit is {most:,}; if it is what "
             "it should be, give max_pixels (--max_pixels=)"
         )
@@ -209,10 +214,10 @@ def check_depth(folder: Path, depth: int) -> None:
         )
 
 
-def _check_regular(path, mode: int) -> None:
+def _check_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-        raise ValueError(f"{path} is {kind}; accepted is a regular file")
+        raise RefusedError(f"this is {kind}; accepted is a regular file")
 
 
 def _half_of_memory() -> int:
