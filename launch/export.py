@@ -35,21 +35,16 @@ def run(values) -> int:
             "leave it out."
         )
     console.import_quietly()
-    import keras
-
     import tf_febm
 
     folder = tf_febm.training.RunFolder(values.run)
-    if not folder.model.is_file():
-        raise FileNotFoundError(
-            f"There is no {folder.model}: a run writes its model when it is finished."
-        )
+    if not folder.model.exists():
+        folder.load_model()  # It says what there is not.
     out = Path(values.out) if values.out else folder.path / PLACES[values.format]
     if out.exists():
         # Said before the seconds that loading takes.
         raise FileExistsError(f"{out} exists; remove it or give another --out.")
-    model = keras.models.load_model(folder.model)
-    tf_febm.export(model, out, values.format, num_steps=values.num_steps)
+    tf_febm.export(folder.load_model(), out, values.format, num_steps=values.num_steps)
     console.log(f"Done: {out}.")
     return console.DONE
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import applications, evaluation, workers
-from tf_febm.files import replacing, write_atomically, write_json
+from tf_febm.files import replacing, write_atomically
+from tf_febm.guarded import write_record
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
@@ -318,7 +319,7 @@ def finish(
         },
         "quality": quality,
     }
-    write_json(folder.summary, summary)
+    write_record(folder.summary, summary)
     return summary
 
 

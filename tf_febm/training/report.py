@@ -3,8 +3,8 @@
 import base64
 import html
 import io
-import json
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from string import Template
@@ -13,6 +13,7 @@ from PIL import Image
 
 from tf_febm import catalogue, evaluation
 from tf_febm.files import write_atomically
+from tf_febm.guarded import DamagedError, opened, read_bytes
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
 
@@ -89,9 +90,11 @@ def write_report(folder: RunFolder) -> Path:
         OSError: There is no run, or the file cannot be written.
     """
     options = folder.read_options()
-    summary = {}
-    if folder.summary.is_file():
-        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+    try:
+        summary = folder.read_summary()
+    except DamagedError as error:
+        summary = {}
+        warnings.warn(f"{error}; the report leaves it out.", stacklevel=2)
     rows = read_metrics(folder.metrics)
     sections = [
         _result(summary, rows),
@@ -169,10 +172,10 @@ def _pictures(title: str, paths: list[Path]) -> str:
     figures = []
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with opened(path) as file, Image.open(file) as image:
                 image.verify()
-            figures.append(_figure(path.read_bytes(), path.stem, pixels=True))
-        except OSError:
+            figures.append(_figure(read_bytes(path), path.stem, pixels=True))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue
     return _section(title, figures)
 

@@ -1,12 +1,12 @@
 """The folder of one run: its layout, its options, and when it may be used again."""
 
 import contextlib
-import json
 import tempfile
+import zipfile
 from pathlib import Path
 
 from tf_febm import original_names
-from tf_febm.files import write_json
+from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 from tf_febm.training.lock import LOCK_NAME, locked
 
 __all__ = ["RunFolder"]
@@ -53,6 +53,27 @@ _FOLDERS = (
     "saved_model/variables",
     "saved_model",
 )
+
+
+def _number_or_none(value) -> None:
+    if value is not None:
+        records.number(value)
+
+
+def _group_or_none(value) -> None:
+    if value is not None:
+        records.mapping()(value)
+
+
+_GROUP = records.Field(records.mapping(), needed=False)
+# Version 0.1 had flags in the place of recipe and data.
+_OPTIONS = {name: _GROUP for name in ("recipe", "data", "versions", "flags", "command")}
+_SUMMARY = {
+    **{name: records.Field(_number_or_none, needed=False) for name in ("seconds", "steps_per_second")},
+    "steps": records.Field(records.whole, needed=False),
+    **{name: _GROUP for name in ("metrics", "sampling")},
+    "quality": records.Field(_group_or_none, needed=False),
+}
 
 
 class RunFolder:
@@ -140,7 +161,7 @@ class RunFolder:
 
     def _earlier_options(self) -> dict:
         try:
-            stored = json.loads(self.options.read_text(encoding="utf-8"))
+            stored = read_record(self.options, _OPTIONS, str(self.options))
             if "flags" not in stored:
                 return {part: dict(stored[part].items()) for part in ("recipe", "data", "versions")}
             # Version 0.1 stored what the command line said; None was what had no effect.
@@ -155,8 +176,13 @@ class RunFolder:
             raise OSError(
                 f"{self.path} is not empty and holds no run; choose another folder."
             ) from None
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}, and what cannot be read is not overwritten: remove the folder yourself "
+                "or choose another one."
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise OSError(
+            raise DamagedError(
                 f"{self.options} is damaged, and what cannot be read is not overwritten: remove "
                 "the folder yourself or choose another one."
             ) from None
@@ -165,14 +191,62 @@ class RunFolder:
         """Return the options of the run that is there: "recipe", "data" and "versions".
 
         Raises:
-            OSError: There is no run, or its options are damaged.
+            DamagedError: They are not what was written.
+            OSError: There is no run, or they cannot be read at the moment.
         """
-        if not self.options.is_file():
+        if not self.options.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.options.name}.")
         try:
             return self._earlier_options()
-        except OSError:
-            raise OSError(f"{self.options} is damaged: it holds no options of a run.") from None
+        except DamagedError as error:
+            what = str(error).partition(", and what cannot")[0]
+            raise DamagedError(f"{what}: it holds no options of a run.") from None
+
+    def read_summary(self) -> dict:
+        """Return the summary of the run; an empty one if it is not finished.
+
+        Raises:
+            DamagedError: It is not what was written.
+            OSError: It cannot be read at the moment.
+        """
+        try:
+            return read_record(self.summary, _SUMMARY, str(self.summary))
+        except FileNotFoundError:
+            return {}
+
+    def load_model(self):
+        """Return the model of the finished run, ready to sample and to train.
+
+        Keras reads it, and what a file of Keras names is made: see SECURITY.md for whose to trust.
+
+        Raises:
+            FileNotFoundError: The run is not finished.
+            DamagedError: The file is not what was written.
+            OSError: It cannot be read at the moment.
+        """
+        if not self.model.exists():
+            raise FileNotFoundError(
+                f"There is no {self.model}: a run writes its model when it is finished."
+            )
+        import keras
+
+        try:
+            with opened(self.model) as file, zipfile.ZipFile(file) as archive:
+                broken = archive.testzip()
+                if broken is not None:
+                    raise ValueError(f"the checksum of {broken} differs")
+            return keras.models.load_model(self.model)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise self._damaged_model(error) from None
+        except Exception as error:
+            # Bits that are wrong make zipfile, Keras and h5py raise almost anything.
+            raise self._damaged_model(error) from None
+
+    def _damaged_model(self, error: Exception) -> DamagedError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return DamagedError(f"{self.model} is damaged, and holds no model ({reason}).")
 
     def clear(self) -> None:
         """Remove the run, and nothing that a run does not write."""
@@ -187,4 +261,4 @@ class RunFolder:
 
     def write_options(self, options: dict) -> None:
         """Store the options of the run: "recipe", "data" and "versions", each name -> value."""
-        write_json(self.options, options)
+        write_record(self.options, options)
