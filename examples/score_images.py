@@ -46,6 +46,8 @@ def find(folder):
 
 def read(path, height, width, channels):
     """Return a picture as float32 [height, width, channels] in [0, 1]."""
+    if not path.is_file():
+        raise ValueError("it is no regular file")
     with open(path, "rb") as opened, Image.open(opened) as file:
         image = picture_levels(file, channels)
     side = min(image.shape[:2])
@@ -53,6 +55,25 @@ def read(path, height, width, channels):
     square = image[top : top + side, left : left + side].astype(np.float32)
     # The middle of each 8-bit level: training adds uniform noise of one level.
     return (tf.image.resize(square, (height, width), method="area") + 0.5) / 256.0
+
+
+def load(folder):
+    """Return an exported model, or end with one line."""
+    try:
+        model = tf.saved_model.load(folder)
+        if "energy" not in model.signatures:
+            raise ValueError("it has no endpoint energy")
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        sys.exit(f"error: {folder} is no folder that tf_febm.export wrote: {reason}")
+    return model
+
+
+def positive(text):
+    """Return a whole number of at least 1, or tell argparse that it is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number ≥ 1; received {text!r}")
+    return int(text)
 
 
 def number_of(label, model):
@@ -229,10 +250,13 @@ def main():
     parser = argparse.ArgumentParser(description="Score a folder of pictures.")
     parser.add_argument("model", help="folder that tf_febm.export wrote")
     parser.add_argument("pictures", type=Path, help="folder of pictures")
-    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--batch_size", type=positive, default=64)
     parser.add_argument("--label", help="class of the pictures, for a conditional model")
     options = parser.parse_args()
-    model = tf.saved_model.load(options.model)
+    # Names of files need not be text; they are printed as they are.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")
+    model = load(options.model)
     energy = model.signatures["energy"]
     inputs = energy.structured_input_signature[1]
     if ("labels" in inputs) != (options.label is not None):

@@ -81,7 +81,9 @@ def test_programs_that_are_refused(program, message):
         read_pickle(b"\x80\x03" + program + b".")
 
 
-@pytest.mark.parametrize("program", [b".", b"0.", b"h\x05.", b"t.", b"(K\x01", b"]r\xff\xff\xff\x7f"])
+@pytest.mark.parametrize(
+    "program", [b".", b"0.", b"h\x05.", b"t.", b"(K\x01", b"]r\xff\xff\xff\x7f"]
+)
 def test_programs_that_are_damaged(program):
     with pytest.raises(ValueError):
         read_pickle(b"\x80\x02" + program)

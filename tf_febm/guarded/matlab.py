@@ -20,7 +20,18 @@ __all__ = ["read_matlab"]
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
-_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_TYPES = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
 # Classes of arrays of numbers, double to uint64.
 _NUMERIC = range(6, 16)
 # Flags that say that there are imaginary parts.
@@ -59,9 +70,7 @@ def read_matlab(content: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
             unpacked += length
             check_bytes(f"variable {name}", unpacked, len(content))
             part = _inside(_unpacked(part, length, whole=True), order)
-        elif kind != _MATRIX:
-            continue
-        elif _name_of(part, order) not in wanted:
+        elif kind != _MATRIX or _name_of(part, order) not in wanted:
             continue
         name, array = _variable(part, order)
         if array is not None:

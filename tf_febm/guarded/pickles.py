@@ -111,9 +111,12 @@ class _Machine:
             if not isinstance(argument, bool) and abs(argument) >= 2**64:
                 raise pickle.UnpicklingError("it holds a number of more than 64 bits.")
             self.stack.append(argument)
-        elif name in ("FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"):
-            self.stack.append(argument)
-        elif name in ("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"):
+        elif name in ("FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE") or name in (
+            "BINUNICODE8",
+            "BINBYTES",
+            "SHORT_BINBYTES",
+            "BINBYTES8",
+        ):
             self.stack.append(argument)
         elif name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
             self.stack.append(argument.encode("latin1"))
@@ -215,7 +218,9 @@ def _deepen(container, item) -> None:
     if depth > container.depth:
         container.depth = depth
     if depth > _DEEPEST or item is container:
-        raise pickle.UnpicklingError(f"its containers lie more than {_DEEPEST} deep in one another.")
+        raise pickle.UnpicklingError(
+            f"its containers lie more than {_DEEPEST} deep in one another."
+        )
 
 
 def _known(name: str) -> _Name:

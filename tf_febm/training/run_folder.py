@@ -15,6 +15,7 @@ __all__ = ["RunFolder"]
 _FILES = (
     "options.json",
     "metrics.csv",
+    "metrics.damaged.csv",
     "summary.json",
     "model.keras",
     "report.html",
@@ -34,6 +35,8 @@ _FILES = (
     "evaluation/*.png",
     "evaluation/cache/*.npz",
     "evaluation/curve.csv",
+    "evaluation/.new.*/*",
+    "applications/.new.*/*",
     "applications/applications.json",
     "applications/*.png",
     "saved_model/*.pb",
@@ -67,11 +70,14 @@ def _group_or_none(value) -> None:
 
 _GROUP = records.Field(records.mapping(), needed=False)
 # Version 0.1 had flags in the place of recipe and data.
-_OPTIONS = {name: _GROUP for name in ("recipe", "data", "versions", "flags", "command")}
+_OPTIONS = dict.fromkeys(("recipe", "data", "versions", "flags", "command"), _GROUP)
 _SUMMARY = {
-    **{name: records.Field(_number_or_none, needed=False) for name in ("seconds", "steps_per_second")},
+    **{
+        name: records.Field(_number_or_none, needed=False)
+        for name in ("seconds", "steps_per_second")
+    },
     "steps": records.Field(records.whole, needed=False),
-    **{name: _GROUP for name in ("metrics", "sampling")},
+    **dict.fromkeys(("metrics", "sampling"), _GROUP),
     "quality": records.Field(_group_or_none, needed=False),
 }
 
