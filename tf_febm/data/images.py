@@ -93,12 +93,12 @@ def centre_square(pixels: np.ndarray, size: int, share: float = 1.0) -> np.ndarr
     Levels of any real type, `[height, width, channels]`, become uint8. The side of the square is
     that `share` of the shorter side of the image.
     """
-    return _centre(
-        lambda top, bottom, left, right: pixels[top:bottom, left:right],
-        *pixels.shape[:2],
-        size,
-        share,
-    )
+    height, width = pixels.shape[:2]
+
+    def part(top, bottom, left, right):
+        return pixels[top:bottom, left:right]
+
+    return _centre(part, height, width, size, share)
 
 
 def _centre(part: Callable, height: int, width: int, size: int, share: float) -> np.ndarray:
@@ -156,8 +156,8 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
     together 256 MiB.
     """
     channels = 1 if grey else 3
-    count = len(paths) * size * size * channels
-    guarded.check_bytes(f"{len(paths)} pictures of {size}×{size}", count, count)
+    needed = len(paths) * size * size * channels
+    guarded.check_bytes(f"{len(paths)} pictures of {size}×{size}", needed, needed)
     images = np.empty((len(paths), size, size, channels), np.uint8)
     failures, room = {}, _Room(_OPEN)
 

@@ -32,7 +32,7 @@ def cached_arrays(path: Path, compute: Callable[[], dict], check: Callable[[dict
     """
     if path.exists():
         try:
-            arrays = guarded.read_arrays(path)
+            arrays: dict = guarded.read_arrays(path)
             check(arrays)
             return arrays
         except Exception as error:

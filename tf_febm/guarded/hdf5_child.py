@@ -27,7 +27,8 @@ def main(path: str, memory: int, seconds: int) -> None:
     import h5py
     import numpy as np
 
-    tree, arrays = [], {}
+    tree: list[dict] = []
+    arrays: dict[str, np.ndarray] = {}
 
     def keep(value, budget=memory // 4) -> str:
         array = np.asarray(value)
@@ -46,7 +47,7 @@ def main(path: str, memory: int, seconds: int) -> None:
     def walk(group, name: str, depth: int) -> None:
         if depth > 16 or len(tree) > 100_000:
             raise ValueError("its groups are too many, or too deep")
-        entry = {"name": name, "array": None}
+        entry: dict = {"name": name, "array": None}
         if isinstance(group, h5py.Dataset):
             if group.external or group.is_virtual:
                 raise ValueError(f"{name} takes its values from another file")
@@ -65,7 +66,7 @@ def main(path: str, memory: int, seconds: int) -> None:
         walk(opened, "", 0)
     # In the order of the file: that of layers, where the file keeps one.
     arrays["index"] = np.frombuffer(json.dumps(tree).encode(), np.uint8)
-    np.savez(sys.stdout.buffer, **arrays)
+    np.savez(sys.stdout.buffer, **arrays)  # type: ignore[arg-type]
 
 
 def _bytes(value) -> bytes:

@@ -63,7 +63,8 @@ class Limits(NamedTuple):
     max_depth: int = 32
 
 
-_present: contextvars.ContextVar[Limits] = contextvars.ContextVar("limits", default=Limits())
+_USUAL = Limits()
+_present: contextvars.ContextVar[Limits] = contextvars.ContextVar("limits", default=_USUAL)
 
 
 def limits() -> Limits:
@@ -85,7 +86,7 @@ def limited(
     Raises:
         ValueError: A limit is not positive.
     """
-    usual = Limits()
+    usual = _USUAL
     if max_pixels is not None:
         usual = usual._replace(max_pixels=arguments.whole_number("max_pixels", max_pixels, 1))
     if max_gib is not None:

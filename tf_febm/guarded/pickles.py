@@ -31,6 +31,11 @@ _KNOWN = {
     "numpy._core.multiarray _reconstruct": "reconstruct",
     "_codecs encode": "encode",
 }
+# Operations whose argument is the value.
+_AS_THEY_ARE = (
+    *("FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+)
 _INTEGERS = tuple(f"{sign}{size}" for sign in "ui" for size in (1, 2, 4, 8))
 
 
@@ -111,12 +116,7 @@ class _Machine:
             if not isinstance(argument, bool) and abs(argument) >= 2**64:
                 raise pickle.UnpicklingError("it holds a number of more than 64 bits.")
             self.stack.append(argument)
-        elif name in ("FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE") or name in (
-            "BINUNICODE8",
-            "BINBYTES",
-            "SHORT_BINBYTES",
-            "BINBYTES8",
-        ):
+        elif name in _AS_THEY_ARE:
             self.stack.append(argument)
         elif name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
             self.stack.append(argument.encode("latin1"))
@@ -274,6 +274,7 @@ def _dtype(made) -> np.dtype:
     order = order.decode("latin1") if isinstance(order, bytes) else order
     if name not in _INTEGERS or order not in ("|", "<", ">", "="):
         raise pickle.UnpicklingError(
-            f"it holds an array of {name[:20]!r}; accepted are whole numbers, {', '.join(_INTEGERS)}."
+            f"it holds an array of {name[:20]!r}; accepted are whole numbers, "
+            f"{', '.join(_INTEGERS)}."
         )
     return np.dtype(order + name) if order != "|" else np.dtype(name)

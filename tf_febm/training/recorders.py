@@ -167,7 +167,8 @@ def _rows_of(path: Path) -> tuple[list[dict], int]:
         return [], 0
     except RefusedError as error:
         raise OSError(f"{path}: {error}.") from None
-    rows, damaged = [], 0
+    rows: list[dict] = []
+    damaged = 0
     # What comes after the last end of a line was cut short.
     reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     while True:
@@ -178,9 +179,10 @@ def _rows_of(path: Path) -> tuple[list[dict], int]:
         except csv.Error:
             damaged += 1
             continue
+        # Earlier versions wrote no checksums.
+        signed = CHECKSUM in row
         stored = row.pop(CHECKSUM, None)
-        # Earlier versions wrote none.
-        if _is_whole(row) and (stored is None or stored == _signed(row)[CHECKSUM]):
+        if _is_whole(row) and (not signed or stored == _signed(row)[CHECKSUM]):
             rows.append(row)
         else:
             damaged += 1
