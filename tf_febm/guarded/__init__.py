@@ -1,12 +1,13 @@
 """Reading of files that may come from strangers: no code, no waiting, no more memory than allowed.
 
-All readers of the library read through these: `limits` opens regular files and knows the budgets,
+All readers of the library read through these: `opening` opens regular files and knows the budgets,
 `records` reads facts in JSON, `archives` arrays of NumPy; `pickles`, `matlab` and `hdf5` take no
 more than arrays out of formats that can hold anything.
 """
 
 from tf_febm.guarded.archives import ArrayFile, Header, NoArrayError, read_arrays
-from tf_febm.guarded.limits import (
+from tf_febm.guarded.matlab import read_matlab
+from tf_febm.guarded.opening import (
     Limits,
     RefusedError,
     check_bytes,
@@ -19,7 +20,6 @@ from tf_febm.guarded.limits import (
     regular_size,
     unpack_gzip,
 )
-from tf_febm.guarded.matlab import read_matlab
 from tf_febm.guarded.pickles import read_pickle
 from tf_febm.guarded.records import DamagedError, read_record, write_record
 

@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from tf_febm.guarded.limits import check_bytes, opened
+from tf_febm.guarded.opening import check_bytes, opened
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
 

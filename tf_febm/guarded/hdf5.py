@@ -18,7 +18,7 @@ import numpy as np
 
 from tf_febm.guarded import hdf5_child
 from tf_febm.guarded.archives import read_arrays
-from tf_febm.guarded.limits import allowed_bytes, limited, regular_size
+from tf_febm.guarded.opening import allowed_bytes, limited, regular_size
 
 __all__ = ["clean_copy"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tf_febm.guarded.limits import check_bytes
+from tf_febm.guarded.opening import check_bytes
 
 __all__ = ["read_matlab"]
 

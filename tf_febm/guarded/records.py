@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_febm.files import as_json, write_json
-from tf_febm.guarded.limits import read_bytes
+from tf_febm.guarded.opening import read_bytes
 
 __all__ = [
     "CHECKSUM",

@@ -128,7 +128,9 @@ class MetricsTable(Recorder):
 
     def _write(self, rows: list[dict]) -> None:
         columns = [*self._columns, CHECKSUM] if self._columns else []
-        write_table(self.path, map(_signed, rows), columns)
+        # Those that lack a column have it empty.
+        whole = ({name: row.get(name, "") for name in self._columns} for row in rows)
+        write_table(self.path, map(_signed, whole), columns)
 
     def record(self, step, logs) -> None:
         """Add a row."""
