@@ -19,6 +19,8 @@ with console.without_tensorflow():
 # Settings whose flags have texts or values of their own.
 _BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
 _ANSWERS = ("auto", "yes", "no")
+# Limits of what files may take that are for some data sets alone.
+_LIMITS = {"max_pixels": ("folder", "celeba"), "max_depth": ("folder",)}
 
 
 class Plan(NamedTuple):
@@ -233,6 +235,10 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         raise ValueError(
             f"--image_size={values.image_size} is for images, not for vectors: leave it out."
         )
+    for name, kinds in _LIMITS.items():
+        if values[name].present and values.dataset not in kinds:
+            about = f"is for --dataset={' or '.join(kinds)}, not {values.dataset}"
+            raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
     if values["num_replicas"].present and values.strategy != "mirrored":
         raise ValueError(
             f"--num_replicas={values.num_replicas} is for --strategy=mirrored, not "

@@ -225,10 +225,14 @@ class TestInceptionGraph:
         refused(huge, "accepted are up to 33,554,432 elements")
 
         def enlarged(graph):
-            node = next(node for node in graph.node if node.name == "ResizeBilinear/size")
+            for name in ("ResizeBilinear", "ResizeBilinear/size"):
+                node = graph.node.add()
+                node.CopyFrom(next(node for node in graph.node if node.name == name))
+                node.name = name.replace("ResizeBilinear", "large")
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([100_000, 100_000]))
+            graph.node[-2].input[1] = "large/size"
 
-        refused(enlarged, "'ResizeBilinear' makes .* numbers of an image")
+        refused(enlarged, "'large' makes .* numbers of an image")
 
     def test_batch_size_is_validated(self, graph_file):
         with pytest.raises(ValueError, match="batch_size must be a whole number ≥ 1; received 0"):

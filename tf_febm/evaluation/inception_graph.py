@@ -79,12 +79,13 @@ class InceptionGraph(PhotographNetwork):
 def _read(path: Path) -> bytes:
     try:
         return guarded.read_bytes(path)
-    except guarded.RefusedError as error:
-        raise ValueError(f"{path}: {error}.") from None
-    except OSError as error:
-        raise type(error)(
-            f"The Inception graph {path} can not be read ({error.strerror}); accepted is "
-            "classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
+    except (guarded.RefusedError, OSError) as error:
+        kind, reason = OSError, str(error)
+        if isinstance(error, OSError):
+            kind, reason = type(error), error.strerror
+        raise kind(
+            f"The Inception graph {path} can not be read ({reason}); "
+            "accepted is classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
             "download.tensorflow.org."
         ) from None
 

@@ -6,6 +6,7 @@ device, and asks for memory by `check_bytes` before it takes any.
 
 import contextlib
 import contextvars
+import errno
 import gzip
 import io
 import os
@@ -36,7 +37,6 @@ _GIB = 1 << 30
 # numbers are rarely packed more than tenfold.
 _ALWAYS, _TIMES = _GIB, 20
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -108,7 +108,7 @@ def regular_size(path) -> int:
         OSError: It is not there, or cannot be read.
     """
     found = os.stat(path)
-    _check_regular(found.st_mode)
+    _check_regular(path, found.st_mode)
     return found.st_size
 
 
@@ -124,7 +124,7 @@ def opened(path) -> Iterator[IO[bytes]]:
     # Without waiting, should it have become a pipe since.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(number, "rb") as file:
-        _check_regular(os.fstat(number).st_mode)
+        _check_regular(path, os.fstat(number).st_mode)
         yield file
 
 
@@ -215,7 +215,9 @@ def check_depth(folder: Path, depth: int) -> None:
         )
 
 
-def _check_regular(mode: int) -> None:
+def _check_regular(path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
         raise RefusedError(f"this is {kind}; accepted is a regular file")
