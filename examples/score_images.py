@@ -12,6 +12,7 @@ import argparse
 import csv
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def picture_levels(image, channels) -> np.ndarray:
     return part(0, height, 0, width)
 
 
-def picture_parts(image, channels):
+def picture_parts(image, channels) -> tuple[int, int, Callable]:
     """Return height, width and a function from (top, bottom, left, right) to levels of that part.
 
     Levels are those of `picture_levels`, and take eight times the memory of the picture itself: of

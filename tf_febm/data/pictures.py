@@ -4,6 +4,8 @@ It depends on nothing else of this library: `examples/score_images.py`, which mu
 has what stands between the two marks word for word, and a test keeps the two equal.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 __all__ = ["PICTURE_FORMATS", "picture_levels", "picture_parts"]
@@ -27,7 +29,7 @@ def picture_levels(image, channels) -> np.ndarray:
     return part(0, height, 0, width)
 
 
-def picture_parts(image, channels):
+def picture_parts(image, channels) -> tuple[int, int, Callable]:
     """Return height, width and a function from (top, bottom, left, right) to levels of that part.
 
     Levels are those of `picture_levels`, and take eight times the memory of the picture itself: of

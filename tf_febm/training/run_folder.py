@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tf_febm import original_names
 from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
@@ -220,7 +221,7 @@ class RunFolder:
         except FileNotFoundError:
             return {}
 
-    def load_model(self):
+    def load_model(self) -> Any:
         """Return the model of the finished run, ready to sample and to train.
 
         Keras reads it, and what a file of Keras names is made: see SECURITY.md for whose to trust.
