@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import itertools
 import os
 import threading
 import warnings
@@ -128,12 +129,13 @@ def _sums(values: np.ndarray, whole: np.ndarray, rest: np.ndarray, size: int) ->
     # Of 8 bits half the memory is enough.
     narrow = values.dtype == np.uint8 and len(values) < 1 << 24
     kind = (np.uint32 if narrow else np.int64) if exact else np.float64
-    until = np.zeros((len(values) + 1, *values.shape[1:]), kind)
-    np.cumsum(values, axis=0, dtype=kind, out=until[1:])
+    between = np.stack(
+        [values[i:j].sum(axis=0, dtype=kind) for i, j in itertools.pairwise(whole.tolist())]
+    )
     # The last edge may be the end, of which no part is taken.
     inside = values[np.minimum(whole, len(values) - 1)].astype(np.int64 if exact else np.float64)
     parts = rest.reshape(-1, *[1] * (values.ndim - 1)) * inside
-    return np.diff(size * until[whole].astype(parts.dtype) + parts, axis=0)
+    return size * between.astype(parts.dtype) + np.diff(parts, axis=0)
 
 
 def resize_array(images: np.ndarray, size: int, share: float = 1.0) -> np.ndarray:
