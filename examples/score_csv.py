@@ -14,6 +14,7 @@ others are left out. Prints row, energy and rank, 1 for the oddest, in the order
 
 import argparse
 import csv
+import os
 import re
 import sys
 
@@ -21,15 +22,37 @@ import numpy as np
 import tensorflow as tf
 
 
+def load(folder):
+    """Return an exported model, or end with one line."""
+    try:
+        model = tf.saved_model.load(folder)
+        if "energy" not in model.signatures:
+            raise ValueError("it has no endpoint energy")
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        sys.exit(f"error: {folder} is no folder that tf_febm.export wrote: {reason}")
+    return model
+
+
+def positive(text):
+    """Return a whole number of at least 1, or tell argparse that it is none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number ≥ 1; received {text!r}")
+    return int(text)
+
+
 def read(path, width, header=None, drop_index=None, known=None):
     """Return the rows of a file as float32 [n, width], of columns of known names if there are."""
     try:
+        # A pipe has no second line to come back from.
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise OSError("it is no regular file")
         with open(path, newline="", encoding="utf-8-sig") as file:
             head = file.readline()
             file.seek(0)
             rows = csv.reader(file, delimiter=max(",;\t", key=head.count))
             rows = [row for row in rows if any(field.strip() for field in row)]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         sys.exit(f"error: {path} cannot be read: {error}.")
     if rows and header is None:
         header = all(number(field) is None for field in rows[0])
@@ -312,7 +335,7 @@ def main():
     parser = argparse.ArgumentParser(description="Score the rows of a CSV file.")
     parser.add_argument("model", help="folder that tf_febm.export wrote")
     parser.add_argument("table", help="CSV file")
-    parser.add_argument("--batch_size", type=int, default=1024)
+    parser.add_argument("--batch_size", type=positive, default=1024)
     parser.add_argument("--header", choices=("yes", "no"), help="does the first line hold names?")
     index = parser.add_mutually_exclusive_group()
     for answer, help in ((True, "leave out columns that number the rows"), (False, "take them")):
@@ -326,7 +349,9 @@ def main():
     parser.add_argument("--top", type=int, help="print so many of the oddest rows, in order")
     parser.add_argument("--label", help="class of the rows, for a conditional model")
     options = parser.parse_args()
-    model = tf.saved_model.load(options.model)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")
+    model = load(options.model)
     energy = model.signatures["energy"]
     inputs = energy.structured_input_signature[1]
     if inputs["x"].shape.rank != 2:

@@ -58,31 +58,30 @@ def run(values) -> int:
     # First: a missing data set shall leave nothing behind.
     others = {text.partition("=")[0]: _load(text, held_out) for text in values.against}
     out = Path(values.out) if values.out else folder.applications
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     if values["num_images"].present and values.num_images > len(held_out):
         console.log(
             f"warning: --num_images={values.num_images} is more than there are: {len(held_out)} "
             "held-out images."
         )
-    if vectors:
-        figures = applications.score_rows(found.model, found.train, held_out, out, odd=values.odd)
-    else:
-        figures = applications.demonstrate(
-            found.model,
-            held_out,
-            out,
-            num_images=values.num_images,
-            noise=values.noise,
-            num_steps=values.steps,
-            others=others,
-            seed=values.seed,
-            report=console.log,
-        )
-    results = {"run": str(folder.path), "step": found.step, **figures}
-    files.write_json(out / "applications.json", results)
+    with files.staged(out) as new:
+        if vectors:
+            figures = applications.score_rows(
+                found.model, found.train, held_out, new, odd=values.odd
+            )
+        else:
+            figures = applications.demonstrate(
+                found.model,
+                held_out,
+                new,
+                num_images=values.num_images,
+                noise=values.noise,
+                num_steps=values.steps,
+                others=others,
+                seed=values.seed,
+                report=console.log,
+            )
+        results = {"run": str(folder.path), "step": found.step, **figures}
+        files.write_json(new / "applications.json", results)
     console.log(console.in_words("Results", figures))
     console.log(f"Done: look at {out}.")
     return console.DONE

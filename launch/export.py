@@ -35,15 +35,11 @@ def run(values) -> int:
             "leave it out."
         )
     console.import_quietly()
-    import keras
-
     import tf_febm
 
     folder = tf_febm.training.RunFolder(values.run)
-    if not folder.model.is_file():
-        raise FileNotFoundError(
-            f"There is no {folder.model}: a run writes its model when it is finished."
-        )
+    if not folder.model.exists():
+        folder.load_model()  # It says what there is not.
     out = Path(values.out) if values.out else folder.path / PLACES[values.format]
     if out.exists():
         # Said before the seconds that loading takes.
@@ -55,7 +51,7 @@ def run(values) -> int:
             f"warning: the model is of step {result}; training went on to step {newest} since, "
             "and writes its model when it is finished."
         )
-    model = keras.models.load_model(folder.model)
+    model = folder.load_model()
     tf_febm.export(model, out, values.format, num_steps=values.num_steps)
     console.log(f"Done: {out}.")
     return console.DONE

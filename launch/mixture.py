@@ -84,5 +84,5 @@ if __name__ == "__main__":
     console.main(
         run,
         define,
-        interrupted="Interrupted; table.csv and summary.json hold what was done, if anything.",
+        interrupted="Interrupted; unfinished/ in --out holds what was done, if anything.",
     )

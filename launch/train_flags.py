@@ -27,6 +27,8 @@ _FIRST_OF_GROUPS = {
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")
+# Limits of what files may take that are for some data sets alone.
+_LIMITS = {"max_pixels": ("folder", "celeba"), "max_depth": ("folder",)}
 
 
 class Plan(NamedTuple):
@@ -61,6 +63,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     parts = ("auto", "splits", "classes")
     what = f"What the sub-folders of a folder of images are; {asks}"
     add.choice("subfolders", "auto", parts, what)
+    add.whole("max_pixels", None, "Largest number of pixels of a picture; see data.load.", 1)
+    add.real("max_gib", None, "GiB of memory that what a file holds may take; see data.load.", 0)
+    add.whole("max_depth", None, "How many folders may lie in one another; see data.load.", 1)
     add = console.definers(values, "Model")
     start = "Settings to start from, the preset; auto is chosen by data and machine."
     add.choice("recipe", "auto", ["auto", *table.names()], start)
@@ -255,6 +260,10 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         raise ValueError(
             f"--image_size={values.image_size} is for images, not for vectors: leave it out."
         )
+    for name, kinds in _LIMITS.items():
+        if values[name].present and values.dataset not in kinds:
+            about = f"is for --dataset={' or '.join(kinds)}, not {values.dataset}"
+            raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
     if values["num_replicas"].present and values.strategy != "mirrored":
         raise ValueError(
             f"--num_replicas={values.num_replicas} is for --strategy=mirrored, not "

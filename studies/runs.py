@@ -80,7 +80,7 @@ def make(name: str, recipe, source, logdir: Path) -> dict | None:
             console.stop_at_once_on_signals()
         if not found.done:
             raise KeyboardInterrupt
-    return json.loads(folder.summary.read_text(encoding="utf-8"))
+    return folder.read_summary()
 
 
 def describe(values: list) -> tuple[float | None, float | None, str]:

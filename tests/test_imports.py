@@ -17,6 +17,7 @@ import tf_febm
 LAYERS = (
     ("arguments", "catalogue", "compiled", "energies", "files", "optimizers", "original_lines",
      "original_names", "randomness", "renamed", "terminal", "version"),
+    ("guarded",),
     ("parallel", "workers"),
     ("divergences", "entropy"),
     ("objectives", "networks", "data"),

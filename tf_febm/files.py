@@ -5,10 +5,19 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["append", "replacing", "write_atomically", "write_json", "write_table"]
+__all__ = [
+    "append",
+    "as_json",
+    "replacing",
+    "staged",
+    "write_atomically",
+    "write_json",
+    "write_table",
+]
 
 
 def write_atomically(path, write) -> None:
@@ -47,6 +56,79 @@ def replacing(path, suffix: str = "") -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+# Of folders for results that are not yet in their place; the number of the process follows.
+_NEW = ".new."
+
+
+@contextlib.contextmanager
+def staged(folder, replaces: Iterable[str] = (), unfinished: str | None = None) -> Iterator[Path]:
+    """Give a new folder for results, and put what is written there in its place at the end.
+
+    If the block fails or is interrupted, what was there before is as it was, and no empty folder is
+    left.
+
+    Args:
+        folder: Where the results shall be; made if it is missing.
+        replaces: Patterns of earlier results in it that go when the new ones come, whether they
+            are among these or not.
+        unfinished: Name of a folder in it, to which what was written goes if the block fails; None
+            drops that.
+
+    Yields:
+        A hidden folder in it, in which names are those that they will have in the folder.
+
+    Raises:
+        OSError: It cannot be written; it names the folder.
+    """
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = folder / f"{_NEW}{os.getpid()}"
+    try:
+        for left in folder.glob(f"{_NEW}*"):
+            if not _is_running(left.name.removeprefix(_NEW)):
+                shutil.rmtree(left, ignore_errors=True)
+        new.mkdir(parents=True)
+    except OSError as error:
+        raise OSError(f"Cannot write to {folder}: {error.strerror}.") from None
+    try:
+        yield new
+        written = sorted(path for path in new.rglob("*") if not path.is_dir())
+        ours = {path.relative_to(new) for path in written}
+        for pattern in replaces:
+            for old in folder.glob(pattern):
+                if old.relative_to(folder) not in ours:
+                    old.unlink()
+        for path in written:
+            place = folder / path.relative_to(new)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)
+        if unfinished is not None:
+            shutil.rmtree(folder / unfinished, ignore_errors=True)
+    except BaseException:
+        if unfinished is not None and any(new.iterdir()):
+            shutil.rmtree(folder / unfinished, ignore_errors=True)
+            os.replace(new, folder / unfinished)
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _is_running(number: str) -> bool:
+    """Whether the process that a folder is of is there, and not this one."""
+    if number == str(os.getpid()) or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def append(path, content: bytes) -> None:
     """Add to the end of a file, and wait until it is on the disk.
 
@@ -74,8 +156,13 @@ def _naming(path) -> Iterator[None]:
 
 def write_json(path, value) -> None:
     """Write a value as indented JSON, atomically; numbers that JSON lacks become null."""
-    text = json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+    text = as_json(value) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def as_json(value) -> str:
+    """Return a value as indented JSON; numbers that JSON lacks become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
 def write_table(path, rows: Iterable[dict], columns: Iterable[str]) -> None:

@@ -48,6 +48,9 @@ SOURCES: dict[str, str] = {
     "label_column": "label_column",
     "drop_columns": "drop_columns",
     "subfolders": "subfolders",
+    "max_pixels": "max_pixels",
+    "max_gib": "max_gib",
+    "max_depth": "max_depth",
 }
 _ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
 

@@ -191,6 +191,49 @@ class TestInceptionGraph:
             evaluation.InceptionGraph(path)
         assert "\n" not in str(error.value)
 
+    def test_a_graph_that_does_more_than_compute_is_refused(self, graph_file, tmp_path):
+        path, _ = graph_file
+        good, evidence = path.read_bytes(), tmp_path / "evidence"
+
+        def refused(change, message):
+            graph = tf.compat.v1.GraphDef.FromString(good)
+            change(graph)
+            path.write_bytes(graph.SerializeToString())
+            with pytest.raises(ValueError, match=message) as caught:
+                evaluation.InceptionGraph(path)
+            assert "\n" not in str(caught.value) and not evidence.exists()
+
+        def writes(graph):
+            with tf.Graph().as_default() as other:
+                tf.raw_ops.WriteFile(filename=str(evidence), contents="x")
+            graph.node.extend(other.as_graph_def().node)
+
+        refused(writes, "the operation WriteFile of 'WriteFile' is not run; accepted are")
+        refused(lambda graph: graph.library.function.add(), "functions of its own")
+
+        def called(graph):
+            graph.node[0].attr["f"].func.name = "f"
+
+        refused(called, "calls a function")
+
+        def huge(graph):
+            node = next(node for node in graph.node if node.op == "Const" and node.name != "x")
+            del node.attr["value"].tensor.tensor_shape.dim[:]
+            for size in (1 << 40, 1 << 10):
+                node.attr["value"].tensor.tensor_shape.dim.add(size=size)
+
+        refused(huge, "accepted are up to 33,554,432 elements")
+
+        def enlarged(graph):
+            for name in ("ResizeBilinear", "ResizeBilinear/size"):
+                node = graph.node.add()
+                node.CopyFrom(next(node for node in graph.node if node.name == name))
+                node.name = name.replace("ResizeBilinear", "large")
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([100_000, 100_000]))
+            graph.node[-2].input[1] = "large/size"
+
+        refused(enlarged, "'large' makes .* numbers of an image")
+
     def test_batch_size_is_validated(self, graph_file):
         with pytest.raises(ValueError, match="batch_size must be a whole number ≥ 1; received 0"):
             evaluation.InceptionGraph(graph_file[0], batch_size=0)

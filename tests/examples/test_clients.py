@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import os
 import runpy
 import sys
 
@@ -303,3 +304,38 @@ def test_pictures_as_training_reads_them(project, client, tmp_path):
     (folder / "cut.png").write_bytes((folder / "turned.png").read_bytes()[:60])
     rows = client("score_images.py", tmp_path / "model", folder)
     assert {row["file"] for row in rows} == {path.name for path in paths}
+
+
+@pytest.mark.parametrize("name", ["score_images.py", "score_csv.py"])
+def test_wrong_arguments_are_one_line(client, tmp_path, capsys, name):
+    (tmp_path / "empty").mkdir()
+    for model in ("gone", "empty"):
+        with pytest.raises(SystemExit, match=f"error: {model} is no folder that tf_febm.export"):
+            client(name, model, "x")
+    for size in ("0", "-1", "many"):
+        with pytest.raises(SystemExit):
+            client(name, "empty", "x", f"--batch_size={size}")
+        assert "must be a whole number ≥ 1; received" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_name_that_is_no_text_is_printed_as_it_is(project, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp((4, 4, 3), (8,), "swish"))
+    tf_febm.export(model, tmp_path / "model")
+    names = [b"good.png", b"\xff\xfe.png", b"pipe.png"]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in names[:2]:
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+        os.rename(tmp_path / "a.png", os.fsencode(folder) + b"/" + name)
+    os.mkfifo(os.fsencode(folder) + b"/" + names[2])
+    output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", errors)
+    monkeypatch.setattr(sys, "argv", ["score", str(tmp_path / "model"), str(folder)])
+    runpy.run_path(str(project / "examples" / "score_images.py"), run_name="__main__")
+    output.flush()
+    errors.flush()
+    printed = output.buffer.getvalue()
+    assert names[0] in printed and names[1] in printed and names[2] not in printed
+    assert b"pipe.png cannot be read: it is no regular file" in errors.buffer.getvalue()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_febm import evaluation, training
+from tf_febm import evaluation, guarded, training
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ class TestBadInput:
         path = run_folder / "options.json"
         options = json.loads(path.read_text())
         options["recipe"]["temperature"] = 1.0
-        path.write_text(json.dumps(options))
+        guarded.write_record(path, options)
         assert "has the unknown temperature: another vers" in refuse(f"--run={run_folder}")
 
     def test_networks_without_their_files(self, refuse, run_folder, tmp_path):
@@ -221,7 +221,7 @@ class TestBadInput:
         path = run_folder / "options.json"
         options = json.loads(path.read_text())
         options["data"]["name"] = "npz"
-        path.write_text(json.dumps(options))
+        guarded.write_record(path, options)
         run = [f"--run={run_folder}", f"--data_dir={tmp_path / 'images.npz'}"]
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")
         assert "--curve needs features" in refuse(*run, "--curve")

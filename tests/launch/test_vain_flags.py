@@ -46,6 +46,8 @@ LINES = {
     "--recipe=plane": ("--dataset=moons", ["--dataset=digits", "--dataset=cifar10"]),
     "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
     "--subfolders=splits": ("--dataset=folder", ["", "--dataset=csv"]),
+    "--max_pixels=100": ("--dataset=folder", ["--dataset=csv", "--dataset=mnist"]),
+    "--max_depth=3": ("--dataset=folder", ["--dataset=celeba", "--dataset=npz"]),
     "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
     "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),
     "--cclass": (CD, [BOUNDS]),

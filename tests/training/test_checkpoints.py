@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from traced_models import Traced, state_of
 
-from tf_febm import files, training
+from tf_febm import files, guarded, training
 from tf_febm.training import checkpoint_files, lock, recorders
 
 
@@ -94,9 +94,8 @@ def test_a_damaged_newest_is_reported_and_the_one_before_it_used(two, tmp_path, 
     else:
         path.write_bytes(content)
     if damage == "removed" and suffix == "index":
-        # Without an index it never was a checkpoint.
         assert checkpoints.restore() == 1
-        assert lines == []
+        assert len(lines) == 1 and "step-2 has no index" in lines[0]
         return
     with pytest.raises(OSError, match="step-2 cannot be read.*there are: 1"):
         checkpoints.restore(2)
@@ -396,3 +395,61 @@ class TestLock:
             training.RunFolder("/proc/run").locked(),
         ):
             pass
+
+
+def rewritten(folder, **changes):
+    """Change the manifest of step 2, with a checksum that is right."""
+    path = folder / "step-2.json"
+    facts = guarded.read_record(path)
+    guarded.write_record(path, {**facts, **changes})
+
+
+FACTS = {"bytes": 0, "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": {}},
+        {"files": {"/dev/zero": FACTS}},
+        {"files": {"../..": FACTS}},
+        {"files": {"step-2.index": FACTS, "step-1.data-00000-of-00001": FACTS}},
+        {"metrics": {"bound": "low"}},
+        {"notes": {"rollbacks": 3}},
+        {"notes": {"rate_scale": "half"}},
+        {"returns": -1},
+        {"more": 1},
+    ],
+)
+def test_a_manifest_names_files_of_its_own_and_facts_of_their_kind(two, tmp_path, changes):
+    _, checkpoints, *_ = two
+    rewritten(tmp_path, **changes)
+    with pytest.raises(OSError, match="its manifest step-2.json is damaged"):
+        checkpoints.restore(2)
+    assert checkpoints.restore() == 1
+
+
+def test_every_byte_of_a_manifest_counts(two, tmp_path):
+    path = tmp_path / "step-2.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 7
+        path.write_bytes(content)
+        with pytest.raises(checkpoint_files.DamagedError):
+            checkpoint_files.read_manifest(tmp_path, 2)
+    path.write_bytes(whole)
+    # Earlier versions wrote no checksum.
+    facts = json.loads(whole)
+    del facts["checksum"]
+    path.write_text(json.dumps(facts))
+    assert two[1].restore(2) == 2
+
+
+def test_a_link_in_the_place_of_a_file(two, tmp_path):
+    _, checkpoints, *_ = two
+    path = tmp_path / "step-2.data-00000-of-00001"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="no regular file of this folder"):
+        checkpoints.restore(2)

@@ -98,7 +98,7 @@ def test_what_a_run_leaves(run, image_data):
         samples = arrays["samples"]
     assert samples.dtype == np.float32 and samples.shape == (300, 4, 4, 1)
     assert samples.min() >= 0 and samples.max() <= 1
-    assert json.loads(folder.summary.read_text()) == summary
+    assert folder.read_summary() == summary
     assert summary["steps"] == 12 and summary["quality"] == {"count": 300}
     assert summary["metrics"].keys() >= {"bound", "energy_gap"}
     loaded = keras.models.load_model(folder.model)
@@ -338,3 +338,70 @@ def test_averages_of_a_checkpoint_without_any(make, tmp_path):
     os.truncate(tmp_path / f"step-{step}.data-00000-of-00001", 100)
     with pytest.raises(OSError, match="cannot be read"):
         checkpoints.energy_weights(step)
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_around_a_checkpoint_loses_no_row_and_no_picture(run, monkeypatch, moment):
+    pictures = {"sample_interval": 5}
+    *_, whole, _, _ = run("whole", 15, **pictures)
+    save = training.Checkpoints.save
+
+    def killed(checkpoints, metrics=None):
+        step = training.steps_taken(checkpoints._model)
+        if step == 10 and moment == "before":
+            raise Killed
+        save(checkpoints, metrics)
+        if step == 10:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Checkpoints, "save", killed)
+        with pytest.raises(Killed):
+            run("parts", 15, **pictures)
+    *_, parts, _, _ = run("parts", 15, **pictures)
+    timing = ("seconds", "steps_per_second")
+    tables = [
+        [{k: v for k, v in row.items() if k not in timing} for row in recorders.read_metrics(path)]
+        for path in (whole.metrics, parts.metrics)
+    ]
+    assert tables[0] == tables[1] and [row["step"] for row in tables[0]] == ["5", "10", "15"]
+    drawn = [
+        {path.name: path.read_bytes() for path in folder.samples.glob("*.png")}
+        for folder in (whole, parts)
+    ]
+    assert drawn[0] == drawn[1] and len(drawn[0]) == 3
+
+
+def test_a_table_that_was_removed_meanwhile_begins_again(run_in, traced, tmp_path, monkeypatch):
+    record = recorders.MetricsTable.record
+
+    def removed(table, step, logs):
+        if step == 10:
+            table.path.unlink()
+        record(table, step, logs)
+
+    monkeypatch.setattr(recorders.MetricsTable, "record", removed)
+    _, folder, *_ = run_in(tmp_path / "a", 15)
+    assert steps_in(folder) == [10, 15]
+    assert folder.metrics.read_text().startswith("step,seconds,")
+    # A run that goes on keeps them.
+    run_in(tmp_path / "a", 20)
+    assert steps_in(folder) == [10, 15, 20]
+
+
+def test_a_changed_digit_of_the_metrics_is_noticed(run_in, ten, tmp_path):
+    folder = training.RunFolder(shutil.copytree(ten, tmp_path / "a"))
+    table = folder.metrics.read_text()
+    row = table.splitlines()[1]
+    changed = table.replace(row, row.replace("5,", "4,", 1))
+    assert steps_in(folder) == [5, 10]
+    folder.metrics.write_text(changed)
+    assert steps_in(folder) == [10]
+    with pytest.warns(UserWarning, match="1 rows are not what was written.*metrics.damaged.csv"):
+        run_in(folder.path, 15)
+    assert steps_in(folder) == [10, 15]
+    assert (folder.path / "metrics.damaged.csv").read_text() == changed

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tf_febm import training
+from tf_febm.training import lock
 
 
 def test_a_changed_option_is_refused(tmp_path):
@@ -84,3 +85,45 @@ def test_damaged_options_are_named(tmp_path, text):
     folder.options.write_text(text)
     with pytest.raises(OSError, match="options.json is damaged"):
         folder.prepare({}, ())
+
+
+def test_a_removed_lock_file_lets_nobody_in(tmp_path):
+    folder = training.RunFolder(tmp_path / "run")
+    with folder.locked():
+        (folder.path / lock.LOCK_NAME).unlink()
+        with pytest.raises(OSError, match="is in use by another run"), folder.locked():
+            pass
+        assert not (folder.path / lock.LOCK_NAME).exists()
+    with folder.locked():
+        pass
+    assert not folder.path.exists()
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    folder = training.RunFolder(tmp_path)
+    folder.write_options({"recipe": {"steps": 1}, "data": {}, "versions": {}})
+    changed = folder.options.read_text().replace('"steps": 1', '"steps": 3')
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tf_febm.guarded.opening.os.open", refuse)
+        with pytest.raises(PermissionError):
+            folder.read_options()
+        with pytest.raises(OSError, match="Cannot write|Permission denied"):
+            folder.prepare({}, ())
+    folder.options.write_text(changed)
+    with pytest.raises(OSError, match="options.json is damaged .*checksum differs"):
+        folder.read_options()
+
+
+def test_a_damaged_model_is_not_called_missing(tmp_path):
+    folder = training.RunFolder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="There is no .*model.keras: a run writes its"):
+        folder.load_model()
+    for content in (b"", b"PK", b"nothing"):
+        folder.model.write_bytes(content)
+        with pytest.raises(OSError, match="model.keras is damaged, and holds no model") as caught:
+            folder.load_model()
+        assert "\n" not in str(caught.value)

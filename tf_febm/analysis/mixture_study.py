@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import files
+from tf_febm import arguments, files
 from tf_febm.analysis import mixture_figures
 from tf_febm.analysis.ground_truth import best_normal, f_divergence, gaussian_mixture
 from tf_febm.analysis.mixture_fit import (
@@ -20,6 +20,7 @@ from tf_febm.analysis.mixture_fit import (
     trajectories,
     use_ratio,
 )
+from tf_febm.divergences import get
 
 __all__ = ["NINE", "mixture_study"]
 
@@ -31,6 +32,8 @@ COLUMNS = (
     *("divergence", "mu_star", "sigma_star", "mu_hat", "sigma_hat"),
     *("divergence_at_star", "divergence_at_hat", "seconds"),
 )
+# What a study writes.
+_RESULTS = ("figure_?_*.png", "table.csv", "summary.json")
 
 
 def mixture_study(
@@ -51,7 +54,9 @@ def mixture_study(
 ) -> None:
     """Fit a Gaussian energy to a mixture of Gaussians by each divergence; compare with the optimum.
 
-    Writes table.csv, summary.json and Figures 1 to 4. What an earlier study left there is removed.
+    Writes table.csv, summary.json and Figures 1 to 4. They replace those of an earlier study once
+    all of them are there; of a study that fails or is interrupted, what was done is in the folder
+    `unfinished` below.
 
     Args:
         divergences: Their names.
@@ -73,18 +78,46 @@ def mixture_study(
     """
     options = {
         "mixture": mixture,
-        "steps": steps,
-        "batch_size": batch_size,
-        "sampler": sampler,
-        "seed": seed,
-        "num_samples": num_samples,
+        "steps": _hundreds("steps", steps),
+        "batch_size": arguments.whole_number("batch_size", batch_size, 2),
+        "sampler": arguments.choice("sampler", sampler, ("exact", "langevin")),
+        "seed": arguments.whole_number("seed", seed, 0, 2**31),
+        "num_samples": arguments.whole_number("num_samples", num_samples, 2),
     }
+    arguments.whole_number("num_trajectories", num_trajectories)
+    _hundreds("trajectory_steps", trajectory_steps)
+    arguments.switch("baselines", baselines)
+    if not divergences:
+        raise ValueError("divergences must be one name or more; received none.")
+    names = [get(name).name for name in divergences]
     target = gaussian_mixture(*mixture)
-    out, summary = Path(out), dict(summary or {})
-    out.mkdir(parents=True, exist_ok=True)
     x, density, inside = grid(target)
-    for old in (*out.glob("figure_?_*.png"), out / "table.csv", out / "summary.json"):
-        old.unlink(missing_ok=True)
+    summary = dict(summary or {})
+    with files.staged(out, _RESULTS, "unfinished") as new:
+        _study(
+            names,
+            target,
+            (x, density, inside),
+            options,
+            (num_trajectories, trajectory_steps) if num_trajectories else None,
+            baselines,
+            summary,
+            new,
+            report,
+        )
+
+
+def _hundreds(name: str, value) -> int:
+    if arguments.whole_number(name, value, 100) % 100:
+        raise ValueError(f"{name} must be a multiple of 100; received {value!r}.")
+    return value
+
+
+def _study(
+    divergences, target, axis, options, counts, baselines, summary, out: Path, report
+) -> None:
+    """Fit, measure, draw and write, with arguments that are known to be good."""
+    x, density, inside = axis
     rows: list[dict] = []
     for name in divergences:
         try:
@@ -102,9 +135,8 @@ def mixture_study(
     if baselines:
         summary["baselines"] = {"methods": _baselines(divergences, target, options, report)}
         _write(out, rows, summary)
-    if num_trajectories:
+    if counts:
         name = "js" if "js" in divergences else divergences[0]
-        counts = (num_trajectories, trajectory_steps)
         summary["trajectories"] = _trajectories(name, target, options, counts, out, report)
     _write(out, rows, summary)
 

@@ -1,13 +1,12 @@
 """CIFAR-10 and CIFAR-100: the original pickled batches, or the binary ones."""
 
-import io
-import pickle
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 
@@ -59,7 +58,7 @@ def read(form: _Format, path: Path, split: str) -> Split | None:
 def _read_pickle(form, file):
     # A damaged pickle can raise nearly anything.
     with reading(file, f"not a readable {form.title} batch"):
-        batch = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
+        batch = guarded.read_pickle(guarded.read_bytes(file))
     keys = (b"data", form.label_key)
     missing = [key for key in keys if not isinstance(batch, dict) or key not in batch]
     if missing:
@@ -73,12 +72,18 @@ def _read_pickle(form, file):
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (_PIXELS,):
         raise ValueError(f"{file}: b'data' must be uint8 [n, {_PIXELS}]; received {kind}.")
     where = f"{file}, key {form.label_key}"
-    return rows, checked_labels(batch[form.label_key], len(rows), form.num_classes, where)
+    labels = batch[form.label_key]
+    # A list of lists may be far longer than the file.
+    if not isinstance(labels, np.ndarray) and not (
+        isinstance(labels, (list, tuple)) and all(isinstance(label, int) for label in labels)
+    ):
+        raise ValueError(f"{where}: labels must be a flat list of whole numbers, or an array.")
+    return rows, checked_labels(labels, len(rows), form.num_classes, where)
 
 
 def _read_binary(form, file):
     with reading(file, "cannot be read"):
-        content = file.read_bytes()
+        content = guarded.read_bytes(file)
     width = form.label_bytes + _PIXELS
     if not content or len(content) % width:
         raise ValueError(
@@ -87,36 +92,6 @@ def _read_binary(form, file):
     rows = np.frombuffer(content, np.uint8).reshape(-1, width)
     labels = checked_labels(rows[:, form.label_bytes - 1], len(rows), form.num_classes, str(file))
     return rows[:, form.label_bytes :], labels
-
-
-def _make_dtype(spec, align=False, copy=False):
-    # Pickles of the time say 0 and 1; NumPy 2.4 warns unless these are booleans.
-    return np.dtype(spec, align=bool(align), copy=bool(copy))
-
-
-# Unpickling calls what the file names. This is everything that a plain array needs, in both
-# spellings of NumPy's private module; anything else is refused before it is imported.
-_ALLOWED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _make_dtype,
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    # How Python 3 writes bytes into pickles of protocol 2 and below.
-    ("_codecs", "encode"): lambda text, encoding: (
-        text.encode("latin1") if isinstance(text, str) else bytes(text)
-    ),
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickle dictionaries, lists, numbers and arrays, and refuse every other object."""
-
-    def find_class(self, module, name):
-        """Return the constructor under a name, from the list above only."""
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}.") from None
 
 
 def _source(form: _Format, name: str) -> Reader:

@@ -1,12 +1,15 @@
 """Helpers of readers: finding files, splits, and errors of one line."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from tf_febm import guarded
 
 __all__ = [
     "Reader",
@@ -98,12 +101,20 @@ def reading(file: Path, fault: str) -> Iterator[None]:
 
     Raises:
         PermissionError: The file may not be read.
+        OSError: It cannot be read at the moment.
         ValueError: Anything else.
     """
     try:
         yield
     except PermissionError as error:
         raise PermissionError(f"{file}: this file may not be read.") from error
+    except guarded.RefusedError as error:
+        raise ValueError(f"{file}: {error}.") from None
+    except OSError as error:
+        # What libraries raise about contents has no number, and a link may lead nowhere.
+        if error.errno is None or error.errno in (errno.EINVAL, errno.ENOENT, errno.ELOOP):
+            raise ValueError(f"{file}: {fault} ({reason(error)}).") from error
+        raise OSError(error.errno, error.strerror, str(file)) from error
     except Exception as error:
         raise ValueError(f"{file}: {fault} ({reason(error)}).") from error
 
@@ -115,6 +126,9 @@ def existing(data_dir: str | os.PathLike) -> Path:
         raise FileNotFoundError(f"data_dir {str(data_dir)!r} does not exist.")
     if path.is_dir():
         entries(path)
+        return path
+    with reading(path, "cannot be read"):
+        guarded.regular_size(path)
     return path
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.data import npz_keys
 from tf_febm.data.classes import checked_ids, listed, numbered
 from tf_febm.data.files import (
@@ -37,12 +38,9 @@ class Archive:
 
     def __init__(self, path: Path):
         self.path = path
-        # Never allow_pickle: an archive from elsewhere must not be able to run code.
         with reading(path, "not a readable .npz archive"):
-            self._file = np.load(path, allow_pickle=False)
-        if isinstance(self._file, np.ndarray):
-            raise ValueError(f"{path}: expected an .npz archive; received a single array (.npy).")
-        self.keys = tuple(self._file.files)
+            self._file = guarded.ArrayFile(path)
+        self.keys = self._file.keys
         # Reading decompresses, and several questions are asked about each array.
         self._arrays: dict[str, np.ndarray] = {}
 
@@ -62,25 +60,19 @@ class Archive:
             raise ValueError(f"{self.path}: no key {key!r}; received {sorted(self.keys)}.")
         if key not in self._arrays:
             try:
-                self._arrays[key] = self._file[key]
+                self._arrays[key] = self._file.array(key)
+            except (guarded.NoArrayError, guarded.RefusedError) as error:
+                raise ValueError(f"{self.where(key)}: {error}.") from None
             except Exception as error:
                 # A truncated archive raises zlib.error, BadZipFile, EOFError or ValueError.
                 raise ValueError(f"{self.where(key)}: cannot be read ({reason(error)}).") from error
-        array = self._arrays[key]
-        if not isinstance(array, np.ndarray):
-            raise ValueError(
-                f"{self.where(key)}: expected an array; received {type(array).__name__}."
-            )
-        return array
+        return self._arrays[key]
 
-    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype] | None:
+    def header(self, key: str) -> guarded.Header | None:
         """Return shape and dtype of the array under a key, which is not read, or None."""
         # Whatever is wrong, nobody has asked for it.
-        with contextlib.suppress(Exception), self._file.zip.open(f"{key}.npy") as member:
-            old = np.lib.format.read_magic(member) == (1, 0)
-            read_header = np.lib.format.read_array_header_1_0
-            shape, _, dtype = (read_header if old else np.lib.format.read_array_header_2_0)(member)
-            return shape, dtype
+        with contextlib.suppress(Exception):
+            return self._file.header(key)
         return None
 
     def images(self, key: str) -> np.ndarray:

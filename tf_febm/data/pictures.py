@@ -4,9 +4,11 @@ It depends on nothing else of this library: `examples/score_images.py`, which mu
 has what stands between the two marks word for word, and a test keeps the two equal.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-__all__ = ["PICTURE_FORMATS", "picture_levels"]
+__all__ = ["PICTURE_FORMATS", "picture_levels", "picture_parts"]
 
 # --- the same in tf_febm/data/pictures.py and examples/score_images.py ---------------------------
 
@@ -23,6 +25,16 @@ def picture_levels(image, channels) -> np.ndarray:
     Levels are uint8 if that is exact, else float64 that is not rounded; what cannot be read exactly
     is a ValueError.
     """
+    height, width, part = picture_parts(image, channels)
+    return part(0, height, 0, width)
+
+
+def picture_parts(image, channels) -> tuple[int, int, Callable]:
+    """Return height, width and a function from (top, bottom, left, right) to levels of that part.
+
+    Levels are those of `picture_levels`, and take eight times the memory of the picture itself: of
+    a large one they are best had part by part.
+    """
     if image.format not in PICTURE_FORMATS:
         raise ValueError(f"{image.format} is not among {', '.join(PICTURE_FORMATS)}")
     if image.format == "TIFF" and 2 in np.atleast_1d(image.tag_v2.get(339, 1)):
@@ -30,30 +42,31 @@ def picture_levels(image, channels) -> np.ndarray:
             "a TIFF of signed whole numbers, which have no agreed white: save it as PNG, or as "
             "grey of 16 bits"
         )
-    alpha = None
     if image.format == "PNG" and (_bits(image) > 8 or "transparency" in image.info):
-        pixels, alpha, white = _png_pixels(image)
+        stored, white = _png_pixels(image), 65535
     elif _bits(image) > 8:
-        pixels, white = _tiff_pixels(image)
+        stored, white = _tiff_pixels(image)
     else:
         image.load()
-        transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-        if transparent or "transparency" in image.info:
-            pixels = np.asarray(image.convert("RGBA"))
-            pixels, alpha = pixels[..., :3], pixels[..., 3:] / 255
-        else:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-        white = 255
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if channels == 1 and pixels.shape[2] == 3:
-        # Whole numbers up to here, so that grey remains what it was.
-        pixels = pixels.astype(np.int64) @ [[299], [587], [114]] / 1000
-    if white != 255:
-        pixels = pixels * (255 / white)
-    if alpha is not None and alpha.min() < 1:
-        pixels = 255 - alpha * (255.0 - pixels)
-    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], channels))
-    return _turned(pixels, image.getexif().get(0x0112, 1))
+        stored, white = _pillow_pixels(image), 255
+    (width, height), orientation = image.size, image.getexif().get(0x0112, 1)
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+
+    def part(top, bottom, left, right):
+        pixels, alpha = stored(*_as_stored((top, bottom, left, right), image.size, orientation))
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+        if channels == 1 and pixels.shape[2] == 3:
+            # Whole numbers up to here, so that grey remains what it was.
+            pixels = pixels.astype(np.int64) @ [[299], [587], [114]] / 1000
+        if white != 255:
+            pixels = pixels * (255 / white)
+        if alpha is not None and alpha.min() < 1:
+            pixels = 255 - alpha * (255.0 - pixels)
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], channels))
+        return _turned(pixels, orientation)
+
+    return height, width, part
 
 
 def _bits(image):
@@ -67,8 +80,22 @@ def _bits(image):
     return max(image.tag_v2.get(258, (1,))) if image.format == "TIFF" else 8
 
 
+def _pillow_pixels(image):
+    """Return (top, bottom, left, right) -> colours, opacity in [0, 1] or None, of 8 bits."""
+    transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+    def part(top, bottom, left, right):
+        cut = image.crop((left, top, right, bottom))
+        if transparent:
+            pixels = np.asarray(cut.convert("RGBA"))
+            return pixels[..., :3], pixels[..., 3:] / 255
+        return np.asarray(cut if cut.mode == "L" else cut.convert("RGB")), None
+
+    return part
+
+
 def _png_pixels(image):
-    """Return colours, opacity in [0, 1] and white of a PNG of any depth."""
+    """Return (top, bottom, left, right) -> colours, opacity in [0, 1], of a PNG of any depth."""
     import tensorflow as tf
 
     place = image.fp.tell()
@@ -80,32 +107,53 @@ def _png_pixels(image):
         pixels = tf.io.decode_png(content, channels=4, dtype=tf.uint16).numpy()
     except tf.errors.InvalidArgumentError:
         raise ValueError("the file is damaged or cut short") from None
-    return pixels[..., :3], pixels[..., 3:] / 65535, 65535
+
+    def part(top, bottom, left, right):
+        cut = pixels[top:bottom, left:right]
+        return cut[..., :3], cut[..., 3:] / 65535
+
+    return part
 
 
 def _tiff_pixels(image):
-    """Return the values and the white of a TIFF of more than 8 bits: grey, no transparency."""
+    """Return (top, bottom, left, right) -> grey of a TIFF of more than 8 bits, and its white."""
     bits, inverted = _bits(image), image.tag_v2.get(262, 0) == 0
     if image.mode.startswith("I;16"):
         image.load()
-        white = 2**bits - 1
-        pixels = np.asarray(image).astype(np.int64)
-        return white - pixels if inverted else pixels, white
+        white, pixels = 2**bits - 1, np.asarray(image)
+        sign, black = (-1, white) if inverted else (1, 0)
+        return lambda a, b, c, d: (black + sign * pixels[a:b, c:d].astype(np.int64), None), white
     if image.mode == "F" and not inverted:
         image.load()
-        pixels = np.asarray(image).astype(np.float64)
+        pixels = np.asarray(image)
         if not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ValueError(
                 f"floating-point numbers from {pixels.min():g} to {pixels.max():g}: "
                 "they must lie in [0, 1], from black to white"
             )
-        return pixels, 1
+        return lambda a, b, c, d: (pixels[a:b, c:d].astype(np.float64), None), 1
     kind = (
         "signed or 32-bit whole numbers, which have no agreed white"
         if image.mode == "I"
         else (f"{image.mode} of {bits} bits a channel, which would be cut to 8")
     )
     raise ValueError(f"a TIFF of {kind}: save it as PNG, or as grey of 16 bits")
+
+
+def _as_stored(box, size, orientation):
+    """Return (top, bottom, left, right) of a part as it is to be seen, as the file has it."""
+    top, bottom, left, right = box
+    (width, height) = size
+    if orientation in (5, 6, 7, 8):
+        top, bottom, left, right = left, right, top, bottom
+    # Turned over along either axis after that, as `_turned` does before it.
+    flips = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}
+    down, across = flips.get(orientation, (0, 0))
+    if down:
+        top, bottom = height - bottom, height - top
+    if across:
+        left, right = width - right, width - left
+    return top, bottom, left, right
 
 
 def _turned(pixels, orientation):

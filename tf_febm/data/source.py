@@ -24,6 +24,9 @@ class Source:
         label_column: See there.
         drop_columns: See there.
         subfolders: See there.
+        max_pixels: See there.
+        max_gib: See there.
+        max_depth: See there.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Source:
     label_column: str | None = None
     drop_columns: Sequence[str] | None = None
     subfolders: str | None = None
+    max_pixels: int | None = None
+    max_gib: float | None = None
+    max_depth: int | None = None
 
     def load(self) -> tuple[ImageData | VectorData, ImageData | VectorData]:
         """Return the training and the test split.

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from tf_febm import arguments, catalogue
+from tf_febm import arguments, catalogue, guarded
 from tf_febm.data import toy_datasets
 from tf_febm.data.classes import warn_of_empty
 from tf_febm.data.files import Reader, Split, existing
@@ -36,6 +36,9 @@ def load(
     label_column: str | None = None,
     drop_columns: Sequence[str] | None = None,
     subfolders: str | None = None,
+    max_pixels: int | None = None,
+    max_gib: float | None = None,
+    max_depth: int | None = None,
 ) -> ImageData | VectorData:
     """Read one split of a data set into memory.
 
@@ -70,6 +73,10 @@ def load(
         drop_columns: Names of columns of a table (csv) to leave out, which may hold anything.
         subfolders: What the sub-folders of a folder of images are: "splits", "classes", or None to
             tell by their names; see `image_folder.read`.
+        max_pixels: Largest number of pixels of a picture; 120 million if None.
+        max_gib: GiB of memory that what one file holds may take; if None 1 GiB or 20 times the size
+            of the file, whichever is more, and not more than half of the machine's memory.
+        max_depth: How many folders may lie in one another; 32 if None.
 
     Returns:
         The split, all of it in memory: images as 8-bit integers, vectors as float32. Classes are
@@ -105,7 +112,8 @@ def load(
         if key not in source.takes:
             kind = "folders of images (folder)" if key == "subfolders" else "tables (csv)"
             raise ValueError(f"{key} is for {kind}, not for {name}.")
-    found = _read(name, source, data_dir, split, size, answers)
+    with guarded.limited(max_pixels, max_gib, max_depth):
+        found = _read(name, source, data_dir, split, size, answers)
     classes: dict[str, Any] = {
         field: getattr(found, field) for field in ("labels", "num_classes", "source", "class_names")
     }

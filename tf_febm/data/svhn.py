@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, reading
 
@@ -16,16 +17,12 @@ def read(path: Path, split: str) -> Split | None:
     The files call the digit 0 class 10; here it is class 0, as in TensorFlow Datasets. The third
     published file, extra_32x32.mat, is not read.
     """
-    # Slow to import, and needed by nobody who reads other data.
-    import scipy.io
-
     file = path / f"{split}_32x32.mat"
     if not file.is_file():
         return None
-    # Opened here: SciPy would turn a refusal into an error about file names.
-    with reading(file, "not a readable .mat file"), open(file, "rb") as stream:
-        content = scipy.io.loadmat(stream, variable_names=("X", "y"))
-    missing = [name for name in ("X", "y") if not isinstance(content.get(name), np.ndarray)]
+    with reading(file, "not a readable .mat file"):
+        content = guarded.read_matlab(guarded.read_bytes(file), ("X", "y"))
+    missing = [name for name in ("X", "y") if name not in content]
     if missing:
         raise ValueError(f"{file}: a file of SVHN has the variables X and y; no {missing[0]}.")
     images = content["X"]

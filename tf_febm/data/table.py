@@ -1,7 +1,9 @@
 """Tables of numbers, separated by commas, semicolons or tabs."""
 
 import csv
+import io
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
@@ -23,6 +26,8 @@ from tf_febm.data.table_questions import (
 __all__ = ["CSV", "SUFFIXES", "check_columns_vary", "checked_vectors", "read", "read_table"]
 
 SUFFIXES = (".csv", ".tsv")
+# Memory of the fields of a table while it is read, for each byte of it.
+_TEXTS = 16
 # What to do with a column of words.
 _WAY = (
     "; label_column (--label_column) takes a column for the class of each row, drop_columns "
@@ -281,10 +286,11 @@ def check_columns_vary(vectors: np.ndarray, where: str, columns=None) -> None:
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return (line number, fields) of all lines that are not empty."""
-    with (
-        reading(file, "not a readable table"),
-        open(file, newline="", encoding="utf-8-sig") as text,
-    ):
+    with reading(file, "not a readable table"), guarded.opened(file) as raw:
+        # Each field becomes a text of its own.
+        size = os.fstat(raw.fileno()).st_size
+        guarded.check_bytes("what it holds", _TEXTS * size, size)
+        text = io.TextIOWrapper(raw, newline="", encoding="utf-8-sig")
         head = text.readline()
         delimiter = max(",;\t", key=head.count)
         text.seek(0)

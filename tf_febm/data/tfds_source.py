@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
 
@@ -25,6 +26,10 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     if not builder.data_path.exists():
         _prepare(builder, name, remote, layouts)
     try:
+        # TensorFlow would wait for a pipe, and nothing ends that.
+        for file in builder.data_path.iterdir():
+            if not file.is_dir():
+                guarded.regular_size(file)
         images, labels = _collect(builder, split, image_size, remote)
     except Exception as error:
         raise ValueError(

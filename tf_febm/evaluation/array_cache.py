@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_febm import guarded
 from tf_febm.evaluation.feature_network import one_line
 from tf_febm.files import write_atomically
 
@@ -31,8 +32,7 @@ def cached_arrays(path: Path, compute: Callable[[], dict], check: Callable[[dict
     """
     if path.exists():
         try:
-            with np.load(path) as stored:
-                arrays = dict(stored)
+            arrays: dict = guarded.read_arrays(path)
             check(arrays)
             return arrays
         except Exception as error:

@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
+from tf_febm import guarded
 from tf_febm.evaluation.feature_network import PhotographNetwork, one_line
 
 __all__ = ["InceptionGraph"]
@@ -16,6 +18,19 @@ LOGITS = "softmax/logits/MatMul"
 # Bytes, features and classes of the file of 2015-12-05, for which no official checksum is known.
 # They tell it from other graphs with these tensor names, not from a copy altered on purpose.
 PUBLISHED = (95_673_916, 2048, 1008)
+
+# All that the published graph consists of, and what its like may: functions of their inputs alone.
+OPERATIONS = frozenset(
+    (
+        *("Add", "AddV2", "AvgPool", "BatchNormWithGlobalNormalization", "BiasAdd", "Cast"),
+        *("CheckNumerics", "Concat", "ConcatV2", "Const", "Conv2D", "DecodeJpeg", "ExpandDims"),
+        *("FusedBatchNorm", "FusedBatchNormV3", "Identity", "MatMul", "Maximum", "MaxPool", "Mul"),
+        *("NoOp", "Pad", "Placeholder", "RealDiv", "Relu", "Relu6", "Reshape", "ResizeBilinear"),
+        *("Rsqrt", "Softmax", "Squeeze", "Sub"),
+    )
+)
+# Elements of one tensor of one image; the largest of the published network has 1.4 million.
+LARGEST = 1 << 25
 
 
 class InceptionGraph(PhotographNetwork):
@@ -42,7 +57,8 @@ class InceptionGraph(PhotographNetwork):
 
     Raises:
         OSError: There is no such file, or it can not be read.
-        ValueError: It is no frozen graph with the tensors above, or the batch size is below 1.
+        ValueError: It is no frozen graph with the tensors above, or has operations that the
+            published one does not have, or the batch size is below 1.
 
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016; used
     for scores by Salimans et al., 2016, and Heusel et al., 2017.
@@ -62,13 +78,59 @@ class InceptionGraph(PhotographNetwork):
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise type(error)(
-            f"The Inception graph {path} can not be read ({error.strerror}); accepted is "
-            "classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
+        return guarded.read_bytes(path)
+    except (guarded.RefusedError, OSError) as error:
+        kind, reason = OSError, str(error)
+        if isinstance(error, OSError):
+            kind, reason = type(error), error.strerror
+        raise kind(
+            f"The Inception graph {path} can not be read ({reason}); "
+            "accepted is classify_image_graph_def.pb, from the archive inception-2015-12-05.tgz of "
             "download.tensorflow.org."
         ) from None
+
+
+def _check(graph_def, path) -> None:
+    """Raise a ValueError if a graph has other operations than the published one, or huge tensors.
+
+    TensorFlow runs whatever a graph asks for, and some operations write files.
+    """
+    if graph_def.library.function:
+        raise ValueError(f"{path}: a graph with functions of its own is not run.")
+    for node in graph_def.node:
+        if node.op not in OPERATIONS:
+            raise ValueError(
+                f"{path}: the operation {node.op[:60]} of {node.name[:60]!r} is not run; accepted "
+                f"are those of classify_image_graph_def.pb: {', '.join(sorted(OPERATIONS))}."
+            )
+        for name, value in node.attr.items():
+            if value.WhichOneof("value") in ("func", "placeholder") or value.list.func:
+                raise ValueError(f"{path}: {node.name[:60]!r} calls a function, {name}.")
+            if value.WhichOneof("value") == "tensor":
+                _check_tensor(value.tensor, node.name, path)
+
+
+def _check_tensor(tensor, name: str, path) -> None:
+    """Raise a ValueError if a constant is larger than what stands in the file for it."""
+    sizes = [dim.size for dim in tensor.tensor_shape.dim]
+    elements = int(np.prod(sizes, dtype=object))
+    if min(sizes, default=1) < 0 or elements > LARGEST:
+        raise ValueError(
+            f"{path}: the constant {name[:60]!r} has the shape {sizes[:8]}; accepted are up to "
+            f"{LARGEST:,} elements."
+        )
+
+
+def _check_outputs(graph, path) -> None:
+    """Raise a ValueError if an operation makes far larger tensors than the published network."""
+    for operation in graph.get_operations():
+        for output in operation.outputs:
+            known = [size for size in (output.shape.as_list() if output.shape.rank else []) if size]
+            if int(np.prod(known, dtype=object)) > LARGEST:
+                raise ValueError(
+                    f"{path}: {operation.name[:60]!r} makes {known} numbers of an image; accepted "
+                    f"are up to {LARGEST:,}."
+                )
 
 
 def _prepared(contents: bytes, path):
@@ -82,9 +144,13 @@ def _prepared(contents: bytes, path):
             f"{path} ({len(contents):,} bytes) is no frozen TensorFlow graph ({one_line(error)}); "
             f"classify_image_graph_def.pb has {PUBLISHED[0]:,} bytes."
         ) from None
-    # Shapes recorded for a batch of one would contradict those of larger ones.
+    _check(graph_def, path)
+    # Shapes recorded for a batch of one would contradict those of larger ones; nor is anything else
+    # needed that is addressed to other programs.
     for node in graph_def.node:
-        node.attr.pop("_output_shapes", None)
+        node.device = ""
+        for name in [name for name in node.attr if name.startswith("_")]:
+            node.attr.pop(name)
     graph = tf.Graph()
     try:
         with graph.as_default():
@@ -103,6 +169,7 @@ def _prepared(contents: bytes, path):
             f"{path} does not hold the tensors {INPUT}, {FEATURES} and {LOGITS} of "
             f"classify_image_graph_def.pb ({one_line(error)})."
         ) from None
+    _check_outputs(graph, path)
     if None in (features.shape[-1], logits.shape[-1]):
         raise ValueError(
             f"{path}: {FEATURES} must have a known width; received shape {pool.shape}."

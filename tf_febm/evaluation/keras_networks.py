@@ -14,6 +14,7 @@ from tf_febm.evaluation.feature_network import (
     one_line,
     plain_settings,
 )
+from tf_febm.guarded.hdf5 import clean_copy
 
 __all__ = ["KerasInception", "SqueezeNet"]
 
@@ -155,13 +156,15 @@ class SqueezeNet(PhotographNetwork):
 def _load(model, path, what: str, accepted: str) -> None:
     """Load all weights of a Keras model from a local file, or say what is wrong with it."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"There is no weights file {path}; accepted is {accepted}.")
     try:
-        with warnings.catch_warnings():
+        with clean_copy(path) as copy, warnings.catch_warnings():
             # Keras only warns of layers that it does not find, and leaves them random.
             warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
+            model.load_weights(copy)
+    except PermissionError:
+        raise
     except Exception as error:
         raise ValueError(
             f"{path} does not hold {what} ({one_line(error)}); accepted is {accepted}."

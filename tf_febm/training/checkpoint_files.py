@@ -7,14 +7,14 @@ comes last: without it the others count for nothing.
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tf_febm.files import write_json
+from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 
 __all__ = [
     "DamagedError",
@@ -26,12 +26,16 @@ __all__ = [
     "remove_leftovers",
     "set_aside",
     "steps_in",
+    "unfinished",
     "verify",
     "working_folder",
     "write_return",
 ]
 
 _INDEX = re.compile(r"step-(\d+)\.index")
+_MANIFEST_NAME = re.compile(r"step-(\d+)\.json")
+# Names of the files of a step, as TensorFlow and `replica_state.worker_file` give them.
+_FILE = r"step-{}\.(index|data-\d+-of-\d+|worker-\d+\.npz)"
 _OF_STEP = re.compile(r"step-(\d+)\.")
 _WORKING = ".saving"
 _ASIDE = "abandoned"
@@ -39,8 +43,55 @@ _RETURN = "returned.json"
 _BLOCK = 1 << 20
 
 
-class DamagedError(OSError):
-    """A checkpoint is not what was written."""
+def _notes(value) -> None:
+    """Check the notes of a checkpoint: those of the guard are numbers, and a list of returns."""
+    records.mapping()(value)
+    for name, check in _NOTES.items():
+        if name in value:
+            check(value[name])
+
+
+def _step(value) -> None:
+    """Check a step that may be -1, which stands for none."""
+    if value != -1 or type(value) is not int:
+        records.whole(value)
+
+
+def _files(value) -> None:
+    """Check the files of a checkpoint: name -> length and checksum."""
+    records.mapping()(value)
+    for name, facts in value.items():
+        records.plain_name(name)
+        records.mapping()(facts)
+        if facts.keys() != {"bytes", "sha256"}:
+            raise ValueError(f"{name} has not the facts bytes and sha256")
+        records.whole(facts["bytes"])
+        if not re.fullmatch("[0-9a-f]{64}", str(facts["sha256"])):
+            raise ValueError(f"{name} has no checksum")
+
+
+_NOTES = {
+    "rate_scale": records.number,
+    "usual_gap": records.number,
+    "ended": _step,
+    "skip": records.whole,
+    "rollbacks": records.listing(records.mapping()),
+}
+_MANIFEST = {
+    "step": records.Field(records.whole),
+    "files": records.Field(_files),
+    "metrics": records.Field(records.mapping(records.number), needed=False),
+    "notes": records.Field(_notes, needed=False),
+    "replicas": records.Field(records.whole, needed=False),
+    "returns": records.Field(records.whole, needed=False),
+    "skipped": records.Field(records.whole, needed=False),
+}
+_RETURNED = {
+    "step": records.Field(records.whole),
+    "notes": records.Field(_notes),
+    "seed": records.Field(records.listing(records.whole, 2)),
+    "returns": records.Field(records.whole),
+}
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -93,7 +144,7 @@ def place(working: Path, folder: Path, step: int, facts: dict, others=()) -> Non
     for path in files:
         _sync(path)
     manifest = working / f"step-{step}.json"
-    write_json(manifest, {**facts, "step": step, "files": sums})
+    write_record(manifest, {**facts, "step": step, "files": sums})
     (folder / f"step-{step}.index").unlink(missing_ok=True)
     index = working / f"step-{step}.index"
     for path in [*(path for path in files if path != index), manifest, index]:
@@ -101,8 +152,18 @@ def place(working: Path, folder: Path, step: int, facts: dict, others=()) -> Non
     _sync(folder)
 
 
+def unfinished(folder: Path, after: int) -> list[int]:
+    """Return the steps after another of which there is a manifest and no index, oldest first."""
+    whole = {*steps_in(folder)}
+    found = (_MANIFEST_NAME.fullmatch(path.name) for path in folder.glob("step-*.json"))
+    steps = sorted(int(match.group(1)) for match in found if match)
+    return [step for step in steps if step > after and step not in whole]
+
+
 def read_manifest(folder: Path, step: int) -> dict:
     """Return what the manifest of a checkpoint holds.
+
+    The files that it names are of this step and in this folder, its index and its data among them.
 
     Raises:
         DamagedError: It is missing, or is not one.
@@ -110,15 +171,15 @@ def read_manifest(folder: Path, step: int) -> dict:
     """
     path = folder / f"step-{step}.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(manifest["files"], dict) or manifest["step"] != step:
-            raise ValueError
-        for facts in manifest["files"].values():
-            int(facts["bytes"]), str(facts["sha256"])
+        manifest = read_record(path, _MANIFEST, f"its manifest {path.name}")
     except FileNotFoundError:
         raise DamagedError(f"its manifest {path.name} is missing") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DamagedError(f"its manifest {path.name} is damaged") from None
+    files = manifest["files"]
+    foreign = sorted(name for name in files if not re.fullmatch(_FILE.format(step), name))
+    data = [name for name in files if name.startswith(f"step-{step}.data-")]
+    if manifest["step"] != step or foreign or f"step-{step}.index" not in files or not data:
+        what = f"it names {foreign[0]}" if foreign else "it is of another checkpoint, or of none"
+        raise DamagedError(f"its manifest {path.name} is damaged ({what})")
     return manifest
 
 
@@ -132,9 +193,12 @@ def verify(folder: Path, step: int) -> None:
     for name, facts in read_manifest(folder, step)["files"].items():
         path = folder / name
         try:
-            size = path.stat().st_size
+            about = path.lstat()
         except FileNotFoundError:
             raise DamagedError(f"{name} is missing") from None
+        if not stat.S_ISREG(about.st_mode):
+            raise DamagedError(f"{name} is no regular file of this folder")
+        size = about.st_size
         if size != facts["bytes"]:
             raise DamagedError(f"{name} has {size} bytes where {facts['bytes']} were written")
         if _checksum(path) != facts["sha256"]:
@@ -149,7 +213,7 @@ def write_return(folder: Path, facts: dict) -> None:
         facts: `step`, `notes`, `seed`, and `returns`, how many there were; JSON values.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / _RETURN, facts)
+    write_record(folder / _RETURN, facts)
 
 
 def read_return(folder: Path) -> dict | None:
@@ -160,17 +224,14 @@ def read_return(folder: Path) -> dict | None:
     """
     path = folder / _RETURN
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        step, notes, returns = int(facts["step"]), dict(facts["notes"]), int(facts["returns"])
-        first, second = map(int, facts["seed"])
+        return read_record(path, _RETURNED, str(path))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except DamagedError as error:
         raise DamagedError(
-            f"{path} is damaged: it says to which step training went back. Remove it to go on from "
-            "the newest checkpoint."
+            f"{error}: it says to which step training went back. Remove it to go on from the "
+            "newest checkpoint."
         ) from None
-    return {"step": step, "notes": notes, "seed": [first, second], "returns": returns}
 
 
 def forget_return(folder: Path) -> None:
@@ -215,7 +276,7 @@ def set_aside(folder: Path, step: int) -> Path:
 
 def _checksum(path: Path) -> str:
     found = hashlib.sha256()
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while block := file.read(_BLOCK):
             found.update(block)
     return found.hexdigest()

@@ -340,6 +340,12 @@ class Checkpoints:
 
     def _restore_newest(self, before: int | None) -> int:
         error = None
+        newest = max(self.steps, default=-1)
+        for step in [] if before is not None else checkpoint_files.unfinished(self.folder, newest):
+            self._report(
+                f"Checkpoint {self.folder}/step-{step} has no index: it was being saved when its "
+                "run ended, or the index was deleted. It is not used."
+            )
         while True:
             steps = [step for step in self.steps if before is None or step < before]
             # One more than the step: 0 says that there is none.

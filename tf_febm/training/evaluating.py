@@ -103,32 +103,31 @@ def evaluate_run(
     """
     out, train, held_out = Path(out), run.train, run.held_out
     cache_dir = out / "cache" if cache_dir is None else Path(cache_dir)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"Cannot write to {out}: {error.strerror}.") from None
     if network is not None:
         report(f"Features: {network.feature_network}")
     report(f"Drawing {sampling.num_samples} samples of step {run.step} …")
     draw = partial(_draw, run.model, run.checkpoints, sampling, progress)
-    samples = draw()
-    evaluation.save_png(out / "samples.png", evaluation.image_grid(samples[:GRID]))
-    sets = _references(reference, train, held_out, len(samples), num_real)
-    if network is not None:
-        report(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
-    result = {
-        "run": str(run.folder.path),
-        "step": run.step,
-        "sampling": dataclasses.asdict(sampling),
-        **_measure(samples, sets, network, cache_dir, train, held_out, out, num_real),
-        "versions": versions(),
-    }
-    if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
-        quality = evaluation.sample_quality(samples, train, held_out, network)
-        result["quality"] = quality.as_dict()
-    files.write_json(out / "evaluation.json", result)
+    # Of several evaluations the files of one are there, whole.
+    with files.staged(out) as new:
+        samples = draw()
+        evaluation.save_png(new / "samples.png", evaluation.image_grid(samples[:GRID]))
+        sets = _references(reference, train, held_out, len(samples), num_real)
+        if network is not None:
+            report(f"Measuring them against {len(sets.images)} images ({sets.name}) …")
+        result = {
+            "run": str(run.folder.path),
+            "step": run.step,
+            "sampling": dataclasses.asdict(sampling),
+            **_measure(samples, sets, network, cache_dir, train, held_out, new, num_real),
+            "versions": versions(),
+        }
+        if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
+            quality = evaluation.sample_quality(samples, train, held_out, network)
+            result["quality"] = quality.as_dict()
+        files.write_json(new / "evaluation.json", result)
     if curve:
-        _measure_curve(run.checkpoints, draw, sets, network, cache_dir, run.folder, out, report)
+        with files.staged(out) as new:
+            _measure_curve(run.checkpoints, draw, sets, network, cache_dir, run.folder, new, report)
     return result
 
 

@@ -22,7 +22,8 @@ def locked(folder) -> Iterator[None]:
     """Hold the lock of a folder for the length of a `with` block.
 
     The operating system lets go of it when the process ends, however it ends: what a killed run
-    leaves is a file and no lock. On file systems without locks, some network ones, there is none,
+    leaves is a file and no lock. The folder itself is locked too, so that removing the file lets
+    nobody in. On file systems without locks, some network ones, there is none,
     and nothing is refused.
 
     Args:
@@ -35,7 +36,12 @@ def locked(folder) -> Iterator[None]:
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        number = _acquire(folder / LOCK_NAME)
+        own, number = _acquire_folder(folder), None
+        try:
+            number = _acquire(folder / LOCK_NAME)
+        finally:
+            if number is None and own is not None:
+                os.close(own)
     except FileExistsError:
         raise OSError(f"{folder} is a file; choose another folder.") from None
     except OSError as error:
@@ -49,9 +55,45 @@ def locked(folder) -> Iterator[None]:
             # While it is still held, so that nobody else can hold what is removed.
             (folder / LOCK_NAME).unlink()
         os.close(number)
+        if own is not None:
+            os.close(own)
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def _acquire_folder(folder: Path) -> int | None:
+    """Return the descriptor of a locked folder, or None where folders have no locks.
+
+    Whoever removes the file of the lock does not remove this one.
+    """
+    if fcntl is None:
+        return None
+    number = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        raise _in_use(folder) from None
+    except OSError as error:
+        os.close(number)
+        # Network file systems lock only what is open for writing, which no folder is.
+        if error.errno not in (*_UNSUPPORTED, errno.EBADF, errno.EINVAL):
+            raise
+        return None
+    return number
+
+
+def _in_use(folder: Path) -> OSError:
+    """Return the error that names the holder of a lock."""
+    try:
+        holder = (folder / LOCK_NAME).read_text(errors="replace")[:100].strip()
+    except OSError:
+        holder = ""
+    return OSError(
+        f"{folder} is in use by another run, process {holder or 'unknown'}. Wait for it, or choose "
+        "another folder."
+    )
 
 
 def _acquire(path: Path) -> int:
@@ -62,12 +104,8 @@ def _acquire(path: Path) -> int:
             if fcntl is not None:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(number, 100, 0).decode(errors="replace").strip() or "unknown"
             os.close(number)
-            raise OSError(
-                f"{path.parent} is in use by another run, process {holder}. Wait for it, or choose "
-                "another folder."
-            ) from None
+            raise _in_use(path.parent) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 os.close(number)

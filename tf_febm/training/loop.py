@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import applications, evaluation, workers
-from tf_febm.files import replacing, write_atomically, write_json
+from tf_febm.files import replacing, write_atomically
+from tf_febm.guarded import write_record
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
@@ -37,12 +38,12 @@ __all__ = ["draw_samples", "finish", "to_unit_scale", "train"]
 CHUNK = 250
 
 
-class _Saver(Recorder):
-    """Save checkpoints, of finite states only."""
+class _Finite(Recorder):
+    """End training before anything that is not finite is recorded."""
 
-    def __init__(self, checkpoints: Checkpoints, every: int, limits: checks.Limits):
+    def __init__(self, checkpoints: Checkpoints, limits: checks.Limits):
         super().__init__(every=1)
-        self._checkpoints, self._interval, self._limits = checkpoints, every, limits
+        self._checkpoints, self._limits = checkpoints, limits
 
     def on_epoch_end(self, epoch, logs=None):
         """Raise a DivergedError if no step will be taken any more, for there is none to record."""
@@ -62,7 +63,23 @@ class _Saver(Recorder):
                 f"Training diverged before step {step}: {', '.join(broken)} not finite. "
                 f"{last_good(self._checkpoints)} {ADVICE}"
             )
+
+
+class _Saver(Recorder):
+    """Save checkpoints, after what came before them has been written.
+
+    A run that is killed in between goes on from the checkpoint before, and writes it once more; of
+    a step that is saved nothing is missing.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every: int, writer):
+        super().__init__(every=1, writer=writer)
+        self._checkpoints, self._interval = checkpoints, every
+
+    def record(self, step, logs):
         if step // self._interval > self.first_step // self._interval:
+            if self._writer is not None:
+                self._writer.flush()
             self._checkpoints.save(logs)
 
 
@@ -122,12 +139,13 @@ def train(
     callbacks = [
         *([] if guard is None else [guard]),
         count,
-        _Saver(checkpoints, save_interval, checks.Limits() if guard is None else guard.limits),
+        _Finite(checkpoints, checks.Limits() if guard is None else guard.limits),
         stop,
     ]
     if not workers.spans_workers(model.distribute_strategy):
         stop.keeper = StateKeeper(checkpoints, count.skipped, expected_seconds)
         callbacks.insert(callbacks.index(count) + 1, stop.keeper)
+    writer = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_raw_weights(model))
         if workers.is_chief(model.distribute_strategy):
@@ -156,6 +174,8 @@ def train(
                         x, labels, sample_interval, writer, folder.samples, at_epoch_ends=True
                     )
                 )
+        # After the recorders, whose rows and pictures a continued run does not write again.
+        callbacks.append(_Saver(checkpoints, save_interval, writer))
         while steps_taken(model) < total_steps and not stop.agree(model.distribute_strategy):
             if not _fit(model, stream, callbacks, total_steps, log_interval, stop, count):
                 checkpoints.save()
@@ -338,7 +358,7 @@ def finish(
         "quality": quality,
         "segments": list(segments),
     }
-    write_json(folder.summary, summary)
+    write_record(folder.summary, summary)
     return summary
 
 

@@ -5,7 +5,10 @@ They count in training steps, see `schedule.steps_taken`, so that a continued ru
 
 import csv
 import io
+import shutil
 import time
+import warnings
+import zlib
 from pathlib import Path
 
 import keras
@@ -14,6 +17,8 @@ import tensorflow as tf
 
 from tf_febm import arguments, evaluation, randomness
 from tf_febm.files import append, write_table
+from tf_febm.guarded import RefusedError, read_bytes
+from tf_febm.guarded.records import CHECKSUM
 from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import for_showing, picture_maker
 from tf_febm.training.schedule import steps_taken
@@ -89,7 +94,9 @@ class MetricsTable(Recorder):
     Seconds count training time over all parts of a run. Rows past the step at which training
     begins are dropped, so that a run continued from an older checkpoint reads as one. A row is
     appended, at the same cost whatever the length of the run; one that was cut short is dropped by
-    `read_metrics`.
+    `read_metrics`. The column `checksum` is of the names and values of its row: a row that has
+    changed is left out with a warning, and the file that has it kept beside, as
+    `metrics.damaged.csv`.
 
     Args:
         path: The file.
@@ -104,11 +111,26 @@ class MetricsTable(Recorder):
 
     def on_train_begin(self, logs=None) -> None:
         """Take up the rows of an earlier part; drop those of steps that were taken back."""
-        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.step]
+        found, damaged = _rows_of(self.path)
+        if damaged:
+            aside = self.path.with_suffix(f".damaged{self.path.suffix}")
+            shutil.copyfile(self.path, aside)
+            warnings.warn(
+                f"{self.path}: {damaged} rows are not what was written; they are left out, and "
+                f"kept in {aside.name}.",
+                stacklevel=2,
+            )
+        rows = [row for row in found if int(row["step"]) <= self.step]
         self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
         self._columns = list(rows[-1]) if rows else []
         if self.path.exists():
-            write_table(self.path, rows, self._columns)
+            self._write(rows)
+
+    def _write(self, rows: list[dict]) -> None:
+        columns = [*self._columns, CHECKSUM] if self._columns else []
+        # Those that lack a column have it empty.
+        whole = ({name: row.get(name, "") for name in self._columns} for row in rows)
+        write_table(self.path, map(_signed, whole), columns)
 
     def record(self, step, logs) -> None:
         """Add a row."""
@@ -120,25 +142,58 @@ class MetricsTable(Recorder):
             "steps_per_second": f"{steps / elapsed:.3f}",
             **{name: f"{value:.7g}" for name, value in numbers(logs).items()},
         }
-        if list(row) != self._columns:
+        # Somebody may have removed it meanwhile.
+        if list(row) != self._columns or not self.path.exists():
             self._columns = list(row)
-            write_table(self.path, [*read_metrics(self.path), row], self._columns)
+            self._write([*read_metrics(self.path), row])
             return
         line = io.StringIO()
-        csv.DictWriter(line, self._columns).writerow(row)
+        csv.DictWriter(line, [*self._columns, CHECKSUM]).writerow(_signed(row))
         append(self.path, line.getvalue().encode())
 
 
 def read_metrics(path) -> list[dict]:
-    """Return the rows of a `metrics.csv`, as text; none of a missing file, no damaged ones."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    """Return the rows of a `metrics.csv`, as text; none of a missing file, no damaged ones.
+
+    Raises:
+        OSError: It is no regular file, or cannot be read.
+    """
+    return _rows_of(Path(path))[0]
+
+
+def _rows_of(path: Path) -> tuple[list[dict], int]:
+    """Return the rows that are what was written, and how many others there are."""
+    try:
+        text = read_bytes(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return [], 0
+    except RefusedError as error:
+        raise OSError(f"{path}: {error}.") from None
+    rows: list[dict] = []
+    damaged = 0
     # What comes after the last end of a line was cut short.
-    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    return [row for row in rows if _is_whole(row)]
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return rows, damaged
+        except csv.Error:
+            damaged += 1
+            continue
+        # Earlier versions wrote no checksums.
+        signed = CHECKSUM in row
+        stored = row.pop(CHECKSUM, None)
+        if _is_whole(row) and (not signed or stored == _signed(row)[CHECKSUM]):
+            rows.append(row)
+        else:
+            damaged += 1
+
+
+def _signed(row: dict) -> dict:
+    """Return a row with its checksum."""
+    spelled = "\n".join(f"{name}={'' if value is None else value}" for name, value in row.items())
+    return {**row, CHECKSUM: f"{zlib.crc32(spelled.encode()):08x}"}
 
 
 def _is_whole(row: dict) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import guarded
 from tf_febm.files import write_atomically
 from tf_febm.training.resharding import reshard
 from tf_febm.training.stored_variables import VALUE, is_own, kind_and_number
@@ -72,10 +73,9 @@ def read(path: str, folder: Path, files: Iterable[str]) -> dict[str, list[list[n
             found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
     for name in files:
         if name.endswith(".npz"):
-            with np.load(folder / name) as arrays:
-                for key in arrays.files:
-                    group, _, number = key.partition("/")
-                    found.setdefault(group, {})[int(number)] = arrays[key]
+            for key, array in guarded.read_arrays(folder / name).items():
+                group, _, number = key.partition("/")
+                found.setdefault(group, {})[int(number)] = array
     parts: dict[str, list] = {}
     for group in sorted(found, key=kind_and_number):
         arrays = [found[group][i] for i in sorted(found[group])]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import warnings
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from tf_febm import catalogue, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
+from tf_febm.guarded import DamagedError
 from tf_febm.training import report_page
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
@@ -71,7 +73,12 @@ def write_report(folder: RunFolder) -> Path:
     Raises:
         OSError: There is no run, or the file cannot be written.
     """
-    options, summary = folder.read_options(), _read(folder.summary)
+    options = folder.read_options()
+    try:
+        summary = folder.read_summary()
+    except DamagedError as error:
+        summary = {}
+        warnings.warn(f"{error}; the report leaves it out.", stacklevel=2)
     rows = read_metrics(folder.metrics)
     name = folder.path.resolve().name
     quality = summary.get("quality") or {}

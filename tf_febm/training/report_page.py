@@ -8,6 +8,8 @@ from string import Template
 
 from PIL import Image
 
+from tf_febm.guarded import opened, read_bytes
+
 __all__ = ["chart", "code", "folded", "heading", "page", "paragraph", "picture", "row", "table"]
 
 # Pictures narrower than this are enlarged wherever they are shown: pixels then stay squares. What
@@ -126,11 +128,11 @@ def picture(path: Path, caption: str, wide: bool = False) -> str:
         wide: Whether it takes two places of a row, where there is room.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as file, Image.open(file) as image:
             small = image.width < ENLARGED
             image.verify()
-        return _figure("png", path.read_bytes(), caption, small, wide)
-    except OSError:
+        return _figure("png", read_bytes(path), caption, small, wide)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
 
 

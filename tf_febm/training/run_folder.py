@@ -1,12 +1,13 @@
 """The folder of one run: its layout, its options, and when it may be used again."""
 
 import contextlib
-import json
 import tempfile
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from tf_febm import original_names
-from tf_febm.files import write_json
+from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 from tf_febm.training.checkpoint_files import steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
 
@@ -16,6 +17,7 @@ __all__ = ["RunFolder"]
 _FILES = (
     "options.json",
     "metrics.csv",
+    "metrics.damaged.csv",
     "summary.json",
     "model.keras",
     "report.html",
@@ -36,6 +38,8 @@ _FILES = (
     "evaluation/*.png",
     "evaluation/cache/*.npz",
     "evaluation/curve.csv",
+    "evaluation/.new.*/*",
+    "applications/.new.*/*",
     "applications/applications.json",
     "applications/*.png",
     "applications/scores.csv",
@@ -56,6 +60,30 @@ _FOLDERS = (
     "saved_model/variables",
     "saved_model",
 )
+
+
+def _number_or_none(value) -> None:
+    if value is not None:
+        records.number(value)
+
+
+def _group_or_none(value) -> None:
+    if value is not None:
+        records.mapping()(value)
+
+
+_GROUP = records.Field(records.mapping(), needed=False)
+# Version 0.1 had flags in the place of recipe and data.
+_OPTIONS = dict.fromkeys(("recipe", "data", "versions", "flags", "command"), _GROUP)
+_SUMMARY = {
+    **{
+        name: records.Field(_number_or_none, needed=False)
+        for name in ("seconds", "steps_per_second")
+    },
+    "steps": records.Field(records.whole, needed=False),
+    **dict.fromkeys(("metrics", "sampling"), _GROUP),
+    "quality": records.Field(_group_or_none, needed=False),
+}
 
 
 class RunFolder:
@@ -166,7 +194,7 @@ class RunFolder:
 
     def _earlier_options(self) -> dict:
         try:
-            stored = json.loads(self.options.read_text(encoding="utf-8"))
+            stored = read_record(self.options, _OPTIONS, str(self.options))
             if "flags" not in stored:
                 parts = ("recipe", "data", "versions")
                 found = {part: dict(stored[part].items()) for part in parts}
@@ -183,8 +211,13 @@ class RunFolder:
             raise OSError(
                 f"{self.path} is not empty and holds no run; choose another folder."
             ) from None
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}, and what cannot be read is not overwritten: remove the folder yourself "
+                "or choose another one."
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise OSError(
+            raise DamagedError(
                 f"{self.options} is damaged, and what cannot be read is not overwritten: remove "
                 "the folder yourself or choose another one."
             ) from None
@@ -193,30 +226,74 @@ class RunFolder:
         """Return the options of the run that is there: see `write_options`.
 
         Raises:
-            OSError: There is no run, or its options are damaged.
+            DamagedError: They are not what was written.
+            OSError: There is no run, or they cannot be read at the moment.
         """
-        if not self.options.is_file():
+        if not self.options.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.options.name}.")
         try:
             return self._earlier_options()
-        except OSError:
-            raise OSError(f"{self.options} is damaged: it holds no options of a run.") from None
+        except DamagedError as error:
+            what = str(error).partition(", and what cannot")[0]
+            raise DamagedError(f"{what}: it holds no options of a run.") from None
 
-    def read_summary(self) -> dict | None:
-        """Return what `summary.json` holds; None if there is none, or it is damaged."""
+    def read_summary(self) -> dict:
+        """Return the summary of the run; an empty one if it is not finished.
+
+        Raises:
+            DamagedError: It is not what was written.
+            OSError: It cannot be read at the moment.
+        """
         try:
-            return json.loads(self.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+            return read_record(self.summary, _SUMMARY, str(self.summary))
+        except FileNotFoundError:
+            return {}
+
+    def load_model(self) -> Any:
+        """Return the model of the finished run, ready to sample and to train.
+
+        Keras reads it, and what a file of Keras names is made: see SECURITY.md for whose to trust.
+
+        Raises:
+            FileNotFoundError: The run is not finished.
+            DamagedError: The file is not what was written.
+            OSError: It cannot be read at the moment.
+        """
+        if not self.model.exists():
+            raise FileNotFoundError(
+                f"There is no {self.model}: a run writes its model when it is finished."
+            )
+        import keras
+
+        try:
+            with opened(self.model) as file, zipfile.ZipFile(file) as archive:
+                broken = archive.testzip()
+                if broken is not None:
+                    raise ValueError(f"the checksum of {broken} differs")
+            return keras.models.load_model(self.model)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise self._damaged_model(error) from None
+        except Exception as error:
+            # Bits that are wrong make zipfile, Keras and h5py raise almost anything.
+            raise self._damaged_model(error) from None
+
+    def _damaged_model(self, error: Exception) -> DamagedError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return DamagedError(f"{self.model} is damaged, and holds no model ({reason}).")
 
     def result_step(self) -> int | None:
         """Return the step that samples, model and figures are of; None if any of these is missing.
 
         Training may have gone on since.
         """
-        summary = self.read_summary()
+        try:
+            summary = self.read_summary()
+        except OSError:
+            return None
         whole = self.model.is_file() and (self.samples / "final.npz").is_file()
-        return summary.get("steps") if whole and isinstance(summary, dict) else None
+        return summary.get("steps") if whole else None
 
     def newest_checkpoint(self) -> int:
         """Return the step of the newest checkpoint; 0 if there is none."""
@@ -241,4 +318,4 @@ class RunFolder:
                 "from", the step from which on the recipe and the versions of the row were those of
                 training.
         """
-        write_json(self.options, options)
+        write_record(self.options, options)
