@@ -24,6 +24,8 @@ MADE = (700, 200)
 DETECTORS = ("energy", "isolation_forest", "gaussian")
 # Share of the usual examples that no detector is fitted to.
 HELD_OUT = 0.3
+# Share of the training examples by which training is stopped, and how often they are looked at.
+STOPPED_BY, CHECKS = 0.2, 30
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -37,10 +39,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     choice = partial(flags.DEFINE_enum, flag_values=values)
     several = partial(flags.DEFINE_list, flag_values=values)
     several("tables", [*TABLES], f"Of {', '.join(TABLES)}.")
-    choice(
-        "method", "febm", ["febm", "contrastive_divergence", "dual"], "How the energy is trained."
-    )
-    text("divergence", "js", "Divergence of febm and dual.")
+    methods = ["noise_contrastive", "febm", "contrastive_divergence", "dual"]
+    choice("method", methods[0], methods, "How the energy is trained.")
+    text("divergence", "js", "Divergence of all but contrastive_divergence.")
     whole("seeds", 5, "Number of seeds: of the split, and of all that is random.", 1)
     text("out", "runs/anomaly_study", "Folder of the results.")
     runs.define_common(values, logdir=None)
@@ -54,7 +55,7 @@ def run(values) -> int:
     console.import_quietly(intra_op_threads=1)
     from tf_febm import recipes
 
-    recipe = recipes.get("vectors").replace(method=values.method)
+    recipe = recipes.for_dataset("csv", values.method)
     if values["divergence"].present:
         recipe = recipe.replace(divergence=values.divergence)
     recipe = recipe.replace(**runs.changes_of(values.set))
@@ -129,12 +130,32 @@ def examples(table: str, seed: int):
 
 
 def fit(train, recipe):
-    """Train the energy, without a run folder."""
+    """Train the energy, without a run folder.
+
+    One that is relative to a Gaussian is stopped by a part of the training examples, at the weights
+    that are furthest ahead of it, as somebody would who has nothing but usual examples.
+    """
     import keras
 
+    from tf_febm import data, training
+
     keras.utils.set_random_seed(recipe.seed)
+    if recipe.reference is None:
+        model = recipe.build(train)
+        model.fit(recipe.stream(train), steps_per_epoch=recipe.steps, epochs=1, verbose=0)
+        return model
+    count = round(STOPPED_BY * len(train))
     model = recipe.build(train)
-    model.fit(recipe.stream(train), steps_per_epoch=recipe.steps, epochs=1, verbose=0)
+    gain = training.HeldOutGain(train.vectors[:count], restore_best_weights=True)
+    rest = data.VectorData(train.name, train.vectors[count:], source=train.source)
+    checks = min(CHECKS, recipe.steps)
+    model.fit(
+        recipe.stream(rest),
+        steps_per_epoch=recipe.steps // checks,
+        epochs=checks,
+        verbose=0,
+        callbacks=[gain],
+    )
     return model
 
 

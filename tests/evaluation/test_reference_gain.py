@@ -49,20 +49,28 @@ def test_says_what_it_needs():
         evaluation.gain_over_reference(bare, np.zeros((5, 3)))
 
 
-def test_early_stopping_ends_with_the_weights_that_gained_most():
-    model = tilted(0.0)
-    model.compile(keras.optimizers.SGD(0.5))
+def test_a_fit_ends_with_the_weights_that_gained_most():
     rng = np.random.default_rng(1)
     train = MEAN + SCALE * rng.normal(size=(64, 3)).astype("f4")
     held_out = MEAN + SCALE * rng.normal(size=(200, 3)).astype("f4")
-    gain = training.HeldOutGain(held_out, num_samples=2000)
-    stop = keras.callbacks.EarlyStopping(
-        "held_out_gain", mode="max", patience=20, restore_best_weights=True
-    )
-    history = model.fit(train, epochs=6, batch_size=64, verbose=0, callbacks=[gain, stop]).history
-    gains = history["held_out_gain"]
-    # Steps so large miss the mean, and gain and lose in turn.
-    assert len(gains) == 6
-    assert min(gains) < max(gains)
+    # Data of the reference itself: steps this large can only lose.
+    model = tilted(0.0)
+    model.compile(keras.optimizers.SGD(0.5))
+    before = model.get_weights()
+    gain = training.HeldOutGain(held_out, num_samples=2000, patience=3, restore_best_weights=True)
+    gains = model.fit(train, epochs=20, batch_size=64, verbose=0, callbacks=[gain]).history[
+        "held_out_gain"
+    ]
     now = evaluation.gain_over_reference(model, held_out, num_samples=2000)
-    assert now.gain == pytest.approx(max(gains), abs=1e-5)
+    assert now.gain == pytest.approx(gain.best_gain, abs=1e-5)
+    assert gain.best_gain == pytest.approx(max([0.0, *gains]), abs=1e-6)
+    assert len(gains) < 20
+    if max(gains) <= 0.0:
+        for one, other in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    # Data beside it: the mean of the data is gained by a slope.
+    stop = keras.callbacks.EarlyStopping("held_out_gain", mode="max", patience=20)
+    model.optimizer.learning_rate = 0.02
+    gain = training.HeldOutGain(held_out + SCALE, num_samples=2000)
+    history = model.fit(train + SCALE, epochs=4, verbose=0, callbacks=[gain, stop]).history
+    assert history["held_out_gain"][-1] > history["held_out_gain"][0]

@@ -21,6 +21,9 @@ Data = data.ImageData | data.VectorData
 # Where fresh chains of vectors start, in standard deviations of the data: wide, to find wells
 # beyond it.
 SPREAD = 1.5
+# Noise of the reference of vectors: directions narrower than this, in standard deviations, are what
+# tells some anomalies from the rest.
+VECTOR_NOISE = 0.01
 # Standard deviation of the angles of Fourier features over standardised data.
 ANGLES = 2.5
 
@@ -173,7 +176,7 @@ def make_reference(recipe, source: Data) -> networks.GaussianReference:
     """Return the Gaussian reference, fitted to the data."""
     noise = NOISE
     if isinstance(source, data.VectorData):
-        x, noise = source.vectors, max(noise, recipe.data_noise)
+        x, noise = source.vectors, max(VECTOR_NOISE, recipe.data_noise)
     else:
         # Not all of a large data set in floating point.
         images = source.images[:: max(1, source.images.size // MAX_NUMBERS)]
