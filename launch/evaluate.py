@@ -187,6 +187,10 @@ def with_settings(sampler, values):
     Raises:
         ValueError: The sampler has no such setting, or a value is out of its range.
     """
+    if hasattr(sampler, "reference"):
+        # Preconditioned: the steps are those of the sampler inside.
+        inner = with_settings(sampler.sampler, values)
+        return type(sampler)(inner, sampler.reference, sampler.spread)
     config = sampler.get_config()
     bound = "grad_clip" if config.get("grad_clip_norm") is None else "grad_clip_norm"
     names = {name: FIELDS.get(name, name) for name in ("step_lr", "noise_scale")}

@@ -234,10 +234,10 @@ DATASETS = {
     "mnist": Dataset(f"{_D}.mnist:MNIST", "images", "mnist", True, True),
     "fashion_mnist": Dataset(f"{_D}.mnist:FASHION_MNIST", "images", "fashion_mnist", True, True),
     "stacked_mnist": Dataset(
-        f"{_D}.mnist:STACKED_MNIST", "images", "folder", True, accelerated="paper"
+        f"{_D}.mnist:STACKED_MNIST", "images", "mnist", True, accelerated="paper"
     ),
     "cifar10": Dataset(
-        f"{_D}.cifar:CIFAR10", "images", "cifar10_paper", True, accelerated="cifar10_paper"
+        f"{_D}.cifar:CIFAR10", "images", "cifar10", True, accelerated="cifar10_paper"
     ),
     "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "celeba", True, accelerated="paper"),
     "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "celeba", True, accelerated="paper"),

@@ -185,7 +185,7 @@ class TestForDatasets:
         expected = {
             ("digits", "febm"): "digits",
             ("svhn", "febm"): "celeba",
-            ("stacked_mnist", "dual"): "folder",
+            ("stacked_mnist", "dual"): "mnist",
             ("npz", "contrastive_divergence"): "paper",
             ("csv", "febm"): "vectors",
             ("moons", "febm"): "plane",
