@@ -15,6 +15,7 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
+from tf_febm.guarded import write_record
 from tf_febm.training import pictures
 
 # Of samples that are noise.
@@ -219,7 +220,7 @@ def test_of_a_run_that_diverged_or_went_on(folder, tmp_path):
     assert "Training diverged, and this run is not finished: at step 20 loss is 1e9." in words
     copy.diagnosis.unlink()
     summary = json.loads(copy.summary.read_text()) | {"steps": 8}
-    copy.summary.write_text(json.dumps(summary))
+    write_record(copy.summary, summary)
     words = training.write_report(copy).read_text(encoding="utf-8")
     assert "training has gone on to step 16, samples and figures are those of step 8" in words
 

@@ -70,6 +70,16 @@ def _files(value) -> None:
             raise ValueError(f"{name} has no checksum")
 
 
+def check_segments(value) -> None:
+    """Check rows of the options of training, each with the step from which on they were those."""
+    records.listing(records.mapping())(value)
+    for row in value:
+        if "from" not in row:
+            raise ValueError("a row does not say from which step on")
+        records.whole(row["from"])
+        records.mapping(records.mapping())({k: v for k, v in row.items() if k != "from"})
+
+
 _NOTES = {
     "rate_scale": records.number,
     "usual_gap": records.number,
@@ -82,6 +92,7 @@ _MANIFEST = {
     "files": records.Field(_files),
     "metrics": records.Field(records.mapping(records.number), needed=False),
     "notes": records.Field(_notes, needed=False),
+    "history": records.Field(check_segments, needed=False),
     "replicas": records.Field(records.whole, needed=False),
     "returns": records.Field(records.whole, needed=False),
     "skipped": records.Field(records.whole, needed=False),

@@ -1,7 +1,6 @@
 """Report of a run as one HTML file: what it is and how good in words, then all details."""
 
 import itertools
-import json
 import math
 import warnings
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 from tf_febm import catalogue, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
-from tf_febm.guarded import DamagedError
+from tf_febm.guarded import DamagedError, read_record
 from tf_febm.training import report_page
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
@@ -101,10 +100,6 @@ def write_report(folder: RunFolder) -> Path:
     return path
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 # --- the first screen -----------------------------------------------------------------------------
 
 
@@ -161,7 +156,10 @@ def _state(folder: RunFolder, recipe: dict, summary: dict, rows: list[dict]) -> 
         or folder.diagnosis.stat().st_mtime > folder.summary.stat().st_mtime
     )
     if later:
-        found = _read(folder.diagnosis)
+        try:
+            found = read_record(folder.diagnosis, what=str(folder.diagnosis))
+        except OSError:
+            found = {}
         return (
             "Training diverged, and this run is not finished: at step "
             f"{found.get('found_at_step')} {found.get('text', 'a figure was not finite')}."

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_febm import original_names
 from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
-from tf_febm.training.checkpoint_files import steps_in
+from tf_febm.training.checkpoint_files import check_segments, steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
 
 __all__ = ["RunFolder"]
@@ -74,7 +74,11 @@ def _group_or_none(value) -> None:
 
 _GROUP = records.Field(records.mapping(), needed=False)
 # Version 0.1 had flags in the place of recipe and data.
-_OPTIONS = dict.fromkeys(("recipe", "data", "versions", "flags", "command"), _GROUP)
+_SEGMENTS = records.Field(check_segments, needed=False)
+_OPTIONS = {
+    **dict.fromkeys(("recipe", "data", "versions", "flags", "command"), _GROUP),
+    "segments": _SEGMENTS,
+}
 _SUMMARY = {
     **{
         name: records.Field(_number_or_none, needed=False)
@@ -83,6 +87,7 @@ _SUMMARY = {
     "steps": records.Field(records.whole, needed=False),
     **dict.fromkeys(("metrics", "sampling"), _GROUP),
     "quality": records.Field(_group_or_none, needed=False),
+    "segments": _SEGMENTS,
 }
 
 
