@@ -21,3 +21,16 @@ def test_the_table_of_faces_is_what_was_measured(project):
     assert recipes.get("celeba").steps == measured["steps"]
     assert measured["commit"] in page
     assert f"{round(measured['seconds']['febm'] / 60)} minutes" in page
+
+
+def test_the_table_of_anomalies_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "anomalies.json").read_text("utf-8"))
+    page = (project / "docs" / "concepts" / "vectors.md").read_text("utf-8")
+    rows = re.findall(r"^\|[^|]+\| ([\d.± ]+) \| ([\d.± ]+) \| ([\d.± ]+) \|$", page, re.MULTILINE)
+    expected = [
+        tuple(f"{row[d]['auroc']:.3f} ± {row[d]['deviation']:.3f}" for d in row)
+        for row in measured["results"].values()
+    ]
+    assert rows == expected
+    assert measured["commit"] in page
+    assert recipes.get(measured["recipe"]).method == "noise_contrastive"
