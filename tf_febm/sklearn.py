@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tf_febm import arguments, data, recipes
+from tf_febm import arguments, data, recipes, training
 
 __all__ = ["EnergyDetector"]
 
@@ -23,32 +23,39 @@ __all__ = ["EnergyDetector"]
 CHUNK = 1024
 # Standardised values beyond these have energies that are as good as infinite.
 FAR = 1e6
+METHODS = ("noise_contrastive", "febm", "dual")
+# Rows below which none are held out, and how often those that are held out are looked at.
+FEWEST_TO_DIVIDE, CHECKS = 20, 30
 
 
 class EnergyDetector(OutlierMixin, BaseEstimator):
     """Detect anomalies in tables by an energy that is trained on the usual rows.
 
-    An energy of the recipe "vectors" is fitted to the standardised columns: a perceptron that
-    begins as a standard Gaussian, Langevin chains in units of the columns, and a second network for
-    the f-divergence. Columns may have any units; missing values and texts are for steps before it
-    in a pipeline. A column with one value throughout is left out.
-
-    On small tables with one hill a Gaussian fit, as `sklearn.covariance.EllipticEnvelope`, is as
-    good and instant; an energy pays where the usual rows have several modes or bent shapes.
+    An energy is fitted to the standardised columns. By default it begins as the Gaussian of their
+    covariance, as `sklearn.covariance.EllipticEnvelope`, and is trained by telling the rows from
+    that Gaussian (`tf_febm.NoiseContrastive`) for as long as rows that are held out gain by it. So
+    it is ahead where the usual rows have several modes or bent shapes, and much the same as the
+    Gaussian where they have one hill. Columns may have any units; missing values and texts are for
+    steps before it in a pipeline. A column with one value throughout is left out.
 
     Args:
         contamination: Share of the training rows that `predict` calls anomalies, in (0, 0.5].
+        method: How the energy is trained: "noise_contrastive", or "febm" or "dual", which take
+            Langevin chains and the recipe "vectors".
         divergence: A name of `tf_febm.divergences.names()`.
-        steps: Steps of training, each on `batch_size` rows.
+        steps: Most steps of training, each on `batch_size` rows; the recipe's own number if None.
         batch_size: Rows of a step, at least 2; all if there are fewer.
-        settings: Further settings of the recipe "vectors", field of `recipes.Recipe` -> value, such
-            as {"width": 256, "learning_rate": 5e-4}.
+        validation_fraction: Share of the rows, in [0, 1), that say when to stop and are not trained
+            on, for a method that is relative to a Gaussian; none below 20 rows.
+        settings: Further settings of the recipe, field of `recipes.Recipe` -> value, such as
+            {"width": 256, "learning_rate": 5e-4}.
         random_state: An int for equal results of equal calls, a `RandomState`, or None.
         verbose: 0 for silence, 1 for Keras' progress bar.
 
     Attributes:
-        model_: The trained model, a `tf_febm.FEBM`, whose unit is the standard deviation of each
-            column that varies.
+        model_: The trained model, whose unit is the standard deviation of each column that varies.
+        gain_: By how many nats a held-out row is likelier than under the Gaussian; None without
+            such rows.
         recipe_: The `recipes.Recipe` that it was built and trained by.
         offset_: `decision_function` is `score_samples` less this.
         mean_: Of the columns.
@@ -61,17 +68,21 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self,
         contamination: float = 0.05,
         *,
+        method: str = "noise_contrastive",
         divergence: str = "js",
-        steps: int = 1000,
+        steps: int | None = None,
         batch_size: int = 64,
+        validation_fraction: float = 0.2,
         settings: Mapping[str, Any] | None = None,
         random_state=None,
         verbose: int = 0,
     ):
         self.contamination = contamination
+        self.method = method
         self.divergence = divergence
         self.steps = steps
         self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
         self.settings = settings
         self.random_state = random_state
         self.verbose = verbose
@@ -103,7 +114,8 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.scale_[self.scale_ <= 1e-12 * np.abs(X).max(axis=0)] = 0.0
         self._check_columns()
         self.recipe_ = recipe
-        rows = data.VectorData("table", self._standardised(X))
+        z = self._standardised(X)
+        rows = data.VectorData("table", z)
         # Keras draws the seeds of initial weights from Python's own generator.
         before = random.getstate()
         random.seed(recipe.seed)
@@ -111,12 +123,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             self.model_ = recipe.build(rows)
         finally:
             random.setstate(before)
-        self.model_.fit(
-            recipe.stream(rows),
-            steps_per_epoch=recipe.steps,
-            epochs=1,
-            verbose=self.verbose,
-        )
+        self._train(z, recipe)
         scores = self._scores(X)
         if not np.isfinite(scores).all():
             raise ValueError(
@@ -160,12 +167,35 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0.0, -1, 1)
 
+    def _train(self, z: np.ndarray, recipe: recipes.Recipe) -> None:
+        """Train the model, and stop it by rows that are held out."""
+        fraction = arguments.number("validation_fraction", self.validation_fraction)
+        if fraction >= 1.0:
+            raise ValueError(f"validation_fraction must lie in [0, 1); received {fraction}.")
+        count = round(fraction * len(z)) if len(z) >= FEWEST_TO_DIVIDE else 0
+        stops = self.model_.reference is not None and count >= 2
+        # Rows may come in an order.
+        order = np.random.default_rng(recipe.seed).permutation(len(z))
+        gain = training.HeldOutGain(z[order[:count]], restore_best_weights=True) if stops else None
+        rows = data.VectorData("table", z[order[count:]] if stops else z)
+        checks = min(CHECKS, recipe.steps) if stops else 1
+        self.model_.fit(
+            recipe.stream(rows),
+            steps_per_epoch=recipe.steps // checks,
+            epochs=checks,
+            verbose=self.verbose,
+            callbacks=[] if gain is None else [gain],
+        )
+        self.gain_ = None if gain is None else gain.best_gain
+
     def _recipe(self, num_rows: int) -> recipes.Recipe:
         """Return the recipe of a fit, or refuse what is no setting."""
-        base = recipes.get("vectors")
+        arguments.choice("method", self.method, METHODS)
+        base = recipes.for_dataset("csv", self.method)
+        steps = base.steps if self.steps is None else self.steps
         changes = {
             "divergence": self.divergence,
-            "steps": arguments.whole_number("steps", self.steps, 1),
+            "steps": arguments.whole_number("steps", steps, 1),
             "batch_size": min(
                 arguments.whole_number("batch_size", self.batch_size, 2), max(2, num_rows)
             ),

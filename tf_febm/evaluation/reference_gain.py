@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, randomness
+from tf_febm import arguments, compiled, randomness
 
 __all__ = ["ReferenceGain", "gain_over_reference"]
 
-# Examples of one evaluation of the network.
-_BATCH = 2048
+# Numbers in the examples of one evaluation of the network.
+_NUMBERS = 1_000_000
 
 
 class ReferenceGain(NamedTuple):
@@ -95,6 +95,15 @@ def gain_over_reference(model, x, *, num_samples: int = 20_000, seed=0) -> Refer
 
 def _relative(model, x: np.ndarray) -> np.ndarray:
     """Return f = E − ½‖z‖², float64 [n]."""
-    parts = [tf.constant(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
-    values = [model.energy(part) - model.reference.energy(part) for part in parts]
-    return np.concatenate(values).astype(np.float64)
+
+    def make():
+        @tf.function(autograph=False, reduce_retracing=True)
+        def relative(x):
+            return model.energy(x) - model.reference.energy(x)
+
+        return relative
+
+    relative = compiled.program_of(model, ("relative energy",), make)
+    size = max(1, _NUMBERS // x[0].size)
+    parts = [tf.constant(x[i : i + size]) for i in range(0, len(x), size)]
+    return np.concatenate([relative(part) for part in parts]).astype(np.float64)
