@@ -150,12 +150,28 @@ OBJECTS = {
             mlp("e"), buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
         )
     ],
+    "NoiseContrastive": lambda: [
+        tf_febm.NoiseContrastive(
+            mlp("e"),
+            networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0]),
+            "kl",
+            sampler=samplers.Langevin(num_steps=3),
+            noise_ratio=3,
+            l2_coeff=0.5,
+            log_ratio_clip=3.0,
+            average_decay=0.5,
+            seed=4,
+            name="mine",
+        )
+    ],
+    "NormalisedEnergy": lambda: [networks.NormalisedEnergy(mlp("e"), name="normalised")],
 }
 INPUTS = {
     "LabelShift": (IMAGES, LABELS),
     "LabelScale": (IMAGES, LABELS),
     "Standardise": VECTORS,
     "Whiten": IMAGES,
+    "NormalisedEnergy": VECTORS,
 }
 
 
