@@ -17,6 +17,15 @@ def test_the_table_of_faces_is_what_was_measured(project):
         )
         for name, row in measured["rows"].items()
     }  # fmt: skip
+    cifar10 = json.loads((project / "docs" / "measured" / "cifar10.json").read_text("utf-8"))
+    rows = re.findall(
+        r"^\| ([^|]+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
+    )
+    assert {name: [float(figure) for figure in figures] for name, *figures in rows} == {
+        name: [round(figure, 3) for figure in row.values()] for name, row in cifar10["rows"].items()
+    }
+    assert cifar10["commit"] in page
+    assert recipes.get("cifar10").steps == cifar10["steps"]
     # What the commands of the page do today.
     assert recipes.get("celeba").steps == measured["steps"]
     assert measured["commit"] in page
