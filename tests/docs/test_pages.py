@@ -241,6 +241,7 @@ SHORTER = (
     (r"epochs=10\b", "epochs=1, steps_per_epoch=2"),
     (r"\bsteps=200\b", "steps=2"),
     (r"epochs=15\b", "epochs=3"),
+    (r"epochs=20\b", "epochs=3"),
     (r"generator_coupling\(2, 2\)", "generator_coupling(2, 2, num_layers=2)"),
 )
 # Blocks that import what they use.
