@@ -9,9 +9,10 @@ from tf_febm.training.callbacks import (
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.evaluating import Sampling, evaluate_run
+from tf_febm.training.finishing import draw_samples, finish, to_unit_scale
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.held_out_gain import HeldOutGain
-from tf_febm.training.loop import draw_samples, finish, to_unit_scale, train
+from tf_febm.training.loop import train
 from tf_febm.training.progress import Progress
 from tf_febm.training.recorders import (
     EnergyHistograms,

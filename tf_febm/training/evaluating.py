@@ -11,7 +11,7 @@ import numpy as np
 from tf_febm import evaluation, files
 from tf_febm.models import pooled_chains
 from tf_febm.training.environment import versions
-from tf_febm.training.loop import draw_samples, to_unit_scale
+from tf_febm.training.finishing import draw_samples, to_unit_scale
 from tf_febm.training.pictures import for_showing
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.schedule import steps_taken

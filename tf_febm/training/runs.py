@@ -16,8 +16,9 @@ from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.estimate import step_seconds
+from tf_febm.training.finishing import finish
 from tf_febm.training.guard import DivergenceGuard
-from tf_febm.training.loop import finish, train
+from tf_febm.training.loop import train
 from tf_febm.training.pictures import write_data_picture
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
