@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -100,12 +101,12 @@ class TestRun:
 
         process = forks.Process(
             # Steps of seconds: the second signal comes before the first one is heeded.
-            command("--steps=9", "--log_interval=1", "--save_interval=1", "--num_steps=5000"),
+            command("--steps=999", "--log_interval=1", "--save_interval=1", "--num_steps=5000"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
         )  # fmt: skip
         for line in process.stdout:
             # A step's checkpoint comes after its line: that of the first is there by the second.
-            if "2/9" in line:
+            if re.search(r"\b([2-9]|\d\d+)/999", line):
                 process.send_signal(signal.SIGINT)
             if "SIGINT: finishing this step" in line:
                 process.send_signal(signal.SIGTERM)
