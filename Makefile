@@ -87,11 +87,11 @@ long: $(READY)
 	$(BIN)/python drills/long_run.py $(ARGS)
 
 test: $(READY) lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not thorough" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not thorough" $(ARGS)
 
 # Breadth beyond the suite: more seeds and combinations of what it shows on some.
 thorough: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m thorough $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m thorough $(ARGS)
 
 # What one runs while working: a minute and a half.
 quick: $(READY) lint types

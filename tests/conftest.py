@@ -38,6 +38,20 @@ def classifier_cache(tmp_path_factory) -> Path:
     return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "classifiers"
 
 
+# Folders whose tests start processes, train or run whole programs.
+_LONG = ("drills", "studies", "launch", "docs", "training")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take long: no worker is left with one of them at the end."""
+
+    def place(item) -> int:
+        folders = item.path.relative_to(PROJECT / "tests").parts[:-1]
+        return 2 if folders and folders[0] not in _LONG else int(folders == ("training",))
+
+    items.sort(key=place)
+
+
 # Graphs are many objects that live long and refer to each other: the collector's own passes over
 # all of them took a tenth of the suite's time. So it looks at what is new alone, now and then.
 _TESTS_BETWEEN_COLLECTIONS = 50

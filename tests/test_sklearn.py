@@ -121,7 +121,7 @@ def test_the_score_of_a_row_is_its_own(eagerly):
         check("EnergyDetector", EnergyDetector(**SMALL))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_whole_contract(eagerly):
     """Nothing fails; skipped is what needs pandas or a setting of the environment."""
     results = estimator_checks.check_estimator(EnergyDetector(**SMALL), on_skip=None, on_fail=None)

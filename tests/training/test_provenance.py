@@ -7,7 +7,7 @@ import pytest
 
 from tf_febm import data, recipes, training
 
-SMALL = recipes.get("folder").replace(
+SMALL = recipes.get("digits").replace(
     steps=4, batch_size=4, width=4, num_steps=1, log_interval=2, save_interval=2, final_steps=1,
     sample_interval=100, num_samples=4, buffer_capacity=8,
 )  # fmt: skip
