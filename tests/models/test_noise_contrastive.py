@@ -88,20 +88,18 @@ def test_learns_the_log_density_of_a_gaussian():
     # Midpoint rules of 500 and 2,000 quantiles leave out tails of 1/1000: some 0.01 nats.
     np.testing.assert_allclose(model.log_prob(x[:, None].astype("f4")), density, atol=0.03)
     expected = density - scipy.stats.norm(0.0, NOISE_SCALE).logpdf(x)
-    np.testing.assert_allclose(
-        model.log_density_ratio(x[:, None].astype("f4")), expected, atol=0.03
-    )
+    np.testing.assert_allclose(model.log_noise_ratio(x[:, None].astype("f4")), expected, atol=0.03)
 
 
 def test_a_reference_is_the_noise():
     """Relative to it the log ratio is −f − c, 0 at first; log_prob is then that of the Gaussian."""
     model = NoiseContrastive(quadratic_network(), reference=gaussian_noise(), seed=0)
     x = np.linspace(-3, 3, 7, dtype="f4")[:, None]
-    np.testing.assert_array_equal(model.log_density_ratio(x), 0.0)
+    np.testing.assert_array_equal(model.log_noise_ratio(x), 0.0)
     expected = scipy.stats.norm(0.0, NOISE_SCALE).logpdf(x[:, 0])
     np.testing.assert_allclose(model.log_prob(x), expected, atol=1e-5)
     given = NoiseContrastive(quadratic_network(), gaussian_noise(), sampler=SAMPLER, seed=0)
-    np.testing.assert_allclose(given.log_density_ratio(x), -expected, atol=1e-5)
+    np.testing.assert_allclose(given.log_noise_ratio(x), -expected, atol=1e-5)
     model.compile(keras.optimizers.Adam(0.05))
     data = tf.data.Dataset.from_tensors(quantiles(1000)).repeat()
     model.fit(data, steps_per_epoch=200, verbose=0)
@@ -173,9 +171,7 @@ def test_is_saved_with_its_noise(tmp_path):
         made.fit(x, epochs=2, verbose=0)
         made.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        np.testing.assert_allclose(
-            loaded.log_density_ratio(x), made.log_density_ratio(x), rtol=1e-5
-        )
+        np.testing.assert_allclose(loaded.log_noise_ratio(x), made.log_noise_ratio(x), rtol=1e-5)
         assert (loaded.noise is loaded.reference) == (made.noise is made.reference)
         assert len(made.weights) == 5
         for model in (made, loaded):
@@ -184,6 +180,18 @@ def test_is_saved_with_its_noise(tmp_path):
     model = NoiseContrastive(networks.mlp((1,), (8,)), Quantiles())
     with pytest.raises(TypeError, match="cannot be saved as a whole: give a networks.Gaussian"):
         model.save(tmp_path / "other.keras")
+
+
+def test_samples_are_not_weighed_by_a_ratio_to_the_noise():
+    """Weights of samples of q are made of log p/q, which is another ratio."""
+    model = NoiseContrastive(quadratic_network(), reference=gaussian_noise(), seed=0)
+    with pytest.raises((TypeError, AttributeError, ValueError), match="log_density_ratio"):
+        tf_febm.applications.importance_weights(model, np.zeros((4, 1), "f4"))
+    assert (
+        tf_febm.applications.ood_scores(model, np.zeros((4, 1), "f4"))
+        .keys()
+        .isdisjoint({"negative_log_density_ratio"})
+    )
 
 
 def test_says_what_it_needs():
@@ -200,3 +208,6 @@ def test_says_what_it_needs():
     model.divergence = "js"
     assert model.divergence.log_ratio_clip == 5.0
     assert model.divergence.name == divergences.get("js").name
+    model.log_ratio_clip = None
+    assert (model.divergence.log_ratio_clip, model.log_ratio_clip) == (None, None)
+    assert divergences.get("js", None) is model.divergence

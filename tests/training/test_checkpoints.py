@@ -6,8 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ import tensorflow as tf
 from traced_models import Traced, state_of
 
 from tf_febm import files, guarded, training
-from tf_febm.training import checkpoint_files, lock, recorders
+from tf_febm.training import checkpoint_files, recorders
 
 
 def assert_state(model, expected):
@@ -350,51 +348,6 @@ def test_what_a_broken_save_left_goes_with_the_next(two, tmp_path):
     (tmp_path / "step-by-step.txt").write_text("not ours")
     checkpoints.save()
     assert [path.name for path in tmp_path.glob("step-[78b]*")] == ["step-by-step.txt"]
-
-
-class TestLock:
-    def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(self, tmp_path):
-        folder = training.RunFolder(tmp_path / "logs" / "run")
-        # Without TensorFlow, for speed: the module alone.
-        code = (
-            "import runpy, sys\n"
-            f"locked = runpy.run_path({lock.__file__!r})['locked']\n"
-            f"with locked({str(folder.path)!r}):\n"
-            "    print('locked', flush=True); sys.stdin.read()\n"
-        )
-        other = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert other.stdout.readline() == "locked\n"
-        with (
-            pytest.raises(OSError, match=f"in use by another run, process {other.pid}"),
-            folder.locked(),
-        ):
-            pass
-        assert (folder.path / ".lock").exists()
-        other.kill()
-        other.communicate()
-        with folder.locked():
-            # What the lock leaves is not taken for somebody's file.
-            folder.prepare({}, ())
-        assert not (folder.path / ".lock").exists()
-
-    def test_a_refused_place_is_left_as_it_was(self, tmp_path):
-        with pytest.raises(RuntimeError), training.RunFolder(tmp_path / "a" / "b").locked():
-            raise RuntimeError
-        assert list(tmp_path.iterdir()) == []
-        (tmp_path / "file").write_text("mine")
-        with (
-            pytest.raises(OSError, match="is a file"),
-            training.RunFolder(tmp_path / "file").locked(),
-        ):
-            pass
-        # Not even root can make a folder there.
-        with (
-            pytest.raises(OSError, match="Cannot write to /proc/run: "),
-            training.RunFolder("/proc/run").locked(),
-        ):
-            pass
 
 
 def rewritten(folder, **changes):

@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, parallel
-from tf_febm.data.classes import check_names
 from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import (
     WeightAverage,
@@ -17,6 +16,7 @@ from tf_febm.models.averaging import (
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
+from tf_febm.models.names import Named
 from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
@@ -27,7 +27,7 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 __all__ = ["EnergyModel"]
 
 
-class EnergyModel(Chains, Saving):
+class EnergyModel(Named, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -71,7 +71,6 @@ class EnergyModel(Chains, Saving):
         if num_classes is not None:
             self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
         self.class_names = class_names
-        self._column_names: tuple[str, ...] | None = None
         self.reference = checked_reference(reference)
         usual = Langevin() if reference is None else Langevin.exponential(0.15, 4)
         self.sampler = usual if sampler is None else sampler
@@ -159,33 +158,6 @@ class EnergyModel(Chains, Saving):
                 buffer.build(self.sample_shape, self.bounds, self.num_classes)
         self._buffer = buffer
         self._forget_compiled()
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """What the data call the classes 0, 1, …; other names, or None, may be assigned."""
-        return self._class_names
-
-    @class_names.setter
-    def class_names(self, names) -> None:
-        self._class_names = None if names is None else check_names(names, self.num_classes)
-
-    @property
-    def column_names(self) -> tuple[str, ...] | None:
-        """What the data call the columns of vectors, or None; names may be assigned."""
-        return self._column_names
-
-    @column_names.setter
-    def column_names(self, names) -> None:
-        names = None if names is None else tuple(names)
-        if names is not None and not all(isinstance(name, str) for name in names):
-            raise TypeError(f"column_names must be strings; received {names!r}.")
-        shape = getattr(self, "sample_shape", None)
-        if names is not None and shape is not None and tuple(shape) != (len(names),):
-            raise ValueError(
-                f"column_names must name the numbers of an example of shape {tuple(shape)}; "
-                f"received {len(names)} names."
-            )
-        self._column_names = names
 
     @property
     def seed(self) -> int | None:

@@ -97,14 +97,7 @@ class ContrastiveDivergence(EnergyModel):
     def _train_on(self, data: Batch) -> dict:
         """Take one step of the energy."""
         model = self._model_batch(data)
-        theta = self.energy_network.trainable_variables
-        before = self._iterations()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in theta])
-            loss, described = self._loss(data, model, training=True)
-        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer, self._fresh)
-        self._update_averages(before)
-        return self._update_metrics(data, **described, energy_gradient_norm=norm)
+        return self._step_of_energy(data, lambda: self._loss(data, model, training=True))
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the energies."""

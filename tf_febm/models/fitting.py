@@ -1,5 +1,6 @@
 """Keras' training interface of a model: compile, fit, evaluate and their steps."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -340,6 +341,16 @@ class Fitting(Noticing):
             # Keras reduces what the workers return along an axis, which scalars lack.
             means = {name: value[None] for name, value in means.items()}
         return means
+
+    def _step_of_energy(self, data: Batch, loss_and_metrics: Callable[[], tuple]) -> dict:
+        """Let θ alone descend along a loss; return the metrics, the gradients' norm among them."""
+        before = self._iterations()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in self.energy_network.trainable_variables])
+            loss, described = loss_and_metrics()
+        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer, self._fresh)
+        self._update_averages(before)
+        return self._update_metrics(data, **described, energy_gradient_norm=norm)
 
     def _iterations(self) -> list[tf.Tensor]:
         """Return of each network that is trained how often its weights were updated so far."""

@@ -127,6 +127,15 @@ class NoiseContrastive(EnergyModel):
         clip = present.log_ratio_clip if present and isinstance(divergence, str) else None
         self._divergence = divergences.get(divergence, clip)
 
+    @property
+    def log_ratio_clip(self) -> float | None:
+        """Where exponentials are clipped, or None; another bound may be assigned."""
+        return self.divergence.log_ratio_clip
+
+    @log_ratio_clip.setter
+    def log_ratio_clip(self, clip) -> None:
+        self._divergence = divergences.get(self.divergence.unclipped, clip)
+
     def log_prob(self, x, labels=None) -> tf.Tensor:
         """Return −E(x) − log Z as it was learned, float32 [n].
 
@@ -135,8 +144,9 @@ class NoiseContrastive(EnergyModel):
         """
         return -self.energy(x, labels) - self._offset
 
-    def log_density_ratio(self, x, labels=None) -> tf.Tensor:
-        """Return r(x) ≈ log p(x)/n(x), the log ratio of data and noise, float32 [n].
+    # Not log_density_ratio, which is to q: weights of samples of the model are made of that.
+    def log_noise_ratio(self, x, labels=None) -> tf.Tensor:
+        """Return r(x) ≈ log p(x)/n(x), the log density ratio of data and noise, float32 [n].
 
         Args and errors are those of `energy`.
         """
@@ -168,14 +178,7 @@ class NoiseContrastive(EnergyModel):
     def _train_on(self, data: Batch) -> dict:
         """Take one step of the energy."""
         noise = self._noise_batch(data, self.next_seed())
-        theta = self.energy_network.trainable_variables
-        before = self._iterations()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in theta])
-            loss, described = self._loss(data, noise, training=True)
-        norm = updates.take_step(tape, loss, self.energy_network, self.optimizer, self._fresh)
-        self._update_averages(before)
-        return self._update_metrics(data, **described, energy_gradient_norm=norm)
+        return self._step_of_energy(data, lambda: self._loss(data, noise, training=True))
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the bound and energies."""

@@ -11,17 +11,17 @@ __all__ = ["HeldOutGain"]
 
 
 class HeldOutGain(Recorder):
-    """Measure held-out examples under the model and its reference, and stop while it is ahead.
+    """Measure held-out examples under the model and its reference, and keep what did best.
 
     Adds `held_out_gain` to the logs of every epoch's end: the `gain` of
     `evaluation.gain_over_reference` with the best weights, in nats an example. Callbacks that come
-    after this one can watch it.
+    after this one can watch it, so that training ends once it gains no more:
+
+        keras.callbacks.EarlyStopping("held_out_gain", mode="max", patience=5)
 
     Args:
         x: Examples that training does not see, [n, …], n ≥ 2.
         num_samples: Samples of the reference, at least 2.
-        patience: Epochs without a new best gain after which training ends, at least 1; None does
-            not end it.
         restore_best_weights: Whether the model ends with the weights of the best gain, those from
             before the first epoch among them: with a new model these are the reference itself, so
             that the energy is never worse than the Gaussian fit on these examples.
@@ -33,36 +33,28 @@ class HeldOutGain(Recorder):
         x,
         num_samples: int = 20_000,
         *,
-        patience: int | None = None,
         restore_best_weights: bool = False,
         writer=None,
     ):
         super().__init__(every=1, at_epoch_ends=True, writer=writer)
         self.x, self.num_samples = x, num_samples
-        self.patience = patience
-        if patience is not None:
-            self.patience = arguments.whole_number("patience", patience, 1)
         self.restore_best_weights = arguments.switch("restore_best_weights", restore_best_weights)
         self.gain = self.best_gain = math.nan
         self._best: Any = None
-        self._without = 0
 
     def on_train_begin(self, logs=None) -> None:
         """Measure the model as it is."""
         self._measure()
-        self.best_gain, self._without = self.gain, 0
+        self.best_gain = self.gain
         self._best = self.model.get_weights() if self.restore_best_weights else None
 
     def record(self, step, logs) -> None:
         """Measure, and keep the best weights."""
         self._summarise(step, self._measure(), "held_out/")
-        self._without += 1
         if self.gain > self.best_gain:
-            self.best_gain, self._without = self.gain, 0
+            self.best_gain = self.gain
             if self.restore_best_weights:
                 self._best = self.model.get_weights()
-        if self.patience is not None and self._without >= self.patience:
-            self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Measure, and pass the figure on."""
