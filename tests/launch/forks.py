@@ -122,21 +122,30 @@ def _ask(request):
 
 
 def _serve() -> list[str]:
-    """Answer requests; return the command of one in the process that is to run it."""
+    """Answer requests; return the command of one in the process that is to run it.
+
+    When nobody asks any more, what still runs is ended: a test that failed left it.
+    """
+    running: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
         if isinstance(request, int):
             pid, status = os.waitpid(request, os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
+            running.discard(pid)
         else:
             files = [os.open(request[n], os.O_WRONLY | os.O_APPEND) for n in ("stdout", "stderr")]
             answer = os.fork()
             if not answer:
                 _become(request, files)
                 return request["command"]
+            running.add(answer)
             for file in files:
                 os.close(file)
         print(json.dumps(answer), flush=True)
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     sys.exit()
 
 

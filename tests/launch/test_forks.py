@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.launch import forks
 
@@ -35,3 +36,19 @@ def test_output_errors_and_exit_codes(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == -signal.SIGTERM
+
+
+def test_what_a_test_left_running_ends_with_those_who_ask(project, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    code = (
+        "import subprocess, sys\n"
+        "from tests.launch import forks\n"
+        f"command = [sys.executable, {str(tmp_path / 'script.py')!r}, 'wait']\n"
+        "process = forks.Process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "print(process.pid, process.stdout.readline().strip())\n"
+    )
+    line = [sys.executable, "-c", code]
+    found = subprocess.run(line, capture_output=True, text=True, check=True, cwd=project)
+    pid, said = found.stdout.split(maxsplit=1)
+    assert said.strip() == "out ['wait']"
+    assert not Path(f"/proc/{pid}").exists()

@@ -104,13 +104,16 @@ class TestRun:
             command("--steps=999", "--log_interval=1", "--save_interval=1", "--num_steps=5000"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
         )  # fmt: skip
-        for line in process.stdout:
-            # A step's checkpoint comes after its line: that of the first is there by the second.
-            if re.search(r"\b([2-9]|\d\d+)/999", line):
-                process.send_signal(signal.SIGINT)
-            if "SIGINT: finishing this step" in line:
-                process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        try:
+            for line in process.stdout:
+                # A step's checkpoint comes after its line: by the second, that of the first.
+                if re.search(r"\b([2-9]|\d\d+)/999", line):
+                    process.send_signal(signal.SIGINT)
+                if "SIGINT: finishing this step" in line:
+                    process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
         # By the signal itself, or, in the middle of a step, as shells report that.
         assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
         folder = tmp_path / "run" / "checkpoints"

@@ -158,11 +158,12 @@ def test_memory_does_not_grow_with_the_number_of_samples():
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    # A pool takes 19 MiB; ten more that stayed would take 190.
+    # A pool takes 19 MiB; thirteen more that stayed would take 247. Pages come and go in between
+    # (67 MiB were seen), so the highest of each half counts, and half of those 247 is the limit.
     settings = {"pool_size": 20, "batch_size": 5, "num_rounds": 4, "nomix": 1}
-    used = [mebibytes() for _ in pooled_chains_by_pool(Large(), 260, 1, **settings)]
-    assert len(used) == 13
-    assert used[-1] - used[2] < 50
+    used = [mebibytes() for _ in pooled_chains_by_pool(Large(), 520, 1, **settings)]
+    assert len(used) == 26
+    assert max(used[13:]) - max(used[:13]) < 124
 
 
 # Weights. E(x) = w·x, and the sampler subtracts the gradient: ends tell the sum of all w used.
