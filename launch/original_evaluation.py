@@ -1,6 +1,5 @@
 """Command lines of the original's evaluation program, for evaluate.py: flags, and the run named."""
 
-import itertools
 from pathlib import Path
 
 import console
@@ -11,14 +10,11 @@ with console.without_tensorflow():
     from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
     from tf_febm.original_names import SWITCHES
 
-# Where the original looks by default, and where train.py puts runs.
-ORIGINAL_LOGDIR, OUR_LOGDIR = "cachedir", "runs"
-
 
 def define(values: flags.FlagValues) -> None:
     """Register the flags of the original that evaluate.py has no use for but in its lines."""
     add = console.definers(values, original_flags.TITLE)
-    add.text("logdir", OUR_LOGDIR, "Folder of all runs, with --exp.")
+    add.text("logdir", "runs", "Folder of all runs, with --exp.")
     add.text("exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.")
     add.whole("repeat_scale", None, "Half of --rounds, as in the original.", 0)
     # Options of the run that a line may say again.
@@ -32,10 +28,6 @@ def define(values: flags.FlagValues) -> None:
 def folder_of(values, report) -> Path:
     """Return the folder of the run that --run, or --logdir and --exp, name.
 
-    The original adds the divergence to --exp, and its runs are in cachedir unless --logdir says
-    otherwise; train.py does neither. So a line of the original may name <logdir>/<exp>_<divergence>
-    for a run that is in <logdir>/<exp>, or for one in runs/.
-
     Args:
         values: The flags.
         report: Takes a line that says where a run was found that is not where the line says.
@@ -44,47 +36,19 @@ def folder_of(values, report) -> Path:
         ValueError: Nothing, or two things, name a run.
         OSError: There is no run.
     """
-    if values.run:
-        if values.exp:
-            raise ValueError("--run and --exp exclude each other: both name the run.")
-        return Path(values.run)
-    if not values.exp:
+    if values.run and values.exp:
+        raise ValueError("--run and --exp exclude each other: both name the run.")
+    if not values.run and not values.exp:
         raise ValueError(
             "--run= must name the folder of a run, <logdir>/<exp>; or --logdir= and --exp=."
         )
-    logdirs = [values.logdir]
-    if values.logdir == ORIGINAL_LOGDIR:
-        logdirs.append(OUR_LOGDIR)
-    named = Path(values.logdir) / values.exp
-    for logdir in logdirs:
-        exact = Path(logdir) / values.exp
-        for folder in itertools.chain([exact], _without_divergence(exact)):
-            if (folder / "options.json").is_file():
-                if folder != named:
-                    report(f"{named} is not there; taking {folder}.")
-                return folder
-    raise FileNotFoundError(
-        f"There is no run in {named}, nor under the name without a divergence: --logdir and --exp "
-        "are those of train.py."
-    )
+    folder = Path(values.run or Path(values.logdir) / values.exp)
+    if values.run or (folder / "options.json").is_file():
+        return folder
+    console.import_quietly()
+    from tf_febm.training.original_runs import find_run
 
-
-def _without_divergence(path: Path):
-    """Yield the folders of runs whose name, with their divergence added, is the one asked for."""
-    parts = path.name.split("_")
-    for count in range(len(parts) - 1, 0, -1):
-        folder = path.with_name("_".join(parts[:count]))
-        if not (folder / "options.json").is_file():
-            continue
-        console.import_quietly()
-        from tf_febm import divergences, training
-
-        try:
-            asked = divergences.get("_".join(parts[count:])).name
-        except ValueError:
-            continue
-        if training.RunFolder(folder).read_options()["recipe"].get("divergence") == asked:
-            yield folder
+    return find_run(values.logdir, values.exp, report)
 
 
 def rounds_of(values) -> int:
