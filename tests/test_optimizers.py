@@ -1,7 +1,6 @@
 """ClippedAdam against Adam written out in NumPy, FusedAdam against that of Keras."""
 
 import json
-import subprocess
 import sys
 
 import keras
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.launch import forks
 from tf_febm import optimizers
 
 
@@ -136,7 +136,7 @@ from tf_febm import optimizers
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-gradients = np.array(json.load(sys.stdin), np.float32)
+gradients = np.array(json.loads(sys.argv[1]), np.float32)
 with strategy.scope():
     variable = keras.Variable(np.zeros(3, np.float32))
     optimizer = optimizers.ClippedAdam(0.01, 0.0, 0.9)
@@ -156,13 +156,11 @@ print(json.dumps([np.array(c).tolist() for c in copies]))
 """
 
 
-def test_on_two_replicas():
+def test_on_two_replicas(tmp_path):
     """Their gradients are added up before the bound, and both copies get the same update."""
     gradients = spiky(20)
-    command = [sys.executable, "-c", MIRRORED]
-    done = subprocess.run(
-        command, input=json.dumps(gradients.tolist()), capture_output=True, text=True
-    )
+    (tmp_path / "mirrored.py").write_text(MIRRORED)
+    done = forks.run([sys.executable, tmp_path / "mirrored.py", json.dumps(gradients.tolist())])
     assert done.returncode == 0, done.stderr
     published = Published(np.zeros(3), 0.01, 0.0, 0.9)
     for gradient in gradients:

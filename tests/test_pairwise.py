@@ -10,12 +10,13 @@ starts. To look into a case that fails:
 import itertools
 import json
 import random
-import subprocess
 import sys
 
 import pytest
 from pairwise.covering import blame, covering_array, is_legal, pairs_of, possible_pairs
 from pairwise.features import ALL, AXES, CASES, MOST_CASES, REMEMBERED, RULES, text_of
+
+from tests.launch import forks
 
 PROCESSES = 2 if ALL else 1
 
@@ -27,10 +28,10 @@ def failures(project, tmp_path_factory):
     paths = [folder / f"{part}.jsonl" for part in range(PROCESSES)]
     running = []
     for part, path in enumerate(paths):
-        command = [sys.executable, "-m", "pairwise.program", "run"]
-        command += [str(part), str(PROCESSES), str(path)]
+        command = [sys.executable, project / "tests" / "pairwise" / "program.py", "run"]
+        command += [part, PROCESSES, path]
         with open(f"{path}.log", "w") as log:
-            running.append(subprocess.Popen(command, cwd=project / "tests", stdout=log, stderr=log))
+            running.append(forks.Process(command, cwd=project / "tests", stdout=log, stderr=log))
     try:
         codes = [process.wait(timeout=1200) for process in running]
     finally:

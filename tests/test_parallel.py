@@ -1,13 +1,13 @@
 """A step on N replicas is the step of one on the whole batch, for every term of every objective."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.launch import forks
 from tf_febm import parallel, workers
 
 # Objectives and networks have nothing to do with each other here, so that one case has residual
@@ -68,7 +68,7 @@ def results(project, tmp_path_factory):
     }
     script = project / "drills" / "replica_steps.py"
     command = [sys.executable, str(script), json.dumps(asked), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=project)
+    done = forks.run(command, cwd=project)
     assert done.returncode == 0, done.stderr[-3000:]
     for replicas, chosen in asked.items():
         cases = {case["name"]: ([], [], {}) for case in chosen} | {"checkpoints": {}}

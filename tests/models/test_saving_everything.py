@@ -1,6 +1,5 @@
 """Every model, with all that can be put into it, is saved and goes on in another process."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tf_febm
+from tests.launch import forks
 from tf_febm import divergences, networks, optimizers, samplers
 
 SHAPE = (4, 4, 1)
@@ -158,7 +158,7 @@ def elsewhere(models, data, tmp_path_factory):
         model.save(folder / f"{name}.keras")
     script = Path(__file__).with_name("loads_models.py")
     command = [sys.executable, str(script), str(folder), *models]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = forks.run(command)
     assert result.returncode == 0, result.stderr
     return {name: (model, dict(np.load(folder / f"{name}.npz"))) for name, model in models.items()}
 
