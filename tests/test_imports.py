@@ -20,7 +20,7 @@ LAYERS = (
     ("guarded",),
     ("parallel", "workers"),
     ("divergences", "entropy"),
-    ("objectives", "networks", "data"),
+    ("calibration", "objectives", "networks", "data"),
     ("samplers",),
     ("models",),
     ("evaluation",),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -47,6 +48,23 @@ def eagerly():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+def test_p_values(fitted, rows):
+    generator = np.random.default_rng(8)
+    detector = clone(fitted)
+    detector.__dict__.update(vars(fitted))
+    side = generator.choice([-1.0, 1.0], (1500, 1))
+    z = 3.0 * side * [1.0, 1.0] + 0.5 * generator.standard_normal((1500, 2))
+    new = z * [1.0, 1e-4] + [0.0, 1.6e9 * 1e-4]
+    with pytest.raises(NotFittedError):
+        detector.p_value(new)
+    p = detector.calibrate(new[:500]).p_value(new[500:])
+    # Of one calibration: α is wrong by its own draw as well, three deviations of both.
+    for alpha in (0.05, 0.2):
+        error = 3.0 * np.sqrt(alpha * (1.0 - alpha) * (1 / 500 + 1 / 1000))
+        assert abs(np.mean(p <= alpha) - alpha) < error
+    assert (detector.p_value(rows.mean(axis=0, keepdims=True)) < 0.05).all()
 
 
 def test_what_lies_between_the_hills_is_odd(fitted, rows):

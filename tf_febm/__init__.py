@@ -4,6 +4,7 @@ import importlib
 
 from tf_febm import (
     applications,
+    calibration,
     data,
     divergences,
     entropy,
@@ -43,6 +44,7 @@ __all__ = [
     "ReplayBuffer",
     "analysis",
     "applications",
+    "calibration",
     "data",
     "parallel",
     "divergences",

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tf_febm import arguments, data, recipes, training
+from tf_febm.calibration import Calibration
 
 __all__ = ["EnergyDetector"]
 
@@ -57,6 +58,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         gain_: By how many nats a held-out row is likelier than under the Gaussian; None without
             such rows.
         recipe_: The `recipes.Recipe` that it was built and trained by.
+        calibration_: What `calibrate` kept, a `calibration.Calibration`.
         offset_: `decision_function` is `score_samples` less this.
         mean_: Of the columns.
         scale_: Their standard deviations; 0 of one that does not vary.
@@ -104,6 +106,8 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             UserWarning: A column does not vary.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        # Of another fit.
+        self.__dict__.pop("calibration_", None)
         contamination = arguments.number("contamination", self.contamination, above=True)
         if contamination > 0.5:
             raise ValueError(f"contamination must lie in (0, 0.5]; received {contamination}.")
@@ -166,6 +170,31 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
             int [n].
         """
         return np.where(self.decision_function(X) < 0.0, -1, 1)
+
+    def calibrate(self, X) -> "EnergyDetector":
+        """Keep the energies of rows that were not trained on, for `p_value`.
+
+        Args:
+            X: Finite numbers [n, d], usual rows that `fit` has not seen.
+
+        Returns:
+            The detector.
+        """
+        scores = self.score_samples(X)
+        self.calibration_ = Calibration(-scores)
+        return self
+
+    def p_value(self, X) -> np.ndarray:
+        """Return the conformal p-value of rows: P(p ≤ α) ≤ α for rows like those of `calibrate`.
+
+        Args:
+            X: Finite numbers [n, d].
+
+        Returns:
+            float64 [n], in (0, 1]; see `calibration.Calibration`.
+        """
+        check_is_fitted(self, "calibration_")
+        return self.calibration_.p_value(-self.score_samples(X)).numpy()
 
     def _train(self, z: np.ndarray, recipe: recipes.Recipe) -> None:
         """Train the model, and stop it by rows that are held out."""

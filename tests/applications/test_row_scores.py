@@ -55,6 +55,12 @@ def test_what_is_told_and_written(rows, tmp_path):
     energies = [float(r["energy"]) for r in table]
     assert energies == sorted(energies, reverse=True)
     assert all((float(r["energy"]) > results["threshold"]) == (r["odd"] == "1") for r in table)
+    # Of held-out rows the share of them, itself among them, that is as odd: their ranks.
+    mine = [r for r in table if r["split"] == "held out"]
+    assert [float(r["p_value"]) for r in mine] == pytest.approx(np.arange(1, 11) / 10)
+    # One of the training rows is new to them: above all of ten it is the first of eleven.
+    first = table[0]
+    assert (first["split"], float(first["p_value"])) == ("train", pytest.approx(1 / 11, rel=1e-3))
     assert (tmp_path / "roc.png").is_file() and (tmp_path / "energies.png").is_file()
 
 

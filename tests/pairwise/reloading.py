@@ -22,6 +22,8 @@ def check_saving(case: dict, model, data, folder) -> None:
     x = data.x[:BATCH].astype(np.float32)
     labels = None if data.labels is None else data.labels[:BATCH]
     ways = values_of(case, "saving")
+    # A row of each class at least.
+    model.calibrate(*([data.x] if data.labels is None else [data.x, data.labels]))
     if "saved_model" in ways:
         _check_saved_model(model, x, labels, folder)
     if ways == {"saved_model"}:
@@ -29,6 +31,9 @@ def check_saving(case: dict, model, data, folder) -> None:
     state, energy = building.state_of(model), model.energy(x, labels).numpy()
     loaded = _reload(case, model, folder)
     np.testing.assert_array_equal(loaded.energy(x, labels).numpy(), energy)
+    if "checkpoints" not in ways:
+        p = model.p_value(x, labels).numpy()
+        np.testing.assert_array_equal(loaded.p_value(x, labels).numpy(), p)
     if hasattr(model, "log_density_ratio"):
         np.testing.assert_array_equal(
             loaded.log_density_ratio(x, labels).numpy(), model.log_density_ratio(x, labels).numpy()

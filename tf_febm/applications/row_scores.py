@@ -8,6 +8,7 @@ import numpy as np
 
 from tf_febm import arguments, evaluation
 from tf_febm.applications.out_of_distribution import ood_scores
+from tf_febm.calibration import Calibration
 from tf_febm.data.files import every_tenth
 from tf_febm.files import write_atomically
 
@@ -20,7 +21,8 @@ TOLD, DRAWN = 10, 6
 def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
     """Score all rows of a table by their energy; higher is stranger.
 
-    Writes scores.csv, with all rows from the oddest on, energies.png and, where rows have classes,
+    Writes scores.csv, with all rows from the oddest on and their conformal p-values among held-out
+    rows (honest for rows not trained on), energies.png and, where rows have classes,
     roc.png.
 
     Args:
@@ -56,7 +58,9 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
         names = names or tuple(map(str, range(train.num_classes)))
         labels = np.array(names)[np.concatenate([part.labels for part in parts])]
     order = np.argsort(-energy, kind="stable")
-    _write(out / "scores.csv", order, rows, split, energy, energy > threshold, labels, columns, x)
+    p = np.concatenate(_p_values(*found))
+    odd_rows = energy > threshold
+    _write(out / "scores.csv", order, rows, split, energy, p, odd_rows, labels, columns, x)
     chart = evaluation.histogram_chart(_groups(energy, split, labels), "Energies of rows", "energy")
     evaluation.save_png(out / "energies.png", chart)
     z = (x[order[:TOLD]] - train.mean) / train.scale
@@ -81,6 +85,13 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
 def _energies(model, part) -> np.ndarray:
     labels = part.labels if model.conditional else None
     return ood_scores(model, part.vectors, labels)["energy"].astype(np.float64)
+
+
+def _p_values(train: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return conformal p-values among held-out rows; of one of these, among the others and it."""
+    of_train = Calibration(held_out).p_value(train).numpy()
+    above = Calibration(held_out).p_value(held_out).numpy() * (len(held_out) + 1) - 1
+    return of_train, above / len(held_out)
 
 
 def _row_numbers(train, held_out) -> np.ndarray:
@@ -128,13 +139,14 @@ def _tell_apart(energy, labels, names, out: Path) -> dict:
     return figures
 
 
-def _write(path: Path, order, rows, split, energy, odd, labels, columns, x) -> None:
+def _write(path: Path, order, rows, split, energy, p, odd, labels, columns, x) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     extra = [] if labels is None else ["class"]
-    table.writerow(["rank", "row", "split", "energy", "odd", *extra, *columns])
+    table.writerow(["rank", "row", "split", "energy", "p_value", "odd", *extra, *columns])
     for rank, k in enumerate(order, 1):
         own = [] if labels is None else [labels[k]]
         values = (f"{value:.9g}" for value in x[k])
-        table.writerow([rank, rows[k], split[k], f"{energy[k]:.7g}", int(odd[k]), *own, *values])
+        given = (f"{energy[k]:.7g}", f"{p[k]:.4g}", int(odd[k]))
+        table.writerow([rank, rows[k], split[k], *given, *own, *values])
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))

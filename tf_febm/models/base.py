@@ -13,6 +13,7 @@ from tf_febm.models.averaging import (
     averaged_variables,
     check_decay,
 )
+from tf_febm.models.calibrated import Calibrated
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
@@ -27,7 +28,7 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 __all__ = ["EnergyModel"]
 
 
-class EnergyModel(Named, Chains, Saving):
+class EnergyModel(Named, Calibrated, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
