@@ -150,6 +150,10 @@ OBJECTS = {
             mlp("e"), buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
         )
     ],
+    "DensityRatio": lambda: [
+        tf_febm.DensityRatio(mlp("r"), "kl", log_ratio_clip=3.0, name="ratio"),
+        tf_febm.DensityRatio(mlp("r"), "alpha:-0.5"),
+    ],
     "NoiseContrastive": lambda: [
         tf_febm.NoiseContrastive(
             mlp("e"),

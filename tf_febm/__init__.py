@@ -25,6 +25,7 @@ from tf_febm.models import (
     FEBM,
     BidirectionalEBM,
     ContrastiveDivergence,
+    DensityRatio,
     DualFEBM,
     NoiseContrastive,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "BidirectionalEBM",
     "__version__",
     "ContrastiveDivergence",
+    "DensityRatio",
     "DualFEBM",
     "NoiseContrastive",
     "PersistentChains",

@@ -5,6 +5,7 @@ from tf_febm.models.bidirectional import BidirectionalEBM
 from tf_febm.models.chain_pools import PooledSamples, pooled_chains, pooled_chains_by_pool
 from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
+from tf_febm.models.density_ratio import DensityRatio
 from tf_febm.models.dual import DualFEBM
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
@@ -15,6 +16,7 @@ __all__ = [
     "Batch",
     "BidirectionalEBM",
     "ContrastiveDivergence",
+    "DensityRatio",
     "DualFEBM",
     "EnergyModel",
     "NoiseContrastive",
