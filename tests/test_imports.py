@@ -23,6 +23,7 @@ LAYERS = (
     ("calibration", "objectives", "networks", "data"),
     ("samplers",),
     ("models",),
+    ("compose",),
     ("evaluation",),
     ("applications", "legacy", "serving"),
     ("analysis",),

@@ -168,6 +168,17 @@ OBJECTS = {
             name="mine",
         )
     ],
+    "ComposedEnergy": lambda: [
+        networks.ComposedEnergy(
+            [mlp("e"), mlp("f")],
+            "mixture",
+            [0.3, 2.0],
+            [None, networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0])],
+            [None, None],
+            [None, None],
+            name="energy",
+        ),  # fmt: skip
+    ],
     "NormalisedEnergy": lambda: [networks.NormalisedEnergy(mlp("e"), name="normalised")],
 }
 INPUTS = {
@@ -175,6 +186,7 @@ INPUTS = {
     "LabelScale": (IMAGES, LABELS),
     "Standardise": VECTORS,
     "Whiten": IMAGES,
+    "ComposedEnergy": VECTORS,
     "NormalisedEnergy": VECTORS,
 }
 

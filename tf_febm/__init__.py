@@ -5,6 +5,7 @@ import importlib
 from tf_febm import (
     applications,
     calibration,
+    compose,
     data,
     divergences,
     entropy,
@@ -47,6 +48,7 @@ __all__ = [
     "analysis",
     "applications",
     "calibration",
+    "compose",
     "data",
     "parallel",
     "divergences",

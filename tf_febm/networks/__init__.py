@@ -2,6 +2,7 @@
 
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.cached_weights import CachedWeightsLayer, cached_weights
+from tf_febm.networks.composed import ComposedEnergy
 from tf_febm.networks.conditioning import LabelScale, LabelShift
 from tf_febm.networks.conv import conv
 from tf_febm.networks.fourier import FourierFeatures, fourier_mlp
@@ -46,6 +47,7 @@ from tf_febm.networks.whiten import Whiten
 from tf_febm.renamed import earlier_names
 
 __all__ = [
+    "ComposedEnergy",
     "NormalisedEnergy",
     "GENERATOR_NAMES",
     "NAMES",
