@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_febm
 from pairwise.features import values_of
-from tf_febm import networks, optimizers, parallel, recipes, samplers, training
+from tf_febm import catalogue, networks, optimizers, parallel, recipes, samplers, training
 
 __all__ = [
     "BATCH", "BOUNDS", "CLASSES", "EPOCHS", "batches_of", "build", "callbacks", "data_of", "policy",
@@ -224,6 +224,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 elif case["model"] == "febm_kl":
                     model = tf_febm.FEBM(energy, other, "kl", shift_invariant=True, **settings)
                 else:
+                    assert case["model"] == "dual"
                     model = tf_febm.DualFEBM(energy, other, "js", **settings)
         made = [made_by(case) for _ in model.networks]
         model.compile(*made, run_eagerly=case["steps"] == "run_eagerly")
@@ -236,7 +237,8 @@ def by_recipe(case: dict):
     changes = {
         "method": method, "network": "mlp", "width": 8, "num_steps": 2, "l2_coeff": 0.1, "seed": 3,
         "average_decay": 0.9 if case["average"] == "average_decay" else None,
-        "sampler": {"mala": "mala", "hmc": "hmc"}.get(case["sampler"], "langevin"),
+        # Kinds of Langevin dynamics have other names here than in the catalogue.
+        "sampler": case["sampler"] if case["sampler"] in catalogue.SAMPLERS else "langevin",
     }  # fmt: skip
     if method == "bidirectional":
         changes |= {"generator": "mlp", "latent_dim": 2}

@@ -1,5 +1,6 @@
 """Keras models whose `train_step` is one iteration of a published algorithm."""
 
+from tf_febm import catalogue
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.bidirectional import BidirectionalEBM
 from tf_febm.models.chain_pools import PooledSamples, pooled_chains, pooled_chains_by_pool
@@ -10,6 +11,10 @@ from tf_febm.models.dual import DualFEBM
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
 from tf_febm.models.variational import VariationalModel
+
+# What can be chosen by name is imported with the package: files of models name its classes.
+for _entry in catalogue.METHODS.values():
+    catalogue.load(_entry.place)
 
 __all__ = [
     "FEBM",

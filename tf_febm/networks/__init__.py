@@ -1,5 +1,6 @@
 """Energy networks, from a batch to one number per example, and generators."""
 
+from tf_febm import catalogue
 from tf_febm.networks.attention import SelfAttention
 from tf_febm.networks.cached_weights import CachedWeightsLayer, cached_weights
 from tf_febm.networks.composed import ComposedEnergy
@@ -45,6 +46,10 @@ from tf_febm.networks.units import (
 )
 from tf_febm.networks.whiten import Whiten
 from tf_febm.renamed import earlier_names
+
+# What can be chosen by name is imported with the package: files of models name its layers.
+for _entry in (*catalogue.NETWORKS.values(), *catalogue.GENERATORS.values()):
+    catalogue.load(_entry.place)
 
 __all__ = [
     "ComposedEnergy",

@@ -100,7 +100,8 @@ _NOISE = Rule(
     lambda recipe, kind: (
         recipe.step_size is None or "noise_scale" in catalogue.SAMPLERS[recipe.sampler].settings
     ),
-    "sampler=langevin",
+    "sampler="
+    + " or ".join(n for n, entry in catalogue.SAMPLERS.items() if "noise_scale" in entry.settings),
     lambda recipe, kind: f"{recipe.sampler} with step_size={recipe.step_size}",
     cure="leave one of the two out",
 )
