@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
+.PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
 	study-anomalies study-bounds \
 	study-stacked bench storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --dataset=digits --logdir=runs --exp=digits $(ARGS)
+
+# The model that comes with the library, out of the run of `make train`; its figures are measured anew.
+pretrained: train
+	$(BIN)/python -m studies.pretrained --run=runs/digits
 
 # From images to a report, with the settings for a machine without an accelerator:
 # make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs.

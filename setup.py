@@ -32,7 +32,7 @@ setup(
     # The folder has a short name in the repository, and one of its own among installed packages.
     package_dir={"tf_febm_launch": "launch"},
     entry_points={"console_scripts": ["tf-febm = tf_febm_launch.command:main"]},
-    package_data={"tf_febm": ["py.typed"]},
+    package_data={"tf_febm": ["py.typed"], "tf_febm.pretrained": ["*.json", "*.npz"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",

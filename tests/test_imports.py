@@ -29,7 +29,7 @@ LAYERS = (
     ("analysis",),
     ("training",),
     ("recipes",),
-    ("sklearn",),
+    ("pretrained", "sklearn"),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Module -> those that it imports nevertheless, with the reason.
