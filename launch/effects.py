@@ -38,10 +38,17 @@ def _of_features(needs: str, flag: str, *names: str) -> Rule:
 
 # What has an effect in every evaluation; the third row may be said again, and must be the run's.
 ALWAYS = (
-    *("run", "exp", "num_samples", "im_number", "final_steps", "num_steps", "descent_steps"),
-    *("seed", "resume_iter", "data_dir", "rounds", "repeat_scale", "curve", "num_real", "features"),
+    *("original", "num_samples", "im_number", "final_steps", "num_steps", "descent_steps"),
+    *("seed", "data_dir", "rounds", "repeat_scale", "num_real", "features"),
     *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
     *("noise_removed", "out", "debug"),
+)
+# What has an effect on the rows of a table.
+OF_ROWS = ("run", "exp", "logdir", "resume_iter", "data_dir", "dataset", "odd", "out", "debug")
+_RUN = _rule(
+    "runs of this library",
+    lambda facts: not facts["original"],
+    lambda facts: "a checkpoint of the original code",
 )
 _ROUNDS = _rule(
     "sampling in rounds, without which the chains of training go on",
@@ -72,7 +79,10 @@ _FIGURES = _rule(
 # The first of a flag that does not hold is told.
 RULES: dict[str, tuple[Rule, ...]] = {
     "logdir": (_rule("runs named by --exp=", lambda facts: facts["exp"]),),
-    **dict.fromkeys(("nomix", "batch_size", "pool_size", "ensemble"), (_ROUNDS,)),
+    **dict.fromkeys(("run", "exp", "resume_iter", "curve"), (_RUN,)),
+    "odd": (_rule("runs on vectors", lambda facts: not facts["images"], lambda facts: "images"),),
+    **dict.fromkeys(("nomix", "batch_size", "pool_size"), (_ROUNDS,)),
+    "ensemble": (_RUN, _ROUNDS),
     "restart_share": (_ROUNDS, _MIXED),
     "label_share": (
         *(_ROUNDS, _MIXED),
@@ -117,6 +127,14 @@ def check(values: flags.FlagValues, facts: dict[str, Any]) -> list[str]:
     return refuse_vain(
         [(flag.name, as_given(flag), harmless(flag)) for flag in given], RULES, facts
     )
+
+
+def check_rows(values: flags.FlagValues) -> None:
+    """Raise a ValueError if a flag was given that is nothing to rows of a table."""
+    for name in (*RULES, *ALWAYS):
+        if name not in OF_ROWS and values[name].present:
+            given = as_given(values[name])
+            raise ValueError(f"{given} is for a run on images, not on vectors: leave it out.")
 
 
 def as_given(flag: flags.Flag) -> str:

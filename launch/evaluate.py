@@ -1,8 +1,9 @@
 """Measure the samples of a run: `python launch/evaluate.py --run=runs/name`.
 
 Writes evaluation.json, a grid of samples and pictures of their nearest training images; with
---curve also how the Frechet distance fell from checkpoint to checkpoint. Command lines of the
-original's test_inception_febm.py work too.
+--curve also how the Frechet distance fell from checkpoint to checkpoint. Of a run on a table it
+scores the rows. Command lines of the original's test_inception_febm.py work too, and --original
+measures its checkpoints.
 """
 
 from pathlib import Path
@@ -41,6 +42,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("run", None, "Folder of the run, <logdir>/<exp>.")
     add.whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
     add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    add.text("original", None, "Checkpoint of the original code, dir/model_45900, for --dataset=.")
     add = console.definers(values, "Samples")
     add.whole(
         "num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10
@@ -85,6 +87,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
+    add.real("odd", 0.05, "Share of the held-out rows of a table to call odd.", 0.0, 1.0)
     add = console.definers(values, "Output")
     add.text("out", None, "Where the results go; <run>/evaluation if unset.")
     add.text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
@@ -99,7 +102,7 @@ def run(values) -> int:
     """Restore the run, draw samples, measure them, write everything down."""
     rounds = original_evaluation.rounds_of(values)
     effects.check_names(values, ALIASES)
-    names = ("nomix", "features", "inception", "exp")
+    names = ("nomix", "features", "inception", "exp", "original")
     facts = {"rounds": rounds, **{name: getattr(values, name) for name in names}}
     effects.check(values, facts)
     if 0 < rounds < values.nomix:
@@ -107,19 +110,27 @@ def run(values) -> int:
     if values.curve and values.ensemble > 1:
         raise ValueError("--curve measures single checkpoints; it excludes --ensemble.")
     # Before the seconds that TensorFlow takes, where that can be.
-    place = original_evaluation.folder_of(values, console.log)
+    place = None if values.original else original_evaluation.folder_of(values, console.log)
     console.import_quietly()
     from tf_febm import evaluation, recipes, training
     from tf_febm.evaluation import choosing
 
     step = None if values.resume_iter < 0 else values.resume_iter
-    found = recipes.restore(place, values.data_dir, step, console.log)
+    if place is None:
+        found = original_evaluation.restore(values)
+    else:
+        found = recipes.restore(place, values.data_dir, step, console.log)
     recipe, model, train, held_out = found.recipe, found.model, found.train, found.held_out
+    out = Path(values.out) if values.out else found.folder.evaluation
     if not hasattr(train, "images"):
-        raise ValueError(
-            f"{found.folder.path} is a run on vectors: its figures stand in "
-            f"{found.folder.summary.name}, and launch/apply.py scores its rows."
-        )
+        effects.check_rows(values)
+        rows = training.evaluate_rows(found, out, odd=values.odd)
+        shown = {
+            name: rows[name] for name in ("num_rows", "odd", "threshold", "classes", "quality")
+        }
+        console.log(console.in_words("Rows", {k: v for k, v in shown.items() if v is not None}))
+        console.log(f"Done: look at {out / 'scores.csv'} and {out / 'evaluation.json'}.")
+        return console.DONE
     warnings = original_evaluation.check(values, recipe, train)
     model.sampler = with_settings(model.sampler, values)
     # First: a missing file of weights shall leave nothing behind.
@@ -138,6 +149,7 @@ def run(values) -> int:
         "has_average": model.average is not None,
         "has_features": network is not None,
         "num_steps": own["final_steps"],
+        "images": True,
     }
     warnings += effects.check(values, facts)
     if rounds and values["batch_size"].present and values.batch_size > values.pool_size:
@@ -149,7 +161,6 @@ def run(values) -> int:
         warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
     for warning in warnings:
         console.log(f"warning: {warning}")
-    out = Path(values.out) if values.out else found.folder.evaluation
     result = training.evaluate_run(
         found,
         network,
@@ -178,15 +189,7 @@ def run(values) -> int:
 
 
 def with_settings(sampler, values):
-    """Return a sampler of images with the settings that flags give, or as it is.
-
-    Args:
-        sampler: That of the run.
-        values: The flags: step_lr, noise_scale, proj_norm; 0 bounds no gradients.
-
-    Raises:
-        ValueError: The sampler has no such setting, or a value is out of its range.
-    """
+    """Return a sampler of images with the settings that flags give; 0 bounds no gradients."""
     if hasattr(sampler, "reference"):
         # Preconditioned: the steps are those of the sampler inside.
         inner = with_settings(sampler.sampler, values)

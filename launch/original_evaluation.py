@@ -18,7 +18,7 @@ def define(values: flags.FlagValues) -> None:
     add.text("exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.")
     add.whole("repeat_scale", None, "Half of --rounds, as in the original.", 0)
     # Options of the run that a line may say again.
-    add.text("dataset", None, "The run's data set.")
+    add.text("dataset", None, "The run's data set, or that of --original.")
     for name in EVALUATION_OF_THE_RUN:
         if name != "dataset":
             add.switch(name, None, "As the run has it.")
@@ -49,6 +49,16 @@ def folder_of(values, report) -> Path:
     from tf_febm.training.original_runs import find_run
 
     return find_run(values.logdir, values.exp, report)
+
+
+def restore(values):
+    """Return the checkpoint of the original code that --original names, with its data."""
+    if not values.dataset:
+        raise ValueError("--original= needs --dataset=, the images that it was trained on.")
+    from tf_febm import recipes
+
+    where, attention = (values.dataset, values.data_dir), bool(values.use_attention)
+    return recipes.restore_original(values.original, *where, use_attention=attention)
 
 
 def rounds_of(values) -> int:

@@ -1,7 +1,8 @@
 """Recipes: settings that are known to work, and from them to a compiled model."""
 
+from tf_febm.recipes.original import restore_original
 from tf_febm.recipes.recipe import Recipe
 from tf_febm.recipes.stored import Restored, restore
 from tf_febm.recipes.table import for_dataset, get, names
 
-__all__ = ["Recipe", "Restored", "for_dataset", "get", "names", "restore"]
+__all__ = ["Recipe", "Restored", "for_dataset", "get", "names", "restore", "restore_original"]

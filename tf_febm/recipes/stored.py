@@ -21,7 +21,7 @@ class Restored(NamedTuple):
         model: The compiled model, with the weights of a checkpoint.
         train: The data that it was trained on.
         held_out: The data that it was not.
-        checkpoints: Its `training.Checkpoints`.
+        checkpoints: Its `training.Checkpoints`; None of a checkpoint of the original code.
         step: Which of them was restored.
     """
 
@@ -30,7 +30,7 @@ class Restored(NamedTuple):
     model: Any
     train: Any
     held_out: Any
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints | None
     step: int
 
 

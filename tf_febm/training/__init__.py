@@ -8,7 +8,7 @@ from tf_febm.training.callbacks import (
 )
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
-from tf_febm.training.evaluating import Sampling, evaluate_run
+from tf_febm.training.evaluating import Sampling, evaluate_rows, evaluate_run
 from tf_febm.training.finishing import draw_samples, finish, to_unit_scale
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.held_out_gain import HeldOutGain
@@ -45,6 +45,7 @@ __all__ = [
     "Scalars",
     "VariationalRate",
     "draw_samples",
+    "evaluate_rows",
     "evaluate_run",
     "finish",
     "run",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import evaluation, files
+from tf_febm import applications, evaluation, files
 from tf_febm.models import pooled_chains
 from tf_febm.training.environment import versions
 from tf_febm.training.finishing import draw_samples, to_unit_scale
@@ -16,7 +16,7 @@ from tf_febm.training.pictures import for_showing
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.schedule import steps_taken
 
-__all__ = ["Sampling", "evaluate_run"]
+__all__ = ["Sampling", "evaluate_rows", "evaluate_run"]
 
 # Images of the grid.
 GRID = 100
@@ -128,6 +128,34 @@ def evaluate_run(
     if curve:
         with files.staged(out) as new:
             _measure_curve(run.checkpoints, draw, sets, network, cache_dir, run.folder, new, report)
+    return result
+
+
+def evaluate_rows(run, out, *, odd: float = 0.05) -> dict[str, Any]:
+    """Score the rows of a finished run on vectors; write evaluation.json, scores.csv and charts.
+
+    Args:
+        run: What `recipes.restore` returns.
+        out: Folder of the results.
+        odd: Share of the held-out rows to call odd, in (0, 1).
+
+    Returns:
+        What evaluation.json holds: what `applications.score_rows` returns, "versions", and as
+        "quality" the figures that the run ended with, None if it is not finished.
+
+    Raises:
+        OSError: The folder cannot be written to.
+        ValueError: odd is out of its range.
+    """
+    with files.staged(out, ["roc.png"]) as new:
+        result = {
+            "run": str(run.folder.path),
+            "step": run.step,
+            **applications.score_rows(run.model, run.train, run.held_out, new, odd=odd),
+            "quality": run.folder.read_summary().get("quality"),
+            "versions": versions(),
+        }
+        files.write_json(new / "evaluation.json", result)
     return result
 
 

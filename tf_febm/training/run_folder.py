@@ -36,6 +36,7 @@ _FILES = (
     "tensorboard/events.out.tfevents.*",
     "evaluation/evaluation.json",
     "evaluation/*.png",
+    "evaluation/scores.csv",
     "evaluation/cache/*.npz",
     "evaluation/curve.csv",
     "evaluation/.new.*/*",
