@@ -43,12 +43,9 @@ ALWAYS = (
     *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
     *("noise_removed", "out", "debug"),
 )
-# What has an effect on the rows of a table.
-OF_ROWS = ("run", "exp", "logdir", "resume_iter", "data_dir", "dataset", "odd", "out", "debug")
+ROWS = ("run", "exp", "logdir", "resume_iter", "data_dir", "dataset", "odd", "out", "debug")
 _RUN = _rule(
-    "runs of this library",
-    lambda facts: not facts["original"],
-    lambda facts: "a checkpoint of the original code",
+    "runs of this library", lambda facts: not facts["original"], lambda facts: "--original"
 )
 _ROUNDS = _rule(
     "sampling in rounds, without which the chains of training go on",
@@ -131,10 +128,9 @@ def check(values: flags.FlagValues, facts: dict[str, Any]) -> list[str]:
 
 def check_rows(values: flags.FlagValues) -> None:
     """Raise a ValueError if a flag was given that is nothing to rows of a table."""
-    for name in (*RULES, *ALWAYS):
-        if name not in OF_ROWS and values[name].present:
-            given = as_given(values[name])
-            raise ValueError(f"{given} is for a run on images, not on vectors: leave it out.")
+    for flag in (values[name] for name in (*RULES, *ALWAYS) if name not in ROWS):
+        if flag.present:
+            raise ValueError(f"{as_given(flag)} is for images, not for vectors: leave it out.")
 
 
 def as_given(flag: flags.Flag) -> str:

@@ -13,9 +13,6 @@ import effects
 import original_evaluation
 from absl import flags
 
-with console.without_tensorflow():
-    from tf_febm.original_names import FIELDS
-
 NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeezenet")
 
 REFERENCES = ("train", "test", "all")
@@ -23,6 +20,8 @@ REFERENCES = ("train", "test", "all")
 # Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
 OF_RECIPES = ("num_samples", "final_steps", "descent_steps", "noise_removed", "seed")
 SAME = ("ensemble", "nomix", "pool_size", "averaged")
+OF_ROWS = ("num_rows", "odd", "threshold", "classes", "quality")
+OF_CHAINS = ("step_lr", "noise_scale", "proj_norm")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
@@ -115,24 +114,26 @@ def run(values) -> int:
     from tf_febm import evaluation, recipes, training
     from tf_febm.evaluation import choosing
 
-    step = None if values.resume_iter < 0 else values.resume_iter
     if place is None:
-        found = original_evaluation.restore(values)
+        with console.naming_flags("dataset"):
+            found = recipes.restore_original(
+                values.original, values.dataset, values.data_dir, bool(values.use_attention)
+            )
     else:
+        step = None if values.resume_iter < 0 else values.resume_iter
         found = recipes.restore(place, values.data_dir, step, console.log)
     recipe, model, train, held_out = found.recipe, found.model, found.train, found.held_out
     out = Path(values.out) if values.out else found.folder.evaluation
     if not hasattr(train, "images"):
         effects.check_rows(values)
         rows = training.evaluate_rows(found, out, odd=values.odd)
-        shown = {
-            name: rows[name] for name in ("num_rows", "odd", "threshold", "classes", "quality")
-        }
-        console.log(console.in_words("Rows", {k: v for k, v in shown.items() if v is not None}))
+        console.log(console.in_words("Rows", {k: v for k, v in rows.items() if k in OF_ROWS}))
         console.log(f"Done: look at {out / 'scores.csv'} and {out / 'evaluation.json'}.")
         return console.DONE
     warnings = original_evaluation.check(values, recipe, train)
-    model.sampler = with_settings(model.sampler, values)
+    with console.naming_flags(*OF_CHAINS):
+        settings = {name: getattr(values, name) for name in OF_CHAINS}
+        model.sampler = recipes.change_sampler(model.sampler, **settings)
     # First: a missing file of weights shall leave nothing behind.
     with console.naming_flags("features", *FILES):
         network = evaluation.find_feature_network(
@@ -186,27 +187,6 @@ def run(values) -> int:
             console.log(console.in_words(TITLES[name], result[name]))
     console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
     return console.DONE
-
-
-def with_settings(sampler, values):
-    """Return a sampler of images with the settings that flags give; 0 bounds no gradients."""
-    if hasattr(sampler, "reference"):
-        # Preconditioned: the steps are those of the sampler inside.
-        inner = with_settings(sampler.sampler, values)
-        return type(sampler)(inner, sampler.reference, sampler.spread)
-    config = sampler.get_config()
-    bound = "grad_clip" if config.get("grad_clip_norm") is None else "grad_clip_norm"
-    names = {name: FIELDS.get(name, name) for name in ("step_lr", "noise_scale")}
-    names["proj_norm"] = bound
-    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
-    for name, value in given.items():
-        if names[name] not in config:
-            raise ValueError(
-                f"--{name} is for Langevin dynamics; the run's sampler is "
-                f"{type(sampler).__name__}: leave it out."
-            )
-        config[names[name]] = (value or None) if name == "proj_norm" else value
-    return type(sampler).from_config(config) if given else sampler
 
 
 if __name__ == "__main__":

@@ -51,16 +51,6 @@ def folder_of(values, report) -> Path:
     return find_run(values.logdir, values.exp, report)
 
 
-def restore(values):
-    """Return the checkpoint of the original code that --original names, with its data."""
-    if not values.dataset:
-        raise ValueError("--original= needs --dataset=, the images that it was trained on.")
-    from tf_febm import recipes
-
-    where, attention = (values.dataset, values.data_dir), bool(values.use_attention)
-    return recipes.restore_original(values.original, *where, use_attention=attention)
-
-
 def rounds_of(values) -> int:
     """Return the rounds of a pool that --rounds or --repeat_scale ask for."""
     if values.repeat_scale is None:
