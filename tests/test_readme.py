@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
 from tf_febm.applications import denoising
+from tf_febm.recipes import table
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -40,13 +41,22 @@ def test_links_lead_somewhere():
         assert target.startswith("http") or (PROJECT / target).is_file(), target
 
 
-@pytest.mark.parametrize("code", SNIPPETS, ids=lambda code: code.strip().split("\n")[-1][:30])
-def test_python_snippets(code, tmp_path, monkeypatch):
-    """The first model with a hundredth of its steps; `make train` takes all of them."""
+def test_python_snippets(tmp_path, monkeypatch, capsys):
+    """One after the other, as a reader does in one session, with three training steps each."""
     monkeypatch.chdir(tmp_path)
+    for name in ("digits_quick", "plane_noise_contrastive", "noise_contrastive"):
+        short = table.RECIPES[name].changed({"steps": 3, "final_steps": 2, "buffer_capacity": 128})
+        monkeypatch.setitem(table.RECIPES, name, short)
     names = {}
-    exec(code.replace("steps=300", "steps=3"), names)
-    assert names["samples"].shape == (16, 8, 8, 1) and Path("digits.keras").is_file()
+    for code in SNIPPETS:
+        exec(code, names)
+    assert names["digits"].shape == (100, 8, 8, 1) and Path("digits.keras").is_file()
+    # 10×10 digits, enlarged; three panels.
+    assert Image.open("digits.png").size == (331, 331) and Image.open("moons.png").width == 1500
+    # The ten lowest scores of the table, from the oddest on.
+    rows = re.findall(r"^(\d+) (-?[\d.]+) (benign|malignant)$", capsys.readouterr().out, re.M)
+    order = sorted(range(569), key=lambda k: names["scores"][k])[:10]
+    assert [int(row) for row, *_ in rows] == order
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/train.py" in line])
