@@ -177,6 +177,7 @@ ROOMS = (
     *("tf_febm", "tf_febm.analysis", "tf_febm.applications", "tf_febm.data", "tf_febm.divergences"),
     *("tf_febm.entropy", "tf_febm.evaluation", "tf_febm.legacy", "tf_febm.models"),
     *("tf_febm.networks", "tf_febm.objectives", "tf_febm.optimizers", "tf_febm.samplers"),
+    "tf_febm.pretrained",
     "tf_febm.recipes",
     "tf_febm.training",
 )

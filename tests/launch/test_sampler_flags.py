@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from absl import flags
 
 from tests.launch.conftest import resolve
 from tf_febm import data, recipes, samplers, training
@@ -240,7 +239,7 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     )  # fmt: skip
     assert code == 0, errors
     code, _, errors = call("evaluate", f"--run={run}", "--proj_norm=0.1")
-    assert code == 1 and "--proj_norm is for Langevin dynamics; the run's sampler is" in errors
+    assert code == 1 and "--proj_norm=0.1 is for Langevin dynamics; the sampler is" in errors
     if kind == "mala":  # Applications with hmc are in tests/applications/test_programs.py.
         code, _, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
         assert code == 0, errors
@@ -251,22 +250,15 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
 
 
 def test_settings_for_an_evaluation():
-    import evaluate
-
-    def changed(sampler, *line):
-        values = flags.FlagValues()
-        evaluate.define(values)
-        values(["evaluate.py", *line])
-        return evaluate.with_settings(sampler, values)
-
+    changed = recipes.change_sampler
     langevin = samplers.Langevin(grad_clip_norm=0.2, grad_clip=None, num_steps=3)
-    found = changed(langevin, "--step_lr=2", "--noise_scale=0.007", "--proj_norm=0.05")
+    found = changed(langevin, step_lr=2.0, noise_scale=0.007, proj_norm=0.05)
     assert (found.step_size, found.noise_scale, found.num_steps) == (2.0, 0.007, 3)
     # The run's kind of bound.
     assert (found.grad_clip, found.grad_clip_norm) == (None, 0.05)
-    assert changed(langevin, "--proj_norm=0").grad_clip_norm is None
+    assert changed(langevin, proj_norm=0.0).grad_clip_norm is None
     assert changed(langevin) is langevin
     hmc = samplers.HMC(num_leapfrog_steps=3)
-    assert changed(hmc, "--step_lr=0.3").get_config()["step_size"] == 0.3
-    with pytest.raises(ValueError, match="--noise_scale is for Langevin dynamics; .* HMC: leave"):
-        changed(hmc, "--noise_scale=0.1")
+    assert changed(hmc, step_lr=0.3).get_config()["step_size"] == 0.3
+    with pytest.raises(ValueError, match=r"noise_scale=0\.1 is for Langevin dynamics; .* HMC"):
+        changed(hmc, noise_scale=0.1)

@@ -109,14 +109,20 @@ class TestTable:
         assert 0.0 < difference < 10.0
         assert quality["log_z_standard_error"] < 0.5
 
-        code, _, errors = call("evaluate", f"--run={tmp_path / 'run'}")
-        assert code == 1 and "is a run on vectors: its figures stand in summary.json" in errors
+        code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")
+        assert code == 0 and "Rows: num rows 200, odd 0.1, threshold" in words, errors
+        found = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
+        assert found["quality"] == quality and found["step"] == 4
+        code, _, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--rounds=12")
+        assert code == 1 and "--rounds=12 is for images, not for vectors: leave it out" in errors
 
         code, words, errors = call("apply", f"--run={tmp_path / 'run'}", "--odd=0.1")
         assert code == 0, errors
         results = json.loads((tmp_path / "run" / "applications" / "applications.json").read_text())
+        assert (results["oddest"], results["threshold"]) == (found["oddest"], found["threshold"])
         assert len(results["oddest"]) == 10 and set(results["oddest"][0]["values"]) == set("abcd")
-        assert (tmp_path / "run" / "applications" / "scores.csv").is_file()
+        for name in ("applications", "evaluation"):
+            assert (tmp_path / "run" / name / "scores.csv").is_file()
         code, _, errors = call("apply", f"--run={tmp_path / 'run'}", "--noise=0.1")
         assert code == 1 and "--noise is for a run on images, not on vectors" in errors
 

@@ -190,6 +190,7 @@ class TestForDatasets:
             ("csv", "febm"): "vectors",
             ("moons", "febm"): "plane",
             ("25gaussians", "febm"): "25gaussians",
+            ("moons", "noise_contrastive"): "plane_noise_contrastive",
             ("digits", "bidirectional"): "digits_bidirectional",
             ("svhn", "bidirectional"): "bidirectional",
             ("25gaussians", "bidirectional"): "25gaussians_bidirectional",

@@ -30,14 +30,15 @@ class ScopeReader:
 
     def __init__(self, checkpoint, scope: str):
         self.checkpoint, self.scope = str(checkpoint), scope
-        # A folder would stand for whatever checkpoint its own list names as the newest.
         if not tf.io.gfile.exists(f"{self.checkpoint}.index"):
             raise FileNotFoundError(
                 f"There is no checkpoint {self.checkpoint}: expected the path of its .index file, "
                 "without that ending."
             )
         try:
-            self._reader = tf.train.load_checkpoint(self.checkpoint)
+            # `tf.train.load_checkpoint` takes a folder of this name, if there is one, for whatever
+            # checkpoint its own list names as the newest.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(self.checkpoint)
             shapes = self._reader.get_variable_to_shape_map()
             self._dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
