@@ -128,6 +128,8 @@ def run(values) -> int:
         effects.check_rows(values)
         rows = training.evaluate_rows(found, out, odd=values.odd)
         console.log(console.in_words("Rows", {k: v for k, v in rows.items() if k in OF_ROWS}))
+        odd = (f"row {row['row']} by {row['furthest']}" for row in rows["oddest"][:3])
+        console.log(f"The oddest: {', '.join(odd)}.")
         console.log(f"Done: look at {out / 'scores.csv'} and {out / 'evaluation.json'}.")
         return console.DONE
     warnings = original_evaluation.check(values, recipe, train)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
+from tf_febm import data, evaluation
 from tf_febm.applications import denoising
 from tf_febm.recipes import table
 
@@ -57,6 +58,26 @@ def test_python_snippets(tmp_path, monkeypatch, capsys):
     rows = re.findall(r"^(\d+) (-?[\d.]+) (benign|malignant)$", capsys.readouterr().out, re.M)
     order = sorted(range(569), key=lambda k: names["scores"][k])[:10]
     assert [int(row) for row, *_ in rows] == order
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_the_pictures_of_the_snippets(tmp_path, monkeypatch):
+    """With all steps: digits far ahead of a Gaussian fit, and the density of moons."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in SNIPPETS:
+        exec(code, names)
+        if "digits" in names and "found" not in names:
+            splits = [data.load("digits", split=split) for split in ("train", "test")]
+            names["found"] = evaluation.run_figures(names["model"], names["digits"], *splits)
+    # 100 samples are a noisy Fréchet distance; a Gaussian fit has 33.
+    assert names["found"]["frechet_ratio"] < 12.0
+    moons, points = data.toy_datasets.get("moons"), data.load("moons", split="test").vectors
+    quality = evaluation.plane_quality(names["model"].energy, names["samples"], moons, points)
+    assert quality.kl < 0.01
+    # All but some that did not come from the edge in time.
+    assert (moons.log_prob(names["samples"]) > -6.0).mean() > 0.97
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/train.py" in line])

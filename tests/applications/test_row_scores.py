@@ -54,6 +54,11 @@ def test_what_is_told_and_written(rows, tmp_path):
     assert len(table) == 100 and [int(r["rank"]) for r in table] == list(range(1, 101))
     energies = [float(r["energy"]) for r in table]
     assert energies == sorted(energies, reverse=True)
+    # As they were written, and to the bit.
+    x = np.concatenate([part.vectors for part in rows])
+    values = {(row["near"], row["far"]) for row in table}
+    assert values == {tuple(map(str, row)) for row in x} and max(map(len, min(values))) <= 15
+    assert "-11.0" in {near for near, _ in values}
     assert all((float(r["energy"]) > results["threshold"]) == (r["odd"] == "1") for r in table)
     # Of held-out rows the share of them, itself among them, that is as odd: their ranks.
     mine = [r for r in table if r["split"] == "held out"]

@@ -111,6 +111,7 @@ class TestTable:
 
         code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")
         assert code == 0 and "Rows: num rows 200, odd 0.1, threshold" in words, errors
+        assert "The oddest: row" in words
         found = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
         assert found["quality"] == quality and found["step"] == 4
         code, _, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--rounds=12")

@@ -146,7 +146,7 @@ def _write(path: Path, order, rows, split, energy, p, odd, labels, columns, x) -
     table.writerow(["rank", "row", "split", "energy", "p_value", "odd", *extra, *columns])
     for rank, k in enumerate(order, 1):
         own = [] if labels is None else [labels[k]]
-        values = (f"{value:.9g}" for value in x[k])
+        values = map(str, x[k])
         given = (f"{energy[k]:.7g}", f"{p[k]:.4g}", int(odd[k]))
         table.writerow([rank, rows[k], split[k], *given, *own, *values])
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
