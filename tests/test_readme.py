@@ -77,7 +77,7 @@ def test_the_pictures_of_the_snippets(tmp_path, monkeypatch):
     quality = evaluation.plane_quality(names["model"].energy, names["samples"], moons, points)
     assert quality.kl < 0.01
     # All but some that did not come from the edge in time.
-    assert (moons.log_prob(names["samples"]) > -6.0).mean() > 0.97
+    assert (moons.log_prob(names["samples"]) > -6.0).mean() > 0.95
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/train.py" in line])
