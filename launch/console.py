@@ -137,7 +137,7 @@ def without_tensorflow():
 
     TensorFlow takes seconds, and `import tf_febm` brings it; what flags are made of needs neither.
     """
-    names = ("tf_febm", "tf_febm.recipes")
+    names = ("tf_febm", "tf_febm.data", "tf_febm.recipes")
     if "tf_febm" in sys.modules:
         yield
         return

@@ -17,7 +17,7 @@ DAY = 86_400.0
 
 def _shorter(values, recipe) -> str:
     """Return what can be done about a run that would take too long."""
-    own = train_flags.table.for_dataset(values.dataset, recipe.method).name
+    own = train_flags.for_data(values, recipe.method).name
     small = f"--recipe={own} is for machines like this one; " if own != recipe.name else ""
     return f"({small}fewer --steps end earlier; --yes trains all the same.)"
 

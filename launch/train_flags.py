@@ -180,15 +180,20 @@ def other_recipe(values: flags.FlagValues, plan: Plan) -> str | None:
     """Return the recipe of a machine with an accelerator, if it is another and none is given."""
     if values.recipe != "auto":
         return None
-    name = table.for_dataset(values.dataset, plan.recipe.method, accelerator=True).name
+    name = for_data(values, plan.recipe.method, accelerator=True).name
     return None if name == plan.recipe.name else name
+
+
+def for_data(values, method: str, accelerator: bool = False) -> recipes.Recipe:
+    """Return the recipe of the data; see `recipes.for_dataset`."""
+    return table.for_dataset(values.dataset, method, accelerator, values.data_dir)
 
 
 def _start(values, accelerator: bool) -> recipes.Recipe:
     """Return the recipe that the flags change."""
     method = values.method or "febm"
     if values.recipe == "auto":
-        return table.for_dataset(values.dataset, method, accelerator)
+        return for_data(values, method, accelerator)
     found = table.get(values.recipe)
     if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
         found = table.get("bounds_paper_plane")

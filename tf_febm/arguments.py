@@ -34,6 +34,10 @@ class Configured:
         """Make one from the result of `get_config`."""
         return getattr(super(), "from_config", lambda config: cls(**config))(config)
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({settings})"
+
 
 class Settled:
     """An attribute that can be given once: what was made with it would not follow a new value.

@@ -1,11 +1,15 @@
 """Keys of archives: examples or labels, and of which split, however that is spelt."""
 
+import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
+from tf_febm import guarded
+from tf_febm.data.files import only_file
 from tf_febm.data.split_names import words
 
-__all__ = ["Chosen", "Key", "choose", "read_key"]
+__all__ = ["Chosen", "Key", "choose", "holds_vectors", "read_key"]
 
 # Of examples, the first of which is taken; `np.savez` calls what has no name arr_0.
 _EXAMPLES = (
@@ -104,6 +108,21 @@ def choose(keys: Iterable[str]) -> Chosen | None:
     read = {key for pair in splits.values() for key in pair}
     unused = [part.key for part in parts if part.key not in read]
     return Chosen(splits, [train.key, *(part.key for part in held_out)], unused)
+
+
+def holds_vectors(path) -> bool:
+    """Whether the examples of an archive are vectors [n, d]; no array is read.
+
+    Args:
+        path: The file, or a folder with exactly one. False is returned of what cannot be read:
+            whoever reads it says why.
+    """
+    with (
+        contextlib.suppress(Exception),
+        guarded.ArrayFile(only_file(Path(path), (".npz",))) as file,
+    ):
+        return len(file.header(choose(file.keys).examples[0]).shape) == 2
+    return False
 
 
 def _first(parts: list[Key]) -> Key | None:

@@ -7,7 +7,16 @@ from tf_febm.evaluation.annealing import (
     annealed_log_partition,
     held_out_log_likelihood,
 )
-from tf_febm.evaluation.charts import density_plot, histogram_chart, line_chart, marginal_plots
+from tf_febm.evaluation.charts import (
+    density_figure,
+    density_plot,
+    histogram_chart,
+    histogram_figure,
+    line_chart,
+    line_figure,
+    marginal_figure,
+    marginal_plots,
+)
 from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.distribution_curve import (
@@ -25,6 +34,7 @@ from tf_febm.evaluation.grid import (
     divergence_on_grid,
     log_partition_on_grid,
 )
+from tf_febm.evaluation.history import history_figure
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
 from tf_febm.evaluation.inception_score import InceptionScore, inception_score
@@ -88,6 +98,7 @@ __all__ = [
     "Verdict",
     "annealed_log_partition",
     "density_and_coverage",
+    "density_figure",
     "density_plot",
     "distribution_scores",
     "divergence_on_grid",
@@ -100,11 +111,15 @@ __all__ = [
     "gain_over_reference",
     "held_out_log_likelihood",
     "histogram_chart",
+    "histogram_figure",
+    "history_figure",
     "image_grid",
     "inception_score",
     "kernel_distance",
     "line_chart",
+    "line_figure",
     "log_partition_on_grid",
+    "marginal_figure",
     "marginal_plots",
     "mode_coverage",
     "nearest_in_features",

@@ -1,4 +1,4 @@
-"""Charts as arrays of pixels or SVG: lines, histograms, densities in the plane, marginals."""
+"""Charts as figures of matplotlib, pixels or SVG: lines, histograms, densities, marginals."""
 
 import io
 from collections.abc import Callable
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS",
+    "add_legend",
+    "density_figure",
     "density_plot",
     "figure",
     "histogram_chart",
+    "histogram_figure",
     "line_chart",
     "line_figure",
+    "marginal_figure",
     "marginal_plots",
     "panels",
     "pixels",
@@ -79,14 +83,14 @@ def style(axes: "Axes", title: str = "", x_label: str = "", y_label: str = "") -
 
 
 def pixels(drawn: "Figure") -> np.ndarray:
-    """Draw a figure, with one legend below it if any of its axes has labels.
+    """Draw a figure; see `add_legend`.
 
     Returns:
         uint8 [height, width, 3], for `save_png` and TensorBoard.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    _add_legend(drawn)
+    add_legend(drawn)
     canvas = FigureCanvasAgg(drawn)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
@@ -100,16 +104,17 @@ def svg(drawn: "Figure") -> str:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    _add_legend(drawn)
+    add_legend(drawn)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tf_febm"}):
         FigureCanvasSVG(drawn).print_svg(file, metadata={"Date": None})
     return file.getvalue()
 
 
-def _add_legend(drawn: "Figure") -> None:
+def add_legend(drawn: "Figure") -> None:
+    """Give a figure one legend below it if any of its axes has labels, and it has none yet."""
     named: dict = {}
-    for axes in drawn.axes:
+    for axes in () if drawn.legends else drawn.axes:
         handles, labels = axes.get_legend_handles_labels()
         named.update(zip(labels, handles, strict=True))
     if named:
@@ -129,8 +134,9 @@ def line_chart(series: dict, title: str = "", x_label: str = "", y_label: str = 
     """Draw lines through points.
 
     Args:
-        series: Name -> (x, y), each a sequence of n numbers. Points that are not finite are left
-            out, and the line breaks there. An empty name is not in the legend.
+        series: Name -> (x, y), each a sequence of n numbers, or y alone for x = 1, 2, …, n, as in
+            the `history` of a fit. Points that are not finite are left out, and the line breaks
+            there. An empty name is not in the legend.
         title: Above the chart.
         x_label: Below it.
         y_label: Beside it.
@@ -169,7 +175,9 @@ def line_figure(
     axes = drawn.add_subplot()
     style(axes, title, x_label, y_label)
     some = False
-    for colour, (name, (x, y)) in zip(_colours(series), series.items(), strict=True):
+    for colour, (name, points) in zip(_colours(series), series.items(), strict=True):
+        plain = not len(points) or np.ndim(points[0]) == 0
+        x, y = (range(1, len(points) + 1), points) if plain else points
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         if x.shape != y.shape or x.ndim != 1:
             raise ValueError(f"{name}: x and y must be [n]; received {x.shape} and {y.shape}.")
@@ -184,6 +192,7 @@ def line_figure(
     if not some:
         raise ValueError("A chart needs at least one finite point.")
     axes.ticklabel_format(useOffset=False)
+    add_legend(drawn)
     return drawn
 
 
@@ -201,11 +210,26 @@ def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndar
     Raises:
         ValueError: There is no finite number at all.
     """
+    return pixels(histogram_figure(groups, title, x_label))
+
+
+def histogram_figure(groups: dict, title: str = "", x_label: str = "") -> "Figure":
+    """Draw what `histogram_chart` does, as a figure of matplotlib.
+
+    Args:
+        groups: See there.
+        title: See there.
+        x_label: See there.
+
+    Raises:
+        ValueError: See there.
+    """
     drawn = figure()
     axes = drawn.add_subplot()
     _histograms(axes, groups)
     style(axes, title, x_label, "share")
-    return pixels(drawn)
+    add_legend(drawn)
+    return drawn
 
 
 def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) -> np.ndarray:
@@ -227,6 +251,22 @@ def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) 
 
     Raises:
         ValueError: An argument is out of its range.
+    """
+    return pixels(density_figure(energy_fn, samples, data, box, size))
+
+
+def density_figure(energy_fn: Callable, samples, data, box=None, size: int = 200) -> "Figure":
+    """Draw what `density_plot` does, as a figure of matplotlib.
+
+    Args:
+        energy_fn: See there.
+        samples: See there.
+        data: See there.
+        box: See there.
+        size: See there.
+
+    Raises:
+        ValueError: See there.
     """
     size = arguments.whole_number("size", size, 32)
     samples, data = _points("samples", samples), _points("data", data)
@@ -262,7 +302,7 @@ def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) 
     ticks = np.linspace(-DEPTH, 0.0, 4)
     bar = drawn.colorbar(picture, ax=model, location="bottom", extend="min", ticks=ticks)
     bar.ax.tick_params(labelsize=9)
-    return pixels(drawn)
+    return drawn
 
 
 def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
@@ -283,6 +323,21 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
     Raises:
         ValueError: The shapes do not agree or there are no rows.
     """
+    return pixels(marginal_figure(samples, data, columns, limit))
+
+
+def marginal_figure(samples, data, columns=None, limit: int = 9) -> "Figure":
+    """Draw what `marginal_plots` does, as a figure of matplotlib.
+
+    Args:
+        samples: See there.
+        data: See there.
+        columns: See there.
+        limit: See there.
+
+    Raises:
+        ValueError: See there.
+    """
     limit = arguments.whole_number("limit", limit, 1)
     samples, data = np.asarray(samples, np.float64), np.asarray(data, np.float64)
     if data.ndim != 2 or not data.size or samples.shape[1:] != data.shape[1:] or not len(samples):
@@ -300,7 +355,8 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
         _histograms(axes, {"data": data[:, k], "samples": samples[near, k]})
         style(axes, str(names[k]))
         axes.tick_params(labelsize=9)
-    return pixels(drawn)
+    add_legend(drawn)
+    return drawn
 
 
 def _histograms(axes: "Axes", groups: dict) -> None:

@@ -108,6 +108,14 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
                 )
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        """Return the model's name, and what trains and samples it."""
+        parts = {"name": self.name, "built": bool(self.built)}
+        for name in ("divergence", "sampler", "buffer", "reference"):
+            if getattr(self, name, None) is not None:
+                parts[name] = getattr(self, name)
+        return f"<{type(self).__name__} {', '.join(f'{k}={v!r}' for k, v in parts.items())}>"
+
     # --- building -------------------------------------------------------------------------------
 
     @property

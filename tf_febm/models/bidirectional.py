@@ -93,6 +93,7 @@ class BidirectionalEBM(GeneratorModel):
         "energy_data",
         "energy_model",
         "energy_gap",
+        "sample_distance",
         "energy_gradient_norm",
         "generator_gradient_norm",
     )
@@ -236,7 +237,9 @@ class BidirectionalEBM(GeneratorModel):
         weights = of_batches(data.weights, None)
         told, own, measured = self._energy_loss(data, weights, generated)
         return self._update_metrics(
-            data, **self._describe(weights, told + own, measured, generated.entropy)
+            data,
+            **self._describe(weights, told + own, measured, generated.entropy),
+            sample_distance=self._sample_distance(data, Batch(generated.samples, None)),
         )
 
     def _energy_loss(

@@ -57,6 +57,7 @@ class ContrastiveDivergence(EnergyModel):
         "energy_model",
         "energy_gap",
         "buffer_fill",
+        "sample_distance",
         "energy_gradient_norm",
     )
     SETTINGS = {
@@ -102,7 +103,21 @@ class ContrastiveDivergence(EnergyModel):
     def _test_on(self, data: Batch) -> dict:
         """Measure the energies."""
         model = self._model_batch(data, seed=self.evaluation_seed(), remember=False)
-        return self._update_metrics(data, **self._loss(data, model)[1])
+        found = self._loss(data, model)[1]
+        if self.monitor is not None:
+            found["sample_distance"] = self._sample_distance(data, model)
+        return self._update_metrics(data, **found)
+
+    @property
+    def monitor(self) -> str | None:
+        """See `FEBM.monitor`; None where chains start at the examples they are compared with."""
+        return None if self.initial == "data" and self.buffer is None else super().monitor
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order."""
+        absent = {"sample_distance"} if self.monitor is None else set()
+        return [name for name in super().metrics_names if name not in absent]
 
     def _model_batch(self, data: Batch, seed=None, remember: bool = True) -> Batch:
         if self.initial == "noise":

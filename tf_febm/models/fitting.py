@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from tf_febm import networks as network_library
 from tf_febm import optimizers, parallel, workers
-from tf_febm.models import inputs, players, updates, weights
+from tf_febm.models import inputs, players, updates, watching, weights
 from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.averaging import update_with
 from tf_febm.models.chains import Batch
 from tf_febm.models.noticing import NoticeChanges, Noticing
+from tf_febm.models.sample_distance import sample_distance
 from tf_febm.networks.precision import computes_in_half
 
 __all__ = ["Fitting"]
@@ -27,6 +28,8 @@ class Fitting(Noticing):
     # Whose network and optimizer there are beside the energy's: "variational" or "generator".
     SECOND_PLAYER: str | None = None
     TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
+    # Those of training that the line of a fit shows.
+    SHOWN: tuple[str, ...] = ("loss", "energy_gap")
 
     def compile(
         self,
@@ -129,9 +132,13 @@ class Fitting(Noticing):
         The data are x, or (x, labels) for a conditional model. With weights, `sample_weight` or
         `class_weight` or the last of (x, labels, weights), the density that is learned is that of
         the weighted data: an example of weight 2 counts as two.
+
+        The line that Keras prints has a few of the numbers, which `History.history` has all:
+        callbacks=[keras.callbacks.ProgbarLogger()] shows them. Callbacks that watch a number are to
+        watch `monitor`.
         """
         inputs.require_data(x)
-        inputs.require_arrays(x, self.bounds)
+        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         if isinstance(x, (list, tuple)):
             raise TypeError(
                 "x must be one array [n, …], with labels as y, or a dataset; received "
@@ -161,9 +168,11 @@ class Fitting(Noticing):
         if relative is not None:
             sample_weight, class_weight = relative, None
         self._notice_changes()
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = watching.with_short_line(watching.prepared(self, callbacks), verbose)
         callbacks = players.for_all(self, callbacks)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*(tf.nest.flatten(callbacks) if callbacks else []), NoticeChanges()]
+            callbacks = [*callbacks, NoticeChanges()]
         x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
         with assertions_in_one_line():
             return super().fit(
@@ -208,6 +217,8 @@ class Fitting(Noticing):
         relative = weights.of_arrays(x, y, sample_weight, None)
         sample_weight = sample_weight if relative is None else relative
         x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = watching.with_short_line(callbacks, verbose)
         callbacks = players.for_all(self, callbacks)
         with assertions_in_one_line():
             logs = super().evaluate(
@@ -259,6 +270,24 @@ class Fitting(Noticing):
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
         return [name for name in self.METRICS if name not in self.TRAINING_ONLY]
+
+    @property
+    def monitor(self) -> str | None:
+        """The number in the logs of `fit` that falls as the model gets better; None if none does.
+
+        It needs validation data, as in
+
+            stop = keras.callbacks.EarlyStopping(model.monitor, patience=5)
+            model.fit(x, validation_data=held_out, callbacks=[stop])
+
+        and most often is `val_sample_distance`, which estimates the energy distance of held-out
+        examples and the samples that training would compare them with.
+        """
+        return "val_sample_distance"
+
+    def _sample_distance(self, data: Batch, model: Batch):
+        """Return the metric `sample_distance` of a batch; on replicas, that of its part."""
+        return sample_distance(data.samples, model.samples, data.weights, model.weights)
 
     def _in_order(self, logs: dict, as_dict: bool):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
@@ -327,14 +356,14 @@ class Fitting(Noticing):
         return Batch(x, labels, weights)
 
     def _update_metrics(self, data: Batch, **values) -> dict:
-        """Add values, scalars and gradient norms of a batch, to the running means; return those."""
+        """Add scalars of a batch, some of them `Counted`, to the running means; return those."""
         size = tf.cast(tf.shape(data.samples)[0], tf.float32)
         weight = parallel.all_reduce_sum(
             size if data.weights is None else tf.reduce_sum(data.weights)
         )
-        norms = {n: v for n, v in values.items() if isinstance(v, updates.GradientNorm)}
-        values |= {name: norm.value for name, norm in norms.items()}
-        counted = {name: norm.counted for name, norm in norms.items()}
+        some = {n: v for n, v in values.items() if isinstance(v, updates.Counted)}
+        values |= {name: found.value for name, found in some.items()}
+        counted = {name: found.counted for name, found in some.items()}
         self._means.update_state(values, counted, weight)
         means = self._means.result()
         if workers.spans_workers():

@@ -39,7 +39,9 @@ def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
         raise TypeError(
-            f"{what} must be floating, scaled to the sampler's bounds; received {x.dtype.name}."
+            f"{what} must be floating, scaled to the sampler's bounds; received {x.dtype.name}: "
+            "tf_febm.data.dequantise(x) makes float32 in [0, 1] of 8-bit images, and "
+            "tf.cast(x, tf.float32) leaves the numbers as they are."
         )
     if not x.shape.is_compatible_with((None, *sample_shape)):
         raise ValueError(
@@ -89,7 +91,7 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         # Dequantised images reach the bounds to rounding, hence the slack.
         slack = 1e-3 * (high - low)
         inside = tf.reduce_all((x >= low - slack) & (x <= high + slack))
-        checks.append((inside, f"values of x outside the bounds [{low:g}, {high:g}]"))
+        checks.append((inside, _outside(low, high, x.shape.rank)))
     if labels is not None:
         labels = of_some_class(labels, num_classes, x.shape[0])
         count, needed = tf.shape(labels)[0], tf.shape(x)[0]
@@ -97,6 +99,18 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         checks.append((tf.equal(count, needed), "not one label for each example", *values))
         checks += label_checks(labels, num_classes)
     return behind(checks, x)
+
+
+def _outside(low: float, high: float, rank: int) -> str:
+    """Say what to do about values outside the bounds."""
+    cure = (
+        "scale 8-bit images to [0, 1] by tf_febm.data.dequantise(x), or give a sampler with other "
+        "bounds"
+        if rank > 2
+        else "vectors in units of their own need a sampler without bounds, such as "
+        "tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=40)"
+    )
+    return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
 
 
 def is_fine_by_bounds(bounds, rank: int) -> bool:
@@ -197,6 +211,25 @@ def _refuse_numbers(data, what: str) -> None:
         )
 
 
+def _require_batches(data, first, what: str, sample_shape) -> None:
+    """Raise a ValueError if a dataset yields single examples, or an array is one."""
+    shape = getattr(getattr(first, "_value_specs", (first,))[0], "shape", None)
+    if shape is None or tf.TensorShape(shape).rank is None:
+        return
+    shape = tuple(tf.TensorShape(shape).as_list())
+    single = len(shape) < 2 if sample_shape is None else shape == tuple(sample_shape)
+    if single and isinstance(data, tf.data.Dataset):
+        raise ValueError(
+            f"{what} must yield batches, [n, …]; received a dataset of single examples of shape "
+            f"{shape}: give it as dataset.batch(64)."
+        )
+    if single:
+        raise ValueError(
+            f"{what} must be examples, [n, …]; received one of shape {shape}: "
+            f"{what}[None] is a batch of it."
+        )
+
+
 def require_data(x) -> None:
     """Raise a ValueError if there are no data."""
     if x is None:
@@ -236,6 +269,7 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         raise TypeError(
             f"{what} must be arrays; received dictionaries with the keys {named}: {cure}."
         )
+    _require_batches(data, first, what, sample_shape)
     shape = None if data is None or sample_shape is None else sample_shape_of(data)
     if shape is not None and shape != tuple(sample_shape):
         raise ValueError(

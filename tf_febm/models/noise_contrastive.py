@@ -74,6 +74,7 @@ class NoiseContrastive(EnergyModel):
         "log_ratio_std",
         "energy_gradient_norm",
     )
+    SHOWN = ("loss",)
     SETTINGS = {
         "noise_ratio": lambda name, value: arguments.whole_number(name, value, 1),
         "l2_coeff": arguments.number,
@@ -179,6 +180,11 @@ class NoiseContrastive(EnergyModel):
         """Take one step of the energy."""
         noise = self._noise_batch(data, self.next_seed())
         return self._step_of_energy(data, lambda: self._loss(data, noise, training=True))
+
+    @property
+    def monitor(self) -> str:
+        """The number in the logs of `fit` that falls as the model gets better, `val_loss`."""
+        return "val_loss"
 
     def _test_on(self, data: Batch) -> dict:
         """Measure the bound and energies."""

@@ -1,5 +1,6 @@
 """Checks of the parts that a model is made of: networks, reference, sampler."""
 
+import re
 from collections.abc import Callable
 
 import keras
@@ -24,7 +25,8 @@ def checked_reference(reference) -> GaussianReference | None:
 def check_network(name: str, network, energy=None) -> keras.layers.Layer:
     """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
 
-    Two optimizers would move what is shared, and a file of Keras would hold it twice.
+    Two optimizers would move what is shared, and a file of Keras would hold it twice. A network
+    that Keras has named gets the name of its part, which `summary` and errors show.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(f"{name} must be a Keras model or layer; received {network!r}.")
@@ -36,7 +38,16 @@ def check_network(name: str, network, energy=None) -> keras.layers.Layer:
                     f"energy and {name} must be networks of their own; they share the layer "
                     f"{layer.name}."
                 )
+    if re.fullmatch(rf"{_automatic(type(network))}(_\d+)?", network.name):
+        network.name = name
     return network
+
+
+def _automatic(kind: type) -> str:
+    """Return what Keras calls the first layer of a class that is given no name."""
+    words = re.sub(r"\W+", "", kind.__name__)
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", words)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def classes_of(network) -> int | None:

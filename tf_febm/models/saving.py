@@ -1,11 +1,12 @@
 """Saving and loading of models: checkpoint state and Keras files."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from tf_febm import workers
+from tf_febm import serving, workers
 from tf_febm.models.fitting import Fitting
 
 __all__ = ["Saving"]
@@ -136,31 +137,39 @@ class Saving(Fitting):
         }
 
     def export(
-        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
-    ) -> None:
-        """Write the energy alone for serving; everything as in `keras.Model.export`.
+        self,
+        filepath,
+        format: str = "saved_model",
+        verbose: bool | None = None,
+        input_signature=None,
+        *,
+        num_steps: int | None = None,
+    ) -> Path:
+        """Write the model for serving: `tf_febm.export(model, filepath, format)`, as a method.
 
-        The artifact takes x, float32 [n, …], or [x, labels] with labels int32 [n], and returns
-        energies, float32 [n]. It checks nothing: `tf_febm.export` writes one that does, with the
-        score, the log density ratio and samples besides.
+        The SavedModel has energies, scores, log density ratios and samples, and checks what it is
+        given; beside the signatures it has `serve`, which `keras.layers.TFSMLayer` calls.
+
+        Args:
+            filepath: See `tf_febm.export`, as for the others.
+            format: See there; Keras' names "tf_saved_model" and "litert" are taken, too.
+            verbose: Has no effect; an argument of `keras.Model.export`.
+            input_signature: Must be None: inputs are float32 [n, …] for any n, and labels.
+            num_steps: See there.
+
+        Returns:
+            The path.
 
         Raises:
-            ValueError: The model is not built.
+            ValueError: An input_signature is given, or see `tf_febm.export`.
         """
-        if not self.built:
-            raise ValueError("The model has no shape yet: fit it or call model.build first.")
-        given = inputs = keras.Input(self.sample_shape, dtype="float32", name="x")
-        if self.num_classes is not None:
-            labels = keras.Input((), dtype="int32", name="labels")
-            inputs = [given, labels]
-            given = (given, keras.ops.one_hot(labels, self.num_classes))
-        energy = keras.ops.cast(self.energy_network(given), "float32")
-        energy = keras.ops.reshape(energy, (-1,))
-        if self.reference is not None:
-            energy += self.reference.energy(inputs[0] if isinstance(inputs, list) else inputs)
-        keras.Model(inputs, energy, name=self.name).export(
-            filepath, format, verbose=verbose, input_signature=input_signature, **kwargs
-        )
+        del verbose
+        if input_signature is not None:
+            raise ValueError(
+                "export of a model of tf_febm takes no input_signature: x is float32 [n, …] for "
+                f"any n; received {input_signature!r}."
+            )
+        return serving.export(self, filepath, format, num_steps=num_steps)
 
     def _sampler_config(self) -> dict:
         """Return the sampler, serialised, if it is something that can be loaded again."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_febm import parallel
 
 __all__ = [
-    "GradientNorm",
+    "Counted",
     "forget_losses",
     "learnable",
     "losses_of",
@@ -21,20 +21,19 @@ __all__ = [
 ]
 
 
-class GradientNorm(NamedTuple):
-    """The global L2 norm of the gradients of an update.
+class Counted(NamedTuple):
+    """A number of a step that some steps lack.
 
     Attributes:
-        value: The norm, for the loss as it is, without any scale; a scalar.
-        counted: 1 if the update was made, 0 if the loss scale of a mixed precision policy skipped
-            it because some gradient was not finite; a scalar.
+        value: The number, a scalar.
+        counted: 1 if this step has it, 0 if not; a scalar.
     """
 
     value: tf.Tensor
     counted: tf.Tensor
 
 
-def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm:
+def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> Counted:
     """Let an optimizer change the weights of a network along the gradient of a loss.
 
     Args:
@@ -46,11 +45,13 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm
             this one, or did with an earlier one; see `mark_unmoved`.
 
     Returns:
-        The norm of the gradients.
+        The global L2 norm of the gradients, for the loss as it is, without any scale. It does not
+        count if the loss scale of a mixed precision policy skipped the update, as some gradient was
+        not finite.
     """
     variables = network.trainable_variables
     if not variables:
-        return GradientNorm(tf.constant(0.0), tf.constant(1.0))
+        return Counted(tf.constant(0.0), tf.constant(1.0))
     # Before the update, which may change the scale.
     scale = tf.cast(optimizer.scale_loss(tf.constant(1.0)), tf.float32)
     with tape:
@@ -64,7 +65,7 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> GradientNorm
     counted = tf.constant(1.0)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         counted = tf.cast(tf.math.is_finite(norm), tf.float32)
-    return GradientNorm(norm, counted)
+    return Counted(norm, counted)
 
 
 # Stands in Adam's second moment of a weight that begins with the next update. It is part of the

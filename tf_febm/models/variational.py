@@ -39,6 +39,7 @@ class VariationalModel(EnergyModel):
         "log_ratio_mean",
         "log_ratio_std",
         "buffer_fill",
+        "sample_distance",
         "energy_gradient_norm",
         "variational_gradient_norm",
     )
@@ -275,7 +276,11 @@ class VariationalModel(EnergyModel):
         )
         loss = bound + penalty + own
         whole = (self._whole(energy_data, data), self._whole(energy_model, model))
-        return self._update_metrics(data, **self._describe(*whole, *ratios, weights, bound, loss))
+        return self._update_metrics(
+            data,
+            **self._describe(*whole, *ratios, weights, bound, loss),
+            sample_distance=self._sample_distance(data, model),
+        )
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return r from the outputs of the two networks at the same samples, [n]."""

@@ -6,6 +6,7 @@ The evidence stands in docs/concepts/recipes.md.
 import dataclasses
 
 from tf_febm import catalogue
+from tf_febm.data import npz_keys
 from tf_febm.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "for_dataset", "get", "names"]
@@ -394,18 +395,17 @@ def get(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def for_dataset(dataset: str, method: str = "febm", accelerator: bool = False) -> Recipe:
-    """Return the recipe that a data set starts from.
+def for_dataset(
+    dataset: str, method: str = "febm", accelerator: bool = False, data_dir=None
+) -> Recipe:
+    """Return the recipe that a data set starts from: its own, or one that it shares with others.
 
     Args:
         dataset: A name of `tf_febm.data.names()`.
         method: A name of `catalogue.METHODS`.
         accelerator: Whether the machine has one. Without, training shows something in minutes on
-            two cores where there is a recipe for that; with one, some data sets start from what the
-            paper does.
-
-    Returns:
-        The recipe of the data set, the one that it shares with others, or the one for all.
+            two cores where there is a recipe for that; with one, some start from the paper's.
+        data_dir: Where the data are, or None: vectors in an .npz start from what tables do.
 
     Raises:
         ValueError: There is no such method.
@@ -413,6 +413,8 @@ def for_dataset(dataset: str, method: str = "febm", accelerator: bool = False) -
     if method not in catalogue.METHODS:
         known = ", ".join(catalogue.METHODS)
         raise ValueError(f"method must be one of {known}; received {method!r}.")
+    if dataset == "npz" and data_dir and npz_keys.holds_vectors(data_dir):
+        dataset = "csv"
     ending = catalogue.METHODS[method].recipes
     row = catalogue.DATASETS.get(dataset)
     names = [dataset, "paper" if row is None else row.recipe]

@@ -81,7 +81,3 @@ class Sampler(arguments.Configured):
     ) -> ChainResult:
         """Return the end of chains that start at x, [n, …], and the history asked for."""
         raise NotImplementedError
-
-    def __repr__(self):
-        settings = ", ".join(f"{k}={v}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({settings})"

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from tf_febm.models import EnergyModel
+import keras
+
 from tf_febm.serving import converted, saved_model, target
 
 __all__ = ["FORMATS", "export"]
 
 FORMATS = ("saved_model", "onnx", "tflite")
+# What `keras.Model.export` calls them.
+_OF_KERAS = {"tf_saved_model": "saved_model", "litert": "tflite"}
 
 
 def export(model, path, format: str = "saved_model", *, num_steps: int | None = None) -> Path:
@@ -23,7 +26,8 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
     A conditional model takes `labels`, int32 [n], beside x, and has one more endpoint,
     `sample_labels` from labels and seed; with `class_names` it has another of this name, which
     takes nothing and returns them, strings [num_classes]. So has a model with `column_names`,
-    strings [d]. x is float32 [n, …] for any n;
+    strings [d]. `serve` is the endpoint energy as an attribute, which `keras.layers.TFSMLayer`
+    looks for. x is float32 [n, …] for any n;
     num_samples is an int32 scalar and seed an int64 scalar: seed s draws what
     `model.sample(num_samples, seed=s)` draws. "onnx" and "tflite" are one file with the energy
     alone.
@@ -50,8 +54,9 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
         ImportError: The format needs a package that is not installed.
         OSError: The path exists or cannot be written. Nothing is left behind.
     """
-    if not isinstance(model, EnergyModel):
+    if not isinstance(model, keras.Model) or not hasattr(model, "evaluated_networks"):
         raise TypeError(f"export takes a model of tf_febm; received {model!r}.")
+    format = _OF_KERAS.get(format, format)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}.")
     if not model.built or model.sample_shape is None:

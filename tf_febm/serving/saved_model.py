@@ -11,6 +11,9 @@ def write(model, path, num_steps: int | None) -> None:
     """Write the folder; see `export`, which checks the arguments."""
     endpoints = Endpoints(model, num_steps)
     signatures = _signatures(endpoints, model)
+    # What `keras.Model.export` calls so.
+    endpoints.serve = signatures["energy"]
+    signatures = {name: made.get_concrete_function() for name, made in signatures.items()}
     tf.saved_model.save(endpoints, str(path), signatures=signatures)
 
 
@@ -39,27 +42,26 @@ def _signatures(endpoints: Endpoints, model) -> dict:
         return endpoints.sample(tf.shape(labels)[0], seed, checked(labels))
 
     signatures = {
-        name: _traced(evaluate(function), inputs, name) for name, function in functions.items()
+        name: _compiled(evaluate(function), inputs) for name, function in functions.items()
     }
     seed = tf.TensorSpec([], tf.int64, name="seed")
     count = tf.TensorSpec([], tf.int32, name="num_samples")
-    signatures["sample"] = _traced(sample, [count, seed], "sample")
+    signatures["sample"] = _compiled(sample, [count, seed])
     if model.conditional:
-        signatures["sample_labels"] = _traced(sample_labels, [labels, seed], "sample_labels")
+        signatures["sample_labels"] = _compiled(sample_labels, [labels, seed])
     if model.class_names is not None:
         names = tf.constant(model.class_names)
-        signatures["class_names"] = _traced(lambda: {"class_names": names}, [], "class_names")
+        signatures["class_names"] = _compiled(lambda: {"class_names": names}, [])
     if model.column_names is not None:
         columns = tf.constant(model.column_names)
-        signatures["column_names"] = _traced(lambda: {"column_names": columns}, [], "column_names")
+        signatures["column_names"] = _compiled(lambda: {"column_names": columns}, [])
     signatures["serving_default"] = signatures["energy"]
     return signatures
 
 
-def _traced(function, inputs, name):
+def _compiled(function, inputs):
     # No AutoGraph: the library's functions are graphs already, and a user's layers see to theirs.
-    compiled = tf.function(function, input_signature=inputs, autograph=False)
-    return compiled.get_concrete_function()
+    return tf.function(function, input_signature=inputs, autograph=False)
 
 
 def _behind(condition, message, value):
