@@ -19,7 +19,6 @@ OTHERS = {
     "Preconditioned.__call__": "the sampler inside",
     "FullPrecision.__init__": "keras.layers.Layer",
     "Fitting.evaluate": "keras.Model.evaluate, which has arguments for its own fit",
-    "Saving.export": "keras.Model.export",
     "Recipe.replace": "the fields of a recipe, which are checked by name",
 }
 

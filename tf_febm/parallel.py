@@ -19,6 +19,7 @@ import tensorflow as tf
 from tf_febm.renamed import earlier_names
 
 __all__ = [
+    "all_gather",
     "batch_mean",
     "batch_size",
     "check_batch_size",
@@ -90,6 +91,13 @@ def all_reduce_sum(values) -> Any:
     given = [value for value in values if value is not None]
     added = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
     return [None if value is None else next(added) for value in values]
+
+
+def all_gather(values) -> tf.Tensor:
+    """Return the parts of all replicas behind one another, [n₁ + n₂ + …, …]; of one, its own."""
+    if replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -180,3 +181,37 @@ def test_svg_holds_all_letters_as_text():
     (legend,) = figure.legends
     edges = legend.get_window_extent()
     assert edges.x0 >= 0 and edges.x1 <= figure.bbox.x1
+
+
+def test_a_history_is_drawn_with_its_validation():
+    history = {"loss": [3.0, 2.0, 1.0], "val_loss": [4.0, 3.0, 2.5], "bound": [0.5, 0.25, 0.125]}
+    fit = keras.callbacks.History()
+    fit.history = history
+    drawn = evaluation.history_figure(fit)
+    loss, bound = drawn.axes[:2]
+    assert [axes.get_title() for axes in (loss, bound)] == ["loss", "bound"]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in loss.lines}
+    assert lines["validation"] == [[1, 4], [2, 3], [3, 2.5]] and len(bound.lines) == 1
+    # One legend, however often it is drawn.
+    (legend,) = drawn.legends
+    assert charts.pixels(drawn).shape[2] == 3 and drawn.legends == [legend]
+    assert len(evaluation.history_figure(history, ["bound"]).axes) == 1
+    with pytest.raises(ValueError, match="names must be some of loss, bound; received"):
+        evaluation.history_figure(history, ["val_loss"])
+    # The chart of lines takes it as it is, too.
+    (axes,) = evaluation.line_figure(history).axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
+
+
+def test_charts_are_the_pixels_of_their_figures():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+
+    def energy(points):
+        return tf.reduce_sum(points**2, axis=1)
+
+    for pixels, drawn in (
+        (evaluation.histogram_chart({"a": x}), evaluation.histogram_figure({"a": x})),
+        (evaluation.marginal_plots(x, x), evaluation.marginal_figure(x, x)),
+        (evaluation.density_plot(energy, x, x), evaluation.density_figure(energy, x, x)),
+    ):
+        np.testing.assert_array_equal(charts.pixels(drawn), pixels)

@@ -36,7 +36,7 @@ class TestBadInput:
             model.energy(images[:2, ..., 0])
         with pytest.raises(TypeError, match="received uint8"):
             model.energy(images[:2].astype(np.uint8))
-        with pytest.raises(ValueError, match=r"received \(None, 3, 4, 1\)|received \(\d+, 3, 4, 1"):
+        with pytest.raises(ValueError, match=r"shape \(4, 4, 1\); received \(3, 4, 1\)"):
             model.fit(images[:, :3], verbose=0)
         with pytest.raises(ValueError, match="yields labels, but the energy network takes none"):
             model.fit(images, images[:, 0, 0, 0], sample_weight=np.ones(64), verbose=0)

@@ -243,14 +243,19 @@ def test_evaluation_repeats():
 
 
 @pytest.mark.parametrize("classes", [None, 3])
-def test_export_of_keras_writes_the_energy(classes, tmp_path):
+def test_export_is_that_of_the_library_and_serves_as_that_of_keras(classes, tmp_path):
     model = model_of("febm", classes=classes)
-    labels = np.arange(32, dtype="int32") % 3
-    model.export(tmp_path / "served", verbose=False)
+    labels = (np.arange(32, dtype="int32") % 3,) if classes else ()
+    model.export(tmp_path / "served", "tf_saved_model", verbose=False)
+    layer = keras.layers.TFSMLayer(str(tmp_path / "served"))
     served = tf.saved_model.load(str(tmp_path / "served"))
-    energies = served.serve([plane(), labels]) if classes else served.serve(plane())
-    expected = model.energy(plane(), labels if classes else None)
-    np.testing.assert_allclose(energies, expected, atol=1e-6)
+    expected = model.energy(plane(), *labels)
+    by_name = dict(zip(("labels",), labels, strict=False))
+    for found in (served.serve(plane(), *labels), layer(plane(), **by_name)):
+        np.testing.assert_allclose(found["energy"], expected, atol=1e-6)
+    assert {"score", "sample", "log_density_ratio"} <= served.signatures.keys()
+    with pytest.raises(ValueError, match="takes no input_signature"):
+        model.export(tmp_path / "other", input_signature=[plane()])
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -202,6 +202,13 @@ class TestForDatasets:
             recipe = recipes.for_dataset(dataset, method)
             assert (recipe.name, recipe.method) == (name, method), dataset
 
+    def test_vectors_of_an_archive_start_as_tables_do(self, tmp_path):
+        for shape, name in (((60, 5), "vectors"), ((60, 8, 8), "paper")):
+            file = tmp_path / f"{len(shape)}.npz"
+            np.savez(file, X_train=np.zeros(shape), y_train=np.zeros(60, int))
+            assert recipes.for_dataset("npz", data_dir=file).name == name
+        assert recipes.for_dataset("npz", data_dir=tmp_path / "none.npz").name == "paper"
+
     def test_every_data_set_has_one_of_its_kind(self):
         for name, dataset in catalogue.DATASETS.items():
             if dataset.kind is not None:

@@ -286,8 +286,10 @@ class Fitting(Noticing):
         return "val_sample_distance"
 
     def _sample_distance(self, data: Batch, model: Batch):
-        """Return the metric `sample_distance` of a batch; on replicas, that of its part."""
-        return sample_distance(data.samples, model.samples, data.weights, model.weights)
+        """Return the metric `sample_distance` of the whole batch."""
+        parts = (data.samples, model.samples, data.weights, model.weights)
+        whole = (None if part is None else parallel.all_gather(part) for part in parts)
+        return sample_distance(*whole)
 
     def _in_order(self, logs: dict, as_dict: bool):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
