@@ -4,6 +4,17 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# Figures, reports, quality of samples, scikit-learn's digits, image files: what runs in folders and
+# the command line need, and `import tf_febm` and `fit` do not.
+RUN = [
+    "matplotlib>=3.9",
+    "pillow>=10.3",
+    # The first with `validate_data`.
+    "scikit-learn>=1.6",
+    "tensorboard>=2.18",
+    # Comes with scikit-learn; one thread is the fastest for small factorisations.
+    "threadpoolctl>=3.1",
+]
 NOTEBOOKS = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
 DOCS = [
     "mkdocs>=1.6",
@@ -45,25 +56,18 @@ setup(
         "importlib_resources>=6",
         "absl-py>=2.1",
         "numpy>=2.0",
-        # Digits, neighbours, AUROC, factor analysis; the first with `validate_data`.
-        "scikit-learn>=1.6",
         # Cosine transforms, special functions, optimisation of the exact answers.
         "scipy>=1.13",
-        # Comes with scikit-learn; one thread is the fastest for small factorisations.
-        "threadpoolctl>=3.1",
-        # Image files in, sample grids out.
-        "pillow>=10.3",
-        # Charts of the report, the guard's diagnosis and the studies.
-        "matplotlib>=3.9",
-        "tensorboard>=2.18",
     ],
     extras_require={
+        "run": RUN,
         # CUDA libraries from the package index, for Linux.
         "gpu": ["tensorflow[and-cuda]>=2.18"],
         # tf_febm.export(model, path, "onnx"), and what runs the file.
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "docs": DOCS,
         "dev": [
+            *RUN,
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pytest>=8.3",

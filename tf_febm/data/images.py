@@ -9,12 +9,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from tf_febm import guarded
+from tf_febm import extras, guarded
 from tf_febm.data.files import entries, reading
 from tf_febm.data.pictures import picture_parts
 
@@ -207,11 +206,14 @@ def are_all_grey(paths: list[Path]) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[Any]:
+    extras.needs("PIL")
+    from PIL import Image
+
     with (
         reading(path, "not a readable image"),
         guarded.opened(path) as file,
-        _without_limit_of_pillow(),
+        _without_limit_of_pillow(Image),
         Image.open(file) as image,
     ):
         guarded.check_pixels(*image.size[::-1])
@@ -224,7 +226,7 @@ _limit_of_pillow: int | None = None
 
 
 @contextlib.contextmanager
-def _without_limit_of_pillow() -> Iterator[None]:
+def _without_limit_of_pillow(Image) -> Iterator[None]:  # noqa: N803
     """Keep Pillow from its own limit of pixels, which is one for the process, and is not ours."""
     global _open_now, _limit_of_pillow
     with _pillow:
@@ -240,7 +242,7 @@ def _without_limit_of_pillow() -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _limit_of_pillow
 
 
-def _bytes_of(image: Image.Image) -> int:
+def _bytes_of(image) -> int:
     """Return about what a picture takes while it is decoded."""
     width, height = image.size
     deep = image.format == "PNG" and (image.mode.startswith("I") or "transparency" in image.info)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, energies
+from tf_febm import arguments, energies, extras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,7 @@ def figure(width: float = WIDTH, height: float = HEIGHT) -> "Figure":
         width: In inches of 200 pixels.
         height: Likewise.
     """
+    extras.needs("matplotlib")
     from matplotlib.figure import Figure  # Slow to import, as all of matplotlib.
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tf_febm import arguments
+from tf_febm import arguments, extras
 from tf_febm.evaluation.scale import to_bytes
 from tf_febm.files import write_atomically
 
@@ -95,5 +94,8 @@ def save_png(path, array) -> None:
             "array must have shape [height, width, channels] with 1 or 3 channels; received shape "
             f"{array.shape}."
         )
+    extras.needs("PIL")
+    from PIL import Image
+
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     write_atomically(path, lambda file: picture.save(file, format="PNG"))

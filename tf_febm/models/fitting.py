@@ -28,6 +28,7 @@ class Fitting(Noticing):
     # Whose network and optimizer there are beside the energy's: "variational" or "generator".
     SECOND_PLAYER: str | None = None
     TRAINING_ONLY = ("energy_gradient_norm", "variational_gradient_norm", "generator_gradient_norm")
+    EVALUATION_ONLY = ("sample_distance",)
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import applications, evaluation, files
+from tf_febm import applications, evaluation, extras, files
 from tf_febm.models import pooled_chains
 from tf_febm.training.environment import versions
 from tf_febm.training.finishing import draw_samples, to_unit_scale
@@ -100,7 +100,9 @@ def evaluate_run(
     Raises:
         OSError: The folder cannot be written to.
         ValueError: An ensemble is larger than what was kept.
+        ImportError: The extra `run` is not installed.
     """
+    extras.needs()
     out, train, held_out = Path(out), run.train, run.held_out
     cache_dir = out / "cache" if cache_dir is None else Path(cache_dir)
     if network is not None:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, evaluation, randomness
+from tf_febm import arguments, evaluation, extras, randomness
 from tf_febm.files import append, write_table
 from tf_febm.guarded import RefusedError, read_bytes
 from tf_febm.guarded.records import CHECKSUM
@@ -45,6 +45,8 @@ class Recorder(keras.callbacks.Callback):
         if every < 1:
             raise ValueError(f"every must be at least 1 step; received {every}.")
         self.every, self.at_epoch_ends = every, at_epoch_ends
+        if writer is not None:
+            extras.needs("tensorboard")
         if isinstance(writer, (str, Path)):
             writer = tf.summary.create_file_writer(str(writer))
         self._writer = writer
@@ -78,14 +80,12 @@ class Recorder(keras.callbacks.Callback):
     def record(self, step: int, logs: dict) -> None:
         raise NotImplementedError
 
-    def _summarise(
-        self, step: int, values: dict, prefix: str = "", summary=tf.summary.scalar
-    ) -> None:
+    def _summarise(self, step: int, values: dict, prefix: str = "", kind: str = "scalar") -> None:
         """Write name -> value to TensorBoard, if there is a writer."""
         if self._writer is not None:
             with self._writer.as_default(step=step):
                 for name, value in values.items():
-                    summary(prefix + name, value)
+                    getattr(tf.summary, kind)(prefix + name, value)
 
 
 class MetricsTable(Recorder):
@@ -302,7 +302,7 @@ class EnergyHistograms(Recorder):
             "data": self.model.energy(self._data, self._labels).numpy(),
             "samples": self.model.energy(model.samples, model.labels).numpy(),
         }
-        self._summarise(step, energies, "energy/", tf.summary.histogram)
+        self._summarise(step, energies, "energy/", "histogram")
         if self.folder is not None and any(np.isfinite(e).any() for e in energies.values()):
             picture = evaluation.histogram_chart(energies, f"Energies at step {step}")
             write_picture(picture, "energies", step, self.folder)

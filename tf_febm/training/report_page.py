@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
-from PIL import Image
-
 from tf_febm.guarded import opened, read_bytes
 
 __all__ = ["chart", "code", "folded", "heading", "page", "paragraph", "picture", "row", "table"]
@@ -127,6 +125,8 @@ def picture(path: Path, caption: str, wide: bool = False) -> str:
         caption: Below it.
         wide: Whether it takes two places of a row, where there is room.
     """
+    from PIL import Image
+
     try:
         with opened(path) as file, Image.open(file) as image:
             small = image.width < ENLARGED

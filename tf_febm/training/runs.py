@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import catalogue, data, evaluation, parallel, workers
+from tf_febm import catalogue, data, evaluation, extras, parallel, workers
 from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
@@ -115,10 +115,13 @@ def run(
             long.
         OSError: Data cannot be read, or the folder cannot be written.
         DivergedError: Training diverged, and going back did not help.
+        ImportError: The extra `run` is not installed.
     """
+    extras.needs()
     if resume_step is not None and overwrite:
         raise ValueError("resume_step and overwrite exclude each other.")
-    metrics = catalogue.load(catalogue.METHODS[recipe.method].place).METRICS
+    place = catalogue.load(catalogue.METHODS[recipe.method].place)
+    metrics = [name for name in place.METRICS if name not in place.EVALUATION_ONLY]
     if recipe.best_metric not in (None, *metrics):
         raise ValueError(
             f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."

@@ -1,0 +1,33 @@
+"""Packages that an extra of the installation brings, and that importing and fitting do not need."""
+
+import importlib
+
+__all__ = ["RUN", "needs"]
+
+# Module -> the package that has it, for all that `pip install tf_febm[run]` adds.
+RUN = {
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
+    "sklearn": "scikit-learn",
+    "tensorboard": "tensorboard",
+    "threadpoolctl": "threadpoolctl",
+}
+
+
+def needs(*modules: str) -> None:
+    """Raise an ImportError that says how to get it, if a package of the extra `run` is missing.
+
+    Args:
+        modules: Names in `RUN`; those of all if none is given.
+    """
+    missing = []
+    for module in modules or RUN:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(RUN[module])
+    if missing:
+        raise ImportError(
+            f"This needs {' and '.join(missing)}, which installing tf_febm alone does not bring: "
+            "pip install 'tf_febm[run]', or '.[run]' in a checkout."
+        )
