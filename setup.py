@@ -4,17 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Figures, reports, quality of samples, scikit-learn's digits, image files: what runs in folders and
-# the command line need, and `import tf_febm` and `fit` do not.
-RUN = [
-    "matplotlib>=3.9",
-    "pillow>=10.3",
-    # The first with `validate_data`.
-    "scikit-learn>=1.6",
-    "tensorboard>=2.18",
-    # Comes with scikit-learn; one thread is the fastest for small factorisations.
-    "threadpoolctl>=3.1",
-]
+# Image files, charts and curves: what runs in folders and the command line need, and importing and
+# fitting do not.
+RUN = ["matplotlib>=3.9", "pillow>=10.3", "tensorboard>=2.18"]
 NOTEBOOKS = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
 DOCS = [
     "mkdocs>=1.6",
@@ -56,8 +48,12 @@ setup(
         "importlib_resources>=6",
         "absl-py>=2.1",
         "numpy>=2.0",
+        # Factors of references, digits, neighbours, AUROC; the first with `validate_data`.
+        "scikit-learn>=1.6",
         # Cosine transforms, special functions, optimisation of the exact answers.
         "scipy>=1.13",
+        # Comes with scikit-learn; one thread is the fastest for small factorisations.
+        "threadpoolctl>=3.1",
     ],
     extras_require={
         "run": RUN,

@@ -5,13 +5,7 @@ import importlib
 __all__ = ["RUN", "needs"]
 
 # Module -> the package that has it, for all that `pip install tf_febm[run]` adds.
-RUN = {
-    "PIL": "pillow",
-    "matplotlib": "matplotlib",
-    "sklearn": "scikit-learn",
-    "tensorboard": "tensorboard",
-    "threadpoolctl": "threadpoolctl",
-}
+RUN = {"PIL": "pillow", "matplotlib": "matplotlib", "tensorboard": "tensorboard"}
 
 
 def needs(*modules: str) -> None:
@@ -28,6 +22,6 @@ def needs(*modules: str) -> None:
             missing.append(RUN[module])
     if missing:
         raise ImportError(
-            f"This needs {' and '.join(missing)}, which installing tf_febm alone does not bring: "
+            f"This needs {', '.join(missing)}, which installing tf_febm alone does not bring: "
             "pip install 'tf_febm[run]', or '.[run]' in a checkout."
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import arguments, evaluation, extras
+from tf_febm import arguments, evaluation
 from tf_febm.applications.out_of_distribution import ood_scores
 from tf_febm.calibration import Calibration
 from tf_febm.data.files import every_tenth
@@ -116,7 +116,6 @@ def _groups(energy, split, labels) -> dict:
 
 def _tell_apart(energy, labels, names, out: Path) -> dict:
     """Return the figures of each class against all others; write their curves."""
-    extras.needs("sklearn")
     from sklearn.metrics import roc_curve  # Slow to import.
 
     figures: dict = {}

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tf_febm import extras
 from tf_febm.data.files import Reader, Split
 
 __all__ = ["DIGITS", "read"]
@@ -15,7 +14,6 @@ def read(split: str) -> Split:
     `train_test_split` with random_state=0: 1,437 and 360 images.
     """
     # Importing scikit-learn takes a second, which other data sets should not pay.
-    extras.needs("sklearn")
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

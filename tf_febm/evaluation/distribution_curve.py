@@ -4,8 +4,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from tf_febm import arguments, extras
+from tf_febm import arguments
 from tf_febm.evaluation.feature_arrays import checked_pair
 
 __all__ = ["DistributionScores", "PrecisionRecallCurve", "distribution_scores", "prd_curve"]
@@ -140,10 +141,8 @@ def distribution_scores(
     Source: Sajjadi et al. 2018, with its numbers of clusters, runs and angles.
     """
     # Slow to import, and nothing that a model needs.
-    extras.needs("sklearn")
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
 
     real, samples = checked_pair(real, samples, ("real", "samples"), least=1)
     num_runs = arguments.whole_number("num_runs", num_runs, 1)

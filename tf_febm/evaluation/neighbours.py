@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm import extras
 from tf_febm.evaluation.feature_arrays import checked_pair
 from tf_febm.evaluation.images import image_grid
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
@@ -74,7 +73,6 @@ def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
     features, reference = checked_pair(features, reference, ("features", "reference"), least=1)
     if not 1 <= k <= len(reference):
         raise ValueError(f"k must lie in [1, {len(reference)}]; received {k}.")
-    extras.needs("sklearn")
     from sklearn.neighbors import NearestNeighbors  # Slow to import.
 
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference)

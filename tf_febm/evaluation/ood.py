@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm import extras
-
 __all__ = ["OODMetrics", "ood_metrics"]
 
 
@@ -51,7 +49,6 @@ def ood_metrics(in_scores, out_scores) -> OODMetrics:
     Source: Hendrycks & Gimpel, "A baseline for detecting misclassified and out-of-distribution
     examples in neural networks", 2017; for energies, Du & Mordatch, 2019.
     """
-    extras.needs("sklearn")
     from scipy.stats import rankdata
     from sklearn import metrics  # Slow to import.
 

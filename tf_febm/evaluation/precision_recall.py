@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm import arguments, extras
+from tf_febm import arguments
 from tf_febm.evaluation.feature_arrays import checked_pair
 
 __all__ = ["DensityCoverage", "PrecisionRecall", "density_and_coverage", "precision_and_recall"]
@@ -117,7 +117,6 @@ def _checked(real, samples, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _count(points, centres, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return how many balls around centres hold each point, and which balls hold any."""
-    extras.needs("sklearn")
     from sklearn.metrics import pairwise_distances_chunked  # Slow to import.
     from sklearn.neighbors import NearestNeighbors
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tf_febm import arguments, extras, randomness
+from tf_febm import arguments, randomness
 from tf_febm.networks.reference_fit import examples_of, factors_of, units_of
 
 __all__ = ["COVARIANCES", "GaussianReference"]
@@ -130,7 +130,6 @@ class GaussianReference:
         rank = min(rank, len(z) - 1, z.shape[1] - 1)
         if not rank:
             return {**fit, "scale": scale}
-        extras.needs("sklearn")
         from sklearn.decomposition import PCA  # Slow to import.
 
         found = PCA(rank, svd_solver="randomized", random_state=0).fit(z)
@@ -166,7 +165,6 @@ class GaussianReference:
                 )
             scale = np.sqrt(variances).reshape(x.shape[1:])
             return {"units": units, "basis": basis, "scale": scale}
-        extras.needs("sklearn")
         from sklearn.decomposition import FactorAnalysis  # Slow to import.
 
         rank = min(16 if self.rank is None else self.rank, z.shape[1] - 1, len(z) - 1)
