@@ -22,6 +22,6 @@ def needs(*modules: str) -> None:
             missing.append(RUN[module])
     if missing:
         raise ImportError(
-            f"This needs {', '.join(missing)}, which installing tf_febm alone does not bring: "
-            "pip install 'tf_febm[run]', or '.[run]' in a checkout."
+            f"This needs {', '.join(missing)}, of the extra run, which importing and fitting do "
+            "without: pip install '.[run]' in a checkout of tf_febm."
         )

@@ -3,7 +3,7 @@
 import json
 import re
 
-from tf_febm import recipes
+from tf_febm import extras, recipes
 
 
 def test_the_table_of_faces_is_what_was_measured(project):
@@ -43,3 +43,15 @@ def test_the_table_of_anomalies_is_what_was_measured(project):
     assert rows == expected
     assert measured["commit"] in page
     assert recipes.get(measured["recipe"]).method == "noise_contrastive"
+
+
+def test_the_table_of_packages_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "installation.json").read_text("utf-8"))
+    page = (project / "docs" / "installation.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([a-z-]+)(, by `run`)? \| (\d+) \| (\d+|–) \|", page, re.MULTILINE)
+    assert {name: int(own) for name, _, own, _ in rows} == measured["own"]
+    only = {name: None if mb == "–" else int(mb) for name, *_, mb in rows}
+    assert only == measured["only_through"]
+    assert f"{measured['total']} MB, and {measured['total_run']} MB with `run`" in page
+    # By the extra are those that its error knows.
+    assert {name for name, by_run, *_ in rows if by_run} == set(extras.RUN.values())
