@@ -5,7 +5,12 @@ import os
 
 import pytest
 
-PARAMETERS = {"one_dimension": "steps = 20", "digits": "steps = 10", "anomaly_scores": "epochs = 3"}
+PARAMETERS = {
+    "one_dimension": "steps = 20",
+    "digits": "steps = 10",
+    "anomaly_scores": "epochs = 3",
+    "own_pictures": "steps = 4",
+}
 
 
 def test_every_notebook_has_a_row(project):
