@@ -81,7 +81,9 @@ def steps_in(folder):
 
 def test_what_a_run_leaves(run, image_data):
     probe = (data.dequantise(image_data.images[:4], seed=0), None)
-    model, folder, done, lines = run("a", 12, sample_interval=5, probe=probe)
+    model, folder, done, lines = run(
+        "a", 12, sample_interval=5, probe=probe, settings={"width": 3, "network": None}
+    )
     assert done
     summary = training.finish(
         model, folder, num_samples=300, num_steps=4, seed=1, measure=lambda s: {"count": len(s)}
@@ -114,7 +116,9 @@ def test_what_a_run_leaves(run, image_data):
         for raw in tf.data.TFRecordDataset(str(events))
         for value in tf.compat.v1.Event.FromString(raw.numpy()).summary.value
     }
-    assert {"bound", "samples", "energy/data", "energy/samples"} <= tags
+    assert {"samples", "energy/data", "energy/samples", "training/bound"} <= tags
+    assert {"mean_energy/gap", "log_ratio/std", "gradient_norm/variational"} <= tags
+    assert "_hparams_/session_start_info" in tags
 
 
 @pytest.mark.parametrize("stop_at", [7, pytest.param(10, marks=pytest.mark.thorough)])

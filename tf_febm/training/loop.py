@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -90,6 +91,7 @@ def train(
     stop: GracefulStop | None = None,
     guard: DivergenceGuard | None = None,
     expected_seconds: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
 ) -> bool:
     """Train a model inside a run folder, from the step at which it is.
 
@@ -112,6 +114,7 @@ def train(
         guard: Goes back when training diverges, to data and metrics of the same step.
         expected_seconds: What a step is expected to take, if that is known: `stop` can give up a
             long one from the first on, and the time to go is known before it.
+        settings: Hyper-parameters for TensorBoard, name -> value, or None.
 
     Optimizers with `use_ema` move the raw weights through all of the run, checkpoints included, and
     put the averages in their place when all steps are done, not at the end of each Keras fit.
@@ -142,7 +145,7 @@ def train(
         if workers.is_chief(model.distribute_strategy):
             writer = tf.summary.create_file_writer(str(folder.tensorboard))
             stack.callback(writer.close)
-            callbacks += [MetricsTable(folder.metrics), Scalars(writer)]
+            callbacks += [MetricsTable(folder.metrics), Scalars(writer, settings)]
             progress = Progress(total_steps, report, expected_seconds=expected_seconds)
             stack.enter_context(progress.ticking())
             callbacks.append(progress)

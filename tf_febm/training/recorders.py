@@ -9,7 +9,9 @@ import shutil
 import time
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -205,19 +207,44 @@ def _is_whole(row: dict) -> bool:
 
 
 class Scalars(Recorder):
-    """Write all metrics to TensorBoard.
+    """Write all metrics to TensorBoard, in groups, and what the run was set to.
 
     Args:
         writer: A `tf.summary` writer.
+        settings: Hyper-parameters, name -> value, for the board of this name; or None.
     """
 
-    def __init__(self, writer):
+    def __init__(self, writer, settings: Mapping[str, Any] | None = None):
         super().__init__(every=1, writer=writer)
+        self._settings = dict(settings or {})
+
+    def on_train_begin(self, logs=None) -> None:
+        """Write the settings, once."""
+        if self._settings:
+            from tensorboard.plugins.hparams import api
+
+            plain = (bool, int, float, str)
+            shown = {k: v if isinstance(v, plain) else str(v) for k, v in self._settings.items()}
+            with self._writer.as_default():
+                api.hparams(shown)
+            self._settings = {}
 
     def record(self, step, logs) -> None:
         """Write one point of every curve."""
-        self._summarise(step, numbers(logs))
+        self._summarise(step, {_grouped(name): value for name, value in numbers(logs).items()})
         self._writer.flush()
+
+
+def _grouped(name: str) -> str:
+    """Return the tag of a metric, with what TensorBoard takes as its group before a slash."""
+    split, bare = ("held_out_", name[4:]) if name.startswith("val_") else ("", name)
+    if bare.endswith("_gradient_norm"):
+        return f"{split}gradient_norm/{bare.removesuffix('_gradient_norm')}"
+    # The tags "energy/…" are those of histograms.
+    for prefix, group in (("energy_", "mean_energy"), ("log_ratio_", "log_ratio")):
+        if bare.startswith(prefix):
+            return f"{split}{group}/{bare.removeprefix(prefix)}"
+    return f"{split}training/{bare}"
 
 
 class SampleGrids(Recorder):

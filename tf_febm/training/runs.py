@@ -260,6 +260,7 @@ def _train_in(
             stop=stop,
             guard=guard if recipe.guard else None,
             expected_seconds=cost or 0.0,
+            settings=recipe.as_dict(),
         )
     except DivergedError:
         if chief:
