@@ -24,6 +24,9 @@ def execute(path: Path) -> None:
     for cell in book.cells:
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for output in cell.outputs:
+                # Pillow shows its pictures in two formats.
+                output.get("data", {}).pop("image/jpeg", None)
     temporary = path.with_suffix(".tmp")
     nbformat.write(book, temporary)
     temporary.replace(path)

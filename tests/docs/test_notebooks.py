@@ -48,8 +48,14 @@ def kernel(project, tmp_path_factory):
     kernel.shutdown_kernel(now=True)
 
 
+# Fits of images relative to a Gaussian are compiled for half a minute.
+LONG = {"own_pictures": pytest.mark.thorough}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=LONG.get(name, ())) for name in PARAMETERS]
+)
 def test_notebook(project, name, kernel):
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
