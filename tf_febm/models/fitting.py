@@ -282,7 +282,8 @@ class Fitting(Noticing):
             model.fit(x, validation_data=held_out, callbacks=[stop])
 
         and most often is `val_sample_distance`, which estimates the energy distance of held-out
-        examples and the samples that training would compare them with.
+        examples and the samples that training would compare them with; of images that is one of
+        pixels, and figures of `training.QualityMetrics` say more.
         """
         return "val_sample_distance"
 
