@@ -4,15 +4,17 @@
     python drills/long_run.py --small --logdir=runs/small
 
 Every minute a row of <logdir>/long_run.csv: seconds, training steps, resident memory in MB, the
-same once malloc has given back what nobody uses, seconds of the processor, and how often the step
-has been traced. What they say is printed in the end. It is a run of launch/train.py with everything
-that goes with one, ended by a SIGTERM to itself. `--small` takes 100,000 steps of a small network,
-some five minutes. The exit code is 1 if memory grows by more than 10 kB per 1,000 steps.
+same once Python and malloc have given back what nobody uses, seconds of the processor, and how
+often the step has been traced. What they say is printed in the end. It is a run of launch/train.py
+with everything that goes with one, ended by a SIGTERM to itself. `--small` takes 100,000 steps of a
+small network, some five minutes. The exit code is 1 if memory grows by more than 10 kB per 1,000
+steps.
 """
 
 import argparse
 import csv
 import ctypes
+import gc
 import math
 import os
 import signal
@@ -70,7 +72,8 @@ class Watch:
                 time.sleep(min(self._every, seconds - passed))
                 taken = int(self._model.optimizer.iterations.numpy())
                 passed, before = time.monotonic() - began, resident()
-                # Of what is free the process holds some, at times more, at times less.
+                # What is free, or can be, the process holds for a while, at times 40 MB.
+                gc.collect()
                 ctypes.CDLL(None).malloc_trim(0)
                 row = (passed, taken, before, resident(), time.process_time(), self.traces)
                 self.rows.append(row)
@@ -106,7 +109,7 @@ def summary(rows, warmup: float) -> list[str]:
         f"{steps[-1]:.0f} steps, {seconds[-1] / 60:.1f} minutes, the first {seconds[0] / 60:.1f} "
         "left out",
         f"memory: {memory[0]:.1f} MB, then {memory[-1]:.1f} MB; {growth} MB per 1,000 steps"
-        f"{judged} ({plain} with what malloc holds in reserve)",
+        f"{judged} ({plain} with what is held in reserve)",
         f"processor: {first:.3f} s per 1,000 steps in the first third, {last:.3f} s in the last "
         f"({last / first - 1:+.1%})",
         f"traces of the training step: {traces[-1]:.0f}",
@@ -119,11 +122,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two rows")
     parser.add_argument("--warmup", type=float, default=10.0, help="minutes left out")
-    parser.add_argument("--small", action="store_true", help="a small network, fewer steps")
+    parser.add_argument("--small", action="store_true", help="a small network, 100,000 steps")
+    parser.add_argument("--until", type=float, help="steps after which it ends")
     parser.add_argument("--logdir", default="runs/long")
     own, others = parser.parse_known_args()
     if own.small:
-        others = [*SMALL, *others]
+        own.until, others = own.until or SMALL_STEPS, [*SMALL, *others]
     sys.path.insert(0, str(LAUNCH))
     import console
     import train
@@ -142,7 +146,7 @@ def main() -> int:
         model = build(*arguments)
         watch = Watch(model, Path(own.logdir) / "long_run.csv", own.every)
         watches.append(watch)
-        until = (60 * own.minutes, SMALL_STEPS if own.small else math.inf)
+        until = (60 * own.minutes, own.until or math.inf)
         threading.Thread(target=watch.until, args=until, daemon=True).start()
         return model
 

@@ -1,13 +1,23 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
+import os
+import signal
+import sys
+
+# Whoever ends a launcher, or a study, while it starts gets one line, too. First of all, as the rest
+# of the imports takes a while.
+if os.path.basename(os.path.dirname(getattr(sys.modules["__main__"], "__file__", ""))) in (
+    *("launch", "studies", "tf_febm_launch"),
+):
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            _number, lambda *_: (os.write(1, b"Interrupted; nothing is lost.\n"), os._exit(3))
+        )
+
 import contextlib
 import gc
 import importlib.util
-import os
 import re
-import signal
-import sys
-import tempfile
 import threading
 import time
 import types
@@ -97,7 +107,7 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
     logging.set_verbosity(logging.WARNING)
     shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if shown else _silenced():
+    with contextlib.nullcontext() if shown else silence.silenced():
         import tensorflow as tf
 
         import tf_febm  # noqa: F401  (imported for its effect)
@@ -111,24 +121,6 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
     # walking through them takes the collector a quarter of a second, when it chooses.
     gc.collect()
     gc.freeze()
-
-
-@contextlib.contextmanager
-def _silenced():
-    """Hold back what is written to standard error, unless the block ends in an error."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            messages.seek(0)
-            os.write(kept, messages.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 @contextlib.contextmanager
@@ -155,22 +147,24 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm.terminal import clock, help_page, signals
+    from tf_febm.terminal import clock, help_page, signals, silence
     from tf_febm.terminal.words import in_words  # noqa: F401  (for the launchers)
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None
 
 
-def make_strategy(name: str, num_replicas: int | None):
+def make_strategy(name: str, num_replicas: int | None, wait_seconds: float):
     """Return `parallel.make_strategy`, without the lines of devices that start."""
-    from tf_febm import parallel
+    from tf_febm import parallel, workers
 
     if name == "multi_worker":
         log("Waiting for all workers …")
     try:
-        with _silenced():
-            return parallel.make_strategy(name, num_replicas)
+        with silence.silenced():
+            return parallel.make_strategy(name, num_replicas, wait_seconds=wait_seconds)
+    except workers.OtherWorkerError as error:
+        raise OSError(with_flags(str(error), "wait_seconds")) from None
     except RuntimeError as error:
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
@@ -331,6 +325,8 @@ def main(
         SILENCE.begin()
         stop_at_once_on_signals(interrupted)
         values = flags.FLAGS
-        return exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
+        code = exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
+        ignore_signals()
+        return code
 
     app.run(start)
