@@ -106,7 +106,9 @@ def slow(logdir, times: int = 4) -> str:
         AssertionError: Something was lost, or an exit code is another one.
     """
     logdir = Path(logdir)
+    # A stop cuts an interval of the metrics in two, unless it is one step.
     flags = [*processes.small(logdir), f"--steps={20 * (times + 2)}", "--save_interval=20"]
+    flags.append("--log_interval=1")
     line = [*processes.command(logdir, *flags)]
     processes.to_the_end([*line, "--exp=calm"])
     faulty = [line[0], str(Path(__file__).with_name("faults.py")), "slow", *line[1:], "--exp=slow"]

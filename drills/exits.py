@@ -37,7 +37,9 @@ def end_early(logdir, times: int = 12) -> str:
         AssertionError: An exit code is another one, or something was left in a bad state.
     """
     logdir, chance = Path(logdir), random.Random(0)
-    run = processes.command(logdir, *processes.small(logdir), f"--steps={STEPS}")
+    # A stop cuts an interval of the metrics in two, unless it is one step.
+    flags = [*processes.small(logdir), f"--steps={STEPS}", "--log_interval=1"]
+    run = processes.command(logdir, *flags)
     processes.to_the_end([*run, "--exp=calm"])
     calm, launch = logdir / "calm", processes.ROOT / "launch"
     others = {

@@ -156,14 +156,14 @@ SILENCE: clock.Silence | None = None
 
 def make_strategy(name: str, num_replicas: int | None, wait_seconds: float):
     """Return `parallel.make_strategy`, without the lines of devices that start."""
-    from tf_febm import parallel, workers
+    from tf_febm import parallel
 
     if name == "multi_worker":
         log("Waiting for all workers …")
     try:
         with silence.silenced():
             return parallel.make_strategy(name, num_replicas, wait_seconds=wait_seconds)
-    except workers.OtherWorkerError as error:
+    except TimeoutError as error:
         raise OSError(with_flags(str(error), "wait_seconds")) from None
     except RuntimeError as error:
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_febm import arguments, workers
+from tf_febm import arguments, rendezvous
 from tf_febm.renamed import earlier_names
 
 __all__ = [
@@ -275,7 +275,7 @@ def make_strategy(
     if name == "default":
         return tf.distribute.get_strategy()
     if name == "multi_worker":
-        workers.wait_for_all(*_addresses(), arguments.number("wait_seconds", wait_seconds))
+        rendezvous.wait_for_all(*_addresses(), arguments.number("wait_seconds", wait_seconds))
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_physical_devices("GPU")
     if num_replicas is None or gpus:

@@ -5,12 +5,9 @@ depends on one machine, its files and signals above all, is settled together. Ev
 that talks to the others has to be called by all of them; with a single process none does anything.
 """
 
-import contextlib
 import functools
 import hashlib
-import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +26,6 @@ __all__ = [
     "lost",
     "spans_workers",
     "run_on_all",
-    "wait_for_all",
     "worker_count",
     "worker_number",
     "worker_values",
@@ -39,8 +35,6 @@ __all__ = [
 _EXACT = 1 << 24
 
 
-# Seconds between two looks for the others.
-_AGAIN = 0.2
 # What TensorFlow raises when another process is gone.
 LOST = (
     tf.errors.AbortedError,
@@ -64,52 +58,6 @@ def lost(error: Exception) -> OtherWorkerError:
         f"Another worker was lost, so this one stops ({reason.strip()[:200]}). Start all of them "
         "again: they go on from the last checkpoint."
     )
-
-
-def wait_for_all(addresses: Sequence[str], number: int, seconds: float) -> None:
-    """Wait until every worker listens at its address, before TensorFlow does.
-
-    TensorFlow waits for an hour, and the process neither says anything meanwhile nor hears signals.
-    Here each worker listens at its port until all can be reached, at the same time; then it leaves
-    the port to TensorFlow, where those that come later in the same moment find that.
-
-    Args:
-        addresses: "host:port" of each worker.
-        number: That of this one, from 0.
-        seconds: How long to wait.
-
-    Raises:
-        OSError: The port is taken.
-        OtherWorkerError: Somebody has not come; the message names them.
-    """
-    port, deadline = int(addresses[number].rpartition(":")[2]), time.monotonic() + seconds
-    try:
-        here = socket.create_server(("", port), backlog=len(addresses))
-    except OSError as error:
-        raise OSError(
-            f"Worker {number} cannot listen at port {port}, which TF_CONFIG gives it: "
-            f"{error.strerror}. End what is there, or choose another port on all workers."
-        ) from None
-    with here:
-        while True:
-            late = [i for i, a in enumerate(addresses) if i != number and not _answers(a)]
-            if not late:
-                return
-            if time.monotonic() > deadline:
-                names = ", ".join(f"{i} ({addresses[i]})" for i in late)
-                raise OtherWorkerError(
-                    f"Worker {names} has not come in {seconds:g} seconds. Start all workers that "
-                    "TF_CONFIG names, or give them longer: wait_seconds="
-                )
-            time.sleep(_AGAIN)
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with contextlib.suppress(OSError):
-        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
-        return True
-    return False
 
 
 def spans_workers(strategy=None) -> bool:
