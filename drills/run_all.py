@@ -80,7 +80,7 @@ def _memory(folder: Path, times: int) -> str:
     """Train for long, in a process of its own."""
     script = str(Path(__file__).with_name("long_run.py"))
     line = [sys.executable, script, "--small", f"--until={times}", f"--logdir={folder}"]
-    process = processes.begin([*line, "--every=3", "--warmup=0.5", "--minutes=30"])
+    process = processes.begin([*line, "--every=3", "--minutes=30"])
     said, _ = process.communicate()
     memory = next(text for text in said.splitlines() if text.startswith("memory: "))
     assert process.returncode == 0, memory
@@ -102,7 +102,7 @@ DRILLS = {
     "full disk": Drill("a disk with too little room", 6, disk.full),
     "slow disk": Drill("SIGTERM and SIGKILL while a slow disk takes a checkpoint", 6, disk.slow),
     "clock": Drill("a clock off by years, dates of files at random, SIGKILL", 4, clock.jump),
-    "memory": Drill("steps of a small network", 100_000, _memory),
+    "memory": Drill("steps of a small network", 120_000, _memory),
 }
 
 
