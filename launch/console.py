@@ -325,7 +325,16 @@ def main(
         SILENCE.begin()
         stop_at_once_on_signals(interrupted)
         values = flags.FLAGS
-        code = exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
+
+        def work() -> int:
+            try:
+                return run(values)
+            except KeyboardInterrupt:
+                log(interrupted)
+                # At once: Python ends itself by the signal if that came in some extension's import.
+                os._exit(STOPPED)
+
+        code = exit_code(work, debug=values.debug, interrupted=interrupted)
         ignore_signals()
         return code
 
