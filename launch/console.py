@@ -18,8 +18,6 @@ import contextlib
 import gc
 import importlib.util
 import re
-import threading
-import time
 import types
 import warnings
 from collections.abc import Callable
@@ -78,19 +76,6 @@ def definers(
     return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 
-def every_few_seconds(text: str, seconds: float = 5.0):
-    """Return (done, total) -> None that prints `text`, formatted, at most every few seconds."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > seconds or done == total:
-            last = time.monotonic()
-            log(text.format(done, total))
-
-    return report
-
-
 def import_quietly(intra_op_threads: int | None = None, start_devices: bool = True) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
@@ -147,8 +132,8 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm.terminal import clock, help_page, signals, silence
-    from tf_febm.terminal.words import in_words  # noqa: F401  (for the launchers)
+    from tf_febm.terminal import clock, help_page, signals, silence, stopping
+    from tf_febm.terminal.words import error_line, in_words  # noqa: F401  (for the launchers)
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None
@@ -186,16 +171,7 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
     except Exception as error:
         if debug:
             raise
-        text = str(error)
-        if isinstance(error, OSError) and error.strerror and error.filename:
-            # As people say it: the system's own form begins with a number.
-            text = f"{error.filename}: {error.strerror}"
-        lines = text.strip().splitlines() or ["no message"]
-        # These are raised with a message for people; any other one is a surprise.
-        expected = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError, ImportError))
-        what = "" if expected else f"unexpected {type(error).__name__}: "
-        hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
-        print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
+        print(error_line(error, "--debug shows the whole of it"), file=sys.stderr, flush=True)
         return FAILED
     finally:
         # What is to be done is done.
@@ -231,46 +207,8 @@ def naming_flags(*names: str):
 def stop_on_signals(
     stop, ending: str = "finishing this step", left: Callable[[int], str] = STOPPED_AT.format
 ) -> None:
-    """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
-
-    A step that takes longer than a few seconds more is given up; the state before it is saved.
-
-    Args:
-        stop: Its `request` is called; then its `leave`, which returns a step or None.
-        ending: What happens before a checkpoint is saved.
-        left: Step -> what to say of a step that was given up.
-    """
-    # Not `stop.requested`: another worker may have asked, whose signal comes to this one as well.
-    seen = threading.Event()
-
-    def notice(number) -> None:
-        if seen.is_set():
-            return
-        seen.set()
-        stop.request()
-        line = f"{signal.Signals(number).name}: {ending} and saving a checkpoint …\n"
-        try:
-            # Past `print`, which the signal may have interrupted and which cannot be entered twice.
-            os.write(sys.stdout.fileno(), line.encode())
-        except (OSError, ValueError):
-            log(line.rstrip())
-
-    def handle(number) -> None:
-        if handled:
-            signals.stop_listening()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        handled.append(number)
-        notice(number)
-
-    def leave() -> None:
-        step = stop.leave()
-        if step is not None:
-            log(left(step))
-            os._exit(STOPPED)
-
-    handled: list[int] = []
-    signals.listen(signals.Listener(handle, notice, leave))
+    """Let signals end training gently; see `terminal.stopping.end_gently`."""
+    stopping.end_gently(stop, log, STOPPED, f"{ending} and saving a checkpoint", left)
 
 
 def ignore_signals() -> None:
@@ -279,23 +217,8 @@ def ignore_signals() -> None:
 
 
 def stop_at_once_on_signals(interrupted: str = INTERRUPTED) -> None:
-    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it.
-
-    Args:
-        interrupted: What to say if the process has to be left in the middle of something.
-    """
-
-    def handle(number) -> None:
-        raise KeyboardInterrupt
-
-    def leave() -> None:
-        log(interrupted)
-        os._exit(STOPPED)
-
-    def notice(number) -> None:
-        log(f"{signal.Signals(number).name}: ending …")
-
-    signals.listen(signals.Listener(handle, notice, leave))
+    """Let signals interrupt what follows; see `terminal.stopping.end_at_once`."""
+    stopping.end_at_once(log, STOPPED, interrupted)
 
 
 def main(
