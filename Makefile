@@ -8,7 +8,7 @@ PEERS := .venv-bench
 
 .PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
 	study-anomalies study-bounds \
-	study-stacked bench storm resume replicas workers long divergences lint types docs notebooks format \
+	study-stacked bench drills storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -66,6 +66,11 @@ study-stacked: $(READY)
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
 bench: $(PEERS)/.ready
 	$(PEERS)/bin/python benchmarks/run.py $(ARGS)
+
+# Every drill, in half an hour: kills, lost workers, signals, damaged files, disks, clocks, memory.
+# One of them: make drills ARGS=--only=clock. The table is that of docs/reliability.md.
+drills: $(READY)
+	$(BIN)/python drills/run_all.py $(ARGS)
 
 # Twenty-five SIGKILLs over one run, which has to end as if there had been none.
 storm: $(READY)

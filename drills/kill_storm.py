@@ -15,7 +15,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import processes
 
 
@@ -63,7 +62,7 @@ def storm(
             if line.startswith("["):
                 break
         if at_checkpoint:
-            hit = _wait_for(folder / "checkpoints" / ".saving", process)
+            hit = processes.until_saving(folder, process)
             writing += hit
             time.sleep(moments.uniform(0.0, 0.01))
         else:
@@ -78,13 +77,10 @@ def storm(
     assert resumed == sorted(resumed), f"a checkpoint that was relied on is gone: {resumed}"
     summary, calm = (processes.summary(logdir / name) for name in ("storm", "calm"))
     assert summary["steps"] == calm["steps"] == steps
-    assert summary["quality"] == calm["quality"]
+    processes.compare(folder, logdir / "calm")
     spread = _spread([processes.summary(logdir / name) for name in calms])
     for name, (low, high) in spread.items():
         assert low <= summary["quality"][name] <= high, name
-    assert not (folder / "checkpoints" / ".saving").exists()
-    np.testing.assert_array_equal(processes.samples(folder), processes.samples(logdir / "calm"))
-    _verify(folder / "checkpoints", steps)
     return {
         "kills": kills,
         "checkpoint": writing,
@@ -103,25 +99,6 @@ def _spread(summaries: list[dict]) -> dict:
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
     return {name: (min(values), max(values)) for name, values in figures.items()}
-
-
-def _wait_for(path: Path, process) -> bool:
-    deadline = time.monotonic() + processes.PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        if path.exists():
-            return True
-        # Writing takes longer; a busy loop would take the time from the run.
-        time.sleep(0.001)
-    return False
-
-
-def _verify(folder: Path, steps: int) -> None:
-    from tf_febm.training import checkpoint_files
-
-    found = checkpoint_files.steps_in(folder)
-    assert found and found[-1] == steps, found
-    for step in found:
-        checkpoint_files.verify(folder, step)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,36 @@
 """Processes of launch/train.py for the drills: begun, waited for, and what they leave."""
 
+import csv
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["PATIENCE", "begin", "command", "samples", "summary", "to_the_end"]
+__all__ = [
+    "PATIENCE",
+    "ROOT",
+    "begin",
+    "command",
+    "compare",
+    "metrics",
+    "samples",
+    "signalled",
+    "small",
+    "summary",
+    "to_the_end",
+    "until_saving",
+    "verify",
+]
 
 # Seconds after which a process is not waited for any longer.
 PATIENCE = 600.0
-_SCRIPT = Path(__file__).resolve().parents[1] / "launch" / "train.py"
+ROOT = Path(__file__).resolve().parents[1]
+_SCRIPT = ROOT / "launch" / "train.py"
+# Of these runs no two are equal: times, and the checksums of rows that hold them.
+_OF_TIME = {"seconds", "steps_per_second", "checksum"}
 
 
 def command(logdir, *flags) -> list[str]:
@@ -45,3 +64,68 @@ def summary(folder: Path) -> dict:
 def samples(folder: Path) -> np.ndarray:
     """Return the samples of a run."""
     return np.load(folder / "samples" / "final.npz")["samples"]
+
+
+def small(folder: Path) -> list[str]:
+    """Write the digits into a folder, and return flags with which a step takes milliseconds.
+
+    For images from a file no classifier is trained, which would take longer than the run.
+    """
+    from tf_febm import data
+
+    digits, file = data.load("digits"), Path(folder) / "digits.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, x=digits.images, y=digits.labels)
+    return [
+        "--dataset=npz", f"--data_dir={file}", "--preset=digits", "--batch_size=8",
+        "--method=contrastive_divergence", "--num_steps=2", "--num_filters=8", "--log_interval=5",
+        "--sample_interval=200", "--num_samples=20", "--final_steps=2",
+    ]  # fmt: skip
+
+
+def until_saving(folder: Path, process) -> bool:
+    """Wait until a run writes a checkpoint; return whether it does, or has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "checkpoints" / ".saving").exists():
+            return True
+        # Writing takes longer; a busy loop would take the time from the run.
+        time.sleep(0.001)
+    return False
+
+
+def signalled(process, number: int) -> tuple[int, str]:
+    """Send a signal; return the exit code, which comes soon, and what the process said."""
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60.0)
+    return process.returncode, said
+
+
+def verify(folder: Path) -> list[int]:
+    """Compare all checkpoints of a run with their checksums; return their steps."""
+    from tf_febm.training import checkpoint_files
+
+    found = checkpoint_files.steps_in(folder / "checkpoints")
+    for step in found:
+        checkpoint_files.verify(folder / "checkpoints", step)
+    return found
+
+
+def compare(folder: Path, calm: Path) -> None:
+    """Check that a run ended as another one did: samples, figures, and each row of its metrics."""
+    np.testing.assert_array_equal(samples(folder), samples(calm))
+    ended, other = summary(folder), summary(calm)
+    assert (ended["steps"], ended["quality"]) == (other["steps"], other["quality"])
+    assert _without_times(metrics(folder)) == _without_times(metrics(calm))
+    assert verify(folder)[-1] == ended["steps"]
+    assert not (folder / "checkpoints" / ".saving").exists()
+
+
+def metrics(folder: Path) -> list[dict]:
+    """Return the rows of the metrics of a run, as text."""
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+        return [*csv.DictReader(file)]
+
+
+def _without_times(rows: list[dict]) -> list[dict]:
+    return [{name: row[name] for name in row.keys() - _OF_TIME} for row in rows]

@@ -59,9 +59,14 @@ def weights_after(counts: list[int], chosen: list[dict], folder: str) -> dict[in
     return found
 
 
-def main(counts: list[int]) -> int:
-    """Compare all of them; return the exit code."""
-    chosen = cases()
+def largest_difference(counts: list[int], chosen: list[dict], report=lambda line: None) -> float:
+    """Return the largest relative difference of a weight among all cases.
+
+    Args:
+        counts: Numbers of logical CPUs beside one and two.
+        chosen: Of `cases`.
+        report: Takes a line about each.
+    """
     with tempfile.TemporaryDirectory() as folder:
         found = weights_after(counts, chosen, folder)
     largest = 0.0
@@ -77,8 +82,14 @@ def main(counts: list[int]) -> int:
         }
         largest = max(largest, *worst.values())
         figures = ", ".join(f"{count}: {value:.1e}" for count, value in sorted(worst.items()))
-        print(f"{case['name']:45s} {figures}", flush=True)
-    print(f"{len(chosen)} pairs, largest relative difference {largest:.1e}")
+        report(f"{case['name']:45s} {figures}")
+    return float(largest)
+
+
+def main(counts: list[int]) -> int:
+    """Compare all of them; return the exit code."""
+    largest = largest_difference(counts, cases(), report=lambda line: print(line, flush=True))
+    print(f"{len(cases())} pairs, largest relative difference {largest:.1e}")
     return int(largest > TOLERANCE)
 
 

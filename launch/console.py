@@ -1,15 +1,23 @@
 """What all launchers do on the console: lines, errors without tracebacks, signals."""
 
+import os
+import signal
+import sys
+
+# Whoever ends a launcher, or a study, while it starts gets one line, too. First of all, as the rest
+# of the imports takes a while.
+if os.path.basename(os.path.dirname(getattr(sys.modules["__main__"], "__file__", ""))) in (
+    *("launch", "studies", "tf_febm_launch"),
+):
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            _number, lambda *_: (os.write(1, b"Interrupted; nothing is lost.\n"), os._exit(3))
+        )
+
 import contextlib
 import gc
 import importlib.util
-import os
 import re
-import signal
-import sys
-import tempfile
-import threading
-import time
 import types
 import warnings
 from collections.abc import Callable
@@ -68,19 +76,6 @@ def definers(
     return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 
-def every_few_seconds(text: str, seconds: float = 5.0):
-    """Return (done, total) -> None that prints `text`, formatted, at most every few seconds."""
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > seconds or done == total:
-            last = time.monotonic()
-            log(text.format(done, total))
-
-    return report
-
-
 def import_quietly(intra_op_threads: int | None = None, start_devices: bool = True) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
@@ -97,7 +92,7 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
     logging.set_verbosity(logging.WARNING)
     shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if shown else _silenced():
+    with contextlib.nullcontext() if shown else silence.silenced():
         import tensorflow as tf
 
         import tf_febm  # noqa: F401  (imported for its effect)
@@ -111,24 +106,6 @@ def import_quietly(intra_op_threads: int | None = None, start_devices: bool = Tr
     # walking through them takes the collector a quarter of a second, when it chooses.
     gc.collect()
     gc.freeze()
-
-
-@contextlib.contextmanager
-def _silenced():
-    """Hold back what is written to standard error, unless the block ends in an error."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            messages.seek(0)
-            os.write(kept, messages.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 @contextlib.contextmanager
@@ -155,22 +132,24 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm.terminal import clock, help_page, signals
-    from tf_febm.terminal.words import in_words  # noqa: F401  (for the launchers)
+    from tf_febm.terminal import clock, help_page, signals, silence, stopping
+    from tf_febm.terminal.words import error_line, in_words  # noqa: F401  (for the launchers)
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None
 
 
-def make_strategy(name: str, num_replicas: int | None):
+def make_strategy(name: str, num_replicas: int | None, wait_seconds: float):
     """Return `parallel.make_strategy`, without the lines of devices that start."""
     from tf_febm import parallel
 
     if name == "multi_worker":
         log("Waiting for all workers …")
     try:
-        with _silenced():
-            return parallel.make_strategy(name, num_replicas)
+        with silence.silenced():
+            return parallel.make_strategy(name, num_replicas, wait_seconds=wait_seconds)
+    except TimeoutError as error:
+        raise OSError(with_flags(str(error), "wait_seconds")) from None
     except RuntimeError as error:
         raise OSError(f"The {name} strategy cannot start: {str(error).splitlines()[0]}") from None
 
@@ -192,16 +171,7 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
     except Exception as error:
         if debug:
             raise
-        text = str(error)
-        if isinstance(error, OSError) and error.strerror and error.filename:
-            # As people say it: the system's own form begins with a number.
-            text = f"{error.filename}: {error.strerror}"
-        lines = text.strip().splitlines() or ["no message"]
-        # These are raised with a message for people; any other one is a surprise.
-        expected = isinstance(error, (ValueError, TypeError, OSError, ArithmeticError, ImportError))
-        what = "" if expected else f"unexpected {type(error).__name__}: "
-        hint = "" if expected and len(lines) == 1 else " (--debug shows the whole of it)"
-        print(f"error: {what}{lines[0]}{hint}", file=sys.stderr, flush=True)
+        print(error_line(error, "--debug shows the whole of it"), file=sys.stderr, flush=True)
         return FAILED
     finally:
         # What is to be done is done.
@@ -237,46 +207,8 @@ def naming_flags(*names: str):
 def stop_on_signals(
     stop, ending: str = "finishing this step", left: Callable[[int], str] = STOPPED_AT.format
 ) -> None:
-    """Let the first SIGINT or SIGTERM end training gently, and a second one at once.
-
-    A step that takes longer than a few seconds more is given up; the state before it is saved.
-
-    Args:
-        stop: Its `request` is called; then its `leave`, which returns a step or None.
-        ending: What happens before a checkpoint is saved.
-        left: Step -> what to say of a step that was given up.
-    """
-    # Not `stop.requested`: another worker may have asked, whose signal comes to this one as well.
-    seen = threading.Event()
-
-    def notice(number) -> None:
-        if seen.is_set():
-            return
-        seen.set()
-        stop.request()
-        line = f"{signal.Signals(number).name}: {ending} and saving a checkpoint …\n"
-        try:
-            # Past `print`, which the signal may have interrupted and which cannot be entered twice.
-            os.write(sys.stdout.fileno(), line.encode())
-        except (OSError, ValueError):
-            log(line.rstrip())
-
-    def handle(number) -> None:
-        if handled:
-            signals.stop_listening()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        handled.append(number)
-        notice(number)
-
-    def leave() -> None:
-        step = stop.leave()
-        if step is not None:
-            log(left(step))
-            os._exit(STOPPED)
-
-    handled: list[int] = []
-    signals.listen(signals.Listener(handle, notice, leave))
+    """Let signals end training gently; see `terminal.stopping.end_gently`."""
+    stopping.end_gently(stop, log, STOPPED, f"{ending} and saving a checkpoint", left)
 
 
 def ignore_signals() -> None:
@@ -285,23 +217,8 @@ def ignore_signals() -> None:
 
 
 def stop_at_once_on_signals(interrupted: str = INTERRUPTED) -> None:
-    """Let SIGINT and SIGTERM interrupt what follows, as nothing is lost by it.
-
-    Args:
-        interrupted: What to say if the process has to be left in the middle of something.
-    """
-
-    def handle(number) -> None:
-        raise KeyboardInterrupt
-
-    def leave() -> None:
-        log(interrupted)
-        os._exit(STOPPED)
-
-    def notice(number) -> None:
-        log(f"{signal.Signals(number).name}: ending …")
-
-    signals.listen(signals.Listener(handle, notice, leave))
+    """Let signals interrupt what follows; see `terminal.stopping.end_at_once`."""
+    stopping.end_at_once(log, STOPPED, interrupted)
 
 
 def main(
@@ -331,6 +248,17 @@ def main(
         SILENCE.begin()
         stop_at_once_on_signals(interrupted)
         values = flags.FLAGS
-        return exit_code(lambda: run(values), debug=values.debug, interrupted=interrupted)
+
+        def work() -> int:
+            try:
+                return run(values)
+            except KeyboardInterrupt:
+                log(interrupted)
+                # At once: Python ends itself by the signal if that came in some extension's import.
+                os._exit(STOPPED)
+
+        code = exit_code(work, debug=values.debug, interrupted=interrupted)
+        ignore_signals()
+        return code
 
     app.run(start)

@@ -69,20 +69,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
     add = console.definers(values, "Measuring")
     add.switch("curve", False, "Measure every checkpoint that was kept.")
-    add.choice(
-        "reference",
-        "train",
-        REFERENCES,
-        "Real images to compare with; the published evaluation takes all of them.",
-    )
+    real = "Real images to compare with; the published evaluation takes all of them."
+    add.choice("reference", "train", REFERENCES, real)
     add.whole("num_real", None, "How many of these, drawn at random; all if unset.", 10)
-    add.choice(
-        "features",
-        "auto",
-        NETWORKS,
-        "Feature network. auto: the one whose file is given, else the classifier of a small "
-        "labelled data set, else none, and there are no figures.",
-    )
+    auto = "auto: the one whose file is given, else the classifier of a small labelled data set, "
+    features = f"Feature network. {auto}else none, and there are no figures."
+    add.choice("features", "auto", NETWORKS, features)
     add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
@@ -182,7 +174,7 @@ def run(values) -> int:
         cache_dir=values.cache_dir,
         curve=values.curve,
         report=console.log,
-        progress=console.every_few_seconds("round {} of {}"),
+        progress=console.clock.every_few_seconds(console.log, "round {} of {}"),
     )
     for name in ("samples", "held_out", "nearest"):
         if name in result:

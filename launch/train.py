@@ -41,7 +41,7 @@ def run(values) -> int:
         console.log(f"warning: {note}")
     # One name for all spellings, so that a continued run recognises itself.
     recipe = plan.recipe.changed({"divergence": divergences.get(plan.recipe.divergence).name})
-    strategy = console.make_strategy(values.strategy, values.num_replicas)
+    strategy = console.make_strategy(values.strategy, values.num_replicas, values.wait_seconds)
     stop = training.GracefulStop()
     several = f"ending with the other workers, in at most {stop.ASK_EVERY} steps,"
     ending = several if workers.spans_workers(strategy) else "finishing this step"

@@ -95,6 +95,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     places = "One device; all GPUs of this machine; or all of the machines in TF_CONFIG."
     add.choice("strategy", "default", ("default", "mirrored", "multi_worker"), places)
     add.whole("num_replicas", None, "GPUs of --strategy=mirrored, or logical CPUs.", 1)
+    add.real("wait_seconds", 600.0, "How long --strategy=multi_worker waits for the others.", 0.0)
     add = console.definers(values, original_flags.TITLE)
     for name in original_names.SWITCHES:
         add.switch(name, False, f"The same as {_stands_for(name)}.")
@@ -269,11 +270,10 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         if values[name].present and values.dataset not in kinds:
             about = f"is for --dataset={' or '.join(kinds)}, not {values.dataset}"
             raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
-    if values["num_replicas"].present and values.strategy != "mirrored":
-        raise ValueError(
-            f"--num_replicas={values.num_replicas} is for --strategy=mirrored, not "
-            f"{values.strategy}: leave it out."
-        )
+    for name, strategy in (("num_replicas", "mirrored"), ("wait_seconds", "multi_worker")):
+        if values[name].present and values.strategy != strategy:
+            about = f"is for --strategy={strategy}, not {values.strategy}"
+            raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
     if recipe.network.startswith("resnet") and values["num_filters"].present:
         published = catalogue.NETWORKS[recipe.network].default_width
         if recipe.width != published:

@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_febm import arguments, rendezvous
 from tf_febm.renamed import earlier_names
 
 __all__ = [
@@ -260,16 +261,20 @@ def has_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
 
 
-def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.distribute.Strategy:
+def make_strategy(
+    name: str = "default", num_replicas: int | None = None, *, wait_seconds: float = 600.0
+) -> tf.distribute.Strategy:
     """Return a `tf.distribute` strategy; call it before the first operation of TensorFlow.
 
     Args:
         name: "default", one device; "mirrored", all GPUs of this machine, or logical CPUs;
             "multi_worker", all GPUs, or the CPU, of every process that TF_CONFIG names.
         num_replicas: For "mirrored": so many GPUs, or so many logical CPUs if there is no GPU.
+        wait_seconds: For "multi_worker": how long to wait for the other processes.
 
     Raises:
         ValueError: The name is unknown, a number does not go with it, or TF_CONFIG is bad.
+        OSError: The port of this worker is taken, or another worker has not come in time.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}; received {name!r}.")
@@ -278,7 +283,7 @@ def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.
     if name == "default":
         return tf.distribute.get_strategy()
     if name == "multi_worker":
-        _check_tf_config()
+        rendezvous.wait_for_all(*_addresses(), arguments.number("wait_seconds", wait_seconds))
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_physical_devices("GPU")
     if num_replicas is None or gpus:
@@ -299,7 +304,8 @@ def make_strategy(name: str = "default", num_replicas: int | None = None) -> tf.
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)])
 
 
-def _check_tf_config() -> None:
+def _addresses() -> tuple[list[str], int]:
+    """Return the addresses of the workers in TF_CONFIG, and the number of this one."""
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text)
@@ -317,6 +323,7 @@ def _check_tf_config() -> None:
             'multi_worker needs TF_CONFIG={"cluster": {"worker": ["host:port", …]}, "task": '
             f'{{"type": "worker", "index": <this one>}}}}; received {text!r}.'
         )
+    return addresses, index
 
 
 def check_batch_size(batch_size: int, strategy) -> None:

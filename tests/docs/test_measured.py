@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 
 from tf_febm import extras, recipes
 
@@ -55,3 +56,14 @@ def test_the_table_of_packages_is_what_was_measured(project):
     assert f"{measured['total']} MB, and {measured['total_run']} MB with `run`" in page
     # By the extra are those that its error knows.
     assert {name for name, by_run, *_ in rows if by_run} == set(extras.RUN.values())
+
+
+def test_the_table_of_drills_is_what_they_found(project, monkeypatch):
+    monkeypatch.syspath_prepend(str(project / "drills"))
+    drills = runpy.run_path(str(project / "drills" / "run_all.py"))
+    measured = json.loads((project / "docs" / "measured" / "drills.json").read_text("utf-8"))
+    page = (project / "docs" / "reliability.md").read_text("utf-8")
+    assert "\n".join(drills["table"](measured["rows"])) in page
+    assert f"commit {measured['commit']}, {measured['date']}" in page
+    assert not any(row["failed"] for row in measured["rows"])
+    assert [row["drill"] for row in measured["rows"]] == [*drills["DRILLS"]]

@@ -20,22 +20,26 @@ def long_run(project):
 
 
 def test_what_a_long_run_says(long_run):
-    """Memory that grows by 0.5 MB per 1,000 steps, after a start at which it grows by much more."""
+    """Memory that grows by 5 kB per 1,000 steps, after a start at which it grows by much more."""
     module = long_run
     rows = []
     for minute in range(1, 41):
         steps = 500 * minute
-        noise = 0.1 * (-1) ** minute
+        noise = 1e-3 * (-1) ** minute
         # Three times the work for a step in the last ten minutes.
         cpu = 2.0 * minute + 4.0 * max(minute - 30, 0)
-        grown = 0.5 * steps / 1000 if minute > 10 else 100.0 * minute
-        rows.append((60.0 * minute, steps, 600.0 + grown + noise, cpu, 1))
+        grown = 0.005 * steps / 1000 if minute > 10 else 100.0 * minute
+        kept = 600.0 + grown + noise
+        rows.append((60.0 * minute, steps, 2 * kept, kept, cpu, 1))
     counted, memory, processor, traces = module.summary(rows, 660.0)
     assert counted.startswith("20000 steps, 40.0 minutes, the first 11.0 left out")
-    assert "+0.50" in memory and "MORE" not in memory
+    assert "; +0.0050" in memory and "(+0.0100" in memory and "MORE" not in memory
     assert "4.000 s per 1,000 steps in the first third, 12.000 s in the last (+200.0%)" in processor
     assert traces.endswith(": 1")
-    assert "MORE than 1" in module.summary([(s, n, 10 * m, c, t) for s, n, m, c, t in rows], 660)[1]
+    assert (
+        "MORE than 0.01"
+        in module.summary([(s, n, m, 3 * k, c, t) for s, n, m, k, c, t in rows], 660)[1]
+    )
     assert "too few" in module.summary(rows[:4], 0.0)[0]
 
 
@@ -43,7 +47,7 @@ def test_the_error_of_a_slope(long_run):
     """By the textbook's formula, on ten points."""
     rng = np.random.default_rng(0)
     x, y = np.arange(10.0), 3.0 * np.arange(10.0) + rng.standard_normal(10)
-    rows = [(1.0 + k, 1000.0 * k, memory, k, 1) for k, memory in zip(x, y, strict=True)]
+    rows = [(1.0 + k, 1000.0 * k, 0.0, memory, k, 1) for k, memory in zip(x, y, strict=True)]
     _, said, *_ = long_run.summary(rows, 0.0)
     (slope, _), covariance = np.polyfit(x, y, 1, cov="unscaled")
     residuals = y - np.polyval(np.polyfit(x, y, 1), x)
@@ -61,6 +65,6 @@ def test_a_short_long_run(project, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Stopped at step" in result.stdout
     head, *rows = (tmp_path / "long_run.csv").read_text().splitlines()
-    assert head == "seconds,steps,resident_mb,cpu_seconds,traces"
-    _, steps, memory, cpu, traces = map(float, rows[-1].split(","))
-    assert traces == 1 and steps >= 0 and memory > 100 and cpu > 1
+    assert head == "seconds,steps,resident_mb,kept_mb,cpu_seconds,traces"
+    _, steps, memory, _, cpu, traces = map(float, rows[-1].split(","))
+    assert traces == 1 and steps >= 0 and memory > 100 and cpu > 0

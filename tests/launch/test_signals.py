@@ -1,7 +1,12 @@
 """A signal in the middle of a line of output: it is acknowledged, and the run goes on."""
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+from tf_febm.terminal import silence
 
 PROGRAM = """
 import io, os, signal, sys
@@ -40,3 +45,29 @@ def test_a_signal_may_interrupt_print(project):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines == ["SIGINT: finishing this step and saving a checkpoint …", "step 1", "step 2"]
+
+
+def test_a_signal_while_a_launcher_imports(tmp_path, project):
+    """Before TensorFlow is asked for, and before the flags are read."""
+    script = tmp_path / "launch" / "early.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import os, signal, sys\n"
+        f"sys.path.insert(0, {str(project / 'launch')!r})\n"
+        "import console\n"
+        "os.kill(os.getpid(), getattr(signal, sys.argv[1]))\n"
+        "print('not reached', flush=True)\n"
+    )
+    for name in ("SIGINT", "SIGTERM"):
+        line = [sys.executable, str(script), name]
+        result = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        assert (result.returncode, result.stderr) == (3, "")
+        assert result.stdout == "Interrupted; nothing is lost.\n"
+
+
+def test_what_is_held_back_is_shown_with_an_error_alone(capfd):
+    for error, shown in ((ValueError, "said meanwhile"), (KeyboardInterrupt, "")):
+        with pytest.raises(error), silence.silenced():
+            os.write(2, b"said meanwhile")
+            raise error
+        assert capfd.readouterr().err == shown

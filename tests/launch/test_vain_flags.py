@@ -52,6 +52,7 @@ LINES = {
     "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),
     "--cclass": (CD, [BOUNDS]),
     "--num_replicas=2": ("--strategy=mirrored", ["", "--strategy=multi_worker"]),
+    "--wait_seconds=9": ("--strategy=multi_worker", ["", "--strategy=mirrored"]),
     "--best_mode=max": ("--best_metric=bound", [""]),
     "--max_rollbacks=2": ("--guard", ["--noguard"]),
     "--divergence=js": ("--method=dual", [CD, BOUNDS]),

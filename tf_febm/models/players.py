@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 
 from tf_febm import parallel
 from tf_febm.models.updates import stepping
@@ -90,7 +91,8 @@ class RatesInStep(keras.callbacks.Callback):
             if rate != before or ratio is None:
                 ratio = _ratio(leading, rate, ratio)
             elif leading != leading_before:
-                other.learning_rate = ratio * leading
+                # NumPy's: TensorFlow keeps Python's numbers as long as the process lives.
+                other.learning_rate = np.float32(ratio * leading)
                 # As the variable rounds it.
                 rate = rate_of(other)
             if ratio is not None:

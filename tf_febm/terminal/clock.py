@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["LONGEST", "Silence", "duration"]
+__all__ = ["LONGEST", "Silence", "duration", "every_few_seconds"]
 
 # Seconds without a line after which somebody who waits is told something.
 LONGEST = 8.0
@@ -59,3 +59,18 @@ class Silence:
     def end(self) -> None:
         """Say nothing more."""
         self._ended.set()
+
+
+def every_few_seconds(
+    log: Callable[[str], None], text: str, seconds: float = 5.0
+) -> Callable[[int, int], None]:
+    """Return (done, total) -> None that logs `text`, formatted, at most every few seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds or done == total:
+            last = time.monotonic()
+            log(text.format(done, total))
+
+    return report

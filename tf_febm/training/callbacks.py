@@ -324,7 +324,9 @@ class VariationalRate(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Set the rate."""
-        self._optimizer.learning_rate = self.ratio * players.rate_of(self.model.optimizer)
+        rate = self.ratio * players.rate_of(self.model.optimizer)
+        # NumPy's: TensorFlow keeps Python's numbers as long as the process lives.
+        self._optimizer.learning_rate = np.float32(rate)
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
         """Set the rate again, once those that come later in the list have begun the epoch."""

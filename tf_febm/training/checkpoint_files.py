@@ -35,7 +35,7 @@ __all__ = [
 _INDEX = re.compile(r"step-(\d+)\.index")
 _MANIFEST_NAME = re.compile(r"step-(\d+)\.json")
 # Names of the files of a step, as TensorFlow and `replica_state.worker_file` give them.
-_FILE = r"step-{}\.(index|data-\d+-of-\d+|worker-\d+\.npz)"
+_FILE = re.compile(r"step-(\d+)\.(?:index|data-\d+-of-\d+|worker-\d+\.npz)")
 _OF_STEP = re.compile(r"step-(\d+)\.")
 _WORKING = ".saving"
 _ASIDE = "abandoned"
@@ -186,7 +186,8 @@ def read_manifest(folder: Path, step: int) -> dict:
     except FileNotFoundError:
         raise DamagedError(f"its manifest {path.name} is missing") from None
     files = manifest["files"]
-    foreign = sorted(name for name in files if not re.fullmatch(_FILE.format(step), name))
+    named = {name: _FILE.fullmatch(name) for name in files}
+    foreign = sorted(n for n, match in named.items() if not match or match[1] != str(step))
     data = [name for name in files if name.startswith(f"step-{step}.data-")]
     if manifest["step"] != step or foreign or f"step-{step}.index" not in files or not data:
         what = f"it names {foreign[0]}" if foreign else "it is of another checkpoint, or of none"
@@ -253,7 +254,7 @@ def forget_return(folder: Path) -> None:
 def remove(folder: Path, step: int) -> None:
     """Remove a checkpoint, its index first."""
     (folder / f"step-{step}.index").unlink(missing_ok=True)
-    for path in folder.glob(f"step-{step}.*"):
+    for path in _files_of(folder, step):
         path.unlink(missing_ok=True)
 
 
@@ -277,12 +278,17 @@ def set_aside(folder: Path, step: int) -> Path:
     aside = next(folder / other for other in names if not (folder / other / name).exists())
     aside.mkdir(exist_ok=True)
     # A copy, the index last, before anything goes: whatever comes between, one of the two is whole.
-    for path in sorted(folder.glob(f"step-{step}.*"), key=lambda path: path.name == name):
+    for path in sorted(_files_of(folder, step), key=lambda path: path.name == name):
         shutil.copy2(path, aside / path.name)
         _sync(aside / path.name)
     _sync(aside)
     remove(folder, step)
     return aside
+
+
+def _files_of(folder: Path, step: int) -> list[Path]:
+    """Return the files of a step. Not by `glob`, which keeps each pattern that it has met."""
+    return [path for path in folder.glob("step-*.*") if path.name.startswith(f"step-{step}.")]
 
 
 def _checksum(path: Path) -> str:

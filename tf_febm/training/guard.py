@@ -1,6 +1,5 @@
 """Rollback to the last good checkpoint when training diverges."""
 
-from collections import deque
 from collections.abc import Callable
 
 import keras
@@ -96,7 +95,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         # The gaps of the first intervals, and their size once it is known.
         self._first_gaps: list[float] = []
         self._usual_gap: float | None = None
-        self._attempts: list[deque[dict]] = [deque(maxlen=_REMEMBERED)]
+        self._attempts = [checks.Past(_REMEMBERED)]
         self._rollbacks: list[dict] = []
         # Where the last attempt ended, and how many checkpoints to pass over.
         self._ended, self._skip = -1, 0
@@ -227,7 +226,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._checkpoints.notes = notes
         self._checkpoints.note_return(restored)
         scale_rates(self.model, scale, held)
-        self._attempts.append(deque(maxlen=_REMEMBERED))
+        self._attempts.append(checks.Past(_REMEMBERED))
         self._report(
             f"Step {step}: {problem.text}. Going back to step {restored} with a new seed and the "
             f"learning rates times {scale:g} ({len(self._rollbacks)} of {self.max_rollbacks})."

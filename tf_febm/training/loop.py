@@ -221,6 +221,10 @@ class _Count(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._first, self._batches = steps_taken(self.model), 0
+        if epoch:
+            # Of this fit, whose metrics are in a file: it would grow as long as training lasts.
+            self.model.history.epoch.clear()
+            self.model.history.history.clear()
 
     def on_train_batch_end(self, batch, logs=None):
         self._batches = batch + 1

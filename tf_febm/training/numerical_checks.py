@@ -13,6 +13,7 @@ from tf_febm.models import players
 
 __all__ = [
     "Limits",
+    "Past",
     "Problem",
     "chain_figures",
     "examine",
@@ -65,6 +66,45 @@ class Limits(NamedTuple):
     edge: float = 0.999
     usual_edge: float = 0.95
     loss_scale: float = 2.0**-14
+
+
+class Past(Sequence):
+    """The figures of the last intervals, name -> number, in memory that does not grow with them.
+
+    Args:
+        size: How many intervals are remembered.
+    """
+
+    def __init__(self, size: int):
+        self._size, self._count = size, 0
+        # Name -> the numbers, and which of them there are.
+        self._figures: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def append(self, figures: dict) -> None:
+        """Remember an interval; the oldest gives way if there is no place.
+
+        Args:
+            figures: Its figures, with `step`.
+        """
+        for name in figures.keys() - self._figures.keys():
+            # All of the memory at once.
+            self._figures[name] = np.full(self._size, np.nan), np.full(self._size, False)
+        place = self._count % self._size
+        for name, (numbers, known) in self._figures.items():
+            numbers[place], known[place] = figures.get(name, np.nan), name in figures
+        self._count += 1
+
+    def __len__(self):
+        return min(self._count, self._size)
+
+    def __getitem__(self, index):
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        place = (self._count - len(self) + index % len(self)) % self._size
+        found = {
+            name: float(n[place]) for name, (n, known) in self._figures.items() if known[place]
+        }
+        return {**found, "step": int(found["step"])}
 
 
 def nonfinite_variable(model) -> str | None:

@@ -85,9 +85,10 @@ class Recorder(keras.callbacks.Callback):
     def _summarise(self, step: int, values: dict, prefix: str = "", kind: str = "scalar") -> None:
         """Write name -> value to TensorBoard, if there is a writer."""
         if self._writer is not None:
-            with self._writer.as_default(step=step):
+            with _at(self._writer, step):
                 for name, value in values.items():
-                    getattr(tf.summary, kind)(prefix + name, value)
+                    # Not Python's numbers, see `_at`; TensorBoard has float32 in any case.
+                    getattr(tf.summary, kind)(prefix + name, np.asarray(value, np.float32))
 
 
 class MetricsTable(Recorder):
@@ -341,5 +342,14 @@ def write_picture(picture, tag: str, step: int, folder=None, writer=None, name=N
         folder.mkdir(parents=True, exist_ok=True)
         evaluation.save_png(folder / (name or f"{tag}_{step:07d}.png"), picture)
     if writer is not None:
-        with writer.as_default(step=step):
+        with _at(writer, step):
             tf.summary.image(tag, picture[None])
+
+
+def _at(writer, step: int):
+    """Let what is summarised go to a writer, as of a step, in a `with` block.
+
+    TensorFlow keeps each number of Python's that it has made a tensor of, in half a kilobyte, as
+    long as the process lives. NumPy's it does not keep.
+    """
+    return writer.as_default(step=np.int64(step))

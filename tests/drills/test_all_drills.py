@@ -1,0 +1,38 @@
+"""The frame of the drills; what each shows, `make drills` runs, in half an hour."""
+
+import importlib
+
+import pytest
+
+
+@pytest.fixture
+def run_all(project, monkeypatch):
+    """Return the module of all drills."""
+    monkeypatch.syspath_prepend(str(project / "drills"))
+    return importlib.import_module("run_all")
+
+
+def test_a_row_of_each_drill(run_all, tmp_path, monkeypatch, capsys):
+    def good(folder, times):
+        assert folder.is_dir() and times == 5
+        return "all"
+
+    def bad(folder, times):
+        raise AssertionError("step 3\nis gone")
+
+    drills = {"one way": run_all.Drill("this", 10, good), "other": run_all.Drill("that", 1, bad)}
+    monkeypatch.setattr(run_all, "DRILLS", drills)
+    rows = run_all.run_all(tmp_path, ["one way", "other"], share=0.5)
+    assert [row["failed"] for row in rows] == [False, True]
+    assert run_all.table(rows)[2:] == [
+        "| one way | this | 5 | all | 0 |",
+        "| other | that | 1 | NOT: AssertionError: step 3 is gone | 0 |",
+    ]
+    assert capsys.readouterr().out.splitlines() == run_all.table(rows)[2:]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["exits", "flips", "full disk", "slow disk", "clock"])
+def test_a_little_of_a_drill(run_all, tmp_path, name):
+    (row,) = run_all.run_all(tmp_path, [name], share=2 / run_all.DRILLS[name].times)
+    assert not row["failed"], row["held"]
