@@ -1,7 +1,6 @@
 """The notebooks run from top to bottom, with fewer steps."""
 
 import json
-import os
 
 import pytest
 
@@ -33,40 +32,56 @@ def test_what_is_stored(project, name):
     assert sum("image/png" in output.get("data", {}) for output in outputs) == figures > 0
 
 
-@pytest.fixture(scope="module")
-def kernel(project, tmp_path_factory):
-    """Return one kernel for all notebooks, as each would import TensorFlow anew."""
-    manager = pytest.importorskip("jupyter_client.manager", reason="nbclient is not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-    path = f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    kernel, client = manager.start_new_kernel(
-        kernel_name="python3", env={**os.environ, "PYTHONPATH": path},
-        cwd=str(tmp_path_factory.mktemp("notebooks")),
-    )  # fmt: skip
-    yield kernel
-    client.stop_channels()
-    kernel.shutdown_kernel(now=True)
+def cells_of(project, name):
+    """Return the code of a notebook, with fewer steps."""
+    book = json.loads((project / "docs" / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
+    sources = []
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            if "parameters" in cell["metadata"].get("tags", []):
+                assert source.split("=")[0] == PARAMETERS[name].split("=")[0]
+                source = PARAMETERS[name]
+            sources.append(source)
+    assert PARAMETERS[name] in sources
+    return sources
 
 
-# Fits of images relative to a Gaussian are compiled for half a minute.
-LONG = {"own_pictures": pytest.mark.thorough}
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """Return what runs cells in a kernel, in this process, which has imported TensorFlow."""
+    module = pytest.importorskip(
+        "IPython.core.interactiveshell", reason="ipykernel is not installed"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    shell = module.InteractiveShell()
+    yield shell
+    shell.restore_sys_module_state()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=LONG.get(name, ())) for name in PARAMETERS]
-)
-def test_notebook(project, name, kernel):
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_notebook(project, name, shell):
+    pictures = 0
+    for source in cells_of(project, name):
+        result = shell.run_cell(source)
+        result.raise_error()
+        shown, _ = shell.display_formatter.format(result.result)
+        pictures += "image/png" in shown
+    assert pictures > 0
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_in_a_kernel(project, tmp_path):
+    """As readers run them, one of them."""
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-    book = nbformat.read(project / "docs" / "notebooks" / f"{name}.ipynb", as_version=4)
-    (cell,) = [c for c in book.cells if "parameters" in c.metadata.get("tags", [])]
-    assert cell.source.split("=")[0] == PARAMETERS[name].split("=")[0]
-    cell.source = PARAMETERS[name]
-    # No name of another notebook is there for this one.
-    book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    book = nbformat.v4.new_notebook()
+    book.cells = [nbformat.v4.new_code_cell(cell) for cell in cells_of(project, "digits")]
     # An error in any cell is raised here.
-    client = nbclient.NotebookClient(book, km=kernel, timeout=300)
-    client.execute()
-    outputs = [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, kernel_name="python3", resources=resources).execute()
+    outputs = [output for cell in book.cells for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
