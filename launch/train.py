@@ -10,8 +10,6 @@ import train_flags
 
 INTERRUPTED = "Interrupted; the same command continues from the last checkpoint."
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
-
-
 DAY = 86_400.0
 
 
@@ -88,12 +86,10 @@ def run(values) -> int:
             console.log(stopped.format(result.step))
         return console.STOPPED
     if chief:
-        quality = result.summary["quality"] or {}
-        if quality:
+        if quality := result.summary["quality"]:
             from tf_febm import evaluation
 
             console.log(evaluation.verdict(quality).sentence)
-        console.log(console.in_words("The samples", quality))
         picture = result.folder.samples / "final.png"
         seen = picture if picture.exists() else picture.with_suffix(".npz")
         console.log(f"Done: look at {result.folder.path / 'report.html'} and {seen}.")
