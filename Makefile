@@ -8,7 +8,7 @@ PEERS := .venv-bench
 
 .PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
 	study-anomalies study-bounds \
-	study-stacked bench drills storm resume replicas workers long divergences lint types docs notebooks format \
+	study-stacked bench drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -90,6 +90,10 @@ workers: $(READY)
 		$(BIN)/python drills/workers.py --workers=2 --method=$$method $(ARGS) || exit 1; \
 	done
 	$(BIN)/python drills/workers.py --workers=3 --method=febm $(ARGS)
+
+# Bad arguments to everything public: 20,000 calls in about ten minutes.
+fuzz: $(READY)
+	$(BIN)/python drills/fuzz.py $(ARGS)
 
 # Two hours of the digits: memory, speed and traces.
 long: $(READY)

@@ -22,6 +22,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.choice("format", "saved_model", list(PLACES), kinds)
     steps = "Langevin steps of the endpoint sample, whose chains start from noise; those of a "
     add.whole("num_steps", None, f"{steps}training step if unset.", 0)
+    bad = "What saved_model says of rows out of bounds or NaN: an error, or NaN for these alone."
+    add.choice("bad_values", "error", ["error", "nan"], bad)
     add.switch("debug", False, "Show tracebacks of errors.")
 
 
@@ -52,7 +54,9 @@ def run(values) -> int:
             "and writes its model when it is finished."
         )
     model = folder.load_model()
-    tf_febm.export(model, out, values.format, num_steps=values.num_steps)
+    tf_febm.export(
+        model, out, values.format, num_steps=values.num_steps, bad_values=values.bad_values
+    )
     console.log(f"Done: {out}.")
     return console.DONE
 

@@ -202,7 +202,7 @@ class TestMakingAStrategy:
             (
                 "tpu",
                 None,
-                "strategy must be one of default, mirrored, multi_worker; received 'tpu'",
+                "name must be one of default, mirrored, multi_worker; received 'tpu'",
             ),
             ("default", 2, "num_replicas goes with strategy mirrored, not with default"),
             ("mirrored", 64, "64 logical CPUs must be asked for before TensorFlow starts"),

@@ -13,6 +13,7 @@ from tf_febm import arguments
 __all__ = ["Calibration", "discoveries"]
 
 
+@arguments.checked
 class Calibration:
     """Energies of examples that were not trained on, and what follows for other examples.
 
@@ -105,6 +106,7 @@ class Calibration:
         return float(stats.ks_2samp(np.concatenate(self.energies), energies).pvalue)
 
 
+@arguments.checked
 def discoveries(p_values, level: float) -> np.ndarray:
     """Return which of many tests to believe (Benjamini and Hochberg, 1995).
 

@@ -14,6 +14,7 @@ from tf_febm.networks.composed import ComposedEnergy
 __all__ = ["mixture", "negation", "product", "temper"]
 
 
+@arguments.checked
 def product(
     *models: EnergyModel,
     weights: Sequence[float] | None = None,
@@ -47,6 +48,7 @@ def product(
     return _composed(models, "sum", weights, labels, sampler, seed)
 
 
+@arguments.checked
 def mixture(
     *models: EnergyModel,
     weights: Sequence[float] | None = None,
@@ -88,6 +90,7 @@ def mixture(
     return _composed(models, "mixture", np.exp(relative - relative.max()), labels, sampler, seed)
 
 
+@arguments.checked
 def negation(
     model: EnergyModel,
     label: int | None = None,
@@ -112,6 +115,7 @@ def negation(
     return product(model, weights=[-1.0], labels=[label], sampler=sampler, seed=seed)
 
 
+@arguments.checked
 def temper(
     model: EnergyModel,
     temperature: float,

@@ -63,6 +63,7 @@ def replica_number() -> int:
     return int(tf.get_static_value(number))
 
 
+@arguments.checked
 def local(variable) -> Any:
     """Return the present replica's component of a variable; the first outside of replicas.
 
@@ -78,6 +79,7 @@ def local(variable) -> Any:
     return parts[replica_number() % len(parts)]
 
 
+@arguments.checking({"values": None})
 def all_reduce_sum(values) -> Any:
     """Return the sum over all replicas.
 
@@ -102,6 +104,7 @@ def all_gather(values) -> tf.Tensor:
 
 
 @contextlib.contextmanager
+@arguments.checked
 def one_batch(count) -> Iterator[None]:
     """Let the means in a `with` block be those of the whole batch, all replicas together.
 
@@ -118,6 +121,7 @@ def one_batch(count) -> Iterator[None]:
         _SIZE.reset(token)
 
 
+@arguments.checked
 def batch_mean(values, weights=None) -> tf.Tensor:
     """Return this replica's share of a mean over the whole batch: all shares add up to it.
 
@@ -135,6 +139,7 @@ def batch_mean(values, weights=None) -> tf.Tensor:
     return tf.reduce_sum(values) / tf.cast(size, values.dtype)
 
 
+@arguments.checked
 def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
     """Return wᵢ / Σ wⱼ, [n], the sum going over the whole batch; zeros if all weights are 0.
 
@@ -146,12 +151,14 @@ def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
     return tf.math.divide_no_nan(weights, all_reduce_sum(tf.reduce_sum(weights)))
 
 
+@arguments.checked
 def batch_size(values) -> tf.Tensor:
     """Return the number of examples in the whole batch, of the dtype of `values`, [n]."""
     size = _SIZE.get()
     return tf.cast(tf.shape(values)[0] if size is None else size, values.dtype)
 
 
+@arguments.checked
 def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mean and standard deviation over all replicas.
 
@@ -172,6 +179,7 @@ def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
 # --- around the replicas ------------------------------------------------------------------------
 
 
+@arguments.checked
 def take_gradients_as_given(optimizer) -> None:
     """Keep an optimizer from adding up gradients over replicas: the model has done so.
 
@@ -210,6 +218,7 @@ def _as_given(gradients_and_variables):
     return list(gradients_and_variables)
 
 
+@arguments.checked
 def for_each_local_replica(create: Callable) -> list:
     """Make something on the device of every replica of this process that is its alone.
 
@@ -236,6 +245,7 @@ def for_each_local_replica(create: Callable) -> list:
         return [pool.submit(run, device).result() for device in devices]
 
 
+@arguments.checked
 def check_spread(name: str, variables, strategy) -> None:
     """Raise a ValueError if variables were not made inside the scope of a strategy."""
     if strategy.num_replicas_in_sync == 1:
@@ -248,6 +258,7 @@ def check_spread(name: str, variables, strategy) -> None:
             )
 
 
+@arguments.checked
 def copy_first(variable) -> None:
     """Give all components of a variable the value of the first."""
     if isinstance(variable, tf.distribute.DistributedValues):
@@ -261,6 +272,7 @@ def has_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
 
 
+@arguments.checked
 def make_strategy(
     name: str = "default", num_replicas: int | None = None, *, wait_seconds: float = 600.0
 ) -> tf.distribute.Strategy:
@@ -277,7 +289,7 @@ def make_strategy(
         OSError: The port of this worker is taken, or another worker has not come in time.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}; received {name!r}.")
+        raise ValueError(f"name must be one of {', '.join(STRATEGIES)}; received {name!r}.")
     if num_replicas is not None and name != "mirrored":
         raise ValueError(f"num_replicas goes with strategy mirrored, not with {name}.")
     if name == "default":
@@ -326,6 +338,7 @@ def _addresses() -> tuple[list[str], int]:
     return addresses, index
 
 
+@arguments.checking({"strategy": arguments.STRATEGY})
 def check_batch_size(batch_size: int, strategy) -> None:
     """Raise a ValueError if a batch cannot be split evenly over the replicas of a strategy."""
     count = strategy.num_replicas_in_sync
@@ -336,6 +349,7 @@ def check_batch_size(batch_size: int, strategy) -> None:
         )
 
 
+@arguments.checked
 def distribute(
     make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int, strategy
 ) -> tf.data.Dataset:

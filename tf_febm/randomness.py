@@ -80,5 +80,5 @@ def _generator(seed) -> dict:
     algorithm is named, so that eager and compiled calls, on any device, draw the same numbers; XLA
     draws others.
     """
-    state = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    state = tf.raw_ops.StatelessRandomGetKeyCounter(seed=as_seed(seed))
     return {"key": state.key, "counter": state.counter, "alg": 1}  # 1 is philox.

@@ -29,6 +29,7 @@ METHODS = ("noise_contrastive", "febm", "dual")
 FEWEST_TO_DIVIDE, CHECKS = 20, 30
 
 
+@arguments.checked
 class EnergyDetector(OutlierMixin, BaseEstimator):
     """Detect anomalies in tables by an energy that is trained on the usual rows.
 
@@ -249,7 +250,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         if len(constant):
             shown = ", ".join(self._name(k) for k in constant[:5])
             more = ", …" if len(constant) > 5 else ""
-            warnings.warn(f"{shown}{more} of X: one value throughout, and left out.", stacklevel=3)
+            warnings.warn(f"{shown}{more} of X: one value throughout, and left out.", stacklevel=4)
 
     def _name(self, k: int) -> str:
         names = getattr(self, "feature_names_in_", None)

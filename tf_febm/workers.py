@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.renamed import earlier_names
 
 __all__ = [
@@ -48,6 +49,7 @@ class OtherWorkerError(OSError):
     """Another worker cannot go on, so this one cannot either."""
 
 
+@arguments.checked
 def lost(error: Exception) -> OtherWorkerError:
     """Return the error for people of one that TensorFlow raised, one of `LOST`."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -60,6 +62,7 @@ def lost(error: Exception) -> OtherWorkerError:
     )
 
 
+@arguments.checked
 def spans_workers(strategy=None) -> bool:
     """Whether a strategy, the present one if None, runs in more than one process."""
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
@@ -71,17 +74,20 @@ def spans_workers(strategy=None) -> bool:
     )
 
 
+@arguments.checked
 def is_chief(strategy=None) -> bool:
     """Whether this process is the one that writes: the first worker, or the only process."""
     return worker_number(strategy) == 0
 
 
+@arguments.checked
 def worker_number(strategy=None) -> int:
     """Return the number of this process among the workers, from 0."""
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     return strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
 
 
+@arguments.checked
 def worker_count(strategy) -> int:
     """Return the number of processes that a strategy runs in."""
     if not spans_workers(strategy):
@@ -89,6 +95,7 @@ def worker_count(strategy) -> int:
     return len(strategy.cluster_resolver.cluster_spec().as_dict()["worker"])
 
 
+@arguments.checked
 def worker_values(strategy, values: list[float]) -> np.ndarray:
     """Return the numbers of every worker.
 
@@ -132,11 +139,13 @@ def _sum_function(strategy):
     return add
 
 
+@arguments.checked
 def any_worker(strategy, value: bool) -> bool:
     """Return whether a value is true on any worker."""
     return bool(worker_values(strategy, [float(value)]).any())
 
 
+@arguments.checked
 def barrier(strategy, last: bool = False) -> None:
     """Wait until every worker is here.
 
@@ -155,6 +164,7 @@ def barrier(strategy, last: bool = False) -> None:
             raise
 
 
+@arguments.checked
 def from_first(strategy, number: int) -> int:
     """Return the first worker's number, whatever the others have.
 
@@ -166,6 +176,7 @@ def from_first(strategy, number: int) -> int:
     return int(high) * _EXACT + int(low)
 
 
+@arguments.checked
 def run_on_all(strategy, action: Callable) -> Any:
     """Do something on every worker, and fail on all if it fails on one.
 
@@ -195,6 +206,7 @@ def run_on_all(strategy, action: Callable) -> Any:
     return result
 
 
+@arguments.checked
 def check_same(strategy, what: str, text: str) -> None:
     """Raise an error on all workers unless each has the same text.
 

@@ -150,7 +150,7 @@ def test_digits():
 
 @pytest.mark.parametrize("name", ["imagenet", "", "MNIST", None, 3])
 def test_unknown_name(name):
-    with pytest.raises(ValueError, match="Unknown data set") as caught:
+    with pytest.raises(ValueError, match="Unknown data set name") as caught:
         data.load(name)
     assert repr(name) in str(caught.value)
     assert all(known in str(caught.value) for known in NAMES)

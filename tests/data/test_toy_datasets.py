@@ -192,7 +192,7 @@ def test_splits_are_different_points():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="Unknown toy dataset 'moon'; accepted: 25gaussians"):
+    with pytest.raises(ValueError, match="Unknown toy dataset name 'moon'; accepted: 25gaussians"):
         toy_datasets.get("moon")
     bed = toy_datasets.get("moons")
     with pytest.raises(ValueError, match=r"shape \[n, 2\]; received \[3\]"):

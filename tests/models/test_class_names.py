@@ -44,8 +44,8 @@ def test_saved_and_exported(tmp_path, name, names):
     [
         (["a", "b"], ValueError, "class_names must be 3 different names, one a class; received 2"),
         (["a", "b", "a"], ValueError, "3 different names.*received 3, 2 of them different"),
-        ("abc", TypeError, "must be a sequence of strings; received 'abc'"),
-        ([1, 2, 3], TypeError, r"must be a sequence of strings; received \[1, 2, 3\]"),
+        ("abc", TypeError, "must be a sequence of strings or None; received 'abc'"),
+        ([1, 2, 3], TypeError, r"must be a sequence of strings or None; received \[1, 2, 3\]"),
     ],
 )
 def test_refused(names, kind, message):

@@ -183,8 +183,8 @@ def test_vectors_in_raw_units_and_confined():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: networks.get("resnet50"), "network must be one of conv, .*received 'resnet50'"),
-        (lambda: networks.get_generator("vae"), "generator must be one of mlp, .*received 'vae'"),
+        (lambda: networks.get("resnet50"), "name must be one of conv, .*received 'resnet50'"),
+        (lambda: networks.get_generator("vae"), "name must be one of mlp, .*received 'vae'"),
         (lambda: networks.build("vae", (2,)), "network must be one of"),
         (
             lambda: networks.build("fourier_mlp", (8, 8, 1)),

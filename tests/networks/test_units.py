@@ -73,7 +73,7 @@ def test_refuses_bad_units(mean, scale):
 def test_refuses_other_mistakes():
     with pytest.raises(ValueError, match=r"x of shape \(2,\); received a mean of shape \(1,\)"):
         networks.standardised(networks.mlp(2), [0.0], [1.0])
-    with pytest.raises(ValueError, match="functional Keras model is needed"):
+    with pytest.raises(ValueError, match="network must be a functional Keras model"):
         networks.with_confinement(keras.layers.Dense(1), 1.0)
     with pytest.raises(ValueError, match="strength"):
         networks.with_confinement(networks.mlp(2), -1.0)

@@ -186,7 +186,7 @@ class TestBadTargets:
         assert list(tmp_path.iterdir()) == []
 
     def test_no_model(self, tmp_path):
-        with pytest.raises(TypeError, match="takes a model of tf_febm"):
+        with pytest.raises(TypeError, match="model must be a model of this library"):
             tf_febm.export(nets()[0], tmp_path / "m")
 
     def test_an_unknown_format(self, tmp_path):

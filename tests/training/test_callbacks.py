@@ -89,7 +89,7 @@ def test_pictures_need_images():
     model.compile()
     with pytest.raises(ValueError, match=r"needs images .* shape \(2,\), bounds None"):
         model.fit(
-            np.zeros((4, 2), np.float32), verbose=0, callbacks=[training.SampleGrids(None, 1)]
+            np.zeros((4, 2), np.float32), verbose=0, callbacks=[training.SampleGrids("grids", 1)]
         )
 
 

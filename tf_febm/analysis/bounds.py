@@ -13,6 +13,7 @@ __all__ = ["PlaneBounds", "plane_bounds"]
 BATCH = 8192
 
 
+@arguments.checked
 class PlaneBounds(NamedTuple):
     """Hold the likelihood of an energy in the plane, and what its bounds are made of.
 
@@ -67,6 +68,7 @@ class PlaneBounds(NamedTuple):
         return self.lower + arguments.number("weight", weight) * self.penalty
 
 
+@arguments.checked
 def plane_bounds(
     model, x, low, high, num_points=800, *, reach: float = 4.5, num_latents: int = 121
 ) -> PlaneBounds:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["EigenvalueBounds", "eigenvalue_bounds"]
 
 
@@ -27,6 +29,7 @@ class EigenvalueBounds(NamedTuple):
     complex_paper_nonzero: np.ndarray
 
 
+@arguments.checked
 def eigenvalue_bounds(
     energy_block,
     cross_block,

@@ -9,6 +9,7 @@ import scipy.optimize
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from tf_febm import arguments
 from tf_febm.analysis.density import Density
 from tf_febm.analysis.quadrature import DivergenceIntegral
 
@@ -34,6 +35,7 @@ class NormalFit(NamedTuple):
     divergence: float
 
 
+@arguments.checked
 def gaussian_mixture(weights, means, variances) -> Any:
     """Return a mixture of Gaussians as a tfp distribution in float64.
 
@@ -80,6 +82,7 @@ def gaussian_mixture(weights, means, variances) -> Any:
     )
 
 
+@arguments.checked
 def f_divergence(divergence, p, q) -> tf.Tensor:
     """Compute D_f(p‖q) = ∫ q f(p/q) dx by adaptive quadrature.
 
@@ -119,6 +122,7 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
     return tf.reshape(tf.constant(integral.solve(density)[0]), shape)
 
 
+@arguments.checked
 def best_normal(divergence, p, start=None) -> NormalFit:
     """Find the Gaussian that minimises D_f(p‖N(μ, σ²)), with μ and σ good to 1e-6·σ.
 

@@ -71,6 +71,7 @@ class Stability(NamedTuple):
     log_ratio_rms: float
 
 
+@arguments.checking({"data": arguments.ARRAY})
 def stability(
     model: FEBM, data, samples, *, batch_size: int = 256, max_parameters: int = 5000
 ) -> Stability:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import data, evaluation
+from tf_febm import arguments, data, evaluation
 from tf_febm.applications.denoising import denoise
 from tf_febm.applications.evolution import chain_evolution, evolution_picture
 from tf_febm.applications.inpainting import inpaint
@@ -17,6 +17,7 @@ __all__ = ["demonstrate"]
 SHOWN, SCORED = 12, 1000
 
 
+@arguments.checking({"held_out": arguments.IMAGES})
 def demonstrate(
     model,
     held_out,
@@ -48,6 +49,7 @@ def demonstrate(
     Returns:
         "denoising", "inpainting" and "out_of_distribution", figures by name.
     """
+    num_images = arguments.whole_number("num_images", num_images, 1)
     out, num_images = Path(out), min(num_images, len(held_out))
     images = data.dequantise(held_out.images[:num_images], seed=seed).numpy()
     labels = held_out.labels[:num_images] if model.conditional else None

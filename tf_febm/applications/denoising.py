@@ -40,6 +40,7 @@ class Denoised(NamedTuple):
     energy_weight: float
 
 
+@arguments.checked
 def denoise(
     model,
     images,

@@ -23,6 +23,7 @@ class Evolution(NamedTuple):
     labels: np.ndarray | None
 
 
+@arguments.checked
 def chain_evolution(
     model,
     num_chains: int = 8,
@@ -66,6 +67,7 @@ def chain_evolution(
     )
 
 
+@arguments.checked
 def evolution_picture(
     evolution: Evolution,
     bounds=(0.0, 1.0),

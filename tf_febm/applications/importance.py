@@ -10,6 +10,7 @@ from tf_febm import arguments, randomness
 __all__ = ["ImportanceWeights", "importance_weights", "log_ratios"]
 
 
+@arguments.checking({"values": None})
 class ImportanceWeights(NamedTuple):
     """Weights that turn samples of the model into estimates under the data's law.
 
@@ -77,6 +78,7 @@ class ImportanceWeights(NamedTuple):
         return np.searchsorted(cumulated / cumulated[-1], points, side="right")
 
 
+@arguments.checking({"model": None, "samples": arguments.NUMBERS})
 def importance_weights(model, samples, labels=None, *, batch_size: int = 512) -> ImportanceWeights:
     """Weight samples of a model by its learned density ratio.
 
@@ -138,6 +140,11 @@ def log_ratios(model, samples, labels=None, batch_size: int = 512) -> np.ndarray
     samples = np.asarray(samples)
     if samples.ndim < 1 or not len(samples):
         raise ValueError(f"samples must have shape [n, …], n ≥ 1; received {samples.shape}.")
+    shape = getattr(model, "sample_shape", None)
+    if shape is not None and samples.shape[1:] != tuple(shape):
+        raise ValueError(f"samples must have shape {('n', *shape)}; received {samples.shape}.")
+    if samples.dtype.kind not in "fV":  # V is bfloat16.
+        raise TypeError(f"samples must be floating; received dtype {samples.dtype}.")
     labels = check_labels(labels, len(samples))
     parts = []
     for start in range(0, len(samples), batch_size):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import compiled, networks, randomness
+from tf_febm import arguments, compiled, networks, randomness
 from tf_febm.applications.energy_of import (
     checked_images,
     checked_labels,
@@ -15,6 +15,7 @@ from tf_febm.samplers.chain import step_argument
 __all__ = ["inpaint"]
 
 
+@arguments.checked
 def inpaint(
     model,
     images,

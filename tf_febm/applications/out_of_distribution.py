@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import compiled, energies
+from tf_febm import arguments, compiled, energies
 from tf_febm.applications.energy_of import (
     checked_images,
     checked_labels,
@@ -15,6 +15,7 @@ from tf_febm.applications.energy_of import (
 __all__ = ["ood_scores"]
 
 
+@arguments.checked
 def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str, np.ndarray]:
     """Score images, any number of them; every score is higher the less they are like the data.
 

@@ -37,6 +37,7 @@ class RejectionResult(NamedTuple):
     excess_mass: float
 
 
+@arguments.checking({"model": None, "samples": arguments.NUMBERS})
 def rejection_filter(
     model,
     samples,
@@ -80,6 +81,7 @@ def rejection_filter(
     return tally.result(np.asarray(samples)[accepted], labels)
 
 
+@arguments.checking({"model": None, "samples": arguments.NUMBERS, "propose": None})
 def rejection_sample(
     model,
     num_accepted: int,

@@ -18,6 +18,13 @@ __all__ = ["score_rows"]
 TOLD, DRAWN = 10, 6
 
 
+@arguments.checking(
+    {
+        "model": arguments.having("a model of this library", "best_weights"),
+        "train": arguments.VECTORS,
+        "held_out": arguments.VECTORS,
+    }
+)
 def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
     """Score all rows of a table by their energy; higher is stranger.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.vector_data import VectorData
 
@@ -14,13 +15,15 @@ __all__ = ["as_data", "hold_out"]
 _EVERY = 10
 
 
-def as_data(x, labels=None) -> ImageData | VectorData:
+@arguments.checking({"x": None, "labels": None})
+def as_data(x, labels=None, what: str = "x") -> ImageData | VectorData:
     """Return data as the library holds them.
 
     Args:
         x: `ImageData` or `VectorData`, as they are; or an array: uint8 images
             [n, height, width, channels] or [n, height, width], or floating vectors [n, d].
         labels: Integers [n] in 0 … k − 1, of an array, or None.
+        what: What x is called in messages.
 
     Raises:
         TypeError: It is neither.
@@ -32,26 +35,32 @@ def as_data(x, labels=None) -> ImageData | VectorData:
         return x
     if not hasattr(x, "__array__"):
         raise TypeError(
-            "data must be an ImageData, a VectorData or an array; received "
+            f"{what} must be an ImageData, a VectorData or an array; received "
             f"{type(x).__name__}: see tf_febm.data.load."
         )
     x = np.asarray(x)
     known: dict[str, Any] = {"name": "array", "source": f"an array {list(x.shape)}"}
     if labels is not None:
-        labels = np.asarray(labels)
+        labels = np.asarray(arguments.ARRAY.check("labels", labels))
         if labels.dtype.kind not in "iu" or not labels.size:
             raise ValueError(f"labels must be integers [n]; received {labels.dtype}.")
+        if int(labels.max()) >= arguments.MOST_CLASSES:
+            raise ValueError(
+                f"labels must lie in 0 … {arguments.MOST_CLASSES - 1}; received {labels.max()}: "
+                "number the classes by tf_febm.data.class_indices(labels)."
+            )
         known |= {"labels": labels.astype(np.int32), "num_classes": int(labels.max()) + 1}
     if x.dtype == np.uint8 and x.ndim in (3, 4):
         return ImageData(images=x if x.ndim == 4 else x[..., None], **known)
     if x.dtype.kind == "f" and x.ndim == 2:
         return VectorData(vectors=x.astype(np.float32), **known)
     raise ValueError(
-        "data must be uint8 images [n, height, width, channels], levels 0 … 255, or floating "
+        f"{what} must be uint8 images [n, height, width, channels], levels 0 … 255, or floating "
         f"vectors [n, d]; received {x.dtype} {list(x.shape)}."
     )
 
 
+@arguments.checked
 def hold_out(source: ImageData | VectorData) -> tuple[Any, Any]:
     """Return data without every tenth example, and data of these.
 

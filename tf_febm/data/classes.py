@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.data.files import reason
 
 __all__ = ["class_indices", "numbered"]
@@ -17,6 +18,7 @@ __all__ = ["class_indices", "numbered"]
 _SHOWN = 5
 
 
+@arguments.checked
 def class_indices(ids, where: str = "labels") -> tuple[np.ndarray, tuple[str, ...]]:
     """Number classes from 0 in the sorted order of their ids.
 
@@ -101,9 +103,7 @@ def check_names(names, num_classes) -> tuple[str, ...] | None:
     """Return the names of classes, or None where there are no classes."""
     if names is None:
         return None if num_classes is None else tuple(map(str, range(num_classes)))
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"class_names must be a sequence of strings; received {names!r}.")
-    names = tuple(names)
+    names = tuple(arguments.NAMES.check("class_names", names))
     if num_classes is None:
         raise ValueError(
             f"class_names are for what has classes, with num_classes; received {len(names)} names."

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.data.in_memory import InMemory
 from tf_febm.data.pixels import dequantise
 
@@ -17,6 +18,7 @@ MAX_CHANNELS = 4
 DARKEST = 16
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ImageData(InMemory):
     """Hold one split of an image data set in memory.

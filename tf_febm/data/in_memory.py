@@ -46,7 +46,7 @@ class InMemory:
     def _check_labels(self) -> None:
         labels, num_classes = (
             self.labels,
-            arguments.whole_number("num_classes", self.num_classes, 1),
+            arguments.class_count("num_classes", self.num_classes),
         )
         if not isinstance(labels, np.ndarray):
             raise TypeError(f"labels must be a numpy array; received {type(labels).__name__}.")

@@ -47,6 +47,7 @@ def to_levels(x) -> np.ndarray | tf.Tensor:
     return np.minimum(np.asarray(x) * NUM_LEVELS, NUM_LEVELS - 1).astype(np.uint8)
 
 
+@arguments.checking({"images": arguments.ANY_ARRAY | arguments.NONE})
 def dequantise(images, seed=0) -> tf.Tensor:
     """Dequantise 8-bit images: x = (v + u) / 256 with u uniform on [0, 1).
 

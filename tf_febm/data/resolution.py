@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["check_float32_resolution"]
 
 # Spacing of float32 over the deviation of a column, at most: 256 steps within two deviations on
@@ -18,6 +20,7 @@ FEWEST_IN_BATCH = 10
 _ROWS = 10_000
 
 
+@arguments.checking({"values": arguments.ANY_ARRAY})
 def check_float32_resolution(values, where: str = "x", columns=None) -> None:
     """Raise an error if float32 rounds away what tells the rows of an array apart.
 

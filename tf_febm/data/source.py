@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+from tf_febm import arguments
 from tf_febm.data.image_data import ImageData
 from tf_febm.data.sources import load
 from tf_febm.data.vector_data import VectorData
@@ -11,6 +12,7 @@ from tf_febm.data.vector_data import VectorData
 __all__ = ["Source"]
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True)
 class Source:
     """Name a data set, and how it is read.

@@ -25,6 +25,7 @@ def names() -> tuple[str, ...]:
     return tuple(catalogue.DATASETS)
 
 
+@arguments.checking({"name": arguments.NAME, "split": arguments.NAME})
 def load(
     name: str,
     data_dir: str | os.PathLike | None = None,
@@ -93,7 +94,7 @@ def load(
         OSError: A file may not be read, or a download failed.
     """
     if not isinstance(name, str) or name not in catalogue.DATASETS:
-        raise ValueError(f"Unknown data set {name!r}; accepted: {', '.join(names())}.")
+        raise ValueError(f"Unknown data set name {name!r}; accepted: {', '.join(names())}.")
     if split not in _SPLITS:
         raise ValueError(f"split must be one of {', '.join(_SPLITS)}; received {split!r}.")
     source = _source(name)

@@ -13,6 +13,7 @@ __all__ = ["stream", "without_tuning"]
 _MAX_POSITION = 2**62
 
 
+@arguments.checking({"batch_size": None, "data": None, "seed": None})
 def stream(
     data: ImageData | VectorData,
     batch_size: int,
@@ -152,6 +153,7 @@ def _vector_examples(data, seed, noise_stddev, random_flip, random_crop):
     return make
 
 
+@arguments.checked
 def without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Return a dataset whose iterators end at once.
 

@@ -23,6 +23,7 @@ _SEEDS = {"train": 0, "test": 1}
 _CHUNK = 5_000
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True, eq=False)
 class ToyDataset:
     """Hold a density in the plane: samples, log density, and where its modes are.
@@ -85,6 +86,7 @@ def names() -> tuple[str, ...]:
     return tuple(name for name, row in catalogue.DATASETS.items() if row.kind == "plane")
 
 
+@arguments.checked
 @functools.cache
 def get(name: str) -> ToyDataset:
     """Return a toy dataset by name.
@@ -102,11 +104,12 @@ def get(name: str) -> ToyDataset:
         ValueError: There is no such toy dataset.
     """
     if name not in names():
-        raise ValueError(f"Unknown toy dataset {name!r}; accepted: {', '.join(names())}.")
+        raise ValueError(f"Unknown toy dataset name {name!r}; accepted: {', '.join(names())}.")
     # Imported now: TensorFlow Probability takes seconds.
     return catalogue.load(catalogue.DATASETS[name].place)()
 
 
+@arguments.checked
 def read(name: str, split: str) -> Split:
     """Draw a split of a toy dataset: 50,000 points for training, 10,000 others for the test."""
     vectors = get(name).sample(SIZES[split], _SEEDS[split])

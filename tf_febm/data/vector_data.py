@@ -5,12 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.data.in_memory import InMemory
 from tf_febm.data.resolution import check_float32_resolution
 
 __all__ = ["VectorData"]
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class VectorData(InMemory):
     """Hold one split of a data set of vectors in memory.
@@ -54,7 +56,10 @@ class VectorData(InMemory):
             raise ValueError(f"vectors must be float32 [n, d] with n, d ≥ 1; {received}.")
         if not np.isfinite(vectors).all():
             raise ValueError(f"vectors must be finite; {received} with NaN or infinity in it.")
-        if self.columns is not None and len(self.columns) != vectors.shape[1]:
+        if (
+            self.columns is not None
+            and len(arguments.NAMES.check("columns", self.columns)) != vectors.shape[1]
+        ):
             raise ValueError(
                 f"columns must name the {vectors.shape[1]} coordinates; received "
                 f"{len(self.columns)} names."

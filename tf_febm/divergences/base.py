@@ -6,6 +6,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["Divergence", "Elementwise", "get", "is_known", "names", "register", "register_family"]
 
 # What each divergence is made of: r -> value, for float32 or float64 tensors.
@@ -13,6 +15,7 @@ Elementwise = Callable[[tf.Tensor], tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class Divergence:
     """Hold the three functions of one f-divergence.
 
@@ -137,6 +140,7 @@ def _canonical(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace("–", "_").replace(" ", "_")
 
 
+@arguments.checked
 def register(divergence: Divergence, aliases: tuple[str, ...] = ()) -> Divergence:
     """Make a divergence known to `get`, under its own name and further spellings.
 
@@ -171,6 +175,7 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
+@arguments.checked
 def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
     """Return a divergence by name.
 
@@ -196,6 +201,7 @@ def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
     return divergence if log_ratio_clip is None else divergence.clipped(log_ratio_clip)
 
 
+@arguments.checked
 def is_known(divergence: Divergence) -> bool:
     """Tell whether `get` finds this very divergence under its name, as saving a model requires."""
     try:

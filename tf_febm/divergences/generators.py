@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.divergences.base import Divergence, Elementwise
 
 __all__ = ["from_generator"]
 
 
+@arguments.checked
 def from_generator(
     generator: Callable[[tf.Tensor], tf.Tensor],
     name: str,

@@ -2,11 +2,14 @@
 
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["LinearMap", "check_latents"]
 
 _ZERO = tf.UnconnectedGradients.ZERO
 
 
+@arguments.checked
 class LinearMap:
     """Hold J = ∂G/∂z at given points, and multiply with it.
 

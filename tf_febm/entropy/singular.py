@@ -22,6 +22,7 @@ class SingularValue(NamedTuple):
     vector: tf.Tensor
 
 
+@arguments.checked
 def smallest_singular_value(
     function, z, num_iterations: int = 10, *, start=None, seed=(0, 0)
 ) -> SingularValue:

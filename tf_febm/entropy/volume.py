@@ -4,11 +4,13 @@ import math
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.entropy.linear_map import LinearMap, check_latents
 
 __all__ = ["jacobian", "log_volume", "log_volume_of", "normal_entropy", "normal_log_density"]
 
 
+@arguments.checked
 def jacobian(function, z) -> tf.Tensor:
     """Return J = ∂G/∂z of every example.
 
@@ -28,6 +30,7 @@ def jacobian(function, z) -> tf.Tensor:
     return LinearMap(function, z).matrix()
 
 
+@arguments.checked
 def log_volume(function, z) -> tf.Tensor:
     """Return ½ log det JᵀJ, the logarithm of the volume by which G stretches space at z.
 
@@ -61,11 +64,13 @@ def log_volume_of(linear_map: LinearMap) -> tf.Tensor:
     return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(triangle))), axis=1)
 
 
+@arguments.checked
 def normal_entropy(dimension: int) -> float:
     """Return the entropy of N(0, I_d) in nats, (d/2) log 2πe."""
     return 0.5 * dimension * (math.log(2.0 * math.pi) + 1.0)
 
 
+@arguments.checked
 def normal_log_density(z) -> tf.Tensor:
     """Return log p₀(z) of N(0, I_d), [n], at z, [n, d]."""
     z = check_latents(z)

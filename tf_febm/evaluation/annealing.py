@@ -58,6 +58,7 @@ class _State(NamedTuple):
     target_gradient: tf.Tensor
 
 
+@arguments.checking({"data": arguments.ANY_ARRAY | arguments.NONE})
 def annealed_log_partition(
     energy_fn: Callable,
     base=None,
@@ -318,6 +319,7 @@ class HeldOutLogLikelihood(NamedTuple):
     standard_error: float
 
 
+@arguments.checked
 def held_out_log_likelihood(
     energy_fn: Callable, x, log_z: float, batch_size: int = 8192
 ) -> HeldOutLogLikelihood:

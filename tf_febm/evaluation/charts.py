@@ -131,6 +131,7 @@ def add_legend(drawn: "Figure") -> None:
         )
 
 
+@arguments.checked
 def line_chart(series: dict, title: str = "", x_label: str = "", y_label: str = "") -> np.ndarray:
     """Draw lines through points.
 
@@ -197,6 +198,7 @@ def line_figure(
     return drawn
 
 
+@arguments.checked
 def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndarray:
     """Draw the histograms of groups of numbers over one another, as shares of each group.
 
@@ -233,6 +235,7 @@ def histogram_figure(groups: dict, title: str = "", x_label: str = "") -> "Figur
     return drawn
 
 
+@arguments.checking({"data": arguments.ARRAY})
 def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) -> np.ndarray:
     """Draw the log density of a model, its samples and the data over one part of the plane.
 
@@ -306,6 +309,7 @@ def density_figure(energy_fn: Callable, samples, data, box=None, size: int = 200
     return drawn
 
 
+@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES})
 def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
     """Draw a histogram of every coordinate, of samples over data.
 

@@ -1,6 +1,6 @@
 """Choice of the feature network of an evaluation, by name or by what there is."""
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.inception_graph import InceptionGraph
@@ -13,6 +13,7 @@ FEATURES = ("auto", "classifier", "inception_graph", "keras_inception", "squeeze
 CLASSIFIED = tuple(name for name, entry in catalogue.DATASETS.items() if entry.classifier)
 
 
+@arguments.checking({"train": arguments.DATASETS})
 def find_feature_network(
     train,
     features: str = "auto",

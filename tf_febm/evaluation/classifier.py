@@ -23,6 +23,7 @@ FEATURE_UNITS = 64
 RECIPE = 1
 
 
+@arguments.checked
 class Classifier(BatchedNetwork):
     """Give class probabilities and penultimate features of images.
 
@@ -79,6 +80,7 @@ class Classifier(BatchedNetwork):
         return self.features_and_probabilities(images)[1]
 
 
+@arguments.checked
 def train_classifier(
     images,
     labels,
@@ -216,6 +218,7 @@ def _fit(trainer, images, labels, order, learning_rate):
 
 def _checked_labels(labels, num_images, num_classes):
     num_classes = arguments.whole_number("num_classes", num_classes, 2)
+    arguments.class_count("num_classes", num_classes)
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"labels must be integers; received dtype {labels.dtype}.")

@@ -15,6 +15,7 @@ __all__ = ["DistributionScores", "PrecisionRecallCurve", "distribution_scores", 
 MARGIN = 1e-10
 
 
+@arguments.checked
 class PrecisionRecallCurve(NamedTuple):
     """Precision and recall for distributions: two float64 arrays [num_angles], in [0, 1].
 
@@ -65,6 +66,7 @@ class DistributionScores(NamedTuple):
     curve: PrecisionRecallCurve
 
 
+@arguments.checked
 def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
     """Compute the curve of precision and recall between two discrete distributions.
 
@@ -101,6 +103,7 @@ def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
     return PrecisionRecallCurve(precision, recall)
 
 
+@arguments.checked
 def distribution_scores(
     real,
     samples,

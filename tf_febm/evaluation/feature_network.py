@@ -45,6 +45,7 @@ class FeatureNetwork(Protocol):
         """Compute features and class probabilities float32 [n, classes]; None without classes."""
 
 
+@arguments.checked
 class BatchedNetwork:
     """A feature network that takes images in batches; a subclass gives `prepare`.
 
@@ -98,6 +99,7 @@ class BatchedNetwork:
         return self.features_and_probabilities(images)[0]
 
 
+@arguments.checked
 class PhotographNetwork(BatchedNetwork):
     """Base of the networks that were trained on colour photographs of 8 bits.
 

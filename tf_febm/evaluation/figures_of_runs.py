@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import data
+from tf_febm import arguments, data
 from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_likelihood
 from tf_febm.evaluation.choosing import CLASSIFIED
 from tf_febm.evaluation.classifier import train_classifier
@@ -19,6 +19,7 @@ __all__ = ["run_figures"]
 WIDENING = 2.0
 
 
+@arguments.checking({"train": arguments.DATASETS, "held_out": arguments.DATASETS})
 def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
     """Measure samples of a trained model by what is known of its data.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tf_febm import arguments
 from tf_febm.evaluation.feature_arrays import checked_pair, finite, warn_if_few
 
 __all__ = ["frechet_distance", "frechet_distance_from_moments"]
@@ -29,6 +30,7 @@ class Gaussian(NamedTuple):
     factor: np.ndarray
 
 
+@arguments.checked
 def frechet_distance(features_a, features_b) -> float:
     """Measure the Fréchet distance between the Gaussians fitted to two sets of features.
 
@@ -65,11 +67,12 @@ def frechet_distance(features_a, features_b) -> float:
     """
     features_a, features_b = checked_pair(features_a, features_b)
     for name, features in (("features_a", features_a), ("features_b", features_b)):
-        warn_if_few(features, name, stacklevel=2)
+        warn_if_few(features, name, stacklevel=3)
     with one_blas_thread():
         return gaussian_distance(fit_gaussian(features_a), fit_gaussian(features_b))
 
 
+@arguments.checked
 def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b) -> float:
     """Measure the Fréchet distance between two Gaussians given by their moments.
 

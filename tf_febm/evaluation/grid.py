@@ -49,6 +49,7 @@ class GridDivergence(NamedTuple):
     partition: GridPartition
 
 
+@arguments.checked
 def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPartition:
     """Compute log Z = log ∫ e^(−E(x)) dx over a box, by the midpoint rule in up to 3 dimensions.
 
@@ -71,6 +72,7 @@ def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPar
     return _partition(energy_fn, *_box(low, high, num_points))[0]
 
 
+@arguments.checked
 def divergence_on_grid(
     log_prob: Callable, energy_fn: Callable, low, high, num_points
 ) -> GridDivergence:

@@ -13,6 +13,7 @@ __all__ = ["image_grid", "save_png"]
 READABLE_CELL = 32
 
 
+@arguments.checked
 def image_grid(
     images,
     columns: int | None = None,
@@ -70,6 +71,7 @@ def image_grid(
     return grid
 
 
+@arguments.checked
 def save_png(path, array) -> None:
     """Write an image as a PNG file, whole or not at all.
 

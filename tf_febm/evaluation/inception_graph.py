@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import guarded
+from tf_febm import arguments, guarded
 from tf_febm.evaluation.feature_network import PhotographNetwork, one_line
 
 __all__ = ["InceptionGraph"]
@@ -33,6 +33,7 @@ OPERATIONS = frozenset(
 LARGEST = 1 << 25
 
 
+@arguments.checked
 class InceptionGraph(PhotographNetwork):
     """Compute the features of the published scores: the frozen graph of 2015-12-05.
 

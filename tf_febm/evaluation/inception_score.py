@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import rel_entr
 
+from tf_febm import arguments
+
 __all__ = ["InceptionScore", "inception_score"]
 
 
@@ -22,6 +24,7 @@ class InceptionScore(NamedTuple):
     num_splits: int
 
 
+@arguments.checked
 def inception_score(probabilities, num_splits: int = 10) -> InceptionScore:
     """Measure exp(mean KL(p(y | x) ‖ p(y))) over class probabilities of images, split by split.
 

@@ -30,6 +30,7 @@ POOLS_BEFORE = (2, 4, 6)
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 
+@arguments.checked
 class KerasInception(PhotographNetwork):
     """Compute features and classes with `keras.applications.InceptionV3`.
 
@@ -56,7 +57,7 @@ class KerasInception(PhotographNetwork):
     Source: Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
     """
 
-    def __init__(self, weights="imagenet", batch_size: int = 32):
+    def __init__(self, weights: str | Path | None = "imagenet", batch_size: int = 32):
         known = weights in (None, "imagenet")
         with plain_settings():
             try:
@@ -83,6 +84,7 @@ class KerasInception(PhotographNetwork):
         super().__init__(compiled(forward), name, fingerprint, batch_size)
 
 
+@arguments.checked
 class SqueezeNet(PhotographNetwork):
     """Compute the 512 averaged features of SqueezeNet 1.1's last fire module.
 

@@ -35,6 +35,7 @@ class KernelDistance(NamedTuple):
     subset_size: int
 
 
+@arguments.checked
 def squared_mmd(features_a, features_b) -> float:
     """Estimate the squared maximum mean discrepancy with the kernel (x·y/d + 1)³, unbiased.
 
@@ -60,6 +61,7 @@ def squared_mmd(features_a, features_b) -> float:
     return _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
 
 
+@arguments.checked
 def kernel_distance(
     features_a,
     features_b,

@@ -25,6 +25,7 @@ class ModeCoverage(NamedTuple):
     shares: np.ndarray
 
 
+@arguments.checked
 def mode_coverage(
     samples, modes, scale: float, *, radius: float = 4.0, min_share: float = 0.01
 ) -> ModeCoverage:

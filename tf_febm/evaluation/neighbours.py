@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.feature_arrays import checked_pair
 from tf_febm.evaluation.images import image_grid
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
@@ -23,6 +24,7 @@ class Neighbours(NamedTuple):
     distances: np.ndarray
 
 
+@arguments.checking({"reference": arguments.ARRAY})
 def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
     """Find the nearest reference images of each sample in pixel space; see `nearest_in_features`.
 
@@ -48,6 +50,7 @@ def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
     )
 
 
+@arguments.checking({"reference": arguments.ARRAY})
 def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
     """Find the nearest reference rows of each row, such as features of images.
 
@@ -87,6 +90,7 @@ def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
     return Neighbours(*(np.take_along_axis(found, order, axis=1) for found in (indices, distances)))
 
 
+@arguments.checking({"reference": arguments.ARRAY})
 def neighbours_grid(
     samples, reference, indices, padding: int = 1, upscale: int | None = None, background: int = 255
 ) -> np.ndarray:

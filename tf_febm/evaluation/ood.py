@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["OODMetrics", "ood_metrics"]
 
 
@@ -25,6 +27,7 @@ class OODMetrics(NamedTuple):
     fpr_at_95_tpr: float
 
 
+@arguments.checked
 def ood_metrics(in_scores, out_scores) -> OODMetrics:
     """Measure how well a score separates in-distribution from out-of-distribution examples.
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.frechet import fit_gaussian, gaussian_distance, one_blas_thread
 from tf_febm.evaluation.scale import to_unit_interval
 from tf_febm.evaluation.simple_images import noise_images
@@ -50,6 +51,7 @@ class PixelQuality:
         return dataclasses.asdict(self)
 
 
+@arguments.checking({"train": arguments.ARRAY, "held_out": arguments.ARRAY})
 def pixel_quality(samples, train, held_out) -> PixelQuality:
     """Compare samples with real images in roughness, spread and coarse shapes.
 

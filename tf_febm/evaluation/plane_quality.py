@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.annealing import held_out_log_likelihood
 from tf_febm.evaluation.grid import divergence_on_grid
 from tf_febm.evaluation.modes import mode_coverage
@@ -49,6 +50,7 @@ class PlaneQuality:
         return dataclasses.asdict(self)
 
 
+@arguments.checking({"held_out": arguments.ARRAY})
 def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
     """Measure an energy and samples against a toy dataset.
 

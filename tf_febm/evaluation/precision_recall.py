@@ -42,6 +42,7 @@ class DensityCoverage(NamedTuple):
     coverage: float
 
 
+@arguments.checked
 def precision_and_recall(real, samples, k: int = 3) -> PrecisionRecall:
     """Measure improved precision and recall by k nearest neighbours.
 
@@ -77,6 +78,7 @@ def precision_and_recall(real, samples, k: int = 3) -> PrecisionRecall:
     return PrecisionRecall(float(np.mean(in_real > 0)), float(np.mean(in_samples > 0)))
 
 
+@arguments.checked
 def density_and_coverage(real, samples, k: int = 5) -> DensityCoverage:
     """Measure density and coverage by k nearest neighbours.
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.frechet import (
     fit_gaussian,
     frechet_distance,
@@ -84,6 +85,7 @@ class SampleQuality:
         return dataclasses.asdict(self)
 
 
+@arguments.checking({"train": arguments.IMAGES, "held_out": arguments.IMAGES})
 def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
     """Measure the quality of samples against real data, in the features of a classifier.
 

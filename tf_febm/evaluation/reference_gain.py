@@ -35,6 +35,7 @@ class ReferenceGain(NamedTuple):
         return self._asdict()
 
 
+@arguments.checked
 def gain_over_reference(model, x, *, num_samples: int = 20_000, seed=0) -> ReferenceGain:
     """Estimate how much likelier data are under a model than under its Gaussian reference.
 

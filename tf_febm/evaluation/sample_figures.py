@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.distribution_curve import distribution_scores
 from tf_febm.evaluation.feature_arrays import warn_if_few
 from tf_febm.evaluation.frechet import fit_gaussian, gaussian_distance, one_blas_thread
@@ -87,6 +88,7 @@ class SampleFigures:
         return dataclasses.asdict(self)
 
 
+@arguments.checking({"network": arguments.FEATURE_NETWORK})
 def evaluate_samples(
     samples,
     real,
@@ -144,7 +146,7 @@ def evaluate_samples(
     features, probabilities = network.features_and_probabilities(samples)
     of_real, gaussian = feature_statistics(real, network, cache_dir)
     for name, rows in (("samples", features), ("real", of_real)):
-        warn_if_few(rows, name, stacklevel=2)
+        warn_if_few(rows, name, stacklevel=3)
     with one_blas_thread():
         frechet = gaussian_distance(fit_gaussian(features), gaussian)
     clusters = min(prd_clusters, 2 * min(len(features), len(of_real)))

@@ -7,11 +7,13 @@ passes them through `to_unit_interval`, so that an 8-bit image and a float one m
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.data import pixels
 
 __all__ = ["to_bytes", "to_unit_interval"]
 
 
+@arguments.checked
 def to_unit_interval(images, name: str = "images") -> np.ndarray:
     """Bring images to float32 in [0, 1], on the scale of dequantised data.
 
@@ -58,6 +60,7 @@ def to_unit_interval(images, name: str = "images") -> np.ndarray:
     return images.astype(np.float32, copy=False)
 
 
+@arguments.checked
 def to_bytes(images, name: str = "images") -> np.ndarray:
     """Bring images to 8 bits: floor(256 x), the inverse of dequantisation x = (v + u) / 256.
 

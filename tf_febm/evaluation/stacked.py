@@ -27,6 +27,7 @@ class StackedModes(NamedTuple):
     num_samples: int
 
 
+@arguments.checked
 def stacked_modes(samples, classifier) -> StackedModes:
     """Count the modes of stacked images, by a classifier of their channels.
 
@@ -64,6 +65,7 @@ def stacked_modes(samples, classifier) -> StackedModes:
     return StackedModes(len(counts), total, kl, len(samples))
 
 
+@arguments.checked
 def expected_of_uniform(num_samples: int, total: int) -> tuple[float, float]:
     """Return what `found` and `kl` are on average for samples of the uniform distribution.
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.array_cache import cached_arrays
 from tf_febm.evaluation.feature_arrays import checked_features
 from tf_febm.evaluation.feature_network import fingerprint_of
@@ -26,6 +27,7 @@ class FeatureStatistics(NamedTuple):
     gaussian: Gaussian
 
 
+@arguments.checking({"network": arguments.FEATURE_NETWORK})
 def feature_statistics(images, network, cache_dir=None) -> FeatureStatistics:
     """Compute the features and moments of images, or find them in a cache.
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tf_febm import arguments
+
 __all__ = ["Reading", "Verdict", "readings", "verdict"]
 
 # Log-likelihoods nearer to one another than this, in nats, are called equal.
@@ -47,6 +49,7 @@ class Reading(NamedTuple):
     better: str
 
 
+@arguments.checked
 def verdict(quality: dict) -> Verdict:
     """Say in a sentence how good a run is.
 
@@ -64,6 +67,7 @@ def verdict(quality: dict) -> Verdict:
     return Verdict("open", "Nothing tells how good it is. Look at the pictures.")
 
 
+@arguments.checked
 def readings(quality: dict) -> list[Reading]:
     """Return the figures that tell most, each with its scale.
 

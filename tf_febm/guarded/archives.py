@@ -10,6 +10,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.guarded.opening import check_bytes, opened
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
@@ -43,6 +44,7 @@ class Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+@arguments.checked
 class ArrayFile:
     """Read arrays from an .npz, as `numpy.savez` writes it, without pickles.
 
@@ -110,6 +112,7 @@ class ArrayFile:
         return self._zip.open(info)
 
 
+@arguments.checked
 def read_arrays(path) -> dict[str, np.ndarray]:
     """Return all arrays of an .npz by name; see `ArrayFile`."""
     with ArrayFile(path) as file:

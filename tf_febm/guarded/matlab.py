@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.guarded.opening import check_bytes
 
 __all__ = ["read_matlab"]
@@ -41,6 +42,7 @@ _START = 4096
 _MOST_AXES = 32
 
 
+@arguments.checked
 def read_matlab(content: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
     """Return the arrays of real numbers of some names; those that are not there are left out.
 

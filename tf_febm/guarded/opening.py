@@ -26,6 +26,7 @@ __all__ = [
     "check_pixels",
     "limited",
     "limits",
+    "memory_bytes",
     "opened",
     "read_bytes",
     "regular_size",
@@ -73,6 +74,7 @@ def limits() -> Limits:
 
 
 @contextlib.contextmanager
+@arguments.checked
 def limited(
     max_pixels: int | None = None, max_gib: float | None = None, max_depth: int | None = None
 ) -> Iterator[Limits]:
@@ -100,6 +102,7 @@ def limited(
         _present.reset(token)
 
 
+@arguments.checked
 def regular_size(path) -> int:
     """Return the size of a regular file, which links may lead to.
 
@@ -113,6 +116,7 @@ def regular_size(path) -> int:
 
 
 @contextlib.contextmanager
+@arguments.checked
 def opened(path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading, in a `with` block.
 
@@ -128,6 +132,7 @@ def opened(path) -> Iterator[IO[bytes]]:
         yield file
 
 
+@arguments.checked
 def read_bytes(path, most: int | None = None) -> bytes:
     """Return what a regular file holds.
 
@@ -150,6 +155,7 @@ def read_bytes(path, most: int | None = None) -> bytes:
         return file.read(most)
 
 
+@arguments.checked
 def unpack_gzip(content: bytes, what: str) -> bytes:
     """Return what is packed by gzip, in memory that the limits allow.
 
@@ -174,9 +180,10 @@ def allowed_bytes(file_size: int) -> int:
     given = limits().max_gib
     if given is not None:
         return int(given * _GIB)
-    return min(max(_ALWAYS, _TIMES * file_size), _half_of_memory())
+    return min(max(_ALWAYS, _TIMES * file_size), memory_bytes() // 2)
 
 
+@arguments.checked
 def check_bytes(what, count: int, file_size: int) -> None:
     """Raise a RefusedError if something of a file takes more memory than the limits allow.
 
@@ -194,6 +201,7 @@ def check_bytes(what, count: int, file_size: int) -> None:
         )
 
 
+@arguments.checked
 def check_pixels(height: int, width: int) -> None:
     """Raise a RefusedError if a picture has more pixels than the limits allow."""
     most = limits().max_pixels
@@ -204,6 +212,7 @@ def check_pixels(height: int, width: int) -> None:
         )
 
 
+@arguments.checked
 def check_depth(folder: Path, depth: int) -> None:
     """Raise a ValueError if a folder lies deeper in others than the limits allow."""
     most = limits().max_depth
@@ -223,8 +232,9 @@ def _check_regular(path, mode: int) -> None:
         raise RefusedError(f"this is {kind}; accepted is a regular file")
 
 
-def _half_of_memory() -> int:
+def memory_bytes() -> int:
+    """Return how many bytes of memory this machine has; 32 GiB where it does not tell."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Not on every system.
-        return 16 * _GIB
+        return 32 * _GIB

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["read_pickle"]
 
 # Operations of a file: a batch of CIFAR has some ten thousand, in each of two lists.
@@ -66,6 +68,7 @@ class _Dict(dict):
     depth = 1
 
 
+@arguments.checked
 def read_pickle(content: bytes) -> Any:
     """Return what a pickle holds: numbers, strings, bytes, lists, tuples, dictionaries, arrays.
 

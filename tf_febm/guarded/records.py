@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_febm import arguments
 from tf_febm.files import as_json, write_json
 from tf_febm.guarded.opening import read_bytes
 
@@ -55,6 +56,7 @@ class Field(NamedTuple):
 Schema = Mapping[str, Field]
 
 
+@arguments.checked
 def write_record(path, facts: dict) -> None:
     """Write facts as indented JSON with their checksum, atomically.
 
@@ -66,6 +68,7 @@ def write_record(path, facts: dict) -> None:
     write_json(path, {**facts, CHECKSUM: _checksum(facts)})
 
 
+@arguments.checked
 def read_record(path, schema: Schema | None = None, what: str | None = None) -> dict:
     """Return the facts of a record, without the checksum.
 

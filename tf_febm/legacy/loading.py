@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_febm import networks
+from tf_febm import arguments, networks
 from tf_febm.legacy import inference
 from tf_febm.legacy.checkpoint import ScopeReader
 from tf_febm.legacy.naming import (
@@ -15,6 +15,7 @@ from tf_febm.legacy.naming import (
 __all__ = ["load_network", "load_networks"]
 
 
+@arguments.checked
 def load_network(
     checkpoint,
     architecture: str | None = None,
@@ -70,6 +71,7 @@ def load_network(
     return network
 
 
+@arguments.checked
 def load_networks(
     checkpoint,
     architecture: str | None = None,
@@ -124,7 +126,9 @@ def load_networks(
 
 
 def _given(**options) -> dict:
-    """Return the options that were given."""
+    """Return the options that were given, checked."""
+    if options["image_shape"] is not None:
+        options["image_shape"] = arguments.shape("image_shape", options["image_shape"], 3)
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -132,13 +136,13 @@ def _read(
     checkpoint, scope, architecture, num_filters, num_classes, use_attention, network_options
 ) -> tuple[keras.Model, str]:
     """Return the network under a scope and, if the checkpoint does not fit it, why not."""
-    reader = ScopeReader(checkpoint, scope)
-    if architecture is None:
-        architecture = inference.infer_architecture(reader)
-    elif architecture not in ARCHITECTURES:
+    if architecture not in (None, *ARCHITECTURES):
         raise ValueError(
             f"architecture must be one of {', '.join(ARCHITECTURES)}; received {architecture!r}."
         )
+    reader = ScopeReader(checkpoint, scope)
+    if architecture is None:
+        architecture = inference.infer_architecture(reader)
     if num_filters is None:
         num_filters = inference.infer_num_filters(reader, architecture)
     if num_classes is None:

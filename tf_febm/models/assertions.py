@@ -56,7 +56,7 @@ def behind(checks: list[tuple], value: tf.Tensor, error: str = _STOPPED) -> tf.T
     for condition, what, *values in checks:
         if not tf.executing_eagerly():
             message = f"{_FRAME}{what}{',' if values else ''}"
-            operations.append(tf.debugging.Assert(condition, [message, *values, _END]))
+            operations.append(tf.debugging.Assert(condition, [message, *values, _END], summarize=8))
         elif not condition:
             text = " ".join(str(v.numpy() if tf.is_tensor(v) else v) for v in values)
             text = " ".join(text.split())

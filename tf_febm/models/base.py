@@ -28,6 +28,7 @@ from tf_febm.samplers import Langevin, ReplayBuffer
 __all__ = ["EnergyModel"]
 
 
+@arguments.checked
 class EnergyModel(Named, Calibrated, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
@@ -70,7 +71,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         self.sample_shape = None
         self.num_classes = classes_of(energy)
         if num_classes is not None:
-            self.num_classes = arguments.whole_number("num_classes", num_classes, 1)
+            self.num_classes = arguments.class_count("num_classes", num_classes)
         self.class_names = class_names
         self.reference = checked_reference(reference)
         usual = Langevin() if reference is None else Langevin.exponential(0.15, 4)
@@ -333,11 +334,11 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
             labels = None
         return self.energy(x, labels)
 
-    def _as_batch(self, x, labels) -> Batch:
+    def _as_batch(self, x, labels, what: str = "x") -> Batch:
         if self.sample_shape is None:
             self.build(tf.convert_to_tensor(x).shape)
-        inputs.check_resolution(x, self.bounds)
-        x = inputs.check_samples(x, self.sample_shape)
+        inputs.check_resolution(x, self.bounds, what)
+        x = inputs.check_samples(x, self.sample_shape, what)
         if not self.conditional:
             if labels is not None:
                 raise ValueError("labels were given, but the energy network takes none.")

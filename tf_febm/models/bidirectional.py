@@ -18,6 +18,7 @@ __all__ = ["BidirectionalEBM"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class BidirectionalEBM(GeneratorModel):
     """Train an energy E (parameters θ) on two bounds of its negative log-likelihood.
 

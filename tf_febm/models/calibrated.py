@@ -16,6 +16,7 @@ __all__ = ["Calibrated"]
 _IN_FILES = "calibration"
 
 
+@arguments.checked
 class Calibrated:
     """The part of a model that keeps energies of examples it was not trained on.
 

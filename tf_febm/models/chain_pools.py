@@ -26,6 +26,7 @@ class PooledSamples(NamedTuple):
     labels: np.ndarray | None
 
 
+@arguments.checked
 def pooled_chains(
     model,
     num_samples: int,
@@ -90,6 +91,7 @@ def pooled_chains(
     return PooledSamples(samples, labels)
 
 
+@arguments.checked
 def pooled_chains_by_pool(
     model,
     num_samples: int,

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     weights: tf.Tensor | None = None
 
 
+@arguments.checked
 class Chains:
     """The part of a model that draws from q(x) ∝ exp(−E(x)).
 
@@ -215,11 +216,9 @@ class Chains:
         **sampler_options,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels."""
-        if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
-            raise ValueError(f"num_samples must be a whole number ≥ 1; received {num_samples!r}.")
-        if initial not in self.INITIAL:
-            choices = " or ".join(map(repr, self.INITIAL))
-            raise ValueError(f"initial must be {choices}; received {initial!r}.")
+        if not tf.is_tensor(num_samples):
+            num_samples = arguments.whole_number("num_samples", num_samples, 1, 2**31)
+        arguments.choice("initial", initial, self.INITIAL)
         if self.sample_shape is None:
             raise ValueError("The model has no shape yet: fit it or call model.build first.")
         if labels is not None:
@@ -261,7 +260,7 @@ class Chains:
             num_steps: At least 0.
             epsilon: ε of the first step, positive; later ones fall to zero.
         """
-        batch = self._as_batch(samples, labels)
+        batch = self._as_batch(samples, labels, "samples")
 
         def make():
             @tf.function(autograph=False)
@@ -293,7 +292,7 @@ class Chains:
         Returns:
             Float32 [n, …], inside the bounds of the sampler if it has some.
         """
-        batch = self._as_batch(samples, labels)
+        batch = self._as_batch(samples, labels, "samples")
         noise_stddev = arguments.number("noise_stddev", noise_stddev)
 
         def make():

@@ -18,6 +18,7 @@ __all__ = ["ContrastiveDivergence"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class ContrastiveDivergence(EnergyModel):
     """Train an energy by (approximate) maximum likelihood: the baseline of f-EBM.
 

@@ -15,6 +15,7 @@ __all__ = ["DensityRatio"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class DensityRatio(keras.Model):
     """Estimate log p(x)/q(x) from samples of p and samples of q.
 

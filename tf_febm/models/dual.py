@@ -3,13 +3,14 @@
 import keras
 import tensorflow as tf
 
-from tf_febm import objectives
+from tf_febm import arguments, objectives
 from tf_febm.models.variational import VariationalModel
 
 __all__ = ["DualFEBM"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class DualFEBM(VariationalModel):
     """Train an energy by minimising an f-divergence through its plain dual form: a baseline.
 

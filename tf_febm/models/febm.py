@@ -17,6 +17,7 @@ __all__ = ["FEBM"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class FEBM(VariationalModel):
     """Train an energy by minimising an f-divergence through its variational form.
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments, optimizers, parallel, workers
 from tf_febm import networks as network_library
-from tf_febm import optimizers, parallel, workers
 from tf_febm.models import inputs, players, updates, watching, weights
 from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.averaging import update_with
@@ -20,6 +20,32 @@ from tf_febm.networks.precision import computes_in_half
 __all__ = ["Fitting"]
 
 
+_VERBOSE = ("auto", 0, 1, 2)
+# What Keras' own methods take; `inputs` says more about x, and `weights` about weights.
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("batch_size", "epochs", "steps_per_epoch", "validation_steps", "validation_batch_size",
+         "validation_freq", "steps", "steps_per_execution"), arguments.COUNT),
+    "x": None,
+    "y": arguments.LABELS,
+    "initial_epoch": arguments.WHOLE,
+    "validation_split": arguments.PROBABILITY,
+    "shuffle": arguments.SWITCH,
+    "class_weight": None,
+    "sample_weight": None,
+    "callbacks": arguments.Kind(
+        "callbacks of Keras",
+        lambda value: isinstance(value, keras.callbacks.CallbackList)
+        or all(isinstance(one, keras.callbacks.Callback) for one in tf.nest.flatten(value)),
+        TypeError,
+    ),
+    "verbose": arguments.Kind(
+        "'auto', 0, 1 or 2", lambda v: isinstance(v, (str, int)) and v in _VERBOSE
+    ),
+}  # fmt: skip
+
+
+@arguments.checking(_KINDS)
 class Fitting(Noticing):
     """The part of a model that Keras trains."""
 
@@ -139,8 +165,11 @@ class Fitting(Noticing):
         watch `monitor`.
         """
         inputs.require_data(x)
-        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
-        if isinstance(x, (list, tuple)):
+        several = isinstance(x, (list, tuple))
+        shape = None if several else self.sample_shape
+        inputs.require_arrays(x, self.bounds, sample_shape=shape)
+        inputs.require_same_length(x, y)
+        if several:
             raise TypeError(
                 "x must be one array [n, …], with labels as y, or a dataset; received "
                 f"{type(x).__name__} of {len(x)}: give numpy.stack(x), if these are examples."
@@ -154,6 +183,8 @@ class Fitting(Noticing):
                 )
             with self.distribute_strategy.scope():
                 self.build((None, *shape))
+        if validation_data is not None:
+            inputs.require_data(validation_data, "validation_data")
         inputs.require_arrays(validation_data, self.bounds, "validation_data", self.sample_shape)
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
@@ -214,6 +245,7 @@ class Fitting(Noticing):
         """
         inputs.require_data(x)
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
+        inputs.require_same_length(x, y)
         self._notice_changes()
         relative = weights.of_arrays(x, y, sample_weight, None)
         sample_weight = sample_weight if relative is None else relative
@@ -245,6 +277,7 @@ class Fitting(Noticing):
             The values in the order of `metrics_names`, the norms of gradients behind them; or
             name -> value.
         """
+        inputs.require_batch(x, y, self.sample_shape)
         weights.check_class_weight(class_weight, self.num_classes)
         weights.check_one_kind(sample_weight, class_weight)
         if sample_weight is not None or class_weight is not None:
@@ -261,6 +294,7 @@ class Fitting(Noticing):
         Returns:
             The values in the order of `metrics_names`, or name -> value.
         """
+        inputs.require_batch(x, y, self.sample_shape)
         self._notice_changes()
         x, y, sample_weight = weights.with_weights_kept(x, y, sample_weight)
         with assertions_in_one_line():
@@ -299,7 +333,7 @@ class Fitting(Noticing):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> np.ndarray:
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
         inputs.require_data(x)
-        inputs.require_arrays(x, self.bounds)
+        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         if isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], (list, tuple)):
             x = (x[0], np.asarray(x[1]))
         with assertions_in_one_line():
@@ -309,6 +343,7 @@ class Fitting(Noticing):
 
     def predict_on_batch(self, x) -> np.ndarray:
         """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
+        inputs.require_batch(x, None, self.sample_shape)
         with assertions_in_one_line():
             return super().predict_on_batch(x)
 

@@ -49,6 +49,7 @@ class Generated(NamedTuple):
         return self.linear_map.transposed_product(flat)
 
 
+@arguments.checked
 class GeneratorModel(EnergyModel):
     """Base of models with an energy network and a generator G from N(0, I_d) to the data space.
 

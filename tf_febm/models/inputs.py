@@ -1,5 +1,6 @@
 """Checks of a model's inputs: shapes, dtypes, bounds and labels."""
 
+import numbers
 import warnings
 from collections.abc import Mapping
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments, parallel
 from tf_febm.data.resolution import COARSEST, FEWEST_IN_BATCH, LARGEST, check_float32_resolution
 from tf_febm.models.assertions import assertion, behind
 from tf_febm.models.labels import label_checks, of_some_class
@@ -20,7 +22,10 @@ __all__ = [
     "is_fine_by_bounds",
     "refuse_dictionary",
     "require_arrays",
+    "require_batch",
     "require_data",
+    "require_same_length",
+    "rows_in_bounds",
     "sample_shape_of",
     "split_labels",
 ]
@@ -34,7 +39,10 @@ def refuse_dictionary(value, what: str) -> None:
 
 
 def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
-    """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it."""
+    """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it.
+
+    Where a graph is made and the shape is not all known, it is checked when that runs.
+    """
     refuse_dictionary(x, what)
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
@@ -47,6 +55,22 @@ def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
         raise ValueError(
             f"{what} must have shape {('n', *sample_shape)}; received {tuple(x.shape)}."
         )
+    if x.shape.rank is not None and x.shape[1:].is_fully_defined():
+        return x
+    return _with_shape_checked(x, sample_shape, what)
+
+
+def _with_shape_checked(x: tf.Tensor, sample_shape, what: str) -> tf.Tensor:
+    """Return x, of unknown static shape, with the right one, behind an assertion about it."""
+    sizes = tf.shape(x)
+    right = tf.equal(tf.size(sizes), len(sample_shape) + 1)
+    # As many of either as there are of both: others would not compare.
+    given = sizes[1 : len(sample_shape) + 1]
+    right &= tf.reduce_all(given == tf.constant(sample_shape, tf.int32)[: tf.size(given)])
+    form = f"[n, {', '.join(map(str, sample_shape))}]"
+    x = behind([(right, f"{what} has not the shape {form}", "it is", sizes)], x)
+    # Another operation would end in an error of its own, perhaps before the assertion.
+    x.set_shape((None, *sample_shape))
     return x
 
 
@@ -86,12 +110,12 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         ValueError: Labels are of another type or shape or, run eagerly, any of these is met.
     """
     checks: list[tuple] = [(tf.reduce_all(tf.math.is_finite(x)), "NaN or Inf in x")]
+    if parallel.replicas() == 1:
+        # Of a last batch that is smaller than there are replicas, some get nothing.
+        checks.append((tf.shape(x)[0] > 0, "x without examples"))
     if bounds is not None:
-        low, high = bounds
-        # Dequantised images reach the bounds to rounding, hence the slack.
-        slack = 1e-3 * (high - low)
-        inside = tf.reduce_all((x >= low - slack) & (x <= high + slack))
-        checks.append((inside, _outside(low, high, x.shape.rank)))
+        inside = tf.reduce_all(_inside(x, bounds))
+        checks.append((inside, _outside(bounds[0], bounds[1], x.shape.rank)))
     if labels is not None:
         labels = of_some_class(labels, num_classes, x.shape[0])
         count, needed = tf.shape(labels)[0], tf.shape(x)[0]
@@ -111,6 +135,20 @@ def _outside(low: float, high: float, rank: int) -> str:
         "tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=40)"
     )
     return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
+
+
+def _inside(x: tf.Tensor, bounds) -> tf.Tensor:
+    """Whether each number lies in the bounds; NaN does not."""
+    low, high = bounds
+    # Dequantised images reach the bounds to rounding, hence the slack.
+    slack = 1e-3 * (high - low)
+    return (x >= low - slack) & (x <= high + slack)
+
+
+def rows_in_bounds(x: tf.Tensor, bounds) -> tf.Tensor:
+    """Return of each example, [n, …], whether all of it is finite and in the bounds, bool [n]."""
+    good = tf.math.is_finite(x) if bounds is None else _inside(x, bounds)
+    return tf.reduce_all(good, axis=tuple(range(1, x.shape.rank)))
 
 
 def is_fine_by_bounds(bounds, rank: int) -> bool:
@@ -230,10 +268,42 @@ def _require_batches(data, first, what: str, sample_shape) -> None:
         )
 
 
-def require_data(x) -> None:
-    """Raise a ValueError if there are no data."""
+def require_data(x, what: str = "x") -> None:
+    """Raise an error if there are no data, or what can be none."""
     if x is None:
-        raise ValueError("x must be an array or a dataset; received None.")
+        raise ValueError(f"{what} must be an array or a dataset; received None.")
+    many = hasattr(x, "__iter__") or hasattr(x, "__getitem__") or hasattr(x, "__array__")
+    scalar = isinstance(x, (complex, np.generic)) or callable(x)
+    scalar |= not many and not isinstance(x, numbers.Real)
+    if scalar or (hasattr(x, "dtype") and hasattr(x, "shape")):
+        arguments.ARRAY.check(what, x)
+
+
+def require_batch(x, y=None, sample_shape=None) -> None:
+    """Raise an error if x is no array, or y has not one label for each of its examples."""
+    refuse_dictionary(x, "x")
+    if not isinstance(x, tuple):
+        arguments.ARRAY.check("x", x)
+        if np.shape(x)[:1] == (0,):
+            raise ValueError(f"x must have an example or more; received shape {np.shape(x)}.")
+        if sample_shape is not None and np.shape(x)[1:] != tuple(sample_shape):
+            raise ValueError(
+                f"x must have shape {('n', *sample_shape)}; received {tuple(np.shape(x))}."
+            )
+        require_same_length(x, y)
+
+
+def require_same_length(x, y) -> None:
+    """Raise a ValueError if arrays x and y have different lengths."""
+    if y is None or not hasattr(x, "shape"):
+        return
+    if np.ndim(y) not in (1, 2):
+        raise ValueError(
+            f"y must be labels [n] or rows over the classes; received {arguments.shown(y)}."
+        )
+    rows, labels = len(x), len(y)
+    if rows != labels:
+        raise ValueError(f"y must have one label for each of {rows} examples; received {labels}.")
 
 
 def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> None:
@@ -256,8 +326,8 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
     _refuse_numbers(data, what)
     first, yielded = _first_part(data)
     if isinstance(first, Mapping):
-        keys = list(first)
-        named = ", ".join(map(repr, keys))
+        keys = list(first) or ["x"]
+        named = ", ".join(map(repr, first))
         image = next((key for key in ("image", "x", "features") if key in first), keys[0])
         label = next((key for key in ("label", "labels", "y") if key in first), "label")
         cure = (
@@ -277,6 +347,8 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
         )
     if not yielded and (hasattr(first, "to_numpy") or isinstance(first, tf.Tensor)):
         first = np.asarray(first)
+    if not yielded and np.shape(first)[:1] == (0,):
+        raise ValueError(f"{what} must have an example or more; received shape {first.shape}.")
     # Of a `PyDataset` that is the first batch; of others there is only the shape.
     if not isinstance(first, np.ndarray) or not first.size:
         return
@@ -290,5 +362,5 @@ def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> Non
             warnings.warn(
                 f"{what} has no value above {first.max():.4g}, in bounds of {low:g} to {high:g}: "
                 "are these images that were divided by 255 twice, or 0 … 16?",
-                stacklevel=3,
+                stacklevel=4,
             )

@@ -19,6 +19,7 @@ __all__ = ["NoiseContrastive"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class NoiseContrastive(EnergyModel):
     """Train an energy by telling data from noise of a known density, without chains.
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import keras
 
-from tf_febm import serving, workers
+from tf_febm import arguments, serving, workers
 from tf_febm.models.fitting import Fitting
 
 __all__ = ["Saving"]
 
 
+@arguments.checked
 class Saving(Fitting):
     """The part of a model that saves it."""
 

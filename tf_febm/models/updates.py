@@ -61,7 +61,9 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> Counted:
     for variable, gradient in zip(variables, gradients, strict=True):
         if id(variable) in fresh and gradient is not None:
             _begin_moments(optimizer, variable, gradient / tf.cast(scale, gradient.dtype))
-    optimizer.apply(gradients, variables)
+    # A step whose batch is stopped is not counted either.
+    with tf.control_dependencies([g for g in gradients if g is not None]):
+        optimizer.apply(gradients, variables)
     counted = tf.constant(1.0)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         counted = tf.cast(tf.math.is_finite(norm), tf.float32)

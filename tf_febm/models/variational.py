@@ -18,6 +18,7 @@ from tf_febm.samplers import ReplayBuffer
 __all__ = ["VariationalModel"]
 
 
+@arguments.checked
 class VariationalModel(EnergyModel):
     """Base of the models with an energy network (parameters θ) and a variational network (ω).
 
@@ -97,7 +98,7 @@ class VariationalModel(EnergyModel):
         self.variational_divergence = (
             self.divergence
             if variational_divergence is None
-            else divergences.get(variational_divergence, log_ratio_clip)
+            else self._named_divergence(variational_divergence, log_ratio_clip)
         )
         self.simultaneous = simultaneous
         self.variational_steps = variational_steps
@@ -109,6 +110,13 @@ class VariationalModel(EnergyModel):
         self._add_networks()
         self.variational_optimizer: keras.optimizers.Optimizer | None = None
         self._build_if_known()
+
+    @staticmethod
+    def _named_divergence(divergence, log_ratio_clip) -> divergences.Divergence:
+        try:
+            return divergences.get(divergence, log_ratio_clip)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"variational_divergence: {error}") from None
 
     @property
     def divergence(self) -> divergences.Divergence:

@@ -201,8 +201,14 @@ def with_weights_kept(x, y, weights) -> tuple:
         return _LabelsOfNoWidth(x), y, weights
     if hasattr(x, "__next__"):
         return (_with_labels_of_no_width(batch) for batch in x), y, weights
-    if isinstance(weights, (list, tuple)):
-        weights = np.asarray(weights, np.float32)
+    if isinstance(weights, (list, tuple)) or hasattr(weights, "__array__"):
+        try:
+            given = np.asarray(weights)
+            weights = given.astype(np.float32) if given.dtype.kind in "biuf" else None
+        except (TypeError, ValueError):
+            weights = None
+        if weights is None:
+            raise ValueError(_no_numbers("others"))
     if isinstance(y, (list, tuple)):
         y = np.asarray(y)
     if y is None and weights is not None:

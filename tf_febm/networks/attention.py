@@ -11,6 +11,7 @@ __all__ = ["SelfAttention"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class SelfAttention(keras.layers.Layer):
     """Add to each position of a feature map a mean over all positions.
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.renamed import earlier_names
 
 __all__ = ["CachedWeightsLayer", "cached_weights", "layers_of"]
@@ -61,6 +62,7 @@ class CachedWeightsLayer(keras.layers.Layer):
 
 
 @contextlib.contextmanager
+@arguments.checked
 def cached_weights(*networks) -> Any:
     """Compute once, for the length of a `with` block, what layers derive from weights alone.
 

@@ -16,6 +16,7 @@ RULES = ("sum", "mixture")
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class ComposedEnergy(FullPrecision, keras.layers.Layer):
     """Combine the energies E_k of several networks, float32.
 

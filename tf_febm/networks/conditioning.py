@@ -3,10 +3,13 @@
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["LabelScale", "LabelShift"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class LabelShift(keras.layers.Layer):
     """Add to each channel a number that depends on the label: x + label·`shift`.
 
@@ -31,6 +34,7 @@ class LabelShift(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class LabelScale(keras.layers.Layer):
     """Multiply each channel by a number that depends on the label: x·(label·`scale` + `offset`).
 

@@ -10,6 +10,7 @@ from tf_febm.networks.layers import Conv2D
 __all__ = ["conv"]
 
 
+@arguments.checked
 def conv(
     image_shape: tuple[int, ...],
     num_filters: int = 32,

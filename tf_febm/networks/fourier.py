@@ -16,6 +16,7 @@ __all__ = ["FourierFeatures", "fourier_mlp"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class FourierFeatures(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Append sin(xB) and cos(xB) to x, with fixed random frequencies B ~ N(0, frequency²).
 
@@ -51,6 +52,7 @@ class FourierFeatures(arguments.Configured, FullPrecision, keras.layers.Layer):
         return ops.concatenate([x, ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
+@arguments.checked
 def fourier_mlp(
     input_shape: int | tuple[int],
     hidden_units: Sequence[int] = (128, 128),

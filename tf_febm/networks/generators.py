@@ -19,6 +19,7 @@ __all__ = ["generator_coupling", "generator_dcgan", "generator_mlp", "generator_
 _LAST = "channels_last"
 
 
+@arguments.checked
 def generator_mlp(
     latent_dim: int,
     output_shape: int | tuple[int, ...],
@@ -56,6 +57,7 @@ def generator_mlp(
     return keras.Model(z, in_shape(x, output_shape), name=name)
 
 
+@arguments.checked
 def generator_coupling(
     latent_dim: int,
     output_shape: int | tuple[int, ...],
@@ -96,6 +98,7 @@ def generator_coupling(
     Source: Dinh, Sohl-Dickstein, Bengio 2017 (RealNVP).
     """
     output_shape = arguments.shape("output_shape", output_shape)
+    latent_dim = arguments.whole_number("latent_dim", latent_dim, 2)
     z = x = latent_input(latent_dim, 2)
     check_one_to_one("coupling", latent_dim, output_shape)
     hidden_units = arguments.shape("hidden_units", hidden_units)
@@ -112,6 +115,7 @@ def generator_coupling(
     return keras.Model(z, in_shape(x, output_shape, output_activation), name=name)
 
 
+@arguments.checked
 def generator_dcgan(
     latent_dim: int,
     output_shape: tuple[int, int, int],
@@ -150,6 +154,7 @@ def generator_dcgan(
     return keras.Model(z, _image(x, output_shape[-1], output_activation), name=name)
 
 
+@arguments.checked
 def generator_resnet(
     latent_dim: int,
     output_shape: tuple[int, int, int],

@@ -20,7 +20,7 @@ def energy_inputs(shape: tuple[int, ...], num_classes: int | None) -> tuple:
     x = keras.Input(shape, dtype=dtype, name="x")
     if num_classes is None:
         return x, x, None
-    num_classes = arguments.whole_number("num_classes", num_classes, 1)
+    num_classes = arguments.class_count("num_classes", num_classes)
     label = keras.Input((num_classes,), dtype=dtype, name="label")
     return (x, label), x, label
 

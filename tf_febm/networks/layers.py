@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.networks import convolution
 from tf_febm.networks.activations import fused_activation
 from tf_febm.networks.cached_weights import CachedWeightsLayer
@@ -13,6 +14,7 @@ _LAST = "channels_last"
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
     """Convolve images as `keras.layers.Conv2D` does, with faster gradients in Langevin chains.
 
@@ -41,6 +43,11 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
         data_format: str | None = _LAST,
         **kwargs,
     ):
+        filters = arguments.whole_number("filters", filters, 1, 2**31)
+        for name, sides in (("kernel_size", kernel_size), ("strides", strides)):
+            arguments.shape(name, sides, 2 if isinstance(sides, (tuple, list)) else None)
+        arguments.choice("padding", padding, ("valid", "same"))
+        arguments.choice("data_format", data_format, (_LAST, "channels_first", None))
         super().__init__(filters, kernel_size, strides, padding, data_format or _LAST, **kwargs)
 
     def build(self, input_shape) -> None:

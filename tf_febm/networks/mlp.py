@@ -13,6 +13,7 @@ from tf_febm.networks.precision import output_dtype
 __all__ = ["mlp"]
 
 
+@arguments.checked
 def mlp(
     input_shape: int | tuple[int, ...],
     hidden_units: Sequence[int] = (64, 64),

@@ -10,6 +10,7 @@ from tf_febm.networks.spectral import SpectralConv2D, SpectralDense
 __all__ = ["mnist_net"]
 
 
+@arguments.checked
 def mnist_net(
     num_filters: int = 64,
     num_classes: int | None = None,

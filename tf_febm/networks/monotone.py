@@ -20,6 +20,7 @@ _STEEPNESS = 1.0
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class MonotoneSum(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Apply to each coordinate a strictly increasing function of its own, onto all numbers.
 
@@ -61,6 +62,7 @@ class MonotoneSum(arguments.Configured, FullPrecision, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class TriangularProduct(FullPrecision, keras.layers.Layer):
     """Multiply by a matrix that always has an inverse: y = x·L·U, the identity at first.
 
@@ -84,6 +86,7 @@ class TriangularProduct(FullPrecision, keras.layers.Layer):
         return ops.matmul(ops.matmul(x, lower), upper)
 
 
+@arguments.checked
 def generator_monotone(
     latent_dim: int,
     output_shape: int | tuple[int, ...],

@@ -5,12 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_febm import arguments
 from tf_febm.networks.precision import FullPrecision
 
 __all__ = ["NormalisedEnergy"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checking({"network": None})
 class NormalisedEnergy(FullPrecision, keras.layers.Layer):
     """Add a trained constant c to an energy, so that e^(−E−c) can become a density.
 
@@ -23,11 +25,9 @@ class NormalisedEnergy(FullPrecision, keras.layers.Layer):
 
     def __init__(self, network: keras.layers.Layer, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(network, dict):
+        if isinstance(network, dict) and "class_name" in network:
             network = keras.saving.deserialize_keras_object(network)
-        if not isinstance(network, keras.layers.Layer):
-            raise TypeError(f"network must be a Keras model or layer; received {network!r}.")
-        self.network = network
+        self.network = arguments.NETWORK.check("network", network)
         self.log_partition = self.add_weight(
             shape=(), initializer="zeros", dtype="float32", name="log_partition"
         )

@@ -2,6 +2,8 @@
 
 import keras
 
+from tf_febm import arguments
+
 __all__ = ["FullPrecision", "computes_in_half", "output_dtype"]
 
 _SHORT = ("float16", "bfloat16")
@@ -30,6 +32,7 @@ def output_dtype(policy=None) -> str:
     return dtype
 
 
+@arguments.checked
 class FullPrecision:
     """Mixin, before `keras.layers.Layer`, of the layers that a mixed policy leaves as they are.
 

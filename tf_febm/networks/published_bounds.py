@@ -26,6 +26,7 @@ LEAK, PRELU = 0.1, 0.25
 _LAST = "channels_last"
 
 
+@arguments.checked
 def published_bounds(
     input_shape: int | tuple[int, ...], num_filters: int = 64, name: str | None = None
 ) -> keras.Model:
@@ -75,6 +76,7 @@ def published_bounds(
     return keras.Model(inputs, energy, name=name)
 
 
+@arguments.checked
 def generator_published_bounds(
     latent_dim: int,
     output_shape: int | tuple[int, ...],

@@ -14,6 +14,7 @@ __all__ = ["QuadraticEnergy", "quadratic"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class QuadraticEnergy(FullPrecision, keras.layers.Layer):
     """Compute ½ Σᵢ ((xᵢ − μᵢ)/σᵢ)², the unnormalised energy of a diagonal Gaussian.
 
@@ -59,6 +60,7 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
         return {**super().get_config(), **config}
 
 
+@arguments.checked
 def quadratic(dimension: int, mean: float = 0.0, scale: float = 1.0) -> keras.Model:
     """Return the energy network of a diagonal Gaussian.
 

@@ -27,6 +27,7 @@ MAX_SPECTRAL_RANK = 512
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class GaussianReference:
     """A Gaussian N(μ, Σ) that an energy is relative to: q(x) ∝ N(x; μ, Σ) e^(−f(x)).
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 from tf_febm.catalogue import GENERATORS, NETWORKS
 from tf_febm.networks.units import standardised, with_confinement
 
@@ -15,6 +15,7 @@ NAMES: tuple[str, ...] = tuple(NETWORKS)
 GENERATOR_NAMES: tuple[str, ...] = tuple(GENERATORS)
 
 
+@arguments.checked
 def get(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds an energy network, with arguments of its own.
 
@@ -24,9 +25,10 @@ def get(name: str) -> Callable[..., keras.Model]:
     Raises:
         ValueError: There is no such network.
     """
-    return catalogue.load(catalogue.find("network", NETWORKS, name).place)
+    return catalogue.load(catalogue.find("name", NETWORKS, name).place)
 
 
+@arguments.checked
 def get_generator(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds a generator, with arguments of its own.
 
@@ -36,9 +38,10 @@ def get_generator(name: str) -> Callable[..., keras.Model]:
     Raises:
         ValueError: There is no such generator.
     """
-    return catalogue.load(catalogue.find("generator", GENERATORS, name).place)
+    return catalogue.load(catalogue.find("name", GENERATORS, name).place)
 
 
+@arguments.checking({"shape": arguments.SHAPE})
 def build(
     network: str,
     shape: tuple[int, ...],
@@ -102,11 +105,15 @@ def build(
     made = _call("network", NETWORKS, network, shape, width, name=name, **asked)
     if confinement:
         made = with_confinement(made, confinement)
+    if (mean is None) != (scale is None):
+        missing = "mean" if mean is None else "scale"
+        raise ValueError(f"mean and scale must be given together; received no {missing}.")
     if mean is not None and row.standardised:
         made = standardised(made, mean, scale)
     return made
 
 
+@arguments.checking({"shape": arguments.SHAPE})
 def build_generator(
     generator: str,
     latent_dim: int,

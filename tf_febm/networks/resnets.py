@@ -62,6 +62,7 @@ PLANS = {
 }
 
 
+@arguments.checked
 def resnet32(
     num_filters: int = 128,
     num_classes: int | None = None,
@@ -94,6 +95,7 @@ def resnet32(
     return _resnet("resnet32", num_filters, num_classes, use_attention, image_shape, name)
 
 
+@arguments.checked
 def resnet32_large(
     num_filters: int = 128,
     num_classes: int | None = None,
@@ -119,6 +121,7 @@ def resnet32_large(
     )
 
 
+@arguments.checked
 def resnet32_larger(
     num_filters: int = 128,
     num_classes: int | None = None,
@@ -137,6 +140,7 @@ def resnet32_larger(
     return _resnet("resnet32_larger", num_filters, num_classes, use_attention, image_shape, name)
 
 
+@arguments.checked
 def resnet32_wider(
     num_filters: int = 256,
     num_classes: int | None = None,
@@ -161,6 +165,7 @@ def resnet32_wider(
     return _resnet("resnet32_wider", *args)
 
 
+@arguments.checked
 def resnet128(
     num_filters: int = 64,
     num_classes: int | None = None,

@@ -62,6 +62,7 @@ def normalise(kernel, vector, bounded: bool = False) -> Normalised:
     return Normalised(scaled * tf.minimum(sigma, 1.0) if bounded else scaled, sigma, following)
 
 
+@arguments.checked
 class SpectralLayer(arguments.Configured, CachedWeightsLayer):
     """Base of the layers with a spectrally normalised kernel.
 
@@ -105,6 +106,7 @@ class SpectralLayer(arguments.Configured, CachedWeightsLayer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class SpectralConv2D(SpectralLayer):
     """Convolve images with a spectrally normalised kernel, with SAME padding.
 
@@ -157,6 +159,7 @@ class SpectralConv2D(SpectralLayer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class SpectralDense(SpectralLayer):
     """Multiply vectors by a spectrally normalised matrix and add a bias.
 
@@ -186,6 +189,7 @@ class SpectralDense(SpectralLayer):
 
 
 @contextlib.contextmanager
+@arguments.checked
 def power_iteration(*networks) -> Iterator[None]:
     """Advance the power iteration of every spectrally normalised layer by one, around a step.
 

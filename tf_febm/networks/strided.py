@@ -17,6 +17,7 @@ _ACTIVATION_GAIN = 4.0
 _WHITE_SCALE = 0.5
 
 
+@arguments.checked
 def strided(
     image_shape: tuple[int, ...],
     num_filters: int = 32,

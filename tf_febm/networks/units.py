@@ -14,6 +14,7 @@ __all__ = ["QuadraticConfinement", "Standardise", "standardised", "with_confinem
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class Standardise(FullPrecision, keras.layers.Layer):
     """Compute z = (x − mean)/scale, coordinate by coordinate, with constant mean and scale.
 
@@ -47,6 +48,7 @@ class Standardise(FullPrecision, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class QuadraticConfinement(arguments.Configured, FullPrecision, keras.layers.Layer):
     """Compute ½ strength ‖x‖², the energy of a Gaussian with variance 1/strength.
 
@@ -67,6 +69,7 @@ class QuadraticConfinement(arguments.Configured, FullPrecision, keras.layers.Lay
         return 0.5 * self.strength * ops.expand_dims(ops.sum(ops.square(x), axis=axes), -1)
 
 
+@arguments.checking({"network": None})
 def with_confinement(network: keras.Model, strength: float) -> keras.Model:
     """Return a network with quadratic confinement: E(x) + ½ strength ‖x‖².
 
@@ -85,6 +88,7 @@ def with_confinement(network: keras.Model, strength: float) -> keras.Model:
     return keras.Model(_as_given(inputs), output, name=f"confined_{network.name}")
 
 
+@arguments.checking({"network": None})
 def standardised(network: keras.Model, mean, scale) -> keras.Model:
     """Return a network that takes x in raw units and sees (x − mean)/scale.
 
@@ -138,7 +142,9 @@ def checked_units(mean, scale) -> tuple[np.ndarray, np.ndarray]:
 def _inputs_of(network):
     """Return inputs like a network's, and the widest of its dtypes and of `output_dtype`."""
     if not getattr(network, "input_shape", None):
-        raise ValueError(f"A functional Keras model is needed; received {network!r}.")
+        raise ValueError(
+            f"network must be a functional Keras model; received {arguments.shown(network)}."
+        )
     floating = [t.dtype for t in (*network.inputs, *network.outputs) if "float" in t.dtype]
     dtype = keras.backend.result_type(output_dtype(), *floating)
     pairs = zip(network.inputs, ("x", "label"), strict=False)
@@ -155,7 +161,7 @@ def _energies(network, inputs, dtype: str):
         warnings.warn(
             f"The energies of {network.name} are {energies.dtype}, which no wrapper can mend; "
             "give its last layer dtype='float32'.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return energies if energies.dtype == dtype else ops.cast(energies, dtype)
 

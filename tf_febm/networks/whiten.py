@@ -4,12 +4,14 @@ from typing import Any
 
 import keras
 
+from tf_febm import arguments
 from tf_febm.networks.reference import GaussianReference
 
 __all__ = ["Whiten"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checking({"reference": None})
 class Whiten(keras.layers.Layer):
     """Whiten images: x -> Σ^(−½) (x − μ), Σ the spectral covariance of a Gaussian reference.
 
@@ -27,13 +29,14 @@ class Whiten(keras.layers.Layer):
 
     def __init__(self, reference, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(reference, dict):
+        if isinstance(reference, dict) and "class_name" in reference:
             reference = keras.saving.deserialize_keras_object(reference)
         if not isinstance(reference, GaussianReference) or (
             reference.adapted and reference.covariance != "spectral"
         ):
             raise TypeError(
-                f"Whiten takes a GaussianReference of spectral covariance; received {reference!r}."
+                "reference must be a GaussianReference of spectral covariance; received "
+                f"{arguments.shown(reference)}."
             )
         self.reference = reference.without_factors()
 

@@ -15,6 +15,7 @@ from tf_febm import arguments, parallel
 __all__ = ["data_gradient_penalty", "latent_gradient_penalty", "lower_bound", "upper_bound"]
 
 
+@arguments.checked
 def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.Tensor:
     """Estimate the lower bound of the negative log-likelihood.
 
@@ -42,10 +43,18 @@ def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.
     entropy = tf.convert_to_tensor(entropy, energy_data.dtype)
     if entropy.shape.rank != 0:
         entropy = parallel.batch_mean(entropy)
+    if weights_data is not None:
+        weights_data = _of_rank("weights_data", weights_data, 1)
+        if not weights_data.shape.is_compatible_with(energy_data.shape):
+            raise ValueError(
+                f"weights_data must be one for each of energy_data, {energy_data.shape}; received "
+                f"shape {weights_data.shape}."
+            )
     mean_data = parallel.batch_mean(energy_data, weights_data)
     return mean_data - parallel.batch_mean(energy_model) + entropy
 
 
+@arguments.checked
 def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> tf.Tensor:
     """Return the upper bound of the negative log-likelihood, ⌈L⌉ = ⌊L⌋ + max(0, w·GP − τ).
 
@@ -83,6 +92,7 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
     return lower + tf.where(within, tf.zeros_like(excess), excess)
 
 
+@arguments.checked
 def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
     """Estimate half the relative Fisher information of p₀ and the pulled-back model.
 
@@ -113,6 +123,7 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
     return 0.5 * parallel.batch_mean(tf.reduce_sum(tf.square(total), axis=1))
 
 
+@arguments.checked
 def data_gradient_penalty(energy_gradient, *, weights_data=None) -> tf.Tensor:
     """Return E_data‖∇ₓE(x)‖², the zero-centred gradient penalty: a baseline without a bound.
 

@@ -10,11 +10,12 @@ over batches, which (Σ wᵢfᵢ)/(Σ wᵢ) is not.
 
 import tensorflow as tf
 
-from tf_febm import divergences, parallel
+from tf_febm import arguments, divergences, parallel
 
 __all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variational_bound"]
 
 
+@arguments.checked
 def variational_bound(
     divergence, log_ratio_data, log_ratio_model, *, weights_data=None, weights_model=None
 ) -> tf.Tensor:
@@ -42,12 +43,13 @@ def variational_bound(
     """
     divergence = divergences.get(divergence)
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
-    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
+    log_ratio_model = _vector("log_ratio_model", log_ratio_model, log_ratio_data)
     return _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data") - _mean(
         divergence.conjugate(log_ratio_model), weights_model, "weights_model"
     )
 
 
+@arguments.checked
 def energy_surrogate(
     divergence,
     log_ratio_data,
@@ -103,8 +105,8 @@ def energy_surrogate(
     """
     divergence = divergences.get(divergence)
     log_ratio_data = _vector("log_ratio_data", log_ratio_data)
-    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
-    energy_model = _vector("energy_model", energy_model)
+    log_ratio_model = _vector("log_ratio_model", log_ratio_model, log_ratio_data)
+    energy_model = _vector("energy_model", energy_model, log_ratio_model)
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
@@ -115,7 +117,7 @@ def energy_surrogate(
     )
     if energy_data is None:
         return surrogate
-    energy_data = _vector("energy_data", energy_data)
+    energy_data = _vector("energy_data", energy_data, log_ratio_data)
     _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     weights = {"weights_data": weights_data, "weights_model": weights_model}
     slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights)
@@ -126,6 +128,7 @@ def energy_surrogate(
     return surrogate - slope * 0.5 * means
 
 
+@arguments.checked
 def dual_surrogate(
     divergence, log_ratio_model, energy_model, *, leave_one_out=True, weights_model=None
 ) -> tf.Tensor:
@@ -154,13 +157,14 @@ def dual_surrogate(
     """
     divergence = divergences.get(divergence)
     log_ratio_model = _vector("log_ratio_model", log_ratio_model)
-    energy_model = _vector("energy_model", energy_model)
+    energy_model = _vector("energy_model", energy_model, log_ratio_model)
     _check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
     return parallel.batch_mean(energy_model * factors)
 
 
+@arguments.checked
 def energy_regulariser(
     value_data, value_model, *, weights_data=None, weights_model=None
 ) -> tf.Tensor:
@@ -178,6 +182,8 @@ def energy_regulariser(
     Returns:
         A scalar.
     """
+    value_data = _vector("value_data", value_data)
+    value_model = _vector("value_model", value_model, value_data)
     return _mean(tf.square(value_data), weights_data, "weights_data") + _mean(
         tf.square(value_model), weights_model, "weights_model"
     )
@@ -225,9 +231,10 @@ def _own_mean(values, weights) -> tf.Tensor:
 
 def _checked(name: str, weights, values) -> tf.Tensor:
     """Return weights as constants, [n], of the dtype of what they weigh."""
+    weights = tf.cast(tf.convert_to_tensor(weights), values.dtype)
     weights = tf.stop_gradient(_vector(name, weights))
     _check_one_length(values, weights, f"{name} and what they weigh")
-    return tf.cast(weights, values.dtype)
+    return weights
 
 
 def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights) -> tf.Tensor:
@@ -251,8 +258,12 @@ def _check_one_length(first, second, names="log_ratio_model and energy_model") -
         )
 
 
-def _vector(name: str, value) -> tf.Tensor:
+def _vector(name: str, value, beside: tf.Tensor | None = None) -> tf.Tensor:
+    """Return a vector as a tensor, of the dtype of the one beside it; say what it is else."""
     value = tf.convert_to_tensor(value)
+    if not value.dtype.is_floating or (beside is not None and value.dtype != beside.dtype):
+        needed = "floating" if beside is None else beside.dtype.name
+        raise TypeError(f"{name} must be {needed}, [batch]; received dtype {value.dtype.name}.")
     if value.shape.rank != 1:
         raise ValueError(f"{name} must be a vector, [batch]; received shape {value.shape}.")
     return value

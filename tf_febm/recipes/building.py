@@ -13,6 +13,7 @@ from tf_febm.data.table import check_columns_vary
 from tf_febm.networks.reference import NOISE
 from tf_febm.networks.reference_fit import MAX_NUMBERS
 from tf_febm.recipes import effects
+from tf_febm.training.memory import check_memory
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
 
@@ -36,6 +37,7 @@ def kind_of(source: Data) -> str:
 def build_model(recipe, source: Data) -> Any:
     """Return the compiled model; see `Recipe.build`."""
     check_fit(recipe, source)
+    check_memory(recipe, source)
     method = catalogue.METHODS[recipe.method]
     sampler = make_sampler(recipe, source)
     settings = {name: getattr(recipe, name) for name in method.settings}

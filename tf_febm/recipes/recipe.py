@@ -304,7 +304,7 @@ class Recipe:
         from tf_febm.data import as_data
         from tf_febm.recipes import building
 
-        return building.build_model(self, as_data(data, labels))
+        return building.build_model(self, as_data(data, labels, "data"))
 
     def stream(
         self, data, labels=None, *, start_step: int = 0, shard: tuple[int, int] = (0, 1)
@@ -324,7 +324,7 @@ class Recipe:
         from tf_febm.data import as_data
         from tf_febm.recipes import building
 
-        return building.make_stream(self, as_data(data, labels), start_step, shard)
+        return building.make_stream(self, as_data(data, labels, "data"), start_step, shard)
 
 
 # Field -> its type; what is Optional there may be None.
@@ -364,7 +364,6 @@ _POSITIVE = (
     *("target_acceptance", "adam_epsilon", "frequency"),
 )
 _BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
-_LARGEST_SEED = 2**31 - 1
 
 
 def _checked(name: str, kind: Any, value: Any) -> Any:
@@ -372,16 +371,14 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
     kinds = typing.get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
         return None
-    if name in CHOICES and value not in CHOICES[name]:
+    known_text = value is None or isinstance(value, str)
+    if name in CHOICES and not (known_text and value in CHOICES[name]):
         known = ", ".join(map(str, CHOICES[name]))
         raise ValueError(f"{name} must be one of {known}; received {value!r}.")
     if bool in kinds:
         return arguments.switch(name, value)
     if int in kinds:
-        value = arguments.whole_number(name, value, LEAST.get(name, 0))
-        if name == "seed" and value > _LARGEST_SEED:
-            raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
-        return value
+        return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
     if float in kinds:
         value = arguments.number(name, value, above=name in _POSITIVE)
         if name in _BELOW_ONE and value >= 1.0:

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import typing
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tf_febm import data
+from tf_febm import arguments, data
 from tf_febm.recipes.recipe import Recipe
 from tf_febm.training import Checkpoints, RunFolder, checkpoint_files
 
@@ -34,7 +35,13 @@ class Restored(NamedTuple):
     step: int
 
 
-def restore(folder, data_dir=None, step: int | None = None, report=lambda line: None) -> Restored:
+@arguments.checked
+def restore(
+    folder,
+    data_dir=None,
+    step: int | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Restored:
     """Return a run whose data have a name, ready to sample, measure or apply.
 
     Args:
@@ -48,6 +55,7 @@ def restore(folder, data_dir=None, step: int | None = None, report=lambda line: 
         ValueError: The options are those of another version, the data those of no name, or they
             have other classes now.
     """
+    step = arguments.optional(arguments.whole_number, "step", step)
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     options = folder.read_options()
     # What the steps up to this checkpoint were trained with, not what comes after.

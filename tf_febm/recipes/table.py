@@ -5,7 +5,7 @@ The evidence stands in docs/concepts/recipes.md.
 
 import dataclasses
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 from tf_febm.data import npz_keys
 from tf_febm.recipes.recipe import Recipe
 
@@ -381,6 +381,7 @@ def names() -> tuple[str, ...]:
     return tuple(RECIPES)
 
 
+@arguments.checked
 def get(name: str) -> Recipe:
     """Return a recipe by its name.
 
@@ -395,6 +396,7 @@ def get(name: str) -> Recipe:
     return RECIPES[name]
 
 
+@arguments.checked
 def for_dataset(
     dataset: str, method: str = "febm", accelerator: bool = False, data_dir=None
 ) -> Recipe:

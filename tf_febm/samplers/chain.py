@@ -1,6 +1,6 @@
 """Loop that runs any one-step kernel, with diagnostics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -95,6 +95,23 @@ def at_least(minimum: int, count):
     return tf.maximum(minimum, count) if tf.is_tensor(count) else max(minimum, count)
 
 
+def history(first: Sequence[tf.Tensor], num_steps) -> tuple[tf.TensorArray, ...]:
+    """Return arrays that take a tensor of each step, like the first ones, which they begin with.
+
+    Those are to be taken off after: an array without any element could not be stacked.
+    """
+    return tuple(
+        tf.TensorArray(value.dtype, num_steps + 1, element_shape=value.shape).write(0, value)
+        for value in first
+    )
+
+
+def noted(arrays: tuple, step, values) -> tuple[tf.TensorArray, ...]:
+    """Return the arrays of `history` with the values of a step, which are counted from 0."""
+    return tuple(array.write(step + 1, v) for array, v in zip(arrays, values, strict=True))
+
+
+@arguments.checked
 def run_chain(
     step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
     initial_state: tf.Tensor,
@@ -121,14 +138,12 @@ def run_chain(
     Returns:
         A ChainResult; its history fields are None unless asked for.
     """
-    state = tf.stop_gradient(initial_state)
+    state = tf.stop_gradient(tf.convert_to_tensor(initial_state))
     num_steps = step_count(num_steps)
     seeds = randomness.split(randomness.as_seed(seed), at_least(1, num_steps))
-    vector = state.shape[:1]
-    infos = tuple(
-        tf.TensorArray(state.dtype, num_steps if diagnostics else 0, element_shape=vector)
-        for _ in StepInfo._fields
-    )
+    nothing = tf.zeros(tf.shape(state)[:1], state.dtype)
+    nothing = tf.ensure_shape(nothing, state.shape[:1])
+    infos = history([nothing] * len(StepInfo._fields), num_steps) if diagnostics else ()
     states = tf.TensorArray(
         state.dtype, num_steps + 1 if trajectory else 0, element_shape=state.shape
     )
@@ -139,7 +154,7 @@ def run_chain(
         following, info = step(state, seeds[i])
         following = tf.ensure_shape(following, state.shape)
         if diagnostics:
-            infos = tuple(array.write(i, value) for array, value in zip(infos, info, strict=True))
+            infos = noted(infos, i, info)
         if trajectory:
             states = states.write(i + 1, following)
         return i + 1, following, infos, states
@@ -151,9 +166,9 @@ def run_chain(
         parallel_iterations=1,
         maximum_iterations=num_steps,
     )
-    history = (tf.stop_gradient(array.stack()) for array in infos) if diagnostics else ()
+    parts = (tf.stop_gradient(array.stack()[1:]) for array in infos)
     return ChainResult(
         samples=tf.stop_gradient(state),
         trajectory=tf.stop_gradient(states.stack()) if trajectory else None,
-        **dict(zip(StepInfo._fields, history, strict=False)),
+        **dict(zip(StepInfo._fields, parts, strict=False)),
     )

@@ -7,6 +7,7 @@ from tf_febm import arguments, energies
 __all__ = ["denoising_step", "descend"]
 
 
+@arguments.checked
 def descend(
     energy_fn,
     initial_state,
@@ -59,6 +60,7 @@ def descend(
     return x if reference is None else reference.color(x)
 
 
+@arguments.checked
 def denoising_step(energy_fn, samples, noise_stddev: float) -> tf.Tensor:
     """Return the posterior mean of what noisy samples were before the noise.
 

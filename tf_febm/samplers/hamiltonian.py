@@ -13,6 +13,7 @@ from tf_febm.samplers.sampler import Sampler
 __all__ = ["HMC", "MALA"]
 
 
+@arguments.checked
 class _Hamiltonian(Sampler):
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
@@ -60,6 +61,7 @@ class _Hamiltonian(Sampler):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class MALA(_Hamiltonian):
     """Run Metropolis-adjusted Langevin chains, whose stationary law is q ∝ e^(−E).
 
@@ -117,6 +119,7 @@ class MALA(_Hamiltonian):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class HMC(_Hamiltonian):
     """Run Hamiltonian Monte Carlo chains, whose stationary law is q ∝ e^(−E).
 

@@ -13,6 +13,7 @@ __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class Langevin(Sampler):
     """Run unadjusted Langevin chains.
 
@@ -150,6 +151,9 @@ class Langevin(Sampler):
         Returns:
             The next states, and the StepInfo of this step.
         """
+        x = tf.convert_to_tensor(x)
+        if not x.dtype.is_floating:
+            raise ValueError(f"x must be floating, [n, …]; received {arguments.shown(x)}.")
         noise = self.noise_scale * randomness.normal(tf.shape(x), seed, x.dtype)
         if self.noise_first:
             x = x + noise

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_febm import energies, randomness
-from tf_febm.samplers.chain import ChainResult, at_least, step_count
+from tf_febm.samplers.chain import ChainResult, at_least, history, noted, step_count
 from tf_febm.samplers.dual_averaging import DualAveraging
 
 __all__ = ["Proposal", "leapfrog", "reflect", "run_metropolis"]
@@ -135,13 +135,14 @@ def run_metropolis(
         A ChainResult.
     """
     x = tf.stop_gradient(initial_state)
-    dtype, count, axes = x.dtype, x.shape[:1], list(range(1, x.shape.rank))
+    dtype, axes = x.dtype, list(range(1, x.shape.rank))
     num_steps = step_count(num_steps)
     seeds = randomness.split(seed, 2 * at_least(1, num_steps))
     start = _like(Proposal(x, *energies.value_and_gradient(energy_fn, x)))
-    kept = num_steps if diagnostics else 0
-    records = [tf.TensorArray(dtype, kept, element_shape=count) for _ in range(3)]
-    records.append(tf.TensorArray(dtype, kept, element_shape=()))
+    records: tuple = ()
+    if diagnostics:
+        nothing = tf.zeros_like(start.energy)
+        records = history([nothing] * 3 + [tf.zeros([], dtype)], num_steps)
     states = tf.TensorArray(dtype, num_steps + 1 if trajectory else 0, element_shape=x.shape)
     if trajectory:
         states = states.write(0, x)
@@ -187,7 +188,7 @@ def run_metropolis(
         if diagnostics:
             norm = tf.sqrt(tf.reduce_sum(tf.square(here.gradient), axes))
             values = (here.energy, norm, probability, size)
-            records = [a.write(i, value) for a, value in zip(records, values, strict=True)]
+            records = noted(records, i, values)
         if trajectory:
             states = states.write(i + 1, following.state)
         return i + 1, following, adaptation, records, states
@@ -200,17 +201,18 @@ def run_metropolis(
         parallel_iterations=1,
         maximum_iterations=num_steps,
     )
-    history = {}
+    found = {}
     if diagnostics:
         names = ("energy", "gradient_norm", "acceptance", "step_size")
-        history = {n: tf.stop_gradient(a.stack()) for n, a in zip(names, records, strict=True)}
+        parts = (tf.stop_gradient(array.stack()[1:]) for array in records)
+        found = dict(zip(names, parts, strict=True))
     if trajectory:
-        history["trajectory"] = tf.stop_gradient(states.stack())
+        found["trajectory"] = tf.stop_gradient(states.stack())
     stuck = ~tf.math.is_finite(end.energy) & (num_steps > 0)
     samples = tf.where(
         tf.reshape(stuck, [-1] + [1] * len(axes)), tf.constant(float("nan"), dtype), end.state
     )
-    return ChainResult(tf.stop_gradient(samples), **history)
+    return ChainResult(tf.stop_gradient(samples), **found)
 
 
 def _like(point: Proposal, model: Proposal | None = None) -> Proposal:

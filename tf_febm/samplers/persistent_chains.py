@@ -27,6 +27,7 @@ class _Turn(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class PersistentChains(ReplayBuffer):
     """Keep the state of a fixed set of chains, as persistent contrastive divergence does.
 

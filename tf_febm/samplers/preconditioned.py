@@ -12,6 +12,7 @@ __all__ = ["Preconditioned"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class Preconditioned:
     """Run another sampler on z = A⁻¹(x − μ), A Aᵀ = Σ, and return x.
 

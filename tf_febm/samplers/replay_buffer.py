@@ -15,6 +15,7 @@ STORAGES = ("auto", "uint8", "uint8_published", "float32")
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
 class ReplayBuffer(arguments.Configured, tf.Module):
     """Keep the last samples of the chains in `tf.Variable`s on the device.
 
@@ -126,7 +127,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             ValueError: It was built for other samples before, or they are to be stored in 8 bits
                 and have no bounds.
         """
-        bounds = None if bounds is None else arguments.interval("bounds", bounds)
+        bounds = arguments.optional(arguments.interval, "bounds", bounds)
+        sample_shape = arguments.SHAPE.check("sample_shape", sample_shape)
+        num_classes = arguments.optional(arguments.class_count, "num_classes", num_classes)
         kind = (tuple(sample_shape), bounds, num_classes is not None)
         if self.built:
             mine = (tuple(self.samples.shape[1:]), self.bounds, self.labels is not None)
@@ -179,6 +182,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             is empty they are its initial zeros: see `start`.
         """
         index_seed, noise_seed = tf.unstack(randomness.split(seed, 2))
+        labels = self._checked_labels(labels)
+        if labels is not None and not tf.is_tensor(count) and labels.shape[0] not in (None, count):
+            raise ValueError(f"labels must be {count}, as count; received {labels.shape[0]}.")
         if labels is None:
             size = tf.maximum(self.size, 1)
             index = randomness.uniform([count], index_seed, 0, size, dtype=tf.int64)
@@ -190,7 +196,26 @@ class ReplayBuffer(arguments.Configured, tf.Module):
 
     def holds(self, labels) -> tf.Tensor:
         """Return of each class number, int32 [n], whether there is a sample of it, bool [n]."""
-        return tf.gather(self._class_counts(), labels) > 0
+        arguments.LABELS.check("labels", labels)
+        return tf.gather(self._class_counts(), self._checked_labels(labels)) > 0
+
+    def _checked_labels(self, labels) -> tf.Tensor | None:
+        """Return class numbers as int32 [n]; those of a graph are its caller's to check."""
+        if labels is None:
+            return None
+        labels = tf.convert_to_tensor(arguments.NUMBERS.check("labels", labels))
+        if labels.shape.rank not in (1, None) or not labels.dtype.is_integer:
+            raise ValueError(
+                f"labels must be class numbers, integers [n]; received {arguments.shown(labels)}."
+            )
+        known = self.num_classes
+        if tf.executing_eagerly() and known is not None and labels.shape[0]:
+            low, high = int(tf.reduce_min(labels)), int(tf.reduce_max(labels))
+            if low < 0 or high >= known:
+                raise ValueError(
+                    f"labels must lie in 0 … {known - 1}; received values from {low} to {high}."
+                )
+        return tf.cast(labels, tf.int32)
 
     def _class_counts(self) -> tf.Tensor:
         """Return how many samples of each class there are, int32 [num_classes]."""
@@ -229,6 +254,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         Returns:
             Float32 [n, …], n ≤ count, in the bounds.
         """
+        replica = arguments.whole_number("replica", replica, 0, len(self._parts))
+        count = arguments.whole_number("count", count)
         part = self._parts[replica]
         count = min(count, self.capacity, int(part["written"]))
         index = (part["written"] - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
@@ -246,6 +273,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             Starting points [n, …]. Those are fresh for which the buffer has nothing.
         """
         mask_seed, read_seed = tf.unstack(randomness.split(seed, 2))
+        fresh = tf.convert_to_tensor(fresh)
+        self._check_shape("fresh", fresh)
         count = tf.shape(fresh)[0]
         restart = randomness.uniform([count], mask_seed) < self.restart_probability
         restart |= tf.equal(self.written, 0)
@@ -266,10 +295,12 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         Raises:
             ValueError: The shape is not that of the buffer's samples, or n exceeds the capacity.
         """
-        if not samples.shape[1:].is_compatible_with(self.samples.shape[1:]):
+        samples, labels = tf.convert_to_tensor(samples), self._checked_labels(labels)
+        self._check_shape("samples", samples)
+        if labels is not None and not labels.shape.is_compatible_with(samples.shape[:1]):
             raise ValueError(
-                f"The buffer holds samples of shape {tuple(self.samples.shape[1:])}; received "
-                f"{tuple(samples.shape[1:])}."
+                f"labels must be one for each of {samples.shape[0]} samples; received "
+                f"{labels.shape[0]}."
             )
         if samples.shape[0] is not None and samples.shape[0] > self.capacity:
             raise ValueError(
@@ -290,6 +321,14 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         if self.labels is not None:
             self._update(self.labels, index, stored, tf.cast(labels, tf.int32))
         self._advance(index, total)
+
+    def _check_shape(self, name: str, samples: tf.Tensor) -> None:
+        shape = self.samples.shape[1:]
+        if not samples.shape[1:].is_compatible_with(shape):
+            raise ValueError(
+                f"{name} must have the shape of what the buffer holds, {('n', *shape)}; received "
+                f"{tuple(samples.shape)}."
+            )
 
     def _advance(self, index, count) -> None:
         """Count the samples that were written to places in the ring."""

@@ -10,6 +10,7 @@ from tf_febm.samplers.chain import ChainResult
 __all__ = ["Sampler"]
 
 
+@arguments.checked
 class Sampler(arguments.Configured):
     """Base of the samplers, which keep each argument of their constructor under its name.
 

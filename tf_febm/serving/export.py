@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from tf_febm import arguments
 from tf_febm.serving import converted, saved_model, target
 
 __all__ = ["FORMATS", "export"]
@@ -11,9 +12,18 @@ __all__ = ["FORMATS", "export"]
 FORMATS = ("saved_model", "onnx", "tflite")
 # What `keras.Model.export` calls them.
 _OF_KERAS = {"tf_saved_model": "saved_model", "litert": "tflite"}
+BAD_VALUES = ("error", "nan")
 
 
-def export(model, path, format: str = "saved_model", *, num_steps: int | None = None) -> Path:
+@arguments.checked
+def export(
+    model,
+    path,
+    format: str = "saved_model",
+    *,
+    num_steps: int | None = None,
+    bad_values: str = "error",
+) -> Path:
     """Write a model so that it runs without this library and without Keras.
 
     "saved_model" is a folder with the endpoints (signatures)
@@ -43,6 +53,10 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
         format: "saved_model", "onnx" (needs the packages tf2onnx and onnx) or "tflite".
         num_steps: Steps of the chains of `sample`. None is the sampler's own number, and 0 from a
             generator.
+        bad_values: What endpoints of x say of rows with NaN, infinity, values outside of the
+            model's bounds or labels that there are not: "error" ends the call with one, "nan" gives
+            NaN for these rows alone. An x of another shape is an error either way. "onnx" and
+            "tflite" check nothing: "error" means what their run times do.
 
     Returns:
         The path.
@@ -55,16 +69,21 @@ def export(model, path, format: str = "saved_model", *, num_steps: int | None = 
         OSError: The path exists or cannot be written. Nothing is left behind.
     """
     if not isinstance(model, keras.Model) or not hasattr(model, "evaluated_networks"):
-        raise TypeError(f"export takes a model of tf_febm; received {model!r}.")
+        raise TypeError(
+            f"model must be a model of this library; received {arguments.shown(model)}."
+        )
     format = _OF_KERAS.get(format, format)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}.")
+    arguments.choice("bad_values", bad_values, BAD_VALUES)
+    if bad_values != "error" and format != "saved_model":
+        raise ValueError(f"bad_values={bad_values!r} is for saved_model, not for {format}.")
     if not model.built or model.sample_shape is None:
         raise ValueError("The model has no weights yet: fit it or call model.build first.")
     if num_steps is not None and format != "saved_model":
         raise ValueError(f"num_steps is for the endpoint sample, which {format} does not have.")
     write = {
-        "saved_model": lambda place: saved_model.write(model, place, num_steps),
+        "saved_model": lambda place: saved_model.write(model, place, num_steps, bad_values),
         "onnx": lambda place: converted.write_onnx(model, place),
         "tflite": lambda place: converted.write_tflite(model, place),
     }[format]

@@ -18,6 +18,7 @@ from tf_febm.training.recorders import Recorder, write_picture
 __all__ = ["AveragedWeights", "ChainDiagnostics", "QualityMetrics", "VariationalRate"]
 
 
+@arguments.checked
 class ChainDiagnostics(Recorder):
     """Write how chains behave that start from noise: energy, gradient norm, what the sampler tells.
 
@@ -76,6 +77,7 @@ class ChainDiagnostics(Recorder):
             write_picture(picture, "chain", step, self.folder)
 
 
+@arguments.checked
 class QualityMetrics(Recorder):
     """Measure samples every so many steps, and add the figures to the logs of Keras.
 
@@ -115,6 +117,7 @@ class QualityMetrics(Recorder):
             raise TypeError(f"measure must be a function of samples; received {measure!r}.")
         self.measure, self.prefix = measure, prefix
         self.num_samples = arguments.whole_number("num_samples", num_samples, 1)
+        arguments.choice("initial", initial, (None, "noise", "buffer", "generator"))
         self._options = {"num_steps": num_steps, "initial": initial}
         self.figures = {prefix + name: math.nan for name in names}
 
@@ -141,6 +144,7 @@ class QualityMetrics(Recorder):
             logs.update(self.figures)
 
 
+@arguments.checked
 class AveragedWeights(keras.callbacks.Callback):
     """Keep a running average of the energy's weights during a fit, and use it at its end.
 
@@ -284,6 +288,7 @@ class _UpdatedAverage:
         return True
 
 
+@arguments.checked
 class VariationalRate(keras.callbacks.Callback):
     """Let the second optimizer's learning rate follow that of the energy, at a ratio of your own.
 

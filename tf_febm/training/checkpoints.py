@@ -24,6 +24,7 @@ class DivergedError(ArithmeticError):
     """Training left the finite numbers."""
 
 
+@arguments.checked
 class Checkpoints(StoredCheckpoints):
     """Save and restore the whole state of a model, numbered by training step.
 

@@ -4,7 +4,7 @@ import time
 
 from tf_febm import catalogue, energies, networks
 
-__all__ = ["gradient_seconds", "step_seconds"]
+__all__ = ["gradient_seconds", "least_seconds", "step_seconds"]
 
 # A gradient of the energy that takes less is not slow, and says nothing: what is not compiled
 # takes longer there than what is.
@@ -14,6 +14,8 @@ LONG = 0.3
 # What the update of a network costs, in gradients of its output with respect to x: it is evaluated
 # up to three times, on data and on samples, and differentiated by its weights on both.
 UPDATE = 3.5
+# A gradient that is found faster than this would be a surprise.
+FASTEST = 1e-5
 
 
 def gradient_seconds(model, x, labels=None) -> float:
@@ -61,10 +63,17 @@ def step_seconds(recipe, model, data) -> float | None:
         return None
     seconds = some * count / part if some > LONG else gradient_seconds(model, x, labels)
     seconds *= recipe.batch_size / count
-    if seconds < SLOW:
-        return None
+    return None if seconds < SLOW else seconds * _gradients(recipe, model)
+
+
+def least_seconds(recipe, model) -> float:
+    """Return how long a training step will take at least, on any machine."""
+    return FASTEST * _gradients(recipe, model)
+
+
+def _gradients(recipe, model) -> float:
+    """Return what a training step costs, in gradients of an energy."""
     chains = recipe.num_steps if catalogue.METHODS[recipe.method].chains else 0
     if "num_leapfrog_steps" in catalogue.SAMPLERS[recipe.sampler].settings:
         chains *= recipe.num_leapfrog_steps
-    updates = UPDATE * (1 + (len(model.networks) - 1) * recipe.variational_steps)
-    return seconds * (chains + updates)
+    return chains + UPDATE * (1 + (len(model.networks) - 1) * recipe.variational_steps)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import applications, evaluation, extras, files
+from tf_febm import applications, arguments, evaluation, extras, files
 from tf_febm.models import pooled_chains
 from tf_febm.training.environment import versions
 from tf_febm.training.finishing import draw_samples, to_unit_scale
@@ -27,6 +27,7 @@ SHOWN, NEIGHBOURS = 12, 7
 SEARCHED = 200
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True)
 class Sampling:
     """How the samples of a finished run are drawn.
@@ -62,7 +63,19 @@ class Sampling:
     ensemble: int = 1
     averaged: bool = True
 
+    def __post_init__(self):
+        for name in ("seed", "descent_steps", "rounds", "nomix"):
+            arguments.whole_number(name, getattr(self, name))
+        for name in ("num_samples", "pool_size", "batch_size", "ensemble"):
+            arguments.whole_number(name, getattr(self, name), 1)
 
+
+@arguments.checking(
+    {
+        "run": arguments.having("what recipes.restore returns", "model", "checkpoints", "train"),
+        "network": arguments.FEATURE_NETWORK | arguments.NONE,
+    }
+)
 def evaluate_run(
     run,
     network,
@@ -103,6 +116,8 @@ def evaluate_run(
         ImportError: The extra `run` is not installed.
     """
     extras.needs()
+    arguments.choice("reference", reference, ("train", "test", "all"))
+    num_real = arguments.optional(arguments.whole_number, "num_real", num_real, 2)
     out, train, held_out = Path(out), run.train, run.held_out
     cache_dir = out / "cache" if cache_dir is None else Path(cache_dir)
     if network is not None:

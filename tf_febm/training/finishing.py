@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import applications, evaluation
+from tf_febm import applications, arguments, evaluation
 from tf_febm.files import replacing, write_atomically
 from tf_febm.guarded import write_record
 from tf_febm.training.pictures import GRID, for_showing, is_picture, picture_maker, to_unit_scale
@@ -22,6 +22,7 @@ __all__ = ["draw_samples", "finish", "to_unit_scale"]
 CHUNK = 250
 
 
+@arguments.checked
 def finish(
     model,
     folder: RunFolder,
@@ -60,6 +61,7 @@ def finish(
     Returns:
         The summary.
     """
+    num_samples = arguments.whole_number("num_samples", num_samples, 1, 2**31)
     samples, labels = draw_samples(
         model, num_samples, num_steps, seed, descent_steps, noise_removed, report=report
     )
@@ -106,6 +108,7 @@ def finish(
     return summary
 
 
+@arguments.checked
 def draw_samples(
     model,
     count: int,
@@ -133,6 +136,9 @@ def draw_samples(
         Samples, float32 [count, …] scaled to [0, 1] if the sampler has bounds, and their labels,
         int32 [count], or None.
     """
+    count = arguments.whole_number("count", count, 1, 2**31)
+    seed = arguments.whole_number("seed", seed)
+    descent_steps = arguments.whole_number("descent_steps", descent_steps)
     samples, labels = [], []
     with model.best_weights(), counting(count, "samples", report) as counted:
         for start in range(0, count, CHUNK):

@@ -33,6 +33,7 @@ def last_good(checkpoints: Checkpoints) -> str:
     return f"The last good checkpoint is of step {steps[-1]}."
 
 
+@arguments.checking({"reference": arguments.ARRAY})
 class DivergenceGuard(keras.callbacks.Callback):
     """Watch a training, and go back when it diverges.
 
@@ -72,7 +73,7 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         *,
         reference=None,
         max_rollbacks: int = 3,

@@ -10,6 +10,7 @@ from tf_febm.training.recorders import Recorder
 __all__ = ["HeldOutGain"]
 
 
+@arguments.checked
 class HeldOutGain(Recorder):
     """Measure held-out examples under the model and its reference, and keep what did best.
 
@@ -37,7 +38,8 @@ class HeldOutGain(Recorder):
         writer=None,
     ):
         super().__init__(every=1, at_epoch_ends=True, writer=writer)
-        self.x, self.num_samples = x, num_samples
+        self.x = x
+        self.num_samples = arguments.whole_number("num_samples", num_samples, 2)
         self.restore_best_weights = arguments.switch("restore_best_weights", restore_best_weights)
         self.gain = self.best_gain = math.nan
         self._best: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_febm import workers
+from tf_febm import arguments, workers
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
@@ -75,6 +75,7 @@ class _Saver(Recorder):
             self._checkpoints.save(logs)
 
 
+@arguments.checked
 def train(
     model,
     stream: Callable[[int], tf.data.Dataset],

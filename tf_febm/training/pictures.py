@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import evaluation
+from tf_febm import arguments, evaluation
 
 __all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale", "write_data_picture"]
 
@@ -26,6 +26,7 @@ def is_picture(shape) -> bool:
     return len(shape) == 3 and shape[-1] in (1, 3)
 
 
+@arguments.checked
 def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
     """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
 

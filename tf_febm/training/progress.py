@@ -20,6 +20,7 @@ _SHOWN = {
 }
 
 
+@arguments.checked
 class Progress(Recorder):
     """Report in a line how far training is: step, speed, time to go, energies.
 
@@ -33,7 +34,13 @@ class Progress(Recorder):
         expected_seconds: What a step is expected to take, or 0.
     """
 
-    def __init__(self, total_steps: int, write, every: float = 5.0, expected_seconds: float = 0.0):
+    def __init__(
+        self,
+        total_steps: int,
+        write: Callable[[str], None],
+        every: float = 5.0,
+        expected_seconds: float = 0.0,
+    ):
         super().__init__(every=1)
         self.total_steps, self.write = total_steps, write
         self.seconds = arguments.number("every", every)

@@ -32,6 +32,7 @@ SAMPLES_PER_GRID = 64
 POINTS_PER_PICTURE = 1000
 
 
+@arguments.checked
 class Recorder(keras.callbacks.Callback):
     """Base: the step, and whether the moment has come.
 
@@ -44,8 +45,7 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(self, every: int, at_epoch_ends: bool = True, writer=None):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be at least 1 step; received {every}.")
+        every = arguments.whole_number("every", every, 1, 2**31)
         self.every, self.at_epoch_ends = every, at_epoch_ends
         if writer is not None:
             extras.needs("tensorboard")
@@ -91,6 +91,7 @@ class Recorder(keras.callbacks.Callback):
                     getattr(tf.summary, kind)(prefix + name, np.asarray(value, np.float32))
 
 
+@arguments.checked
 class MetricsTable(Recorder):
     """Keep `metrics.csv`: step, seconds, steps per second and all metrics, one row an epoch.
 
@@ -207,6 +208,7 @@ def _is_whole(row: dict) -> bool:
         return False
 
 
+@arguments.checking({"writer": arguments.WRITER})
 class Scalars(Recorder):
     """Write all metrics to TensorBoard, in groups, and what the run was set to.
 
@@ -248,6 +250,7 @@ def _grouped(name: str) -> str:
     return f"{split}training/{bare}"
 
 
+@arguments.checking({"data": arguments.ARRAY})
 class SampleGrids(Recorder):
     """Write pictures of samples, as PNG and to TensorBoard: grids, or points in the plane.
 
@@ -299,6 +302,7 @@ class SampleGrids(Recorder):
         write_picture(grid, "samples", step, self.folder, self._writer, name=f"step_{step:07d}.png")
 
 
+@arguments.checking({"data": arguments.ARRAY})
 class EnergyHistograms(Recorder):
     """Write histograms of the energies of data and of samples, to TensorBoard and as PNG.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tf_febm import catalogue, evaluation
+from tf_febm import arguments, catalogue, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
 from tf_febm.guarded import DamagedError, read_record
@@ -55,6 +55,7 @@ energies = model.energy(samples{labels})  # lower is more likely
 tf_febm.export(model, "saved_model")  # for programs without tf_febm"""
 
 
+@arguments.checked
 def write_report(folder: RunFolder) -> Path:
     """Write `report.html` of a run from the files that are in its folder.
 
@@ -77,7 +78,7 @@ def write_report(folder: RunFolder) -> Path:
         summary = folder.read_summary()
     except DamagedError as error:
         summary = {}
-        warnings.warn(f"{error}; the report leaves it out.", stacklevel=2)
+        warnings.warn(f"{error}; the report leaves it out.", stacklevel=3)
     rows = read_metrics(folder.metrics)
     name = folder.path.resolve().name
     quality = summary.get("quality") or {}

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tf_febm import original_names
+from tf_febm import arguments, original_names
 from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 from tf_febm.training.checkpoint_files import check_segments, steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
@@ -92,6 +92,7 @@ _SUMMARY = {
 }
 
 
+@arguments.checked
 class RunFolder:
     """Name the places of a run below <logdir>/<exp>.
 

@@ -10,15 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import catalogue, data, evaluation, extras, parallel, workers
+from tf_febm import arguments, catalogue, data, evaluation, extras, parallel, workers
+from tf_febm.guarded import memory_bytes
 from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
-from tf_febm.training.estimate import step_seconds
+from tf_febm.training.estimate import least_seconds, step_seconds
 from tf_febm.training.finishing import finish
 from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import train
+from tf_febm.training.memory import check_memory
 from tf_febm.training.pictures import write_data_picture
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
@@ -37,6 +39,8 @@ FIXED = (
     *("penalty", "entropy"),
 )
 FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
+# Seconds of a run, at least, that are worth a line where a step is fast.
+WORTH_SAYING = 3600.0
 # What each part of a run is told to have been trained with.
 OF_SEGMENTS = ("recipe", "data", "versions")
 
@@ -63,6 +67,7 @@ class Run(NamedTuple):
     summary: dict | None
 
 
+@arguments.checked
 def run(
     recipe,
     data,
@@ -129,7 +134,7 @@ def run(
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     parallel.check_batch_size(recipe.batch_size, strategy)
     stored = {"recipe": recipe.as_dict(), "data": _described(data)}
-    choices = (overwrite, resume_step, dry_run)
+    choices = (bool(overwrite), resume_step, bool(dry_run))
     everything = {**stored, "data": {**stored["data"], "data_dir": None}, "choices": choices}
     workers.check_same(strategy, "Recipes", json.dumps(everything, sort_keys=True))
     keras.utils.set_random_seed(recipe.seed)
@@ -153,18 +158,24 @@ def run(
     for note in notes:
         report(f"warning: {note}")
     report(describe(recipe, source, model, folder, None if dry_run else chosen))
+    needed = check_memory(recipe, source, model) / 2**30
+    report(f"Memory: about {needed:.2g} GiB; this machine has {memory_bytes() / 2**30:.0f}.")
+    there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
+    start = max(there, default=0) if resume_step is None else resume_step
+    left = max(recipe.steps - start, 0)
     cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
+    least = least_seconds(recipe, model)
     if cost is not None:
-        there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
-        start = max(there, default=0) if resume_step is None else resume_step
-        left = max(recipe.steps - start, 0)
         whole = f"{left:,} steps, about {duration(cost * left)} in all"
         report(f"A step takes about {duration(cost)} here: {whole}.")
-        if max_seconds is not None and cost * left > max_seconds and not dry_run:
-            raise TooLongError(
-                f"This would take about {duration(cost * left)} on this machine, {left:,} steps of "
-                f"about {duration(cost)}; the limit is {duration(max_seconds)}."
-            )
+    elif least * left > WORTH_SAYING:
+        report(f"{left:,} steps take {duration(least * left)} or more.")
+    each = least if cost is None else cost
+    if max_seconds is not None and each * left > max_seconds and not dry_run:
+        raise TooLongError(
+            f"This would take about {duration(each * left)} on this machine, {left:,} steps of "
+            f"about {duration(each)}; the limit is {duration(max_seconds)}."
+        )
     if dry_run:
         workers.barrier(strategy)
         return Run(model, folder, 0, False, None)
@@ -310,8 +321,12 @@ def _loaded(source, held_out) -> tuple:
         if held_out is not None:
             raise ValueError("held_out is the test split of a Source: leave it out.")
         return source.load()
-    source = data.as_data(source)
-    return data.hold_out(source) if held_out is None else (source, data.as_data(held_out))
+    source = data.as_data(source, what="data")
+    return (
+        data.hold_out(source)
+        if held_out is None
+        else (source, data.as_data(held_out, what="held_out"))
+    )
 
 
 def _check_splits(recipe, source, held_out) -> None:

@@ -1,10 +1,12 @@
 """Counts of training steps, and their division into Keras epochs."""
 
+from tf_febm import arguments
 from tf_febm.models import updates
 
 __all__ = ["steps_in_epochs", "steps_taken"]
 
 
+@arguments.checked
 def steps_taken(model) -> int:
     """Return the number of training steps that a model has taken, each on a batch.
 
@@ -17,6 +19,7 @@ def steps_taken(model) -> int:
     return int(updates.stepping(model.optimizer)._iterations.numpy())
 
 
+@arguments.checked
 def steps_in_epochs(start: int, stop: int, interval: int) -> list[tuple[int, int]]:
     """Cut the steps from `start` to `stop` so that epochs end at multiples of `interval`.
 

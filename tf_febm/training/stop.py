@@ -2,12 +2,13 @@
 
 import keras
 
-from tf_febm import workers
+from tf_febm import arguments, workers
 from tf_febm.training.keeping import StateKeeper
 
 __all__ = ["GracefulStop"]
 
 
+@arguments.checked
 class GracefulStop(keras.callbacks.Callback):
     """End training after the step that is under way, once `request` was called.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import workers
+from tf_febm import arguments, workers
 from tf_febm.models.averaging import averaged_variables
 from tf_febm.training import checkpoint_files, stored_variables
 from tf_febm.training.checkpoint_files import DamagedError
@@ -13,6 +13,7 @@ from tf_febm.training.checkpoint_files import DamagedError
 __all__ = ["StoredCheckpoints"]
 
 
+@arguments.checked
 class StoredCheckpoints:
     """The part of `Checkpoints` that looks at what is there.
 
