@@ -27,6 +27,7 @@ _SCHEMA = {
 }
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
     """Say how a model was made and how good it is.
@@ -49,6 +50,7 @@ class Pretrained:
     figures: dict[str, Any]
 
 
+@arguments.checked
 def names(folder=None) -> tuple[str, ...]:
     """Return the names of all models that there are.
 
@@ -59,6 +61,7 @@ def names(folder=None) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in place.glob("*.npz")))
 
 
+@arguments.checked
 def describe(name: str, folder=None) -> Pretrained:
     """Return how a model was made and how good it is.
 
@@ -74,6 +77,7 @@ def describe(name: str, folder=None) -> Pretrained:
     return Pretrained(**{**found, "recipe": Recipe(**found["recipe"])})
 
 
+@arguments.checked
 def load(name: str, folder=None) -> Any:
     """Return a trained model, ready to sample, to score and to train.
 
@@ -114,6 +118,7 @@ def load(name: str, folder=None) -> Any:
     return model
 
 
+@arguments.checked
 def write(
     run: Restored,
     folder,

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tf_febm import data, legacy, models, samplers
+from tf_febm import arguments, data, legacy, models, samplers
 from tf_febm.legacy.checkpoint import ScopeReader
 from tf_febm.legacy.inference import infer_architecture
 from tf_febm.original_names import FIELDS
@@ -16,6 +16,7 @@ from tf_febm.training import RunFolder
 __all__ = ["change_sampler", "restore_original"]
 
 
+@arguments.checked
 def restore_original(
     checkpoint, dataset: str, data_dir=None, use_attention: bool = False
 ) -> Restored:
@@ -71,6 +72,7 @@ def restore_original(
     return Restored(RunFolder(checkpoint), recipe, model, train, held_out, None, step)
 
 
+@arguments.checked
 def change_sampler(
     sampler,
     *,

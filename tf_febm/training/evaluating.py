@@ -148,6 +148,7 @@ def evaluate_run(
     return result
 
 
+@arguments.checked
 def evaluate_rows(run, out, *, odd: float = 0.05) -> dict[str, Any]:
     """Score the rows of a finished run on vectors; write evaluation.json, scores.csv and charts.
 
