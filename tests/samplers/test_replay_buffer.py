@@ -73,7 +73,9 @@ def test_state_round_trip():
 
 def test_it_refuses_what_it_cannot_hold():
     buffer = filled(5, [1, 2])
-    with pytest.raises(ValueError, match=r"shape \(1,\); received \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"samples must have the shape .* \('n', 1\); received \(1, 2\)"
+    ):
         buffer.write(tf.zeros([1, 2]))
     with pytest.raises(ValueError, match="batch of 6 .* capacity 5"):
         buffer.write(tf.zeros([6, 1]))
