@@ -62,7 +62,11 @@ def judged(error: Exception, argument: str) -> tuple[str, str]:
     """Return how an error is worded, and the error in short."""
     message = str(error)
     short = f"{type(error).__name__}: {' '.join(message.split())[:240]}"
-    if isinstance(error, tf.errors.OpError) or "{{" in message or "Graph execution" in message:
+    if (
+        isinstance(error, tf.errors.OpError)
+        or re.search("{{(function_)?node", message)
+        or "Graph execution" in message
+    ):
         return OUTCOMES[3], short
     if not isinstance(error, (ValueError, TypeError, OSError)):
         return OUTCOMES[2], short

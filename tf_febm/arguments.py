@@ -391,7 +391,7 @@ REALS = Kind(
     "real numbers",
     lambda v: _is_numeric(v) or _dtype_name(getattr(v, "dtype", "")).startswith("complex"),
 )
-LABELS = Kind("an array of labels", _may_be_labels)
+LABELS = Kind("an array of labels", lambda v: isinstance(v, Mapping) or _may_be_labels(v))
 # Functions say more about what is in it.
 ANY_ARRAY = Kind("an array", _may_be_labels, TypeError)
 NAME = Kind("a name", lambda v: v is None or isinstance(v, (str, int, float)))

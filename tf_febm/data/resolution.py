@@ -40,6 +40,8 @@ def check_float32_resolution(values, where: str = "x", columns=None) -> None:
         ValueError: A column is too fine, too large or too small for float32; one line with the
             column, the figures and the cure.
     """
+    if np.iscomplexobj(values):
+        raise TypeError(f"values must be real numbers; received {arguments.shown(values)}.")
     values = np.asarray(values)
     if values.ndim < 2 or not values.size or values.dtype.kind not in "fiub":
         return

@@ -378,6 +378,8 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
     if bool in kinds:
         return arguments.switch(name, value)
     if int in kinds:
+        if name == "seed" and arguments.whole_number(name, value) >= 2**31:
+            raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
         return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
     if float in kinds:
         value = arguments.number(name, value, above=name in _POSITIVE)
