@@ -96,6 +96,7 @@ def all_reduce_sum(values) -> Any:
     return [None if value is None else next(added) for value in values]
 
 
+@arguments.checking({"values": None})
 def all_gather(values) -> tf.Tensor:
     """Return the parts of all replicas behind one another, [n₁ + n₂ + …, …]; of one, its own."""
     if replicas() == 1:

@@ -152,6 +152,7 @@ def line_chart(series: dict, title: str = "", x_label: str = "", y_label: str = 
     return pixels(line_figure(series, title, x_label, y_label))
 
 
+@arguments.checked
 def line_figure(
     series: dict,
     title: str = "",
@@ -216,6 +217,7 @@ def histogram_chart(groups: dict, title: str = "", x_label: str = "") -> np.ndar
     return pixels(histogram_figure(groups, title, x_label))
 
 
+@arguments.checked
 def histogram_figure(groups: dict, title: str = "", x_label: str = "") -> "Figure":
     """Draw what `histogram_chart` does, as a figure of matplotlib.
 
@@ -259,6 +261,7 @@ def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) 
     return pixels(density_figure(energy_fn, samples, data, box, size))
 
 
+@arguments.checking({"data": arguments.ARRAY})
 def density_figure(energy_fn: Callable, samples, data, box=None, size: int = 200) -> "Figure":
     """Draw what `density_plot` does, as a figure of matplotlib.
 
@@ -309,7 +312,7 @@ def density_figure(energy_fn: Callable, samples, data, box=None, size: int = 200
     return drawn
 
 
-@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES})
+@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES | arguments.NONE})
 def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
     """Draw a histogram of every coordinate, of samples over data.
 
@@ -331,6 +334,7 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
     return pixels(marginal_figure(samples, data, columns, limit))
 
 
+@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES | arguments.NONE})
 def marginal_figure(samples, data, columns=None, limit: int = 9) -> "Figure":
     """Draw what `marginal_plots` does, as a figure of matplotlib.
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tf_febm import arguments
 from tf_febm.evaluation.charts import COLOURS, add_legend, panels, style
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["history_figure"]
 
 
+@arguments.checked
 def history_figure(history, names=None) -> "Figure":
     """Draw the numbers of a fit over its epochs, those of validation beside those of training.
 
