@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, parallel
+from tf_febm.data.bounds import inside
 from tf_febm.data.resolution import COARSEST, FEWEST_IN_BATCH, LARGEST, check_float32_resolution
 from tf_febm.models.assertions import assertion, behind
 from tf_febm.models.labels import label_checks, of_some_class
@@ -25,7 +26,6 @@ __all__ = [
     "require_batch",
     "require_data",
     "require_same_length",
-    "rows_in_bounds",
     "sample_shape_of",
     "split_labels",
 ]
@@ -114,8 +114,8 @@ def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -
         # Of a last batch that is smaller than there are replicas, some get nothing.
         checks.append((tf.shape(x)[0] > 0, "x without examples"))
     if bounds is not None:
-        inside = tf.reduce_all(_inside(x, bounds))
-        checks.append((inside, _outside(bounds[0], bounds[1], x.shape.rank)))
+        good = tf.reduce_all(inside(x, bounds))
+        checks.append((good, _outside(bounds[0], bounds[1], x.shape.rank)))
     if labels is not None:
         labels = of_some_class(labels, num_classes, x.shape[0])
         count, needed = tf.shape(labels)[0], tf.shape(x)[0]
@@ -135,20 +135,6 @@ def _outside(low: float, high: float, rank: int) -> str:
         "tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=40)"
     )
     return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
-
-
-def _inside(x: tf.Tensor, bounds) -> tf.Tensor:
-    """Whether each number lies in the bounds; NaN does not."""
-    low, high = bounds
-    # Dequantised images reach the bounds to rounding, hence the slack.
-    slack = 1e-3 * (high - low)
-    return (x >= low - slack) & (x <= high + slack)
-
-
-def rows_in_bounds(x: tf.Tensor, bounds) -> tf.Tensor:
-    """Return of each example, [n, …], whether all of it is finite and in the bounds, bool [n]."""
-    good = tf.math.is_finite(x) if bounds is None else _inside(x, bounds)
-    return tf.reduce_all(good, axis=tuple(range(1, x.shape.rank)))
 
 
 def is_fine_by_bounds(bounds, rank: int) -> bool:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf_febm.models.inputs import rows_in_bounds
+from tf_febm.data.bounds import rows_in_bounds
 from tf_febm.serving.endpoints import Endpoints
 
 __all__ = ["write"]
