@@ -31,7 +31,7 @@ COLUMNS = ("seconds", "steps", "resident_mb", "kept_mb", "cpu_seconds", "traces"
 # Megabytes per 1,000 steps that memory may grow by.
 LIMIT = 0.01
 # A constant rate, at which the digits train for ever: a schedule would need an end.
-FLAGS = ("--steps=1000000000", "--lr=3e-4", "--exp=long", "--num_samples=100")
+FLAGS = ("--steps=1000000000", "--yes", "--lr=3e-4", "--exp=long", "--num_samples=100")
 SMALL = ("--num_filters=4", "--num_steps=1", "--batch_size=8")
 # The first sixth fills what malloc keeps for each thread, and is left out.
 SMALL_STEPS = 120_000

@@ -169,7 +169,7 @@ class TestConstructors:
         hypothesis.assume("\x00" not in text and text.isprintable())
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TF_CONFIG", text)
-            _, message = outcome(parallel._check_tf_config)
+            _, message = outcome(parallel._addresses)
         assert message is None or "TF_CONFIG" in message
 
 

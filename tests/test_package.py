@@ -30,7 +30,9 @@ for needing in (
     lambda: tf_febm.evaluation.line_chart({"a": [1, 2]}),
     lambda: tf_febm.training.SampleGrids(".", 1, "events"),
     lambda: tf_febm.data.load("folder", sys.argv[2]),
-    lambda: tf_febm.training.run(None, None, sys.argv[2] + "/run"),
+    lambda: tf_febm.training.run(
+        tf_febm.recipes.get("digits"), tf_febm.data.Source("digits"), sys.argv[2] + "/run"
+    ),
 ):
     try:
         needing()

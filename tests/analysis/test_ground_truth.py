@@ -202,7 +202,7 @@ def test_heavy_tails_have_a_best_gaussian_only_where_it_is_finite():
 
 def test_bad_starts(target):
     for start in (3.0, (0.0, -1.0), (math.nan, 1.0), ("a", 1.0), (0.0, math.inf)):
-        with pytest.raises(ValueError, match="start must be"):
+        with pytest.raises((ValueError, TypeError), match="start must be"):
             analysis.best_normal("kl", target, start=start)
 
 
@@ -215,12 +215,12 @@ def test_bad_starts(target):
         (([1.5, -0.5], [0.0, 1.0], [1.0, 1.0]), "weights must be positive"),
         (([0.5, 0.5], [0.0, 1.0], [1.0, 0.0]), "variances must be positive"),
         (([1.0], [math.inf], [1.0]), "means must be a sequence of finite numbers"),
-        ((["a"], [0.0], [1.0]), "weights must be a sequence of finite numbers"),
+        ((["a"], [0.0], [1.0]), "weights must be an array of numbers"),
         ((1.0, [0.0], [1.0]), "weights must be a sequence of finite numbers"),
     ],
 )
 def test_bad_mixtures(columns, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         analysis.gaussian_mixture(*columns)
 
 

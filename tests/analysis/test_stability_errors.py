@@ -14,7 +14,7 @@ def small_model():
 
 def test_bad_models_are_refused():
     x = np.zeros((4, 2), np.float32)
-    with pytest.raises(TypeError, match="needs a tf_febm.FEBM, .* received <.*Functional"):
+    with pytest.raises(TypeError, match="model must be a FEBM; received <.*Functional"):
         stability(tf_febm.networks.mlp(2), x, x)
     conditional = [tf_febm.networks.mlp(2, (3,), num_classes=3) for _ in range(2)]
     with pytest.raises(ValueError, match="received a model of 3 classes"):

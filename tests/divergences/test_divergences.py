@@ -351,7 +351,7 @@ class TestRegister:
         made = divergences.from_generator(lambda u: (u - 1) ** 2 / (u + 1), name="js")
         assert divergences.is_known(divergences.get("js"))
         assert not divergences.is_known(made)
-        with pytest.raises(TypeError, match="needs a name"):
+        with pytest.raises(TypeError, match="name must be a string; received None"):
             divergences.from_generator(lambda u: (u - 1) ** 2, name=None)
 
     def test_registered_names_are_found(self, monkeypatch):

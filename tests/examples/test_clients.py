@@ -266,7 +266,8 @@ def test_classes_by_the_names_of_the_training_data(client, tmp_path):
         ((3,), "score_csv.py", tmp_path / "x.csv", x),
     ):
         network = tf_febm.networks.mlp(shape, (8,), "swish", num_classes=3)
-        sampler = tf_febm.samplers.Langevin(num_steps=1)
+        bounds = (0.0, 1.0) if len(shape) == 3 else None
+        sampler = tf_febm.samplers.Langevin(num_steps=1, bounds=bounds)
         model = tf_febm.ContrastiveDivergence(network, sampler=sampler, class_names=names)
         tf_febm.export(model, tmp_path / script)
         for k, name in enumerate(names):

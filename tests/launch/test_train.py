@@ -200,7 +200,8 @@ class TestBadInput:
         assert "--exp" in refuse(f"--exp={name}")
 
     def test_too_much_memory(self, refuse):
-        assert "unexpected" in refuse("--buffer_size=1000000000000")
+        assert "--buffer_size must be a whole number" in refuse("--buffer_size=1000000000000")
+        assert "GiB" in refuse("--buffer_size=2000000000")
 
     def test_bad_folders(self, refuse):
         empty = self.files / "empty"

@@ -256,7 +256,10 @@ def test_it_refuses_weights_that_do_not_fit(linear):
         ({"num_rounds": 9}, "num_rounds must be at least nomix=10.*received 9"),
         ({"batch_size": 10, "num_rounds": 99}, "the 100 in which every chain runs.*received 99"),
         ({"nomix": -1}, "nomix must be a whole number ≥ 0; received -1"),
-        ({"restart_probability": 1.5}, r"restart_probability must lie in \[0, 1\]; received 1.5"),
+        (
+            {"restart_probability": 1.5},
+            r"restart_probability must be a number in \[0, 1\]; received 1.5",
+        ),
         ({"label_probability": -0.1}, "label_probability must be .*received -0.1"),
     ],
 )

@@ -125,7 +125,7 @@ class TestStarts:
         before = model.buffer.state()
         # More examples than chains are fine where nothing is written.
         result = model.evaluate(images[:32], batch_size=32, verbose=0, return_dict=True)
-        assert set(result) == METRICS - {"energy_gradient_norm"}
+        assert set(result) == {*METRICS, "sample_distance"} - {"energy_gradient_norm"}
         np.testing.assert_array_equal(model.buffer.samples, before["samples"])
         assert int(model.buffer.written) == before["written"]
         with pytest.raises(ValueError, match="more examples than the 20 persistent chains"):

@@ -146,7 +146,10 @@ class TestTrainStep:
 
         before = model.buffer.state(), weights(model)
         evaluated = model.evaluate(images, batch_size=16, verbose=0, return_dict=True)
-        assert set(evaluated) == METRICS - {"energy_gradient_norm", "variational_gradient_norm"}
+        assert set(evaluated) == {*METRICS, "sample_distance"} - {
+            "energy_gradient_norm",
+            "variational_gradient_norm",
+        }
         np.testing.assert_array_equal(model.buffer.samples[:64], before[0]["samples"][:64])
         assert int(model.buffer.written) == before[0]["written"]
         for mine, theirs in zip(model.get_weights(), before[1], strict=True):

@@ -97,7 +97,7 @@ def fitted():
     [
         ("sampler", "step_size", -1.0, "step_size must be a finite number"),
         ("sampler", "num_steps", 1.5, "num_steps must be a whole number"),
-        ("buffer", "restart_probability", 2.0, r"restart_probability must lie in \[0, 1\]"),
+        ("buffer", "restart_probability", 2.0, r"restart_probability must be a number in \[0, 1\]"),
         ("sampler", "noise_first", "no", "noise_first must be True or False"),
         ("buffer", "match_labels", 1, "match_labels must be True or False"),
         ("sampler", "bounds", (-2.0, 2.0), r"holds samples with bounds \(-1.0, 1.0\)"),

@@ -133,7 +133,7 @@ def test_what_cannot_be_a_reference():
     inner = samplers.Langevin.from_epsilon(0.1, 2)
     with pytest.raises(ValueError, match=r"call reference.adapt\(data\) first"):
         samplers.Preconditioned(inner, networks.GaussianReference())
-    with pytest.raises(TypeError, match="from_moments"):
+    with pytest.raises(TypeError, match="reference must be a networks.GaussianReference"):
         samplers.Preconditioned(inner, [0.0, 1.0])
 
 

@@ -13,7 +13,8 @@ __all__ = ["PlaneBounds", "plane_bounds"]
 BATCH = 8192
 
 
-@arguments.checked
+# A weight may be infinite.
+@arguments.checking({"weight": None})
 class PlaneBounds(NamedTuple):
     """Hold the likelihood of an energy in the plane, and what its bounds are made of.
 

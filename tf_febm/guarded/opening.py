@@ -183,7 +183,8 @@ def allowed_bytes(file_size: int) -> int:
     return min(max(_ALWAYS, _TIMES * file_size), memory_bytes() // 2)
 
 
-@arguments.checked
+# What a file promises may be any number.
+@arguments.checking({"count": None})
 def check_bytes(what, count: int, file_size: int) -> None:
     """Raise a RefusedError if something of a file takes more memory than the limits allow.
 

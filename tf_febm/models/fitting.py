@@ -165,15 +165,13 @@ class Fitting(Noticing):
         watch `monitor`.
         """
         inputs.require_data(x)
-        several = isinstance(x, (list, tuple))
-        shape = None if several else self.sample_shape
-        inputs.require_arrays(x, self.bounds, sample_shape=shape)
-        inputs.require_same_length(x, y)
-        if several:
+        if isinstance(x, (list, tuple)):
             raise TypeError(
                 "x must be one array [n, …], with labels as y, or a dataset; received "
                 f"{type(x).__name__} of {len(x)}: give numpy.stack(x), if these are examples."
             )
+        inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
+        inputs.require_same_length(x, y)
         if not self.built:
             shape = inputs.sample_shape_of(x)
             if shape is None:

@@ -18,7 +18,7 @@ __all__ = ["change_sampler", "restore_original"]
 
 @arguments.checked
 def restore_original(
-    checkpoint, dataset: str, data_dir=None, use_attention: bool = False
+    checkpoint, dataset: str | None, data_dir=None, use_attention: bool = False
 ) -> Restored:
     """Return the energy of a checkpoint of the original code, ready to sample and measure.
 

@@ -35,7 +35,7 @@ class Restored(NamedTuple):
     step: int
 
 
-@arguments.checked
+@arguments.checking({"folder": arguments.PATH | arguments.having("a RunFolder", "read_options")})
 def restore(
     folder,
     data_dir=None,
