@@ -57,3 +57,10 @@ def test_it_has_the_expectation_of_the_closed_form():
 
 def test_one_example_tells_nothing():
     assert sample_distance(np.ones((1, 2)), np.zeros((4, 2))).counted == 0.0
+
+
+def test_of_many_examples_the_first_count():
+    """All distances of 60,000 to as many would take 14 GB."""
+    many = np.random.default_rng(5).standard_normal((2, 60_000, 1)).astype(np.float32)
+    found = sample_distance(*many).value
+    assert found == pytest.approx(float(sample_distance(*many[:, :1024]).value), abs=1e-6)
