@@ -8,8 +8,8 @@ table in training is asked here too: whether a first line of numbers holds names
 whether columns that seem to number the rows belong to the data, --drop_index or --keep_index.
 A conditional model scores the rows as those of one class, --label. Where the model knows the names
 of its columns and the table has a line of names, columns are found by name, in any order, and
-others are left out. Prints row, energy and rank, 1 for the oddest, in the order of the file;
---top=10 prints the ten oddest rows alone.
+others are left out. Prints row, energy and rank, 1 for the oddest, and the p-value of a calibrated
+model, in the order of the file; --top=10 prints the ten oddest rows alone.
 """
 
 import argparse
@@ -122,6 +122,17 @@ def check_resolution(x, path):
                 f"where float32 has steps of {steps[k]:.3g}: the model cannot tell its values "
                 "apart. Train and score with that subtracted, in float64."
             )
+
+
+def scores(model, batch):
+    """Return the energies of a batch, and p-values of a calibrated model, or end with one line."""
+    names = [name for name in ("energy", "p_value") if name in model.signatures]
+    try:
+        return [model.signatures[name](**batch)[name].numpy() for name in names]
+    except tf.errors.InvalidArgumentError as error:
+        # What the model checks is told behind these words, in parts.
+        reason = re.search(r"assertion failed: (.*)", str(error))
+        sys.exit(f"error: {re.sub(r'[][]', '', reason[1]) if reason else error}")
 
 
 def number_of(label, model):
@@ -366,20 +377,21 @@ def main():
         known = model.signatures["column_names"]()["column_names"].numpy().tolist()
         known = [name.decode() for name in known]
     x = read(options.table, inputs["x"].shape[1], header, options.drop_index, known)
-    energies = []
+    found = []
     for start in range(0, len(x), options.batch_size):
         batch = {"x": tf.constant(x[start : start + options.batch_size])}
         if label is not None:
             batch["labels"] = tf.fill([len(batch["x"])], label)
-        energies.append(energy(**batch)["energy"].numpy())
-    energies = np.concatenate(energies)
+        found.append(scores(model, batch))
+    energies, *p_values = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.argsort(-energies, kind="stable")
     ranks = np.empty(len(order), int)
     ranks[order] = np.arange(len(order)) + 1
     table = csv.writer(sys.stdout)
-    table.writerow(["row", "energy", "rank"])
+    table.writerow(["row", "energy", "rank", *(["p_value"] if p_values else [])])
     for row in range(len(x)) if options.top is None else order[: options.top]:
-        table.writerow([row, f"{energies[row]:.6g}", ranks[row]])
+        p = [f"{part[row]:.4g}" for part in p_values]
+        table.writerow([row, f"{energies[row]:.6g}", ranks[row], *p])
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
     python examples/score_images.py runs/digits/saved_model path/to/pictures > energies.csv
 
-Prints file and energy, the least likely first. As in training, pictures are turned as their
-orientation tag says, transparency is put on white, and the central square is averaged down to the
-size of the model's images; 16 bits count in full. A file that cannot be read exactly is named, and
+Prints file and energy, and the p-value of a calibrated model, the least likely first. As in
+training, pictures are turned as their orientation tag says, transparency is put on white, and the
+central square is averaged down to the size of the model's images; 16 bits count in full. A file
+that cannot be read exactly is named, and
 left out. A conditional model scores the pictures as those of one class, --label.
 """
 
 import argparse
 import csv
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +77,17 @@ def positive(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number ≥ 1; received {text!r}")
     return int(text)
+
+
+def scores(model, batch):
+    """Return the energies of a batch, and p-values of a calibrated model, or end with one line."""
+    names = [name for name in ("energy", "p_value") if name in model.signatures]
+    try:
+        return [model.signatures[name](**batch)[name].numpy() for name in names]
+    except tf.errors.InvalidArgumentError as error:
+        # What the model checks is told behind these words, in parts.
+        reason = re.search(r"assertion failed: (.*)", str(error))
+        sys.exit(f"error: {re.sub(r'[][]', '', reason[1]) if reason else error}")
 
 
 def number_of(label, model):
@@ -285,13 +298,15 @@ def main():
             batch = {"x": tf.stack(pixels)}
             if label is not None:
                 batch["labels"] = tf.fill([len(pixels)], label)
-            rows += zip(energy(**batch)["energy"].numpy(), read_files, strict=True)
+            rows += zip(*scores(model, batch), read_files, strict=True)
     if not rows:
         sys.exit("error: none of the pictures can be read.")
     table = csv.writer(sys.stdout)
-    table.writerow(["file", "energy"])
-    for value, path in sorted(rows, reverse=True):
-        table.writerow([path.relative_to(options.pictures), f"{value:.6g}"])
+    calibrated = "p_value" in model.signatures
+    table.writerow(["file", "energy", *(["p_value"] if calibrated else [])])
+    for value, *p_values, path in sorted(rows, reverse=True):
+        p = [f"{p_value:.4g}" for p_value in p_values]
+        table.writerow([path.relative_to(options.pictures), f"{value:.6g}", *p])
 
 
 if __name__ == "__main__":

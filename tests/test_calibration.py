@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_febm
 from tf_febm.calibration import Calibration, discoveries
@@ -154,6 +155,23 @@ def test_a_model_keeps_it(images, tmp_path):
         loaded.threshold(0.1)
     loaded.load_weights(tmp_path / "m.weights.h5")
     np.testing.assert_array_equal(loaded.p_value(x[300:]), found)
+
+
+def test_it_is_exported(images, tmp_path):
+    model, x = images
+    model.calibrate(x[:300])
+    tf_febm.export(model, tmp_path / "served", bad_values="nan")
+    served = tf.saved_model.load(str(tmp_path / "served")).signatures["p_value"]
+    given = np.concatenate([x[300:310], x[:1] + 9.0, x[:1] * np.nan])
+    found = served(x=tf.constant(given))["p_value"].numpy()
+    np.testing.assert_allclose(found[:10], model.p_value(x[300:310]), atol=1.01 / 301)
+    assert found.dtype == np.float64 and np.isnan(found[10:]).all()
+    # One of other weights is not.
+    weights = model.energy_network.weights[0]
+    weights.assign(weights + 0.1)
+    tf_febm.export(model, tmp_path / "stale")
+    weights.assign(weights - 0.1)
+    assert "p_value" not in tf.saved_model.load(str(tmp_path / "stale")).signatures
 
 
 def test_each_class_has_its_own(vectors):

@@ -124,8 +124,10 @@ def test_it_is_saved_exported_and_trains(conditional, two, tmp_path):
     np.testing.assert_array_equal(loaded.energy(X), model.energy(X))
     np.testing.assert_array_equal(loaded.p_value(X), model.p_value(X))
     tf_febm.export(model, tmp_path / "served")
-    served = tf.saved_model.load(str(tmp_path / "served")).signatures["energy"](x=tf.constant(X))
-    np.testing.assert_allclose(served["energy"], model.energy(X), atol=1e-5)
+    served = tf.saved_model.load(str(tmp_path / "served")).signatures
+    np.testing.assert_allclose(
+        served["energy"](x=tf.constant(X))["energy"], model.energy(X), atol=1e-5
+    )
     before = [w.numpy() for w in loaded.energy_network.trainable_variables]
     loaded.run_eagerly = True
     loaded.fit(X, epochs=1, verbose=0)

@@ -269,16 +269,29 @@ def test_classes_by_the_names_of_the_training_data(client, tmp_path):
         bounds = (0.0, 1.0) if len(shape) == 3 else None
         sampler = tf_febm.samplers.Langevin(num_steps=1, bounds=bounds)
         model = tf_febm.ContrastiveDivergence(network, sampler=sampler, class_names=names)
+        each = np.repeat(np.arange(3), len(examples))
+        model.calibrate(np.concatenate([examples] * 3), each)
         tf_febm.export(model, tmp_path / script)
         for k, name in enumerate(names):
             rows = client(script, tmp_path / script, what, f"--label={name}")
             expected = model.energy(examples, np.full(len(examples), k))
             found = [float(row["energy"]) for row in rows]
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+            p = [float(row["p_value"]) for row in rows]
+            expected = model.p_value(examples, np.full(len(examples), k))
+            np.testing.assert_allclose(p, expected, atol=1.01 / (len(examples) + 1))
         with pytest.raises(SystemExit, match="--label must be one of 7, cat, 10; received '1'"):
             client(script, tmp_path / script, what, "--label=1")
         with pytest.raises(SystemExit, match="the model is conditional: give --label"):
             client(script, tmp_path / script, what)
+
+
+def test_what_the_model_refuses_is_told_in_a_line(client, tmp_path):
+    model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp((3,), (4,)))
+    tf_febm.export(model, tmp_path / "bounded")
+    (tmp_path / "x.csv").write_text("0.5,0.5,0.5\n0.5,7.5,0.5\n")
+    with pytest.raises(SystemExit, match="error: x must be finite and lie in 0, 1.*to 7.5$"):
+        client("score_csv.py", tmp_path / "bounded", tmp_path / "x.csv")
 
 
 def test_pictures_as_training_reads_them(project, client, tmp_path):

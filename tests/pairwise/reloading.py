@@ -102,6 +102,9 @@ def _check_saved_model(model, x, labels, folder) -> None:
         np.testing.assert_allclose(
             found, expected, rtol=1e-5, atol=0.03 if half else 1e-5, err_msg=name
         )
+    p = served.signatures["p_value"](**given)["p_value"].numpy()
+    # As many ranks off as energies that are rounded otherwise.
+    assert np.mean(np.abs(p - model.p_value(x, labels).numpy())) < (0.1 if half else 0.01)
     seed = tf.constant(5, tf.int64)
     drawn = served.signatures["sample"](num_samples=tf.constant(8), seed=seed)
     assert np.isfinite(drawn["samples"].numpy()).all(), "samples are not finite"

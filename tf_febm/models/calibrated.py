@@ -95,6 +95,11 @@ class Calibrated:
         """
         return self._current_calibration().threshold(alpha)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the model has been calibrated with the weights that it has now."""
+        return self.calibration is not None and self._calibrated_at == self._digest()
+
     def _current_calibration(self) -> Calibration:
         if self.calibration is None:
             raise ValueError(

@@ -57,6 +57,12 @@ class Endpoints(tf.Module):
         """Return {"log_density_ratio": r(x)}."""
         return self._evaluate("log_density_ratio", x, labels)
 
+    def p_value(self, x, labels=None) -> dict:
+        """Return {"p_value": …} of a calibrated model."""
+        model, _ = self._of_model()
+        energy = self._evaluate("energy", x, labels)["energy"]
+        return {"p_value": model.calibration.p_value(energy, labels)}
+
     def _evaluate(self, name, x, labels) -> dict:
         model, _ = self._of_model()
         with self._copies():

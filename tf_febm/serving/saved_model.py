@@ -24,6 +24,8 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     functions = {"energy": endpoints.energy, "score": endpoints.score}
     if hasattr(model, "log_density_ratio"):
         functions["log_density_ratio"] = endpoints.log_density_ratio
+    if model.is_calibrated:
+        functions["p_value"] = endpoints.p_value
 
     def evaluate(function):
         def evaluated(x, labels=None):
