@@ -165,7 +165,7 @@ class Fitting(Noticing):
         watch `monitor`.
         """
         inputs.require_data(x)
-        if isinstance(x, (list, tuple)):
+        if isinstance(x, (list, tuple)) and x and all(hasattr(part, "shape") for part in x):
             raise TypeError(
                 "x must be one array [n, …], with labels as y, or a dataset; received "
                 f"{type(x).__name__} of {len(x)}: give numpy.stack(x), if these are examples."
