@@ -14,7 +14,6 @@ import original_evaluation
 from absl import flags
 
 NETWORKS = ("auto", "classifier", "inception_graph", "keras_inception", "squeezenet")
-
 REFERENCES = ("train", "test", "all")
 
 # Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
@@ -43,19 +42,14 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
     add.text("original", None, "Checkpoint of the original code, dir/model_45900, for --dataset=.")
     add = console.definers(values, "Samples")
-    add.whole(
-        "num_samples", None, "Samples to draw; as many as the run drew at its end if unset.", 10
-    )
+    samples = "Samples to draw; as many as the run drew at its end if unset."
+    add.whole("num_samples", None, samples, 10)
     add.whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
     add.whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
     add.whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
-    add.whole(
-        "rounds",
-        0,
-        "Sample as published: so many rounds of a pool of chains from noise, some of which restart "
-        "between rounds. 0 continues the chains of training.",
-        0,
-    )
+    published = "Sample as published: so many rounds of a pool of chains from noise, some of which "
+    rounds = f"{published}restart between rounds. 0 continues the chains of training."
+    add.whole("rounds", 0, rounds, 0)
     add.whole("nomix", 10, "Last rounds, in which no chain restarts and no label is redrawn.", 0)
     add.whole("pool_size", 1000, "Chains of a pool.", 1)
     add.whole("batch_size", None, f"Of these, how many run in a round; {BATCH} or all if unset.", 1)
