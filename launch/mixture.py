@@ -20,9 +20,10 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
     add.whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
     add.choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
+    add.choice("rule", "library", ["library", "paper", "published"], "How the players are trained.")
     add.whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
     add.whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
-    add.whole("trajectories", 8, "Random starts of Figure 4; 0 leaves it out.", 0)
+    add.whole("trajectories", 8, "Random starts of Figure 4 per divergence; 0: no figure.", 0)
     add.whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
     add.switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
     add.text("out", "runs/mixture", "Folder of the results.")
@@ -35,8 +36,9 @@ def resolve(values) -> dict:
     Raises:
         ValueError: A value is out of range, or the mixture cannot be read.
     """
-    names = ("divergence", "steps", "batch_size", "sampler", "seed", "num_samples", "trajectories")
-    options = {name: getattr(values, name) for name in (*names, "trajectory_steps", "baselines")}
+    names = ("divergence", "steps", "batch_size", "sampler", "rule", "seed", "num_samples")
+    names += ("trajectories", "trajectory_steps", "baselines")
+    options = {name: getattr(values, name) for name in names}
     for name in ("steps", "trajectory_steps"):
         if options[name] < 100 or options[name] % 100:
             raise ValueError(f"--{name} must be a multiple of 100; received {options[name]}.")

@@ -1,8 +1,14 @@
-"""Runs of a study by recipes, made once each; and what studies make of them."""
+"""Runs of a study, by recipes or of its own, made once each; and what studies make of them."""
 
+import contextlib
+import hashlib
 import json
+import multiprocessing
+import os
+import platform
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +16,17 @@ from absl import flags
 
 from launch import console
 
-__all__ = ["CONTINUES", "changes_of", "define_common", "describe", "make", "write_table"]
+__all__ = [
+    "CONTINUES",
+    "changes_of",
+    "define_common",
+    "define_measured",
+    "describe",
+    "each",
+    "make",
+    "write_claims",
+    "write_table",
+]
 
 # What to say of a study that was stopped, if its runs are made by `make`.
 CONTINUES = "Interrupted; the same command continues where this one stopped."
@@ -30,6 +46,21 @@ def define_common(values: flags.FlagValues, logdir: str | None = "runs") -> None
     if logdir is not None:
         flags.DEFINE_string("logdir", logdir, "Where runs and results go.", flag_values=values)
     flags.DEFINE_bool("debug", False, "Show tracebacks.", flag_values=values)
+
+
+def define_measured(values: flags.FlagValues, out: str) -> None:
+    """Register the flags of a study that measures claims by runs of its own.
+
+    Args:
+        values: Where to.
+        out: Where results go by default.
+    """
+    own = {"flag_values": values}
+    flags.DEFINE_bool("fast", False, "A reduced version, of a minute or two.", **own)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    flags.DEFINE_integer("processes", cores or 1, "Runs at a time, each on one core.", 1, **own)
+    flags.DEFINE_string("out", out, "Where runs and results go.", **own)
+    flags.DEFINE_bool("debug", False, "Show tracebacks.", **own)
 
 
 def changes_of(texts: Sequence[str]) -> dict[str, Any]:
@@ -81,6 +112,101 @@ def make(name: str, recipe, source, logdir: Path) -> dict | None:
         if not found.done:
             raise KeyboardInterrupt
     return folder.read_summary()
+
+
+def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> list[dict]:
+    """Do every job that is not done yet, one on a core; return all results in the order of jobs.
+
+    A result is kept in a file that is named by the job, so that a study which was stopped, or asks
+    for more, repeats nothing. A job that raises ValueError or RuntimeError has a result, too, its
+    message as "failed". Each result has "seconds", of its job.
+
+    Args:
+        work: A function of a module, job -> result; both are dictionaries for JSON.
+        jobs: What is to be done.
+        folder: Where results are kept.
+        processes: Jobs at a time; with 1 they are done in this process.
+    """
+    from tf_febm import __version__, files, terminal
+
+    name = f"{work.__module__.rsplit('.', 1)[-1]}.{work.__name__}"
+    paths = []
+    for job in jobs:
+        key = json.dumps({**job, "work": name, "version": __version__}, sort_keys=True)
+        words = "_".join(str(value) for value in job.values() if isinstance(value, (str, int)))
+        readable = "".join(c if c.isalnum() or c in "_-." else "_" for c in words)[:60]
+        paths.append(folder / f"{readable}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.json")
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with _doing(work, [jobs[index] for index in missing], processes) as results:
+        for count, (place, result) in enumerate(results, 1):
+            files.write_json(paths[missing[place]], result)
+            spent = time.monotonic() - start
+            left = terminal.duration(spent / count * (len(missing) - count))
+            done = len(jobs) - len(missing) + count
+            failed = f"failed: {result['failed']}" if "failed" in result else "done"
+            console.log(
+                f"{name} {done}/{len(jobs)}: {paths[missing[place]].stem[:-13]} {failed} in "
+                f"{terminal.duration(result['seconds'])}, ETA {left}"
+            )
+    return [json.loads(path.read_text("utf-8")) for path in paths]
+
+
+@contextlib.contextmanager
+def _doing(work: Callable, jobs: list[dict], processes: int) -> Iterator:
+    """Give an iterator of (place, result), in the order in which they come."""
+    tasks = [(work, place, job) for place, job in enumerate(jobs)]
+    if processes == 1 or len(jobs) < 2:
+        yield map(_done, tasks)
+        return
+    # TensorFlow does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(processes, len(jobs)), console.import_quietly, (1,)) as pool:
+        yield pool.imap_unordered(_done, tasks)
+
+
+def _done(task) -> tuple[int, dict]:
+    import keras
+
+    work, place, job = task
+    start = time.monotonic()
+    try:
+        result = work(job)
+    except (ValueError, RuntimeError) as error:
+        result = {"failed": str(error)}
+    # Models of former jobs would stay in memory.
+    keras.backend.clear_session()
+    return place, {"job": job, **result, "seconds": time.monotonic() - start}
+
+
+def write_claims(out: Path, claims: list[dict], results: list[dict], figures: dict) -> None:
+    """Write claims.json: what was claimed and found, and what one needs to know of it.
+
+    Args:
+        out: Folder.
+        claims: Rows with "claim", "where" (in the paper), "measured", "verdict" ("holds", "holds in
+            part", "does not hold" or "open"), and "command".
+        results: Those of `each`, for the hours.
+        figures: What else the study found, for pages to quote.
+    """
+    from tf_febm import files, training
+
+    console.log("")
+    for row in claims:
+        console.log(f"{row['verdict']}: {row['claim']} ({row['where']})\n    {row['measured']}")
+    files.write_json(
+        out / "claims.json",
+        {
+            "claims": claims,
+            "date": time.strftime("%Y-%m-%d"),
+            "versions": training.versions(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "runs": len(results),
+            "hours": sum(result["seconds"] for result in results) / 3600.0,
+            "figures": figures,
+        },
+    )
 
 
 def describe(values: list) -> tuple[float | None, float | None, str]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy import stats
 
 from tf_febm import analysis, networks
-from tf_febm.analysis import mixture_fit
+from tf_febm.analysis import mixture_fit, mixture_rules
 
 MIXTURE = ([0.2, 0.5, 0.3], [-3.0, 0.0, 4.0], [0.3, 1.0, 0.8])
 
@@ -21,7 +21,7 @@ def mixture_cdf(x):
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_the_stream_follows_the_mixture(batch_size):
     """Stratified samples are closer to their law than independent ones, never further."""
-    data = mixture_fit.stream(analysis.gaussian_mixture(*MIXTURE), batch_size, seed=3)
+    data = mixture_rules.stream(analysis.gaussian_mixture(*MIXTURE), batch_size, seed=3)
     batches = np.stack([batch.numpy() for batch in data.take(20_000 // batch_size)])
     assert batches.shape[1:] == (batch_size, 1)
     assert stats.kstest(batches.ravel(), mixture_cdf).pvalue > 1e-3
@@ -31,7 +31,7 @@ def test_the_stream_follows_the_mixture(batch_size):
 
 def test_exact_samples_follow_the_gaussian():
     energy = networks.quadratic(1, mean=1.5, scale=0.7)
-    sampler = mixture_fit.ExactGaussian(energy.get_layer("gaussian"))
+    sampler = mixture_rules.ExactGaussian(energy.get_layer("gaussian"))
     draws = np.stack([sampler(None, tf.zeros([999, 1]), (5, i)).numpy() for i in range(30)])
     law = stats.norm(1.5, 0.7)
     assert stats.kstest(draws.ravel(), law.cdf).pvalue > 1e-3
@@ -50,7 +50,9 @@ def test_kolmogorov_smirnov():
 
 def test_a_rough_ratio_costs_the_rejection_alone():
     """A ratio with one rare peak rejects all else; the rest of the row is still worth having."""
-    model = mixture_fit.build("febm", "js", {"seed": 0, "sampler": "exact"})
+    model = mixture_rules.build(
+        "febm", "js", {"seed": 0, "sampler": "exact", "rule": "library"}
+    )
     # Of the proposals 1 in 741 lies above 3; there is room for 200 to a sample.
     model.log_density_ratio = lambda x, labels=None: 30.0 * tf.cast(x[:, 0] > 3.0, tf.float32)
     fit = SimpleNamespace(mean=0.0, scale=1.0)

@@ -51,42 +51,50 @@ def rejection(path: Path, x, density, rows: list[dict]) -> None:
 
 
 def log_ratio(path: Path, x, inside, rows: list[dict]) -> None:
-    """Draw Figure 3: the learned log ratio against the true one, where p has 99 % of its mass."""
+    """Draw Figure 3: the learned log ratio against the true one, over the whole range of p.
+
+    What is not shaded holds the central 99 % of p, of which the error in the title is the mean.
+    """
     figure, panels = _panels(rows)
     for axis, row in panels:
-        true, learned = row["log_ratio"][inside], row["learned_log_ratio"][inside]
-        axis.plot(x[inside], true, color=EXACT, lw=4, alpha=0.6, label="true log p/q")
-        axis.plot(x[inside], learned, "--", color=LEARNED, lw=2, label="learned H + E")
+        true, learned = row["log_ratio"], row["learned_log_ratio"]
+        axis.plot(x, true, color=EXACT, lw=4, alpha=0.6, label="true log p/q")
+        axis.plot(x, learned, "--", color=LEARNED, lw=2, label="learned H + E")
+        for start, stop in ((x[0], x[inside][0]), (x[inside][-1], x[-1])):
+            axis.axvspan(start, stop, color=TARGET, alpha=0.1, lw=0)
+        # A ratio that runs away where there are no data shall not hide what it is elsewhere.
+        seen = np.concatenate([true, learned[inside]])
+        margin = 0.3 * np.ptp(seen)
+        axis.set_ylim(seen.min() - margin, seen.max() + margin)
         charts.style(axis, f"{row['divergence']}: mean error {row['ratio_error']:.3f}")
     evaluation.save_png(path, charts.pixels(figure))
 
 
-def trajectories(path: Path, divergence: str, fits: list, exact, mesh) -> None:
+def trajectories(path: Path, studies: list[dict]) -> None:
     """Draw Figure 4: ways from random starts to the optimum, over the true divergence.
 
     Args:
         path: Where to write.
-        divergence: Its name.
-        fits: Objects with `path`, a list of (mean, scale), and the ends `mean` and `scale`.
-        exact: The optimum, with `mean` and `scale`.
-        mesh: (means [m], scales [s], divergences [s, m]).
+        studies: Of each divergence its name ("divergence"); "fits", objects with `path`, a list of
+            (mean, scale), and the ends `mean` and `scale`; the optimum, with `mean` and `scale`
+            ("exact"); and "mesh": means [m], scales [s], divergences [s, m].
     """
     import matplotlib  # Slow to import.
 
-    figure, (axis,) = charts.panels(1, 7.0, 5.2)
-    means, scales, values = mesh
-    low = values.min()
-    levels = low + np.geomspace(1e-3, max(np.quantile(values[np.isfinite(values)], 0.9), 0.1), 14)
-    axis.contour(means, scales, values, levels=levels, cmap="Greys_r", linewidths=0.9)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(fits)))
-    for fit, colour in zip(fits, colours, strict=True):
-        way = np.array([*fit.path, (fit.mean, fit.scale)])
-        axis.plot(way[:, 0], way[:, 1], color=colour, lw=1.8)
-        axis.plot(*way[0], "o", color=colour, ms=7)
-    axis.plot(exact.mean, exact.scale, "*", color=LEARNED, ms=18, mec="white", label="optimum")
-    axis.plot([], [], "o", color=TARGET, label="starts")
-    # In two lines, for long names and small screens.
-    title = f"f-EBM, {divergence}:\nways to the optimum over the true divergence"
-    charts.style(axis, title, "mean", "scale")
-    axis.set(xlim=(means[0], means[-1]), ylim=(scales[0], scales[-1]))
+    size = (4.0, 3.4) if len(studies) > 1 else (7.0, 5.2)
+    figure, axes = charts.panels(len(studies), *size)
+    for axis, study in zip(axes, studies, strict=True):
+        (means, scales, values), fits, exact = study["mesh"], study["fits"], study["exact"]
+        low, finite = values.min(), values[np.isfinite(values)]
+        levels = low + np.geomspace(1e-3, max(np.quantile(finite, 0.9) - low, 0.1), 14)
+        axis.contour(means, scales, values, levels=levels, cmap="Greys_r", linewidths=0.9)
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(fits)))
+        for fit, colour in zip(fits, colours, strict=True):
+            way = np.array([*fit.path, (fit.mean, fit.scale)])
+            axis.plot(way[:, 0], way[:, 1], color=colour, lw=1.8)
+            axis.plot(*way[0], "o", color=colour, ms=7)
+        axis.plot(exact.mean, exact.scale, "*", color=LEARNED, ms=18, mec="white", label="optimum")
+        axis.plot([], [], "o", color=TARGET, label="starts")
+        charts.style(axis, study["divergence"], "mean", "scale")
+        axis.set(xlim=(means[0], means[-1]), ylim=(scales[0], scales[-1]))
     evaluation.save_png(path, charts.pixels(figure))

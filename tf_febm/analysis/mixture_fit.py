@@ -7,144 +7,21 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from tf_febm import (
-    applications,
-    data,
-    divergences,
-    models,
-    networks,
-    objectives,
-    optimizers,
-    randomness,
-    samplers,
-)
-from tf_febm.analysis.ground_truth import gaussian_mixture
+from tf_febm import applications, divergences, objectives, randomness
+from tf_febm.analysis.mixture_rules import FINE, RULES, build, place, stream
 
 __all__ = [
-    "ExactGaussian",
     "Fit",
-    "build",
     "gradient_deviations",
     "grid",
     "kolmogorov_smirnov",
     "log_ratios",
-    "stream",
     "trajectories",
     "use_ratio",
 ]
 
-# One rule for all divergences, see the README: bounded gradients for the variational function,
-# clipped norms for both players, averaged iterates.
-LEARNING_RATE, FINAL_FRACTION, CLIP_NORM, AVERAGE_DECAY = 0.01, 0.03, 0.3, 0.9995
-VARIATIONAL_DIVERGENCE = "js"
-# Steps between two looks at the parameters, which run in one compiled loop: of a fit, and of the
-# ways that Figure 4 draws.
-CHUNK, FINE = 100, 10
-
-
-class ExactGaussian:
-    """Draw from the Gaussian of a quadratic energy exactly, in place of a Markov chain.
-
-    The n samples are stratified: one in each of n intervals of equal probability, in their order.
-    One chosen at random follows the Gaussian, and means over the batch are right on average, with
-    far less noise than of independent samples. Do not use its first few alone.
-    """
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def __call__(self, energy_fn, initial_state, seed) -> tf.Tensor:
-        """Return samples of the shape of `initial_state`, [n, 1]."""
-        count = tf.shape(initial_state)[0]
-        index = tf.range(count)
-        place = randomness.uniform([count], seed, minval=2.0**-24)
-        below = tf.cast(index, tf.float32) + place
-        above = tf.cast(count - 1 - index, tf.float32) + (1.0 - place)
-        size = tf.cast(count, tf.float32)
-        noise = normal_at(below / size, above / size)[:, None]
-        return self.layer.mean + self.layer.scale * noise
-
-
-def normal_at(below, above) -> tf.Tensor:
-    """Return, as float32, where the normal distribution has these shares below and above.
-
-    One of the two would do; but a share near 1 says little about its distance from 1.
-    """
-    tail = tf.cast(tf.minimum(below, above), tf.float32)
-    lower = tf.math.ndtri(tf.maximum(tail, 1e-12))
-    return tf.where(below < above, lower, -lower)
-
-
-def stream(target, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Return an endless dataset of batches [batch_size, 1] of a mixture of Gaussians.
-
-    Stratified as in `ExactGaussian`: one uniform number in each of n intervals chooses the
-    component, and its place inside the component's share chooses the sample. The numbers of a
-    batch that come from each component are thus within one of what is expected, as in the
-    published code.
-    """
-    weights = tf.cast(target.mixture_distribution.probs_parameter(), tf.float64)
-    ends = tf.cumsum(weights)
-    components = target.components_distribution
-    means, scales = (tf.cast(v, tf.float32) for v in (components.mean(), components.stddev()))
-
-    @tf.autograph.experimental.do_not_convert
-    def block(index):
-        # Many batches at once: a call costs more than its numbers.
-        shape = [CHUNK, batch_size]
-        place = randomness.uniform(shape, tf.stack([index, seed]), dtype=tf.float64)
-        place = (tf.range(batch_size, dtype=tf.float64) + place) / batch_size
-        chosen = tf.minimum(tf.searchsorted(ends, tf.reshape(place, [-1]), "right"), len(ends) - 1)
-        chosen = tf.reshape(chosen, shape)
-        above = (tf.gather(ends, chosen) - place) / tf.gather(weights, chosen)
-        noise = normal_at(1.0 - above, above)
-        samples = tf.gather(scales, chosen) * noise + tf.gather(means, chosen)
-        return samples[:, :, None]
-
-    indices = tf.data.Dataset.range(2**31 - 1, output_type=tf.int32)
-    return data.without_tuning(indices.map(block).unbatch().prefetch(CHUNK))
-
-
-def build(method: str, divergence: str, options: dict, chunk: int = CHUNK) -> models.EnergyModel:
-    """Return a compiled model that starts from the standard normal distribution.
-
-    Args:
-        method: "febm", "dual" or "contrastive_divergence".
-        divergence: Its name.
-        options: The resolved flags.
-        chunk: Steps of one call of the compiled loop.
-    """
-    keras.utils.set_random_seed(options["seed"])
-    energy = networks.quadratic(1)
-    settings = {"average_decay": AVERAGE_DECAY, "seed": options["seed"], "l2_coeff": 0.0}
-    players: dict = {"simultaneous": True}
-    if options["sampler"] == "exact":
-        settings["sampler"] = ExactGaussian(energy.get_layer("gaussian"))
-        # Stratified samples are not independent: their plain mean is the better centre.
-        players["leave_one_out"] = False
-    else:
-        # Unclipped, with a small step: q itself is the law in the limit. The variance of the chains
-        # exceeds that of q by the factor 1/(1 − epsilon/4σ²), so narrow targets need smaller steps.
-        variance = float(gaussian_mixture(*options["mixture"]).variance())
-        epsilon = min(0.1, 0.03 * variance)
-        settings["sampler"] = samplers.Langevin.from_epsilon(epsilon, num_steps=20)
-        settings["buffer"] = samplers.ReplayBuffer(10_000, restart_probability=0.0)
-
-    def optimizer():
-        return optimizers.FusedAdam(LEARNING_RATE, global_clipnorm=CLIP_NORM)
-
-    if method == "contrastive_divergence":
-        model = models.ContrastiveDivergence(energy, **settings)
-        model.compile(optimizer(), steps_per_execution=chunk)
-        return model
-    variational = networks.mlp(1, (64, 64), "tanh")
-    if method == "dual":
-        model = models.DualFEBM(energy, variational, divergence, **settings, **players)
-    else:
-        settings["variational_divergence"] = VARIATIONAL_DIVERGENCE
-        model = models.FEBM(energy, variational, divergence, **settings, **players)
-    model.compile(optimizer(), optimizer(), steps_per_execution=chunk)
-    return model
+# Where the learning rates of the library's rule end, as a share of where they begin.
+FINAL_FRACTION = 0.03
 
 
 class Fit(keras.callbacks.Callback):
@@ -155,18 +32,19 @@ class Fit(keras.callbacks.Callback):
         self.layer = model.energy_network.get_layer("gaussian")
         self.path = [self._parameters()]
         self.steps = options["steps"] if steps is None else steps
+        self.rule = options["rule"]
         self.chunk = model.steps_per_execution
         self.report, self.name = report, name
         self.started = self.last_report = time.perf_counter()
         model.fit(
-            stream(target, options["batch_size"], options["seed"]),
+            stream(target, options["batch_size"], options["seed"], self.rule == "library"),
             epochs=self.steps // self.chunk,
             steps_per_epoch=self.chunk,
             verbose=0,
             callbacks=[self, keras.callbacks.TerminateOnNaN()],
         )
         self.seconds = time.perf_counter() - self.started
-        with model.averaged_weights():
+        with model.best_weights():
             self.mean, self.scale = self._parameters()
         if not np.isfinite([self.mean, self.scale]).all():
             raise ValueError(f"{name}: training met a number that is not finite.")
@@ -175,9 +53,11 @@ class Fit(keras.callbacks.Callback):
         return float(self.layer.mean.numpy()[0]), float(self.layer.scale.numpy()[0])
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
-        """Let the learning rates fall by a cosine."""
+        """Let the learning rates fall by a cosine, or leave them as the paper does."""
+        if self.rule != "library":
+            return
         cosine = 0.5 * (1.0 + np.cos(np.pi * epoch * self.chunk / self.steps))
-        rate = LEARNING_RATE * (FINAL_FRACTION + (1.0 - FINAL_FRACTION) * cosine)
+        rate = RULES[self.rule] * (FINAL_FRACTION + (1.0 - FINAL_FRACTION) * cosine)
         for name in ("optimizer", "variational_optimizer"):
             if hasattr(self.model, name):
                 getattr(self.model, name).learning_rate = rate
@@ -210,7 +90,7 @@ def grid(target, points: int = 2001) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
     """Return the learned and the true log p/q at points [n], q being the learned Gaussian."""
     log_q = -0.5 * ((x - fit.mean) / fit.scale) ** 2 - np.log(fit.scale * np.sqrt(2 * np.pi))
-    with model.averaged_weights():
+    with model.best_weights():
         learned = model.log_density_ratio(tf.constant(x[:, None], tf.float32)).numpy()
     return learned, target.log_prob(x).numpy() - log_q
 
@@ -231,7 +111,7 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     proposed = propose(10 * count, randomness.as_seed(seed + 2)).numpy()
     accepted = np.zeros([0])
     figures: dict = {"ks_plain": kolmogorov_smirnov(plain[:, 0], target)}
-    with model.averaged_weights():
+    with model.best_weights():
         try:
             rejection = applications.rejection_sample(
                 model,
@@ -270,11 +150,17 @@ def kolmogorov_smirnov(samples: np.ndarray, target) -> float:
     return float(stats.ks_1samp(samples.astype(np.float64), cdf, method="asymp").statistic)
 
 
-def trajectories(target, divergence: str, options: dict, count: int, steps: int, report) -> list:
-    """Train from random starts; return a Fit for each."""
+def trajectories(
+    target, divergence: str, options: dict, count: int, steps: int, report, chunk: int = FINE
+) -> list:
+    """Train from random starts; return a Fit for each that met no number that is not finite.
+
+    Means begin within 1.5 standard deviations of the target's, scales within a factor of two of its
+    own.
+    """
     rng = np.random.default_rng(options["seed"])
     spread, centre = float(target.stddev()), float(target.mean())
-    model = build("febm", divergence, options, FINE)
+    model = build("febm", divergence, options, chunk)
     layer = model.energy_network.get_layer("gaussian")
     variables = [variable for group in model.state_variables().values() for variable in group]
     initial = [variable.numpy() for variable in variables]
@@ -283,10 +169,13 @@ def trajectories(target, divergence: str, options: dict, count: int, steps: int,
         # One model, put back to its beginning: building it takes longer than training it.
         for variable, value in zip(variables, initial, strict=True):
             variable.assign(value)
-        layer.mean.assign([centre + spread * rng.uniform(-1.5, 1.5)])
-        layer.log_scale.assign([np.log(spread) + rng.uniform(-0.7, 0.5)])
-        name = f"trajectory {i + 1}/{count}"
-        fits.append(Fit(model, target, options, steps=steps, report=report, name=name))
+        mean = centre + spread * rng.uniform(-1.5, 1.5)
+        place(layer, mean, spread * np.exp(rng.uniform(-0.7, 0.5)))
+        name = f"{divergence}, trajectory {i + 1}/{count}"
+        try:
+            fits.append(Fit(model, target, options, steps=steps, report=report, name=name))
+        except ValueError as error:
+            report(f"warning: {error}")
     return fits
 
 

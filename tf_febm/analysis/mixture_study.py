@@ -13,13 +13,13 @@ from tf_febm.analysis import mixture_figures
 from tf_febm.analysis.ground_truth import best_normal, f_divergence, gaussian_mixture
 from tf_febm.analysis.mixture_fit import (
     Fit,
-    build,
     gradient_deviations,
     grid,
     log_ratios,
     trajectories,
     use_ratio,
 )
+from tf_febm.analysis.mixture_rules import RULES, build
 from tf_febm.divergences import get
 
 __all__ = ["NINE", "mixture_study"]
@@ -44,6 +44,7 @@ def mixture_study(
     steps: int = 8000,
     batch_size: int = 1000,
     sampler: str = "exact",
+    rule: str = "library",
     seed: int = 0,
     num_samples: int = 100_000,
     num_trajectories: int = 8,
@@ -65,9 +66,13 @@ def mixture_study(
         steps: Iterations per divergence, a multiple of 100.
         batch_size: Samples of the data, and of the model, per iteration, at least 2.
         sampler: "exact" or "langevin": how the model is sampled.
+        rule: How the two players are trained: by this library's rule for all divergences
+            ("library"), or by the bound of each, in plain gradient descent, alternating and with
+            plain batches, at the learning rate that the paper names ("paper", 0.01) or that its
+            code has ("published", 0.001, which takes 30,000 steps).
         seed: Of everything.
         num_samples: Samples of Figure 2; the weights take 10 times that.
-        num_trajectories: Random starts of Figure 4; 0 leaves it out.
+        num_trajectories: Random starts of Figure 4, of each divergence; 0 leaves it out.
         trajectory_steps: Iterations of each, a multiple of 100.
         baselines: Whether to run contrastive divergence and the dual form too.
         summary: What summary.json holds besides.
@@ -81,6 +86,7 @@ def mixture_study(
         "steps": _hundreds("steps", steps),
         "batch_size": arguments.whole_number("batch_size", batch_size, 2),
         "sampler": arguments.choice("sampler", sampler, ("exact", "langevin")),
+        "rule": arguments.choice("rule", rule, tuple(RULES)),
         "seed": arguments.whole_number("seed", seed, 0, 2**31),
         "num_samples": arguments.whole_number("num_samples", num_samples, 2),
     }
@@ -136,8 +142,13 @@ def _study(
         summary["baselines"] = {"methods": _baselines(divergences, target, options, report)}
         _write(out, rows, summary)
     if counts:
-        name = "js" if "js" in divergences else divergences[0]
-        summary["trajectories"] = _trajectories(name, target, options, counts, out, report)
+        ways = []
+        summary["trajectories"] = {}
+        for row in rows:
+            ways.append(_trajectories(row["divergence"], target, options, counts, report))
+            summary["trajectories"][row["divergence"]] = ways[-1].pop("figures")
+            _write(out, rows, summary)
+        mixture_figures.trajectories(out / "figure_4_trajectories.png", ways)
     _write(out, rows, summary)
 
 
@@ -219,16 +230,21 @@ def _baselines(names: Sequence[str], target, options: dict, report) -> list[dict
     return results
 
 
-def _trajectories(name: str, target, options: dict, counts, out: Path, report) -> dict:
-    """Train from random starts, draw Figure 4, and return how far the ends are from the optimum."""
+def _trajectories(name: str, target, options: dict, counts, report) -> dict:
+    """Train from random starts; return what Figure 4 shows, and how far from the optimum it ends."""
     exact = best_normal(name, target)
     fits = trajectories(target, name, options, counts[0], counts[1], report)
-    ways = np.concatenate([fit.path for fit in fits])
+    figures: dict[str, Any] = {
+        "distances": [math.hypot(f.mean - exact.mean, f.scale - exact.scale) for f in fits],
+        "starts": [fit.path[0] for fit in fits],
+        "failed": counts[0] - len(fits),
+    }
+    report(
+        f"{name}: {len(fits)} of {counts[0]} trajectories end within "
+        f"{max(figures['distances'], default=math.nan):.4f}."
+    )
+    ways = np.concatenate([[(exact.mean, exact.scale)], *(fit.path for fit in fits)])
     means = np.linspace(ways[:, 0].min() - 0.3, ways[:, 0].max() + 0.3, 60)
     scales = np.linspace(max(ways[:, 1].min() - 0.2, 0.1), ways[:, 1].max() + 0.2, 60)
-    values = _divergence(name, target, means[None, :], scales[:, None])
-    picture = out / "figure_4_trajectories.png"
-    mixture_figures.trajectories(picture, name, fits, exact, (means, scales, values))
-    distances = [math.hypot(f.mean - exact.mean, f.scale - exact.scale) for f in fits]
-    report(f"{name}: the {len(fits)} trajectories end within {max(distances):.4f}.")
-    return {"divergence": name, "distances": distances, "starts": [fit.path[0] for fit in fits]}
+    mesh = means, scales, _divergence(name, target, means[None, :], scales[:, None])
+    return {"divergence": name, "fits": fits, "exact": exact, "mesh": mesh, "figures": figures}

@@ -1,0 +1,311 @@
+"""Section 6.1 by the paper's own rule, beside this library's: `python -m studies.section_6_1`.
+
+A Gaussian energy is fitted to the paper's mixture by nine divergences: five seeds by each rule, one
+by the rate of the published loop, and twenty random starts by the paper's. Writes fits.csv,
+claims.json, errors.png and ratios.png into --out. Runs that are done are not repeated.
+"""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from launch import console
+from studies import runs
+
+MIXTURE = ((0.33, 0.67), (-1.0, 2.0), (0.0625, 2.0))
+# Rule -> steps. At the rate of 0.01 the published 30,000 steps of 0.001 would be 3,000, after which
+# the variational function of Jensen-Shannon is still far from its optimum.
+STEPS = {"paper": 20_000, "library": 8000, "published": 30_000}
+STARTS, START_STEPS = 20, 4000
+# A run that ends farther than this from the optimum, in mean or scale, has gone elsewhere; a
+# trajectory must come as near.
+ELSEWHERE = 0.1
+# What is asked of a rule.
+NEAR = 0.015
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    flags.DEFINE_integer("seeds", 5, "Seeds of each rule.", 1, flag_values=values)
+    runs.define_measured(values, "runs/claims/section_6_1")
+
+
+def run(values) -> int:
+    """Train whatever is not done yet, then write the table, the claims and the pictures."""
+    console.import_quietly(intra_op_threads=1)
+    from tf_febm.analysis.mixture_study import NINE
+
+    names, seeds, share = NINE, range(values.seeds), 1
+    if values.fast:
+        names, seeds, share = ("kl", "js"), range(1), 20
+    out = Path(values.out)
+    fits = [
+        {"rule": rule, "divergence": name, "seed": seed, "steps": steps // share}
+        for rule, steps in STEPS.items()
+        for name in names
+        for seed in (range(1) if rule == "published" else seeds)
+    ]
+    done = runs.each(fit, fits, out / "done", values.processes)
+    starts = [
+        {"divergence": name, "starts": max(2, STARTS // share), "steps": START_STEPS // share}
+        for name in names
+    ]
+    begun = runs.each(start, starts, out / "done", values.processes)
+    write(done, begun, out)
+    console.log(f"Table and pictures are in {out}.")
+    return console.DONE
+
+
+def _options(job: dict, rule: str, seed: int) -> dict:
+    return {
+        "mixture": MIXTURE, "batch_size": 1000, "sampler": "exact", "rule": rule, "seed": seed,
+        "steps": job["steps"],
+    }  # fmt: skip
+
+
+def fit(job: dict) -> dict:
+    """Train once; return where it ended, and its ratio."""
+    from tf_febm.analysis import best_normal, gaussian_mixture, mixture_fit
+    from tf_febm.analysis.mixture_rules import build
+
+    target, options = gaussian_mixture(*MIXTURE), _options(job, job["rule"], job["seed"])
+    exact = best_normal(job["divergence"], target)
+    model = build("febm", job["divergence"], options)
+    found = mixture_fit.Fit(model, target, options)
+    # The last fifth of the way: what plain steps end near, without the noise of the last one.
+    rest = np.mean(found.path[-max(1, len(found.path) // 5) :], axis=0)
+    x, density, inside = mixture_fit.grid(target, 401)
+    learned, true = mixture_fit.log_ratios(model, found, target, x)
+    error = np.abs(learned - true)
+    outside = ~inside & (density > 1e-9)
+    figures = mixture_fit.use_ratio(model, found, target, job["seed"], 20_000)["figures"]
+    return {
+        "mean": found.mean,
+        "scale": found.scale,
+        "error": max(abs(found.mean - exact.mean), abs(found.scale - exact.scale)),
+        "error_of_rest": float(np.abs(rest - [exact.mean, exact.scale]).max()),
+        "ratio_error": float(np.average(error[inside], weights=density[inside])),
+        "ratio_error_in_tails": float(np.average(error[outside], weights=density[outside])),
+        "largest_ratio_error_in_tails": float(error[outside].max()),
+        **{name: figures.get(name) for name in ("ks_plain", "ks_rejection", "acceptance_rate")},
+        "log_ratio": {"x": x[::4].tolist(), "learned": learned[::4].tolist()},
+    }
+
+
+def start(job: dict) -> dict:
+    """Train by the paper's rule from random starts; return how far from the optimum each ends."""
+    from tf_febm.analysis import best_normal, gaussian_mixture, mixture_fit
+    from tf_febm.analysis.mixture_rules import CHUNK
+
+    target, options = gaussian_mixture(*MIXTURE), _options(job, "paper", 0)
+    exact = best_normal(job["divergence"], target)
+    fits = mixture_fit.trajectories(
+        target, job["divergence"], options, job["starts"], job["steps"], lambda line: None, CHUNK
+    )
+    ends = [np.mean(found.path[-max(1, len(found.path) // 10) :], axis=0) for found in fits]
+    errors = [float(np.abs(end - [exact.mean, exact.scale]).max()) for end in ends]
+    return {"errors": errors, "not_finite": job["starts"] - len(fits)}
+
+
+def table(done: list[dict]) -> list[dict]:
+    """Return a row for each rule and divergence."""
+    rows = []
+    groups: dict[tuple, list[dict]] = {}
+    for result in done:
+        groups.setdefault((result["job"]["rule"], result["job"]["divergence"]), []).append(result)
+    for (rule, name), own in groups.items():
+        arrived = [r for r in own if "failed" not in r and r["error_of_rest"] < ELSEWHERE]
+        row: dict[str, Any] = {"rule": rule, "divergence": name, "runs": len(own)}
+        row["not_finite"] = sum("failed" in result for result in own)
+        row["elsewhere"] = len(own) - len(arrived) - row["not_finite"]
+        for key in (
+            *("error", "error_of_rest", "ratio_error", "ratio_error_in_tails"),
+            *("ks_plain", "ks_rejection"),
+        ):
+            row[key], row[f"{key}_deviation"], _ = runs.describe([r[key] for r in arrived])
+        row["largest_error"] = max((r["error"] for r in arrived), default=None)
+        rows.append(row)
+    return rows
+
+
+def reasons(names: list[str]) -> dict:
+    """Return the divergence at the published start, N(0, 1), and whether variances are finite."""
+    from tensorflow_probability import distributions as tfd
+
+    from tf_febm.analysis import best_normal, f_divergence, gaussian_mixture
+    from tf_febm.analysis.gradient_moments import largest_scale
+
+    target, begin = gaussian_mixture(*MIXTURE), tfd.Normal(np.float64(0.0), np.float64(1.0))
+    return {
+        name: {
+            "at_start": float(f_divergence(name, target, begin)),
+            "scale": best_normal(name, target).scale,
+            **largest_scale(name, target)._asdict(),
+        }
+        for name in names
+    }
+
+
+def write(done: list[dict], begun: list[dict], out: Path) -> None:
+    """Write the table, the claims and the pictures."""
+    rows = table(done)
+    runs.write_table(rows, out / "fits.csv")
+    names = list(dict.fromkeys(row["divergence"] for row in rows))
+    shares = {
+        result["job"]["divergence"]: sum(e < ELSEWHERE for e in result.get("errors", []))
+        / result["job"]["starts"]
+        for result in begun
+    }
+    by_rule = {
+        rule: {row["divergence"]: row for row in rows if row["rule"] == rule} for rule in STEPS
+    }
+    for row in rows:
+        console.log(
+            f"{row['rule']:10s} {row['divergence']:18s} error {_text(row, 'error')}, of rest "
+            f"{_text(row, 'error_of_rest')}, ratio {_text(row, 'ratio_error')}, in tails "
+            f"{_text(row, 'ratio_error_in_tails')}; elsewhere {row['elsewhere']}, not finite "
+            f"{row['not_finite']} of {row['runs']}"
+        )
+    claims = _claims(by_rule, shares, begun)
+    figures = {"table": by_rule, "shares_of_starts": shares, "reasons": reasons(names)}
+    runs.write_claims(out, claims, done + begun, figures)
+    draw_errors(done, names, out / "errors.png")
+    draw_ratios(done, names, out / "ratios.png")
+
+
+def _text(row: dict, key: str) -> str:
+    if row[key] is None:
+        return "–"
+    spread = row[f"{key}_deviation"]
+    return f"{row[key]:.4f}" + ("" if spread is None else f" ± {spread:.4f}")
+
+
+def _claims(by_rule: dict, shares: dict, begun: list[dict]) -> list[dict]:
+    claims, command = [], "python -m studies.section_6_1"
+    for rule, title in (
+        ("paper", "Single steps of rate 0.01 find the optimum of every divergence"),
+        ("published", "… at the rate of the published code, 0.001"),
+        ("library", "… by this library's rule (not in the paper)"),
+    ):
+        rows = by_rule[rule]
+        arrived = {name: row for name, row in rows.items() if row["error"] is not None}
+        lost = {
+            name: f"{row['elsewhere'] + row['not_finite']} of {row['runs']}"
+            for name, row in rows.items()
+            if row["elsewhere"] + row["not_finite"]
+        }
+        errors = [row["error"] for row in arrived.values()]
+        within = [name for name, row in arrived.items() if row["error"] <= NEAR and name not in lost]
+        text = f"mean error {min(errors):.4f} to {max(errors):.4f} over divergences where runs "
+        text += f"arrive; within {NEAR} for {len(within)} of {len(rows)}"
+        if lost:
+            text += "; not arriving: " + ", ".join(f"{n} ({share})" for n, share in lost.items())
+        verdict = "holds" if not lost and max(errors) <= 0.03 else "holds in part"
+        claims.append(_row(title, "6.1, Table 5", text, verdict, command))
+    rows = [row for row in by_rule["paper"].values() if row["error"] is not None]
+    ratios = [row["ratio_error"] for row in rows]
+    tails = [row["ratio_error_in_tails"] / row["ratio_error"] for row in rows]
+    claims.append(
+        _row(
+            "The learned log ratio is accurate except where p is low",
+            "6.1, Figure 3",
+            f"paper's rule: mean error {min(ratios):.3f} to {max(ratios):.3f} in the central 99 % of "
+            f"p, in the rest {min(tails):.1f} to {max(tails):.1f} times as much",
+            "holds" if max(ratios) < 0.15 and min(tails) > 1.0 else "holds in part",
+            command,
+        )
+    )
+    gains = [row["ks_rejection"] for row in rows if row["ks_rejection"] is not None]
+    before = [row["ks_plain"] for row in rows]
+    claims.append(
+        _row(
+            "Rejection sampling by the ratio recovers p",
+            "6.1, Figure 2",
+            f"paper's rule: largest distance of distribution functions {min(before):.3f} to "
+            f"{max(before):.3f} before, {min(gains):.3f} to {max(gains):.3f} after",
+            "holds" if max(gains) < 0.25 * min(before) else "holds in part",
+            command,
+        )
+    )
+    every = [share == 1.0 for share in shares.values()]
+    count = begun[0]["job"]["starts"]
+    claims.append(
+        _row(
+            "It converges from random starts",
+            "6.1, F.3, Figure 4",
+            f"share of {count} starts that end within {ELSEWHERE}: "
+            + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()),
+            "holds" if all(every) else "holds in part",
+            command,
+        )
+    )
+    return claims
+
+
+def _row(claim: str, where: str, measured: str, verdict: str, command: str) -> dict:
+    return {
+        "claim": claim, "where": where, "measured": measured, "verdict": verdict,
+        "command": command,
+    }  # fmt: skip
+
+
+def draw_errors(done: list[dict], names: list[str], path: Path) -> None:
+    """Draw the error of every run, by rule and divergence."""
+    from tf_febm import evaluation
+    from tf_febm.evaluation import charts
+
+    drawn = charts.figure(7.0, 5.0)
+    axis = drawn.add_subplot()
+    for index, rule in enumerate(STEPS):
+        own = [r for r in done if r["job"]["rule"] == rule and "failed" not in r]
+        places = [names.index(r["job"]["divergence"]) + 0.22 * (index - 1) for r in own]
+        colour = charts.COLOURS[index]
+        axis.semilogx([r["error"] for r in own], places, "o", color=colour, ms=6, label=rule)
+    axis.axvline(NEAR, color="0.4", ls="--", lw=1.2)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    charts.style(axis, "", f"error of mean or scale (dashed: {NEAR}); runs that failed are left out")
+    axis.legend(fontsize=11)
+    evaluation.save_png(path, charts.pixels(drawn))
+
+
+def draw_ratios(done: list[dict], names: list[str], path: Path) -> None:
+    """Draw the learned log ratios by the paper's rule over the whole range of p, and the true one."""
+    from tf_febm import evaluation
+    from tf_febm.analysis import gaussian_mixture, mixture_fit
+    from tf_febm.evaluation import charts
+
+    target = gaussian_mixture(*MIXTURE)
+    x, _, inside = mixture_fit.grid(target, 401)
+    log_p = target.log_prob(x).numpy()
+    drawn, axes = charts.panels(len(names), 4.0, 3.2)
+    for axis, name in zip(axes, names, strict=True):
+        own = [r for r in done if (r["job"]["rule"], r["job"]["divergence"]) == ("paper", name)]
+        own = [r for r in own if "failed" not in r]
+        for result in own:
+            z = (x - result["mean"]) / result["scale"]
+            true = log_p + 0.5 * z**2 + np.log(result["scale"] * np.sqrt(2.0 * np.pi))
+            axis.plot(x, true, color=charts.COLOURS[0], lw=3, alpha=0.4)
+            learned = result["log_ratio"]
+            axis.plot(learned["x"], learned["learned"], "--", color=charts.COLOURS[1], lw=1.4)
+        for low, high in ((x[0], x[inside][0]), (x[inside][-1], x[-1])):
+            axis.axvspan(low, high, color="#333333", alpha=0.1, lw=0)
+        axis.set_ylim(-8.0, 4.0)
+        charts.style(axis, name)
+    evaluation.save_png(path, charts.pixels(drawn))
+
+
+def mean_of(values: list) -> float:
+    """Return the mean of what is not None."""
+    return statistics.mean(value for value in values if value is not None)
+
+
+if __name__ == "__main__":
+    console.main(run, define, runs.CONTINUES)
