@@ -127,7 +127,8 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
         folder: Where results are kept.
         processes: Jobs at a time; with 1 they are done in this process.
     """
-    from tf_febm import __version__, files, terminal
+    from tf_febm import __version__, files
+    from tf_febm.terminal.clock import duration
 
     name = f"{work.__module__.rsplit('.', 1)[-1]}.{work.__name__}"
     paths = []
@@ -143,12 +144,12 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
         for count, (place, result) in enumerate(results, 1):
             files.write_json(paths[missing[place]], result)
             spent = time.monotonic() - start
-            left = terminal.duration(spent / count * (len(missing) - count))
+            left = duration(spent / count * (len(missing) - count))
             done = len(jobs) - len(missing) + count
             failed = f"failed: {result['failed']}" if "failed" in result else "done"
             console.log(
                 f"{name} {done}/{len(jobs)}: {paths[missing[place]].stem[:-13]} {failed} in "
-                f"{terminal.duration(result['seconds'])}, ETA {left}"
+                f"{duration(result['seconds'])}, ETA {left}"
             )
     return [json.loads(path.read_text("utf-8")) for path in paths]
 

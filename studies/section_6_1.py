@@ -1,11 +1,11 @@
 """Section 6.1 by the paper's own rule, beside this library's: `python -m studies.section_6_1`.
 
-A Gaussian energy is fitted to the paper's mixture by nine divergences: five seeds by each rule, one
-by the rate of the published loop, and twenty random starts by the paper's. Writes fits.csv,
+A Gaussian energy is fitted to the paper's mixture by nine divergences: five seeds by each rule, some
+once by the rate of the published loop, and from twenty random starts by the paper's. Writes fits.csv,
 claims.json, errors.png and ratios.png into --out. Runs that are done are not repeated.
 """
 
-import statistics
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ from studies import runs
 MIXTURE = ((0.33, 0.67), (-1.0, 2.0), (0.0625, 2.0))
 # Rule -> steps. At the rate of 0.01 the published 30,000 steps of 0.001 would be 3,000, after which
 # the variational function of Jensen-Shannon is still far from its optimum.
-STEPS = {"paper": 20_000, "library": 8000, "published": 30_000}
+STEPS = {"paper": 8000, "library": 4000, "published": 30_000}
+# What is run beside the paper's rate of 0.01 by that of its code, once: one that arrives by both,
+# and those that 0.01 is too large for.
+PUBLISHED = ("js", "alpha:0.9", "pearson_chi2")
 STARTS, START_STEPS = 20, 4000
+START_NAMES = ("js", "kl")
 # A run that ends farther than this from the optimum, in mean or scale, has gone elsewhere; a
 # trajectory must come as near.
 ELSEWHERE = 0.1
@@ -48,19 +52,28 @@ def run(values) -> int:
     out = Path(values.out)
     fits = [
         {"rule": rule, "divergence": name, "seed": seed, "steps": steps // share}
+        for seed in seeds
         for rule, steps in STEPS.items()
         for name in names
-        for seed in (range(1) if rule == "published" else seeds)
+        if rule != "published" or (seed == 0 and name in PUBLISHED)
     ]
     done = runs.each(fit, fits, out / "done", values.processes)
     starts = [
         {"divergence": name, "starts": max(2, STARTS // share), "steps": START_STEPS // share}
-        for name in names
+        for name in START_NAMES
+        if name in names
     ]
     begun = runs.each(start, starts, out / "done", values.processes)
     write(done, begun, out)
     console.log(f"Table and pictures are in {out}.")
     return console.DONE
+
+
+@functools.cache
+def _optimum(name: str):
+    from tf_febm.analysis import best_normal, gaussian_mixture
+
+    return best_normal(name, gaussian_mixture(*MIXTURE))
 
 
 def _options(job: dict, rule: str, seed: int) -> dict:
@@ -72,20 +85,22 @@ def _options(job: dict, rule: str, seed: int) -> dict:
 
 def fit(job: dict) -> dict:
     """Train once; return where it ended, and its ratio."""
-    from tf_febm.analysis import best_normal, gaussian_mixture, mixture_fit
+    from tf_febm.analysis import gaussian_mixture, mixture_fit
     from tf_febm.analysis.mixture_rules import build
 
     target, options = gaussian_mixture(*MIXTURE), _options(job, job["rule"], job["seed"])
-    exact = best_normal(job["divergence"], target)
+    exact = _optimum(job["divergence"])
     model = build("febm", job["divergence"], options)
-    found = mixture_fit.Fit(model, target, options)
+    found = mixture_fit.Fit(model, target, options, name=job["divergence"])
     # The last fifth of the way: what plain steps end near, without the noise of the last one.
     rest = np.mean(found.path[-max(1, len(found.path) // 5) :], axis=0)
     x, density, inside = mixture_fit.grid(target, 401)
     learned, true = mixture_fit.log_ratios(model, found, target, x)
     error = np.abs(learned - true)
     outside = ~inside & (density > 1e-9)
-    figures = mixture_fit.use_ratio(model, found, target, job["seed"], 20_000)["figures"]
+    figures = {}
+    if job["seed"] == 0:
+        figures = mixture_fit.use_ratio(model, found, target, job["seed"], 20_000)["figures"]
     return {
         "mean": found.mean,
         "scale": found.scale,
@@ -101,11 +116,11 @@ def fit(job: dict) -> dict:
 
 def start(job: dict) -> dict:
     """Train by the paper's rule from random starts; return how far from the optimum each ends."""
-    from tf_febm.analysis import best_normal, gaussian_mixture, mixture_fit
+    from tf_febm.analysis import gaussian_mixture, mixture_fit
     from tf_febm.analysis.mixture_rules import CHUNK
 
     target, options = gaussian_mixture(*MIXTURE), _options(job, "paper", 0)
-    exact = best_normal(job["divergence"], target)
+    exact = _optimum(job["divergence"])
     fits = mixture_fit.trajectories(
         target, job["divergence"], options, job["starts"], job["steps"], lambda line: None, CHUNK
     )
@@ -136,21 +151,28 @@ def table(done: list[dict]) -> list[dict]:
 
 
 def reasons(names: list[str]) -> dict:
-    """Return the divergence at the published start, N(0, 1), and whether variances are finite."""
+    """Return the divergence at the published start, N(0, 1), and which variances are finite.
+
+    There H is about 0 and r = E = x²/2, so that F has a second moment under q where
+    E_q[e^(2αE)] is finite, for powers α < ½ alone.
+    """
     from tensorflow_probability import distributions as tfd
 
-    from tf_febm.analysis import best_normal, f_divergence, gaussian_mixture
-    from tf_febm.analysis.gradient_moments import largest_scale
+    from tf_febm.analysis import f_divergence, gaussian_mixture
+    from tf_febm.analysis.reach import reach
 
     target, begin = gaussian_mixture(*MIXTURE), tfd.Normal(np.float64(0.0), np.float64(1.0))
-    return {
-        name: {
-            "at_start": float(f_divergence(name, target, begin)),
-            "scale": best_normal(name, target).scale,
-            **largest_scale(name, target)._asdict(),
+    found = {}
+    for name in names:
+        best = _optimum(name)
+        at_optimum = reach(name, target, best.mean, best.scale)
+        divergence = float(f_divergence(name, target, begin))
+        found[name] = {
+            "divergence_at_start": divergence if np.isfinite(divergence) else None,
+            "theorem_3_is_finite_at_optimum": at_optimum.theorem_3_is_finite,
+            "unseen_at_optimum": at_optimum.unseen,
         }
-        for name in names
-    }
+    return found
 
 
 def write(done: list[dict], begun: list[dict], out: Path) -> None:
@@ -300,11 +322,6 @@ def draw_ratios(done: list[dict], names: list[str], path: Path) -> None:
         axis.set_ylim(-8.0, 4.0)
         charts.style(axis, name)
     evaluation.save_png(path, charts.pixels(drawn))
-
-
-def mean_of(values: list) -> float:
-    """Return the mean of what is not None."""
-    return statistics.mean(value for value in values if value is not None)
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def _local_minima(integral: DivergenceIntegral) -> list[tuple[float, float]]:
     lowest = np.argsort(value[rows, columns])[: 4 * _MAX_STARTS]
     starts = np.stack([means[rows[lowest]], scales[columns[lowest]]])
     # The tails that these nodes leave out may be infinite.
-    exact = integral.solve(_normal(*starts), tolerance=1e-6, strict=False)[0]
+    exact = integral.solve(_normal(*starts), strict=False)[0]
     starts = starts[:, np.isfinite(exact)][:, :_MAX_STARTS]
     if not starts.size:
         raise ValueError(

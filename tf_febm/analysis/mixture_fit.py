@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy import stats
 
 from tf_febm import applications, divergences, objectives, randomness
-from tf_febm.analysis.mixture_rules import FINE, RULES, build, place, stream
+from tf_febm.analysis.mixture_rules import FINE, PLAIN, RULES, build, place, stream
 
 __all__ = [
     "Fit",
@@ -37,7 +37,7 @@ class Fit(keras.callbacks.Callback):
         self.report, self.name = report, name
         self.started = self.last_report = time.perf_counter()
         model.fit(
-            stream(target, options["batch_size"], options["seed"], self.rule == "library"),
+            stream(target, options["batch_size"], options["seed"], self.rule not in PLAIN),
             epochs=self.steps // self.chunk,
             steps_per_epoch=self.chunk,
             verbose=0,
@@ -54,7 +54,7 @@ class Fit(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Let the learning rates fall by a cosine, or leave them as the paper does."""
-        if self.rule != "library":
+        if self.rule in PLAIN:
             return
         cosine = 0.5 * (1.0 + np.cos(np.pi * epoch * self.chunk / self.steps))
         rate = RULES[self.rule] * (FINAL_FRACTION + (1.0 - FINAL_FRACTION) * cosine)

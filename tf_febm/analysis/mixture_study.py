@@ -67,9 +67,10 @@ def mixture_study(
         batch_size: Samples of the data, and of the model, per iteration, at least 2.
         sampler: "exact" or "langevin": how the model is sampled.
         rule: How the two players are trained: by this library's rule for all divergences
-            ("library"), or by the bound of each, in plain gradient descent, alternating and with
-            plain batches, at the learning rate that the paper names ("paper", 0.01) or that its
-            code has ("published", 0.001, which takes 30,000 steps).
+            ("library"); by one for targets that it misses, which takes 10,000 steps ("tails"); or
+            by the bound of each, in plain gradient descent, alternating and with plain batches, at
+            the learning rate that the paper names ("paper", 0.01) or that its code has
+            ("published", 0.001, which takes 30,000 steps).
         seed: Of everything.
         num_samples: Samples of Figure 2; the weights take 10 times that.
         num_trajectories: Random starts of Figure 4, of each divergence; 0 leaves it out.
