@@ -19,8 +19,9 @@ from studies import runs
 MEAN, SCALE = 0.7, 1.3
 DIVERGENCES = ("kl", "reverse_kl", "js", "squared_hellinger", "alpha:-0.5", "pearson_chi2")
 UPDATES = ("simultaneous", "alternating")
-# Energy weights: mean and log scale; or the latter alone, where Theorem 5's bound of real eigenvalues
-# says something; or that with a variational function of one weight, whose eigenvalues are complex.
+# Energy weights: mean and log scale; or the latter alone, where Theorem 5's bound of real
+# eigenvalues says something; or that with a variational function of one weight, whose eigenvalues
+# are complex.
 ENERGIES = ("both", "scale", "oscillating")
 STEP, TIME = 0.02, 40.0
 # How far from the equilibrium a run starts, and examples of a batch.
@@ -116,9 +117,7 @@ def equilibrium(job: dict, seed: int):
         seed=seed,
     )
     model.build((None, 1))
-    model.compile(
-        keras.optimizers.SGD(STEP), keras.optimizers.SGD(STEP), steps_per_execution=CHUNK
-    )
+    model.compile(keras.optimizers.SGD(STEP), keras.optimizers.SGD(STEP), steps_per_execution=CHUNK)
     return model, data.without_tuning(stream), exact
 
 
@@ -216,8 +215,7 @@ def write(results: list[dict], out: Path) -> None:
         console.log(
             f"{row['batches']:9s} {row['energy']:5s} {row['divergence']:18s} {row['updates']:12s} "
             f"eigenvalue {row['eigenvalue']:.4f}, predicted {row['predicted']:.4f}, measured "
-            f"{row['measured']:.4f} ± {row['spread']:.4f}, printed bound "
-            f"{row['printed_complex' if row['is_complex'] else 'printed_real']:.4f}"
+            f"{row['measured']:.4f} ± {row['spread']:.4f}, printed bound {_printed(row):.4f}"
         )
     exact = [row for row in rows if row["batches"] == "quantiles"]
     runs.write_claims(out, _claims(rows, exact), results, {"table": rows})
@@ -225,76 +223,54 @@ def write(results: list[dict], out: Path) -> None:
 
 
 def _claims(rows: list[dict], exact: list[dict]) -> list[dict]:
-    command = "python -m studies.rates"
-
-    def row(claim: str, where: str, measured: str, holds: bool) -> dict:
-        verdict = "holds" if holds else "does not hold"
-        return {
-            "claim": claim, "where": where, "measured": measured, "verdict": verdict,
-            "command": command,
-        }  # fmt: skip
-
-    claims = []
+    command, claims = "python -m studies.rates", []
     for updates in UPDATES:
         own = [r for r in exact if r["updates"] == updates]
         off = [abs(r["measured"] / r["eigenvalue"] - 1.0) for r in own]
         rates = [r["measured"] / r["second_derivative"] for r in own if r["energy"] == "both"]
         text = (
-            f"measured rate within {max(off):.1%} of the first eigenvalue for {len(own)} pairs of "
-            f"divergence and energy; over f''(1) it is {min(rates):.4f} to {max(rates):.4f}"
+            f"measured rate within {max(off):.1%} of the real part of the first eigenvalue for "
+            f"{len(own)} pairs of divergence and networks; over f''(1) it is {max(rates):.3f} to "
+            f"{min(rates):.3f} for all divergences (two energy weights)"
         )
-        claims.append(
-            row(
-                f"Single {updates} steps return at the rate of the Jacobian's eigenvalues",
-                "Theorem 4, Section 4",
-                text,
-                max(off) < AGREES,
-            )
-        )
+        title = f"{updates.capitalize()} single steps return at the rate of the Jacobian"
+        claims.append(runs.claim(title, "Theorem 4", text, max(off) < AGREES, command))
     sampled = [r for r in rows if r["batches"] == "samples"]
     if sampled:
-        text = "; ".join(
-            f"{r['updates']}: {r['measured']:.4f} ± {r['spread']:.4f}, predicted {r['predicted']:.4f}"
+        text = f"Jensen–Shannon, mean way of {SEEDS} seeds from {START['samples']} away: "
+        text += "; ".join(
+            f"{r['updates']} {r['measured']:.3f} ± {r['spread']:.3f}, predicted "
+            f"{r['predicted']:.3f}"
             for r in sampled
         )
-        near = all(abs(r["measured"] / r["predicted"] - 1.0) < 4 * AGREES for r in sampled)
+        near = max(abs(r["measured"] / r["predicted"] - 1.0) for r in sampled)
+        verdict = near < AGREES or ("holds in part" if near < 4.0 * AGREES else False)
         claims.append(
-            row(
-                "… and so with sampled batches of 1000, on average",
-                "Theorem 4, Section 4",
-                f"Jensen–Shannon, mean of {SEEDS} seeds: {text}",
-                near,
-            )
+            runs.claim("… and so with sampled batches of 1000", "Theorem 4", text, verdict, command)
         )
-    one = [r for r in exact if r["energy"] == "scale"]
-    text = ", ".join(
-        f"{r['divergence']} {r['measured']:.4f} ≤ {r['printed_real']:.4f}"
+    one = [r for r in exact if r["energy"] != "both"]
+    text = f"{len(one)} runs, energies of one weight; measured and bound: " + ", ".join(
+        f"{r['divergence']}{' (complex)' if r['is_complex'] else ''} {r['measured']:.3f} ≤ "
+        f"{_printed(r):.3f}"
         for r in one
         if r["updates"] == UPDATES[0]
     )
-    bounded = all(
-        r["measured"] <= r["printed_complex" if r["is_complex"] else "printed_real"] + 1e-3
-        for r in exact
-    )
+    kept = all(r["measured"] <= _printed(r) for r in one)
     claims.append(
-        row(
-            "Theorem 5's printed bound holds (energy of one weight)",
-            "Theorem 5",
-            f"{text}; measured ≤ bound in all {len(exact)} runs",
-            bounded,
-        )
+        runs.claim("No rate is slower than the printed bound", "Theorem 5", text, kept, command)
     )
-    two = [r["printed_real"] for r in exact if r["energy"] == "both"]
-    claims.append(
-        row(
-            "Theorem 5's bound for real eigenvalues is below 0 (energy of two weights)",
-            "Theorem 5",
-            f"it is {min(two) + 0.0:.1f} in all {len(two)} runs: K_EH has rank one, so that "
-            "K_EH K_EHᵀ is singular for every energy of two weights or more",
-            max(two) < 0.0,
-        )
+    two = [_printed(r) for r in exact if r["energy"] == "both"]
+    text = (
+        f"it is {max(two) + 0.0:.1f} in all {len(two)} runs: K_EH has rank one, so that K_EH K_EHᵀ "
+        "is singular for every energy of two weights or more"
     )
+    title = "The printed bound of real eigenvalues is below 0 (two energy weights)"
+    claims.append(runs.claim(title, "Theorem 5", text, max(two) < 0.0, command))
     return claims
+
+
+def _printed(row: dict) -> float:
+    return row["printed_complex" if row["is_complex"] else "printed_real"]
 
 
 def draw(results: list[dict], path: Path) -> None:

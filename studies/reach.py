@@ -69,8 +69,7 @@ def run(values) -> int:
 
 def limit(job: dict) -> dict:
     """Return the best Gaussian, and what limits finding it."""
-    from tf_febm.analysis import best_normal, gaussian_mixture
-    from tf_febm.analysis.reach import reach
+    from tf_febm.analysis import best_normal, gaussian_mixture, reach
 
     columns = MIXTURES[job["mixture"]]
     target = gaussian_mixture(*columns)
@@ -139,7 +138,9 @@ def _claims(rows: list[dict]) -> list[dict]:
         return min(errors) if errors else float("inf")
 
     def missed(rows: list[dict], error) -> str:
-        found = [f"{r['mixture']} {r['divergence']} {error(r):.3f}" for r in rows if error(r) > NEAR]
+        found = [
+            f"{r['mixture']} {r['divergence']} {error(r):.3f}" for r in rows if error(r) > NEAR
+        ]
         return ", ".join(found) or "none"
 
     def today(row: dict) -> float:
@@ -168,14 +169,8 @@ def _claims(rows: list[dict]) -> list[dict]:
         ),
     ]
     return [
-        {
-            "claim": claim,
-            "where": "not in the paper",
-            "measured": text,
-            "verdict": "holds" if holds else "does not hold" if index else "holds in part",
-            "command": command,
-        }
-        for index, (claim, text, holds) in enumerate(texts)
+        runs.claim(title, "not in the paper", text, holds or "holds in part", command)
+        for title, text, holds in texts
     ]
 
 

@@ -19,6 +19,7 @@ from launch import console
 __all__ = [
     "CONTINUES",
     "changes_of",
+    "claim",
     "define_common",
     "define_measured",
     "describe",
@@ -177,8 +178,24 @@ def _done(task) -> tuple[int, dict]:
     except (ValueError, RuntimeError) as error:
         result = {"failed": str(error)}
     # Models of former jobs would stay in memory.
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     return place, {"job": job, **result, "seconds": time.monotonic() - start}
+
+
+def claim(text: str, where: str, measured: str, verdict: str | bool, command: str) -> dict:
+    """Return a row of the table of claims.
+
+    Args:
+        text: What is claimed.
+        where: Where in the paper.
+        measured: What was found, in figures.
+        verdict: "holds in part" or "open", or whether it holds.
+        command: What repeats the measurement.
+    """
+    if isinstance(verdict, bool):
+        verdict = "holds" if verdict else "does not hold"
+    row = {"claim": text, "where": where, "measured": measured}
+    return {**row, "verdict": verdict, "command": command}
 
 
 def write_claims(out: Path, claims: list[dict], results: list[dict], figures: dict) -> None:
@@ -186,8 +203,7 @@ def write_claims(out: Path, claims: list[dict], results: list[dict], figures: di
 
     Args:
         out: Folder.
-        claims: Rows with "claim", "where" (in the paper), "measured", "verdict" ("holds", "holds in
-            part", "does not hold" or "open"), and "command".
+        claims: Rows by `claim`.
         results: Those of `each`, for the hours.
         figures: What else the study found, for pages to quote.
     """

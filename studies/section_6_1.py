@@ -1,8 +1,8 @@
 """Section 6.1 by the paper's own rule, beside this library's: `python -m studies.section_6_1`.
 
-A Gaussian energy is fitted to the paper's mixture by nine divergences: five seeds by each rule, some
-once by the rate of the published loop, and from twenty random starts by the paper's. Writes fits.csv,
-claims.json, errors.png and ratios.png into --out. Runs that are done are not repeated.
+A Gaussian energy is fitted to the paper's mixture by nine divergences: five seeds by each rule,
+some once by the rate of the published loop, and from twenty random starts by the paper's. Writes
+fits.csv, claims.json, errors.png and ratios.png into --out. Runs that are done are not repeated.
 """
 
 import functools
@@ -158,8 +158,7 @@ def reasons(names: list[str]) -> dict:
     """
     from tensorflow_probability import distributions as tfd
 
-    from tf_febm.analysis import f_divergence, gaussian_mixture
-    from tf_febm.analysis.reach import reach
+    from tf_febm.analysis import f_divergence, gaussian_mixture, reach
 
     target, begin = gaussian_mixture(*MIXTURE), tfd.Normal(np.float64(0.0), np.float64(1.0))
     found = {}
@@ -210,72 +209,57 @@ def _text(row: dict, key: str) -> str:
 
 
 def _claims(by_rule: dict, shares: dict, begun: list[dict]) -> list[dict]:
-    claims, command = [], "python -m studies.section_6_1"
+    command, claims = "python -m studies.section_6_1", []
     for rule, title in (
         ("paper", "Single steps of rate 0.01 find the optimum of every divergence"),
-        ("published", "… at the rate of the published code, 0.001"),
-        ("library", "… by this library's rule (not in the paper)"),
+        ("published", "… and of rate 0.001, as in the published code"),
+        ("library", "… and this library's rule (not in the paper)"),
     ):
         rows = by_rule[rule]
         arrived = {name: row for name, row in rows.items() if row["error"] is not None}
         lost = {
-            name: f"{row['elsewhere'] + row['not_finite']} of {row['runs']}"
+            name: f"{name} {row['elsewhere']} elsewhere and {row['not_finite']} not finite of "
+            f"{row['runs']}"
             for name, row in rows.items()
             if row["elsewhere"] + row["not_finite"]
         }
-        errors = [row["error"] for row in arrived.values()]
-        within = [name for name, row in arrived.items() if row["error"] <= NEAR and name not in lost]
-        text = f"mean error {min(errors):.4f} to {max(errors):.4f} over divergences where runs "
-        text += f"arrive; within {NEAR} for {len(within)} of {len(rows)}"
-        if lost:
-            text += "; not arriving: " + ", ".join(f"{n} ({share})" for n, share in lost.items())
-        verdict = "holds" if not lost and max(errors) <= 0.03 else "holds in part"
-        claims.append(_row(title, "6.1, Table 5", text, verdict, command))
+        listed = ", ".join(f"{name} {_text(row, 'error')}" for name, row in arrived.items())
+        near = [n for n, row in arrived.items() if row["error"] <= NEAR and n not in lost]
+        seeds = max(row["runs"] for row in rows.values())
+        text = f"error of μ or σ after {STEPS[rule]:,} steps, up to {seeds} seeds: {listed}; "
+        text += f"within {NEAR} for {len(near)} of {len(rows)}; " + (
+            f"more than {ELSEWHERE} off: {', '.join(lost.values())}" if lost else "all arrive"
+        )
+        verdict = not lost and len(near) == len(rows)
+        claims.append(runs.claim(title, "6.1, Table 5", text, verdict or "holds in part", command))
     rows = [row for row in by_rule["paper"].values() if row["error"] is not None]
     ratios = [row["ratio_error"] for row in rows]
-    tails = [row["ratio_error_in_tails"] / row["ratio_error"] for row in rows]
-    claims.append(
-        _row(
-            "The learned log ratio is accurate except where p is low",
-            "6.1, Figure 3",
-            f"paper's rule: mean error {min(ratios):.3f} to {max(ratios):.3f} in the central 99 % of "
-            f"p, in the rest {min(tails):.1f} to {max(tails):.1f} times as much",
-            "holds" if max(ratios) < 0.15 and min(tails) > 1.0 else "holds in part",
-            command,
-        )
+    tails = [row["ratio_error_in_tails"] for row in rows]
+    text = (
+        f"paper's rule: mean error of log p/q {min(ratios):.3f} to {max(ratios):.3f} in the "
+        f"central 99 % of p, {min(tails):.2f} to {max(tails):.2f} in the rest"
     )
+    title = "The learned log ratio is accurate except where p is low"
+    holds = max(ratios) < 0.15 and min(tails) > 2.0 * max(ratios)
+    claims.append(runs.claim(title, "6.1, Figure 3", text, holds or "holds in part", command))
     gains = [row["ks_rejection"] for row in rows if row["ks_rejection"] is not None]
-    before = [row["ks_plain"] for row in rows]
-    claims.append(
-        _row(
-            "Rejection sampling by the ratio recovers p",
-            "6.1, Figure 2",
-            f"paper's rule: largest distance of distribution functions {min(before):.3f} to "
-            f"{max(before):.3f} before, {min(gains):.3f} to {max(gains):.3f} after",
-            "holds" if max(gains) < 0.25 * min(before) else "holds in part",
-            command,
+    before = [row["ks_plain"] for row in rows if row["ks_plain"] is not None]
+    if gains:
+        text = (
+            "paper's rule: largest distance between distribution functions "
+            f"{min(before):.3f} to {max(before):.3f} before, {min(gains):.3f} to {max(gains):.3f} "
+            "after"
         )
+        title = "Rejection sampling by the ratio recovers p"
+        holds = max(gains) < 0.25 * min(before)
+        claims.append(runs.claim(title, "6.1, Figure 2", text, holds or "holds in part", command))
+    text = f"share of {begun[0]['job']['starts']} starts that end within {ELSEWHERE}: " + ", ".join(
+        f"{name} {share:.0%}" for name, share in shares.items()
     )
-    every = [share == 1.0 for share in shares.values()]
-    count = begun[0]["job"]["starts"]
-    claims.append(
-        _row(
-            "It converges from random starts",
-            "6.1, F.3, Figure 4",
-            f"share of {count} starts that end within {ELSEWHERE}: "
-            + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()),
-            "holds" if all(every) else "holds in part",
-            command,
-        )
-    )
+    holds = all(share == 1.0 for share in shares.values())
+    title = "It converges from random starts"
+    claims.append(runs.claim(title, "6.1, F.3, Figure 4", text, holds or "holds in part", command))
     return claims
-
-
-def _row(claim: str, where: str, measured: str, verdict: str, command: str) -> dict:
-    return {
-        "claim": claim, "where": where, "measured": measured, "verdict": verdict,
-        "command": command,
-    }  # fmt: skip
 
 
 def draw_errors(done: list[dict], names: list[str], path: Path) -> None:
@@ -293,13 +277,15 @@ def draw_errors(done: list[dict], names: list[str], path: Path) -> None:
     axis.axvline(NEAR, color="0.4", ls="--", lw=1.2)
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    charts.style(axis, "", f"error of mean or scale (dashed: {NEAR}); runs that failed are left out")
+    charts.style(
+        axis, "", f"error of mean or scale (dashed: {NEAR}); runs that failed are left out"
+    )
     axis.legend(fontsize=11)
     evaluation.save_png(path, charts.pixels(drawn))
 
 
 def draw_ratios(done: list[dict], names: list[str], path: Path) -> None:
-    """Draw the learned log ratios by the paper's rule over the whole range of p, and the true one."""
+    """Draw the learned log ratios by the paper's rule over the whole range of p, and the true."""
     from tf_febm import evaluation
     from tf_febm.analysis import gaussian_mixture, mixture_fit
     from tf_febm.evaluation import charts

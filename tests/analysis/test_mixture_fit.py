@@ -50,9 +50,7 @@ def test_kolmogorov_smirnov():
 
 def test_a_rough_ratio_costs_the_rejection_alone():
     """A ratio with one rare peak rejects all else; the rest of the row is still worth having."""
-    model = mixture_rules.build(
-        "febm", "js", {"seed": 0, "sampler": "exact", "rule": "library"}
-    )
+    model = mixture_rules.build("febm", "js", {"seed": 0, "sampler": "exact", "rule": "library"})
     # Of the proposals 1 in 741 lies above 3; there is room for 200 to a sample.
     model.log_density_ratio = lambda x, labels=None: 30.0 * tf.cast(x[:, 0] > 3.0, tf.float32)
     fit = SimpleNamespace(mean=0.0, scale=1.0)

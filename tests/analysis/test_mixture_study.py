@@ -20,6 +20,7 @@ def former(tmp_path):
         {"steps": True},
         {"batch_size": 1},
         {"sampler": "none"},
+        {"rule": "none"},
         {"seed": -1},
         {"num_samples": 0},
         {"num_trajectories": -1},

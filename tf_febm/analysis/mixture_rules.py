@@ -179,7 +179,6 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK) -> mo
     players: dict = {"simultaneous": not by_paper}
     if by_paper:
         _initialise_as_published(variational, options["seed"])
-        divergence = published_divergence(divergence)
         players["leave_one_out"] = False
     else:
         if method == "febm":
@@ -190,7 +189,8 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK) -> mo
     kind = models.DualFEBM if method == "dual" else models.FEBM
     if options["rule"] == "tails" and method == "febm":
         kind, variational = TailsFEBM, with_quadratic_part(variational)
-    model = kind(energy, variational, divergence, **settings, **players)
+    chosen = published_divergence(divergence) if by_paper else divergences.get(divergence)
+    model = kind(energy, variational, chosen, **settings, **players)
     model.compile(optimizer(), optimizer(), steps_per_execution=chunk)
     return model
 

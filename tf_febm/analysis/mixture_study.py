@@ -232,7 +232,7 @@ def _baselines(names: Sequence[str], target, options: dict, report) -> list[dict
 
 
 def _trajectories(name: str, target, options: dict, counts, report) -> dict:
-    """Train from random starts; return what Figure 4 shows, and how far from the optimum it ends."""
+    """Train from random starts; return what Figure 4 shows, and how far from the optimum."""
     exact = best_normal(name, target)
     fits = trajectories(target, name, options, counts[0], counts[1], report)
     figures: dict[str, Any] = {

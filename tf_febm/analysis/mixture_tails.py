@@ -1,4 +1,4 @@
-"""f-EBM for targets whose best Gaussian is decided in the tails: the rule "tails" of Section 6.1."""
+"""f-EBM for targets whose best Gaussian is decided in the tails: the rule "tails"."""
 
 import keras
 import tensorflow as tf

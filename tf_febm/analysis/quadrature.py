@@ -12,6 +12,8 @@ __all__ = ["ERROR", "DivergenceIntegral"]
 
 # The estimated error must be below this share of max(1, D), for 1e-8 to hold with something over.
 ERROR = 5e-9
+# The share of max(1, D) by which a panel may differ from its halves.
+_TOLERANCE = 1e-11
 # How far from 1 p and q may integrate: missing mass counts several times in a divergence.
 _MISSING = 2e-9
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -49,12 +51,11 @@ class DivergenceIntegral:
             )
         self.log_integrand = LogIntegrand(self.divergence)
 
-    def solve(self, q: Density, *, tolerance: float = 1e-11, strict: bool = True) -> tuple:
+    def solve(self, q: Density, *, strict: bool = True) -> tuple:
         """Return D_f(p‖q) for each member of q, and where it was integrated.
 
         Args:
             q: Its members share the panels.
-            tolerance: The share of max(1, D) by which a panel may differ from its halves.
             strict: Whether to raise for a member that is not exact; otherwise it is NaN.
 
         Returns:
@@ -87,7 +88,7 @@ class DivergenceIntegral:
             with np.errstate(invalid="ignore"):
                 gap = np.abs(both - whole)
                 size = np.maximum(1.0, np.abs(total + both.sum(axis=1)))
-                is_open = (gap > tolerance * size[:, None]).any(axis=(0, 2))
+                is_open = (gap > _TOLERANCE * size[:, None]).any(axis=(0, 2))
             if count == _MAX_ROUNDS - 1 or is_open.sum() > _MAX_OPEN:
                 is_open[:] = False
             total = total + both[:, ~is_open].sum(axis=1)

@@ -62,24 +62,33 @@ def reach(divergence, p, mean: float, scale: float, share: float = 1e-6) -> Reac
             examples that are seen in all.
 
     Returns:
-        A `Reach`.
+        A `Reach`; its numbers are NaN or infinite where the divergence is.
     """
-    divergence = divergences.get(divergence)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _reach(divergences.get(divergence), p, mean, scale, _checked_share(share))
+
+
+def _checked_share(share) -> float:
     arguments.number("share", share, above=True)
     if not share < 0.5:
         raise ValueError(f"share must be below 0.5; received {share}.")
+    return share
+
+
+def _reach(divergence, p, mean: float, scale: float, share: float) -> Reach:
     parts = p.components_distribution
     means, widths = parts.mean().numpy(), parts.stddev().numpy()
     widest = max(widths.max(), scale)
     x = np.linspace(
-        min(means.min(), mean) - _WIDTHS * widest, max(means.max(), mean) + _WIDTHS * widest, _POINTS
+        min(means.min(), mean) - _WIDTHS * widest,
+        max(means.max(), mean) + _WIDTHS * widest,
+        _POINTS,
     )
     cell = x[1] - x[0]
     log_p = p.log_prob(x).numpy()
 
     def conjugate(r):
-        with np.errstate(over="ignore"):
-            return divergence.conjugate(tf.constant(r)).numpy()
+        return divergence.conjugate(tf.constant(r)).numpy()
 
     def log_q(place):
         return -0.5 * ((x - place[0]) * np.exp(-place[1])) ** 2 - place[1] - 0.5 * np.log(2 * np.pi)
@@ -89,8 +98,8 @@ def reach(divergence, p, mean: float, scale: float, share: float = 1e-6) -> Reac
         logs = log_q(place)
         q, z = np.exp(logs), (x - place[0]) * np.exp(-place[1])
         slopes = np.stack([-z * np.exp(-place[1]), -np.square(z)])
-        value = conjugate(log_p - logs if ratio is None else ratio)
-        centred = np.where(q > 0.0, value - cell * np.nansum(q * value), 0.0)
+        value = np.where(q > 0.0, conjugate(log_p - logs if ratio is None else ratio), 0.0)
+        centred = value - cell * (q * value).sum()
         return centred * (slopes - cell * (q * slopes).sum(1, keepdims=True)), q
 
     def gradient(place, ratio=None):
@@ -104,8 +113,9 @@ def reach(divergence, p, mean: float, scale: float, share: float = 1e-6) -> Reac
     )
     finite = _finite(divergence, float(widths.max()) ** 2, scale**2)
     value, q = terms(here)
-    second = cell * (q * np.square(value)).sum(axis=1)
-    deviation = np.sqrt(second) if finite["covariance"] else np.full(2, np.inf)
+    deviation = np.full(2, np.inf)
+    if finite["covariance"]:
+        deviation = np.sqrt(cell * (q * np.square(value)).sum(axis=1))
 
     cumulated = p.cdf(x).numpy()
     seen = np.flatnonzero((cumulated > share) & (1.0 - cumulated > share))

@@ -1,0 +1,134 @@
+"""The papers' claims in one table, each from a study: `python -m studies.claims`.
+
+Makes the studies of `STUDIES`, or those of --only; what they have finished before is not repeated.
+Writes claims.csv, claims.json and claims.md into <logdir>/claims. With --record the results go to
+docs/measured/claims, and the table into docs/claims.md, which a test holds to them.
+"""
+
+import importlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+from absl import flags
+
+from launch import console
+from studies import runs
+
+# Studies whose results are claims: each writes claims.json by `runs.write_claims`, and takes the
+# flags of `runs.define_measured`.
+STUDIES = ("section_6_1", "rates", "reach")
+HEADINGS = ("claim", "where", "measured", "verdict", "command")
+# The table stands between these lines of docs/claims.md.
+BEGIN, END = "<!-- table of studies.claims -->\n\n", "\n<!-- end of table -->\n"
+_DOCS = Path(__file__).parents[1] / "docs"
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Register all flags.
+
+    Args:
+        values: Where to; absl's own unless a test has its own.
+    """
+    own = {"flag_values": values}
+    flags.DEFINE_list("only", list(STUDIES), f"Of {', '.join(STUDIES)}.", **own)
+    flags.DEFINE_bool("record", False, "Put results into docs/, for the repository.", **own)
+    runs.define_measured(values, "runs/claims")
+
+
+def run(values) -> int:
+    """Make the studies, then write the table."""
+    unknown = [name for name in values.only if name not in STUDIES]
+    if unknown or not values.only:
+        raise ValueError(f"--only must be of {', '.join(STUDIES)}; received {values.only}.")
+    if values.record and values.fast:
+        raise ValueError("--record is for whole studies; leave out --fast.")
+    out = Path(values.out) / "fast" if values.fast else Path(values.out)
+    for name in values.only:
+        console.log(f"== {name}")
+        study, own = importlib.import_module(f"studies.{name}"), flags.FlagValues()
+        study.define(own)
+        line = [name, f"--out={out / name}", f"--processes={values.processes}"]
+        own([*line, f"--fast={values.fast}"])
+        study.run(own)
+    measured = {name: json.loads((out / name / "claims.json").read_text()) for name in values.only}
+    write(measured, out)
+    if values.record:
+        record(out, values.only)
+    console.log(f"The table is in {out}.")
+    return console.DONE
+
+
+def write(measured: dict[str, dict], out: Path) -> None:
+    """Write the claims of all studies as one table, in three forms."""
+    from tf_febm import files
+
+    rows = [{"study": name, **row} for name, study in measured.items() for row in study["claims"]]
+    runs.write_table(rows, out / "claims.csv")
+    files.write_json(out / "claims.json", rows)
+    text = table(measured)
+    files.write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
+
+
+def table(measured: dict[str, dict]) -> str:
+    """Return the table of claims in Markdown.
+
+    Args:
+        measured: Study -> what its claims.json holds.
+    """
+    lines = ["| claim | in the paper | measured | verdict |", "|---|---|---|---|"]
+    notes = []
+    for study in measured.values():
+        for row in study["claims"]:
+            cells = [row[name].replace("|", "\\|") for name in HEADINGS[:-1]]
+            cells[-1] = f"**{cells[-1]}**"
+            lines.append("| " + " | ".join(cells) + " |")
+        version = study["versions"]
+        commit = (version["git"] or "unknown")[:7]
+        notes.append(
+            f"- `{study['claims'][0]['command']}`: {study['runs']} runs, {study['hours']:.1f} "
+            f"hours of a process, {study['date']}, commit {commit}, {study['machine']}, "
+            f"Python {version['python']}, TensorFlow {version['tensorflow']}"
+        )
+    return "\n".join([*lines, "", *notes, ""])
+
+
+def record(out: Path, names: list[str], docs: Path = _DOCS) -> None:
+    """Keep the results of studies in the repository, and bring docs/claims.md up to them.
+
+    Args:
+        out: Folder of the studies' folders.
+        names: Which.
+        docs: Folder of the pages.
+    """
+    from tf_febm import files
+
+    kept = docs / "measured" / "claims"
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(out / name / "claims.json", kept / f"{name}.json")
+        for picture in (out / name).glob("*.png"):
+            shutil.copyfile(picture, docs / "pictures" / f"claims_{name}_{picture.name}")
+    page = docs / "claims.md"
+    text = page_with_table(page.read_text("utf-8"), recorded(docs))
+    files.write_atomically(page, lambda file: file.write(text.encode()))
+
+
+def recorded(docs: Path = _DOCS) -> dict[str, dict]:
+    """Return study -> what is kept of it in the repository, in the order of `STUDIES`."""
+    kept = docs / "measured" / "claims"
+    paths = {name: kept / f"{name}.json" for name in STUDIES}
+    return {
+        name: json.loads(path.read_text("utf-8")) for name, path in paths.items() if path.exists()
+    }
+
+
+def page_with_table(text: str, measured: dict[str, dict]) -> str:
+    """Return the text of the page with the table of these results."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    return re.sub(pattern, lambda _: BEGIN + table(measured) + END, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    console.main(run, define, runs.CONTINUES)
