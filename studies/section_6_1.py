@@ -22,6 +22,10 @@ STEPS = {"paper": 8000, "library": 4000, "published": 30_000}
 # What is run beside the paper's rate of 0.01 by that of its code, once: one that arrives by both,
 # and those that 0.01 is too large for.
 PUBLISHED = ("js", "alpha:0.9", "pearson_chi2")
+# More of Jensen-Shannon by the paper's rule, once, to tell what is left from what is wrong; and the
+# first steps of α = 0.9 at the published rate, for how many seeds end there.
+LONG_STEPS = 20_000
+EARLY_STEPS, EARLY_SEEDS = 500, 8
 STARTS, START_STEPS = 20, 4000
 START_NAMES = ("js", "kl")
 # A run that ends farther than this from the optimum, in mean or scale, has gone elsewhere; a
@@ -58,13 +62,19 @@ def run(values) -> int:
         if rule != "published" or (seed == 0 and name in PUBLISHED)
     ]
     done = runs.each(fit, fits, out / "done", values.processes)
+    others = [{"rule": "paper", "divergence": "js", "seed": 0, "steps": LONG_STEPS // share}]
+    others += [
+        {"rule": "published", "divergence": "alpha:0.9", "seed": seed, "steps": EARLY_STEPS}
+        for seed in range(1 if values.fast else EARLY_SEEDS)
+    ]
+    others = runs.each(fit, others, out / "done", values.processes)
     starts = [
         {"divergence": name, "starts": max(2, STARTS // share), "steps": START_STEPS // share}
         for name in START_NAMES
         if name in names
     ]
     begun = runs.each(start, starts, out / "done", values.processes)
-    write(done, begun, out)
+    write(done, others, begun, out)
     console.log(f"Table and pictures are in {out}.")
     return console.DONE
 
@@ -174,7 +184,7 @@ def reasons(names: list[str]) -> dict:
     return found
 
 
-def write(done: list[dict], begun: list[dict], out: Path) -> None:
+def write(done: list[dict], others: list[dict], begun: list[dict], out: Path) -> None:
     """Write the table, the claims and the pictures."""
     rows = table(done)
     runs.write_table(rows, out / "fits.csv")
@@ -195,8 +205,14 @@ def write(done: list[dict], begun: list[dict], out: Path) -> None:
             f"{row['not_finite']} of {row['runs']}"
         )
     claims = _claims(by_rule, shares, begun)
-    figures = {"table": by_rule, "shares_of_starts": shares, "reasons": reasons(names)}
-    runs.write_claims(out, claims, done + begun, figures)
+    figures = {
+        "table": by_rule,
+        "shares_of_starts": shares,
+        "reasons": reasons(names),
+        "long": others[0],
+        "early_failures": sum("failed" in result for result in others[1:]),
+    }
+    runs.write_claims(out, claims, done + others + begun, figures)
     draw_errors(done, names, out / "errors.png")
     draw_ratios(done, names, out / "ratios.png")
 
