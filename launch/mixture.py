@@ -20,8 +20,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
     add.whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
     add.choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
-    rules = ["library", "tails", "paper", "published"]
-    add.choice("rule", "library", rules, "How the players are trained.")
+    add.choice("rule", "library", ["library", "tails", "paper", "published"], "How it is trained.")
     add.whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
     add.whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
     add.whole("trajectories", 8, "Random starts of Figure 4 per divergence; 0: no figure.", 0)
@@ -84,8 +83,5 @@ def run(values) -> int:
 
 
 if __name__ == "__main__":
-    console.main(
-        run,
-        define,
-        interrupted="Interrupted; unfinished/ in --out holds what was done, if anything.",
-    )
+    told = "Interrupted; unfinished/ in --out holds what was done, if anything."
+    console.main(run, define, interrupted=told)

@@ -5,6 +5,8 @@ import re
 import runpy
 
 from tf_febm import extras, recipes
+from studies import claims
+from tf_febm import recipes
 
 
 def test_the_table_of_faces_is_what_was_measured(project):
@@ -67,3 +69,37 @@ def test_the_table_of_drills_is_what_they_found(project, monkeypatch):
     assert f"commit {measured['commit']}, {measured['date']}" in page
     assert not any(row["failed"] for row in measured["rows"])
     assert [row["drill"] for row in measured["rows"]] == [*drills["DRILLS"]]
+def test_the_table_of_claims_is_what_was_measured(project):
+    measured = claims.recorded(project / "docs")
+    page = (project / "docs" / "claims.md").read_text("utf-8")
+    assert set(measured) == set(claims.STUDIES)
+    assert claims.page_with_table(page, measured) == page
+    verdicts = {"holds", "holds in part", "does not hold", "open"}
+    for study in measured.values():
+        assert study["versions"]["git"][:7] in page
+        assert study["claims"] and {row["verdict"] for row in study["claims"]} <= verdicts
+
+
+def test_what_the_page_of_claims_tells_beside_its_table(project):
+    """The prose's figures, from the same files."""
+    measured = claims.recorded(project / "docs")
+    found = measured["section_6_1"]["figures"]
+    paper, published = (found["table"][rule] for rule in ("paper", "published"))
+    lost = {name for name, row in paper.items() if row["elsewhere"] + row["not_finite"]}
+    assert lost == {"alpha:0.9", "pearson_chi2"} and len(paper) == 9
+    assert not published["pearson_chi2"]["elsewhere"] and published["js"]["elsewhere"] == 1
+    assert published["alpha:0.9"]["not_finite"] == 1 == found["early_failures"]
+    assert found["long"]["error_of_rest"] < 0.5 * paper["js"]["error_of_rest"]
+    starts = {name: row["divergence_at_start"] for name, row in found["reasons"].items()}
+    assert [name for name, value in starts.items() if value is None] == ["pearson_chi2"]
+    for row in paper.values():
+        if row["error"] is not None:
+            assert row["ratio_error_in_tails"] > 2.0 * row["ratio_error"]
+    assert not any(
+        row["elsewhere"] + row["not_finite"] for row in found["table"]["library"].values()
+    )
+    reach = measured["reach"]["figures"]
+    beyond = {(r["mixture"], r["divergence"]) for r in reach["table"] if r["unseen"] > 0.015}
+    names = ("reverse_kl", "alpha:-0.5", "alpha:-1", "neyman_chi2")
+    assert beyond == {("A", name) for name in names}
+    assert max(reach["by_true_ratio"]["tails"].values()) < 0.004

@@ -80,7 +80,6 @@ def test_contrastive_divergence_finds_the_optimum_of_kl(study):
         ("--mixture=0.5:0", "weight:mean:variance"),
         ("--mixture=0.5:0:-1,0.5:0:1", "positive"),
         ("--steps=150", "multiple of 100"),
-        ("--rule=mine", "rule"),
         ("--trajectories=0 --trajectory_steps=100", "--trajectory_steps=100 is for studies with"),
     ],
 )
