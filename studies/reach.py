@@ -27,7 +27,8 @@ MIXTURES: dict[str, tuple] = {
 STEPS = {"library": 6000, "tails": 10_000}
 IN_TAILS = ("reverse_kl", "alpha:-0.5", "alpha:-1", "neyman_chi2")
 LONGER = 20_000
-# The true log ratio in place of H tells the estimator's error from H's: by Theorem 3 on one mixture.
+# The true log ratio in place of H tells the estimator's error from H's; all of Theorem 3 is tried
+# on one mixture.
 TRUE_STEPS = 1500
 BATCH_SIZE, NEAR = 1000, 0.015
 
