@@ -4,9 +4,8 @@ import json
 import re
 import runpy
 
-from tf_febm import extras, recipes
 from studies import claims
-from tf_febm import recipes
+from tf_febm import extras, recipes
 
 
 def test_the_table_of_faces_is_what_was_measured(project):
@@ -69,6 +68,8 @@ def test_the_table_of_drills_is_what_they_found(project, monkeypatch):
     assert f"commit {measured['commit']}, {measured['date']}" in page
     assert not any(row["failed"] for row in measured["rows"])
     assert [row["drill"] for row in measured["rows"]] == [*drills["DRILLS"]]
+
+
 def test_the_table_of_claims_is_what_was_measured(project):
     measured = claims.recorded(project / "docs")
     page = (project / "docs" / "claims.md").read_text("utf-8")
