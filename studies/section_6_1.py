@@ -239,15 +239,16 @@ def _claims(by_rule: dict, shares: dict, begun: list[dict]) -> list[dict]:
         rows = by_rule[rule]
         arrived = {name: row for name, row in rows.items() if row["error"] is not None}
         lost = {
-            name: f"{name} {row['elsewhere']} elsewhere and {row['not_finite']} not finite of "
-            f"{row['runs']}"
+            name: f"{name} {row['elsewhere'] + row['not_finite']} of {row['runs']}"
+            + f" ({row['not_finite']} not finite)" * bool(row["not_finite"])
             for name, row in rows.items()
             if row["elsewhere"] + row["not_finite"]
         }
         listed = ", ".join(f"{name} {_text(row, 'error')}" for name, row in arrived.items())
         near = [n for n, row in arrived.items() if row["error"] <= NEAR and n not in lost]
         seeds = max(row["runs"] for row in rows.values())
-        text = f"error of μ or σ after {STEPS[rule]:,} steps, up to {seeds} seeds: {listed}; "
+        many = f"{seeds} seed{'s' * (seeds > 1)}"
+        text = f"error of μ or σ after {STEPS[rule]:,} steps ({many}): {listed}; "
         text += f"within {NEAR} for {len(near)} of {len(rows)}; " + (
             f"more than {ELSEWHERE} off: {', '.join(lost.values())}" if lost else "all arrive"
         )

@@ -28,9 +28,9 @@ class Reach(NamedTuple):
             [2], infinite where they are.
         covariance_is_finite: Whether that term has finite variance.
         theorem_3_is_finite: Whether all three terms of Theorem 3 have, each by itself.
-        unseen: Largest error of μ and σ, to first order, of the Gaussian that is found by somebody
-            who knows p between its quantiles `share` and 1 − share and takes log p/q beyond to be
-            what it is there.
+        unseen: How far apart in μ or σ, to first order, are the best Gaussians of p and of a target
+            that agrees with it between its quantiles `share` and 1 − share, and beyond has the
+            log p/q that is there. Who has seen no more of p misses one by half of it at least.
     """
 
     gradient: np.ndarray
