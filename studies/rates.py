@@ -292,8 +292,8 @@ def draw(results: list[dict], path: Path) -> None:
     ]
     drawn, axes = charts.panels(len(kinds), 4.0, 3.6)
     for axis, title, own in zip(axes, titles, chosen, strict=True):
-        for index, result in enumerate(own):
-            colour = charts.COLOURS[index % len(charts.COLOURS)]
+        for result in own:
+            colour = charts.COLOURS[DIVERGENCES.index(result["job"]["divergence"])]
             times, component = np.array(result["times"]), np.array(result["component"])
             axis.semilogy(times, component / component[0], color=colour, lw=3.5, alpha=0.45)
             line = np.exp(result["predicted"] * times)
@@ -301,8 +301,6 @@ def draw(results: list[dict], path: Path) -> None:
                 times, line, "--", color=colour, lw=1.4, label=result["job"]["divergence"]
             )
         charts.style(axis, title, "rate × steps", "slowest component")
-        if own:
-            axis.legend(fontsize=9)
     evaluation.save_png(path, charts.pixels(drawn))
 
 

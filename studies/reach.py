@@ -308,7 +308,6 @@ def draw(rows: list[dict], path: Path) -> None:
     axis.axhline(NEAR, color="0.4", ls="--", lw=1.2)
     axis.axvline(NEAR, color="0.4", ls="--", lw=1.2)
     charts.style(axis, "", "what tails that no sample has seen decide", "error of mean or scale")
-    axis.legend(fontsize=11)
     evaluation.save_png(path, charts.pixels(drawn))
 
 

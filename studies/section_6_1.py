@@ -302,7 +302,6 @@ def draw_errors(done: list[dict], names: list[str], path: Path) -> None:
     charts.style(
         axis, "", f"error of mean or scale (dashed: {NEAR}); runs that failed are left out"
     )
-    axis.legend(fontsize=11)
     evaluation.save_png(path, charts.pixels(drawn))
 
 
@@ -322,9 +321,10 @@ def draw_ratios(done: list[dict], names: list[str], path: Path) -> None:
         for result in own:
             z = (x - result["mean"]) / result["scale"]
             true = log_p + 0.5 * z**2 + np.log(result["scale"] * np.sqrt(2.0 * np.pi))
-            axis.plot(x, true, color=charts.COLOURS[0], lw=3, alpha=0.4)
+            axis.plot(x, true, color=charts.COLOURS[0], lw=3, alpha=0.4, label="true log p/q")
             learned = result["log_ratio"]
-            axis.plot(learned["x"], learned["learned"], "--", color=charts.COLOURS[1], lw=1.4)
+            points, values = learned["x"], learned["learned"]
+            axis.plot(points, values, "--", color=charts.COLOURS[1], lw=1.4, label="learned H + E")
         for low, high in ((x[0], x[inside][0]), (x[inside][-1], x[-1])):
             axis.axvspan(low, high, color="#333333", alpha=0.1, lw=0)
         axis.set_ylim(-8.0, 4.0)
