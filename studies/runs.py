@@ -131,7 +131,8 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
     from tf_febm import __version__, files
     from tf_febm.terminal.clock import duration
 
-    name = f"{work.__module__.rsplit('.', 1)[-1]}.{work.__name__}"
+    # By its file: as a command the module of a study is __main__.
+    name = f"{Path(work.__code__.co_filename).stem}.{work.__name__}"
     paths = []
     for job in jobs:
         key = json.dumps({**job, "work": name, "version": __version__}, sort_keys=True)

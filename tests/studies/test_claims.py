@@ -17,7 +17,7 @@ def work(job):
     return {"root": job["number"] ** 0.5}
 
 
-def test_jobs_are_done_once_and_kept_by_their_options(tmp_path, capsys):
+def test_jobs_are_done_once_and_kept_by_their_options(tmp_path, capsys, monkeypatch):
     CALLS.clear()
     jobs = [{"number": number} for number in (4, -1, 9)]
     first = runs.each(work, jobs[:2], tmp_path)
@@ -37,7 +37,7 @@ def test_what_was_done_before_a_kill_is_kept(tmp_path):
         return work(job)
 
     jobs = [{"number": 1}, {"number": 2}]
-    stop.__name__, stop.__module__ = work.__name__, work.__module__
+    stop.__name__ = work.__name__
     with pytest.raises(KeyboardInterrupt):
         runs.each(stop, jobs, tmp_path)
     runs.each(work, jobs, tmp_path)
