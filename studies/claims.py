@@ -21,7 +21,7 @@ from studies import runs
 STUDIES = ("section_6_1", "rates", "reach")
 HEADINGS = ("claim", "where", "measured", "verdict", "command")
 # The table stands between these lines of docs/claims.md.
-BEGIN, END = "<!-- table of studies.claims -->\n\n", "\n<!-- end of table -->\n"
+BEGIN, END = "<!-- table of studies.claims -->\n", "<!-- end of table -->\n"
 _DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -127,7 +127,7 @@ def recorded(docs: Path = _DOCS) -> dict[str, dict]:
 def page_with_table(text: str, measured: dict[str, dict]) -> str:
     """Return the text of the page with the table of these results."""
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: BEGIN + table(measured) + END, text, flags=re.DOTALL)
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{table(measured)}\n{END}", text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ def test_jobs_are_done_once_and_kept_by_their_options(tmp_path, capsys, monkeypa
     first = runs.each(work, jobs[:2], tmp_path)
     assert [r.get("root") for r in first] == [2.0, None]
     assert first[1]["failed"] == "below zero" and "ETA" in capsys.readouterr().out
+    # Whether it is imported or the program.
+    monkeypatch.setattr(work, "__module__", "__main__")
     results = runs.each(work, jobs, tmp_path)
     assert jobs == CALLS
     assert [r["job"] for r in results] == jobs and results[:2] == first
