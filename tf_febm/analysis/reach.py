@@ -41,6 +41,7 @@ class Reach(NamedTuple):
     unseen: float
 
 
+@arguments.checked
 def reach(divergence, p, mean: float, scale: float, share: float = 1e-6) -> Reach:
     """Find what keeps estimates by samples from the Gaussian of least divergence from a mixture.
 
