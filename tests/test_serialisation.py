@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import tf_febm
 from tf_febm import divergences, networks, optimizers, samplers
+from tf_febm.analysis import mixture_rules, mixture_tails
 from tf_febm.training.rates import ScaledFunction, ScaledSchedule
 
 # Of classes that cannot be made: they say what their subclasses share.
@@ -150,6 +151,8 @@ OBJECTS = {
             mlp("e"), buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
         )
     ],
+    "DeviationEnergy": lambda: [mixture_rules.DeviationEnergy(name="gaussian")],
+    "TailsFEBM": lambda: [mixture_tails.TailsFEBM(mlp("e"), mlp("h"), "reverse_kl", seed=3)],
     "DensityRatio": lambda: [
         tf_febm.DensityRatio(mlp("r"), "kl", log_ratio_clip=3.0, name="ratio"),
         tf_febm.DensityRatio(mlp("r"), "alpha:-0.5"),
@@ -187,6 +190,7 @@ INPUTS = {
     "Standardise": VECTORS,
     "Whiten": IMAGES,
     "ComposedEnergy": VECTORS,
+    "DeviationEnergy": VECTORS,
     "NormalisedEnergy": VECTORS,
 }
 
