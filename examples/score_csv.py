@@ -8,8 +8,9 @@ table in training is asked here too: whether a first line of numbers holds names
 whether columns that seem to number the rows belong to the data, --drop_index or --keep_index.
 A conditional model scores the rows as those of one class, --label. Where the model knows the names
 of its columns and the table has a line of names, columns are found by name, in any order, and
-others are left out. Prints row, energy and rank, 1 for the oddest, and the p-value of a calibrated
-model, in the order of the file; --top=10 prints the ten oddest rows alone.
+others are left out. Prints row, from 1 and without the line of names, as launch/apply.py has it,
+energy and rank, 1 for the oddest, and the p-value of a calibrated model, in the order of the file;
+--top=10 prints the ten oddest rows alone.
 """
 
 import argparse
@@ -68,7 +69,8 @@ def read(path, width, header=None, drop_index=None, known=None):
         ragged = next((k for k, row in enumerate(rows) if len(row) != len(names)), None)
         if ragged is not None:
             sys.exit(
-                f"error: row {ragged} of {path} has {len(rows[ragged])} fields, not {len(names)}."
+                f"error: row {ragged + 1} of {path} has {len(rows[ragged])} fields, "
+                f"not {len(names)}."
             )
         # What was trained on was chosen then.
         names, rows = known, [[row[k] for k in places] for row in rows]
@@ -76,7 +78,7 @@ def read(path, width, header=None, drop_index=None, known=None):
     columns = len(names or rows[0]) if rows else 0
     for k, row in enumerate(rows):
         if len(row) != columns or any(number(field) is None for field in row):
-            sys.exit(f"error: the model takes {width} numbers a row; row {k} of {path}: {row}.")
+            sys.exit(f"error: the model takes {width} numbers a row; row {k + 1} of {path}: {row}.")
     x = np.array([[number(field) for field in row] for row in rows], np.float64)
     index = index_columns(names, x) if names and rows else []
     if index and drop_index is None:
@@ -90,7 +92,7 @@ def read(path, width, header=None, drop_index=None, known=None):
     if columns and x.shape[1] != width:
         hint = " (--drop_index leaves out a first column that only numbers the rows)"
         sys.exit(
-            f"error: the model takes {width} numbers a row; row 0 of {path}: {rows[0]}"
+            f"error: the model takes {width} numbers a row; row 1 of {path}: {rows[0]}"
             f"{hint if x.shape[1] == width + 1 else ''}."
         )
     with np.errstate(over="ignore"):
@@ -391,7 +393,7 @@ def main():
     table.writerow(["row", "energy", "rank", *(["p_value"] if p_values else [])])
     for row in range(len(x)) if options.top is None else order[: options.top]:
         p = [f"{part[row]:.4g}" for part in p_values]
-        table.writerow([row, f"{energies[row]:.6g}", ranks[row], *p])
+        table.writerow([row + 1, f"{energies[row]:.6g}", ranks[row], *p])
 
 
 if __name__ == "__main__":

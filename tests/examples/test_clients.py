@@ -94,15 +94,15 @@ def test_a_table_of_vectors(client, tmp_path):
     x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     np.savetxt(tmp_path / "x.csv", x, delimiter=",", header="a,b,c", comments="")
     rows = client("score_csv.py", tmp_path / "model", tmp_path / "x.csv", "--batch_size=3")
-    assert [int(row["row"]) for row in rows] == list(range(7))
+    assert [int(row["row"]) for row in rows] == list(range(1, 8))
     found = [float(row["energy"]) for row in rows]
     np.testing.assert_allclose(found, model.energy(x), rtol=1e-5, atol=1e-5)
     order = np.argsort(-np.array(found))
     assert [int(row["rank"]) for row in rows] == (np.argsort(order) + 1).tolist()
     top = client("score_csv.py", tmp_path / "model", tmp_path / "x.csv", "--top=2")
-    assert [row["row"] for row in top] == [str(k) for k in order[:2]]
+    assert [row["row"] for row in top] == [str(k + 1) for k in order[:2]]
     np.savetxt(tmp_path / "narrow.csv", x[:, :2], delimiter=",")
-    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 of"):
+    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 1 of"):
         client("score_csv.py", tmp_path / "model", tmp_path / "narrow.csv")
 
 
@@ -121,7 +121,7 @@ def test_columns_are_found_by_name(client, tmp_path):
     found = [float(row["energy"]) for row in rows]
     np.testing.assert_allclose(found, model.energy(x), rtol=1e-4, atol=1e-5)
     (tmp_path / "x.csv").write_text("\n".join(["id,b,kind,a", *lines, "5,1.0"]))
-    with pytest.raises(SystemExit, match="row 5 of .* has 2 fields, not 4"):
+    with pytest.raises(SystemExit, match="row 6 of .* has 2 fields, not 4"):
         client("score_csv.py", tmp_path / "model", tmp_path / "x.csv")
 
 
@@ -133,9 +133,9 @@ def test_columns_are_found_by_name(client, tmp_path):
         (b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n\r\n4,5,6\r\n", None),
         (b"a;b;c\n1;2;3\n4;5;6\n", None),
         (b"1\t2\t3\n4\t5\t6\n", None),
-        (b"1,,3\n1,2,3\n4,5,6\n", r"3 numbers a row; row 0 of .*\['1', '', '3'\]"),
+        (b"1,,3\n1,2,3\n4,5,6\n", r"3 numbers a row; row 1 of .*\['1', '', '3'\]"),
         (b"1,2,3\n4,nan,6\n", "3 finite numbers"),
-        (b"1,2,3\n4,5\n", "row 1 of"),
+        (b"1,2,3\n4,5\n", "row 2 of"),
         ("größe,b,c\n1,2,3\n".encode("latin-1"), "cannot be read"),
         (b"", "3 finite numbers"),
     ],
@@ -205,7 +205,7 @@ def test_questions_about_a_table(project, tmp_path):
     np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
     np.testing.assert_allclose(read(path, 4, drop_index=False), with_index, rtol=1e-6)
     np.savetxt(path, with_index, delimiter=",", fmt="%.3f")
-    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 0 .*--drop_index leaves out"):
+    with pytest.raises(SystemExit, match="takes 3 numbers a row; row 1 .*--drop_index leaves out"):
         read(path, 3)
     np.testing.assert_allclose(read(path, 3, drop_index=True), x, rtol=1e-6)
 
