@@ -49,6 +49,8 @@ class Progress(Recorder):
         self._taken = 0
         self._epoch_began = self._step_began = self._written = time.monotonic()
         self._any = self._inside = False
+        # The first step of all is compiled: it tells nothing of those that come.
+        self._compiled: float | None = None
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Take note of the step."""
@@ -62,6 +64,8 @@ class Progress(Recorder):
     def on_train_batch_end(self, batch, logs=None) -> None:
         """Count the step."""
         self._taken, self._inside = self.first_step + batch + 1, False
+        if self._compiled is None:
+            self._compiled = time.monotonic()
 
     def record(self, step, logs) -> None:
         """Write the line of an epoch, if it is time for one."""
@@ -99,19 +103,25 @@ class Progress(Recorder):
         return f"{duration(here)}{usual} into step {self._taken + 1}"
 
     def _measure(self, steps: int) -> None:
-        """Learn the speed; the first epoch holds the compilation, later ones are smoothed."""
-        seconds = max(time.monotonic() - self._epoch_began, 1e-6)
-        rate = steps / seconds
+        """Learn the speed, without the compilation; later epochs are smoothed."""
+        rate = self._speed(steps) or steps / max(time.monotonic() - self._epoch_began, 1e-6)
         smooth = self._measured and self._rate is not None
         self._rate = 0.7 * self._rate + 0.3 * rate if smooth else rate
         self._measured = True
 
+    def _speed(self, taken: int) -> float | None:
+        """Return the steps a second of this epoch, or None before there are two to tell from."""
+        began = self._epoch_began
+        if not self._measured and self._compiled is not None:
+            began, taken = self._compiled, taken - 1
+        return taken / max(time.monotonic() - began, 1e-6) if taken >= 1 else None
+
     def _say(self, step: int, ending: str) -> None:
         self._written = time.monotonic()
-        rate, since = self._rate, time.monotonic() - self._epoch_began
+        rate = self._rate
         taken = step - self.first_step if hasattr(self, "first_step") else 0
         if not self._measured and taken >= 1:
-            rate = taken / since
+            rate = self._speed(taken) or rate
         done = round(20 * step / self.total_steps)
         speed, left = "", "ETA after the first steps"
         if rate:
