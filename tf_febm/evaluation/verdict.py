@@ -107,7 +107,7 @@ def _of_classified(quality: dict) -> Verdict:
         return Verdict("open", f"Fréchet ratio {ratio:.1f}; {reach}.{lacks}")
     if ratio <= best + 3 * spread:
         text = (
-            f"As near to unseen images as training images are: Fréchet ratio {ratio:.1f}; {reach}"
+            f"Nearly as near to unseen images as training images: Fréchet ratio {ratio:.1f}; {reach}"
         )
         return Verdict("fair" if absent else "good", f"{text}.{lacks}")
     if ratio >= 0.5 * noise and noise > simple:
