@@ -106,10 +106,8 @@ def _of_classified(quality: dict) -> Verdict:
         # An earlier version measured neither.
         return Verdict("open", f"Fréchet ratio {ratio:.1f}; {reach}.{lacks}")
     if ratio <= best + 3 * spread:
-        text = (
-            f"Nearly as near to unseen images as training images: Fréchet ratio {ratio:.1f}; {reach}"
-        )
-        return Verdict("fair" if absent else "good", f"{text}.{lacks}")
+        text = f"Nearly as near to unseen images as training images: Fréchet ratio {ratio:.1f}"
+        return Verdict("fair" if absent else "good", f"{text}; {reach}.{lacks}")
     if ratio >= 0.5 * noise and noise > simple:
         text = f"Little better than noise: Fréchet ratio {ratio:.1f} against {noise:.1f}"
     elif ratio >= simple:
