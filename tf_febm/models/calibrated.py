@@ -106,7 +106,7 @@ class Calibrated:
                 "The model is not calibrated: call calibrate(x) with examples that were not "
                 "trained on."
             )
-        if self._calibrated_at != self._digest():
+        if not self.is_calibrated:
             raise ValueError(
                 "The weights have changed since the model was calibrated: call calibrate(x) again."
             )

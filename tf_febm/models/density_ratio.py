@@ -130,7 +130,7 @@ class DensityRatio(keras.Model):
             held_out = tf.data.Dataset.from_tensors((one, other))
         if seed is None:
             seed = int(np.random.default_rng().integers(2**31))
-        seed = arguments.whole_number("seed", seed)
+        seed = arguments.whole_number("seed", seed, 0, 2**62)
         parts = [_batches(x, batch_size, 2 * seed + k) for k, x in enumerate((p, q))]
         super().fit(
             tf.data.Dataset.zip(tuple(parts)),
