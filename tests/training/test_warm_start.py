@@ -157,7 +157,7 @@ def test_log_z_and_slow_copies(first):
     assert same(slow.slow_energy_network, slow.energy_network)
     # The same shapes, and another function.
     other = models.ContrastiveDivergence(
-        networks.mlp((4, 4, 1), (4, 8), activation="relu"), **options
+        networks.mlp((4, 4, 1), (4, 4), activation="relu"), **options
     )
     before = other.get_weights()
     with pytest.raises(ValueError, match="makes other values of the same weights"):
