@@ -30,6 +30,7 @@ ITERATIONS = (2, 5, 10, 30)
 MAPS = ((16, 64, 1.0), (128, 3072, 1.0), (128, 3072, 100.0))
 # A run that ends with more nats than this between data and model has not trained.
 LOST = 1.0
+PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -340,6 +341,22 @@ def _of_stability(rows: list[dict]) -> dict:
             verdict = False
     title = "The bound's penalty is more stable than a gradient penalty on data"
     return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
+
+
+def page_table(figures: dict) -> str:
+    """Return where the bounds ended on every dataset in Markdown, of what `write` stored."""
+    rows = figures["brackets"]
+    lines = ["| data | looks | ⌊L⌋ | L | ⌈L⌉ | brackets at |", "|---|---|---|---|---|---|"]
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        own = [row for row in rows if row["dataset"] == name]
+        good = sum(
+            row["lower"] <= row["likelihood"] + bounds.NEGLIGIBLE
+            and row["upper"] >= row["likelihood"] - bounds.NEGLIGIBLE
+            for row in own
+        )
+        cells = [f"{own[-1][key]:.3f}" for key in ("lower", "likelihood", "upper")]
+        lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} | {good} of {len(own)} |")
+    return "\n".join(lines)
 
 
 def draw(tables: dict[str, list[dict]], stability: list[dict], path: Path) -> None:

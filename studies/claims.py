@@ -113,14 +113,14 @@ def record(out: Path, names: list[str], docs: Path = _DOCS) -> None:
         for picture in (out / name).glob("*.png"):
             shutil.copyfile(picture, docs / "pictures" / f"claims_{name}_{picture.name}")
     measured = recorded(docs)
-    pages = {"claims.md": lambda text: page_with_table(text, measured)}
+    changes = [("claims.md", lambda text: page_with_table(text, measured))]
     for name in names:
         study = importlib.import_module(f"studies.{name}")
         if hasattr(study, "PAGE"):
-            pages[study.PAGE] = functools.partial(with_own_table, study, measured[name])
-    for name, change in pages.items():
-        text = change((docs / name).read_text("utf-8")).encode()
-        files.write_atomically(docs / name, lambda file, text=text: file.write(text))
+            changes.append((study.PAGE, functools.partial(with_own_table, study, measured[name])))
+    for page, change in changes:
+        text = change((docs / page).read_text("utf-8")).encode()
+        files.write_atomically(docs / page, lambda file, text=text: file.write(text))
 
 
 def recorded(docs: Path = _DOCS) -> dict[str, dict]:

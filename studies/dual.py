@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "save_interval": 500,
 }  # fmt: skip
 SEEDS, BATCHES = 2, 100
+PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -188,7 +189,8 @@ def _claims(ratios: dict[str, list[float]], noise: list[dict], job: dict) -> lis
         return ", ".join(f"{name} {runs.describe(ratios[name])[2]}" for name in names)
 
     budget = f"digits, perceptron of width {job['width']}, {job['steps']:,} steps a run, "
-    budget += f"{max(map(len, ratios.values()))} seeds, Fréchet ratios (1 is real data): "
+    seeds = max(map(len, ratios.values()))
+    budget += f"{seeds} seed{'s' * (seeds > 1)}, Fréchet ratios (1 is real data): "
 
     def worst(name: str) -> float:
         return min(ratios[name], default=float("inf"))
@@ -208,7 +210,7 @@ def _claims(ratios: dict[str, list[float]], noise: list[dict], job: dict) -> lis
             "3.1.2, G.1",
             budget
             + said(FIRST, "cd_from_cd", "febm_js_from_cd", "dual_js_from_cd")
-            + ": does the dual form leave the model worse than it began?",
+            + f"; each of the last three begins with what {FIRST} ended at",
             worst("dual_js_from_cd") > best(FIRST),
         ),
     ]
@@ -232,6 +234,20 @@ def _claims(ratios: dict[str, list[float]], noise: list[dict], job: dict) -> lis
         )
     )
     return [runs.claim(*row, command) for row in rows]
+
+
+def page_table(figures: dict) -> str:
+    """Return the quality of every row in Markdown, of what `write` stored."""
+    rows = figures["table"]
+    lines = ["| run | Fréchet ratio | precision | recall |", "|---|---|---|---|"]
+    for name in dict.fromkeys(row["row"] for row in rows):
+        own = [row for row in rows if row["row"] == name]
+        cells = [
+            runs.describe([row[key] for row in own])[2]
+            for key in ("frechet_ratio", "precision", "recall")
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def draw(ratios: dict[str, list[float]], path: Path) -> None:

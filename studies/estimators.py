@@ -31,6 +31,7 @@ LENGTHS = {False: (5, 20, 60), True: (2, 5, 10)}
 WIDTH, IMAGES = 16, 16
 # A bias below this share of the gradient, beyond its own error, counts as none.
 NEGLIGIBLE = 0.05
+PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -336,6 +337,19 @@ def _of_costs(rows: list[dict]) -> dict:
     verdict: bool | str = step > 0.5 * alone or ("holds in part" if step > 0.1 * alone else False)
     title = "A gradient through a chain of hundreds of steps takes hundreds of times its memory"
     return runs.claim(title, "3.1.2, E.2", text, verdict, "python -m studies.estimators")
+
+
+def page_table(figures: dict) -> str:
+    """Return bias and noise of every estimator in Markdown, of what `write` stored."""
+    rows = figures["table"]
+    kinds = list(dict.fromkeys(row["estimator"] for row in rows))
+    heading = " | ".join(kind.replace("_", " ") for kind in kinds)
+    lines = [f"| q | log ratio | divergence | {heading} |", "|---" * (len(kinds) + 3) + "|"]
+    for key in dict.fromkeys((r["place"], r["ratio"], r["divergence"]) for r in rows):
+        own = _chosen(rows, place=key[0], ratio=key[1], divergence=key[2])
+        cells = [f"{row['bias']:.2f}, {row['noise']:.2f}" for row in own]
+        lines.append(f"| {key[0]} | {key[1]} | `{key[2]}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def draw(rows: list[dict], costs: list[dict], path: Path) -> None:
