@@ -20,9 +20,9 @@ from launch import console
 from studies import bounds, runs
 
 # Steps and looks at the bounds of each toy dataset; of the digits; of each run for stability.
-BRACKETS = {"steps": 800, "checks": 6, "cells": 200, "latents": 41}
-DIGITS = {"steps": 400, "checks": 5, "latents": 256}
-STABILITY = {"dataset": "25gaussians", "steps": 1500}
+BRACKETS = {"steps": 600, "checks": 5, "cells": 200, "latents": 41}
+DIGITS = {"steps": 300, "checks": 5, "latents": 256}
+STABILITY = {"dataset": "25gaussians", "steps": 1000}
 PENALTIES = {"latent": {}, "data": {"penalty": "data"}}
 SEEDS = 6
 # LOBPCG: iterations, from a random start as published; d, D and condition of random maps.

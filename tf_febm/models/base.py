@@ -131,11 +131,6 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         return self.networks if slow is None else (*self.networks, slow)
 
     @property
-    def _second_role(self) -> str | None:
-        """What the second network stands for, so that models can tell whether theirs agree."""
-        return self.SECOND_PLAYER
-
-    @property
     def sampler(self) -> Callable:
         """The sampler; a new one of the same bounds may be assigned."""
         return self._sampler
