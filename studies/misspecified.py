@@ -18,14 +18,14 @@ from launch import console
 from studies import runs
 from studies.plane_grid import HALF, grid, judged
 
-CELLS = 160
+CELLS = {"gaussian": 160, "perceptron": 80}
 DIVERGENCES = {
     "gaussian": ("kl", "reverse_kl", "js", "squared_hellinger", "pearson_chi2", "neyman_chi2"),
     "perceptron": ("kl", "reverse_kl", "js", "squared_hellinger"),
 }
 # Units of both hidden layers, and σ of the Gaussian that confines the perceptron.
 UNITS, CONFINED = 3, 3.0
-STARTS = {"gaussian": 6, "perceptron": 10}
+STARTS = {"gaussian": 6, "perceptron": 8}
 STEPS, BATCH, RATE = 2500, 500, 0.01
 # Excess of the divergence over the exact minimum, as a share of it, that counts as arriving.
 NEAR = 0.05
@@ -48,7 +48,7 @@ def run(values) -> int:
     kinds = {"gaussian": ("kl", "reverse_kl")} if values.fast else DIVERGENCES
     jobs = [
         {"energy": kind, "divergence": name, "steps": STEPS // (50 if values.fast else 1),
-         "starts": 2 if values.fast else STARTS[kind], "cells": CELLS, "seed": 0}
+         "starts": 2 if values.fast else STARTS[kind], "cells": CELLS[kind], "seed": 0}
         for kind, names in kinds.items()
         for name in names
     ]  # fmt: skip
