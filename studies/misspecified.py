@@ -18,6 +18,7 @@ from launch import console
 from studies import runs
 from studies.plane_grid import HALF, grid, judged
 
+# Cells along a side of the grid.
 CELLS = {"gaussian": 160, "perceptron": 80}
 DIVERGENCES = {
     "gaussian": ("kl", "reverse_kl", "js", "squared_hellinger", "pearson_chi2", "neyman_chi2"),
