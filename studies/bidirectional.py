@@ -27,7 +27,7 @@ PENALTIES = {"latent": {}, "data": {"penalty": "data"}}
 SEEDS = 6
 # LOBPCG: iterations, from a random start as published; d, D and condition of random maps.
 ITERATIONS = (2, 5, 10, 30)
-MAPS = ((16, 64, 1.0), (128, 3072, 1.0), (128, 3072, 100.0))
+MAPS = ((16, 64, 1.0), (128, 3072, 1.0), (128, 3072, 10.0), (128, 3072, 100.0))
 # A run that ends with more nats than this between data and model has not trained.
 LOST = 1.0
 PAGE = "claims.md"

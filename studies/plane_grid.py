@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["HALF", "Grid", "grid", "judged"]
+__all__ = ["HALF", "MEANS", "Grid", "grid", "judged"]
 
 WEIGHTS = (0.5, 0.3, 0.2)
 MEANS = ((-2.0, 0.0), (2.0, 1.5), (1.5, -2.5))
