@@ -244,9 +244,11 @@ def write(done: list[dict], out: Path) -> None:
             row |= {f"{who}_{k}": v for k, v in result[who].items() if k != "mean"}
         row["excess"] = row["febm_divergence"] / row["exact_divergence"] - 1.0
         row["between"] = result["between"]
-        best = result["ends_of_starts"][0]
-        row["starts_at_best"] = sum(v < best + 0.01 * abs(best) for v in result["ends_of_starts"])
-        row["starts"] = len(result["ends_of_starts"])
+        ends = result["ends_of_starts"]
+        row["starts_at_best"] = sum(end < 1.01 * ends[0] for end in ends)
+        # Descent on the grid itself ends in other minima, too.
+        row["starts_above_febm"] = sum(end > row["febm_divergence"] for end in ends)
+        row["starts"] = len(ends)
         rows.append(row)
         console.log(
             f"{job['energy']:10s} {job['divergence']:18s} divergence {row['exact_divergence']:.4f},"
@@ -278,19 +280,18 @@ def _claims(rows: list[dict]) -> list[dict]:
             f"{row['divergence']} "
             + (
                 "failed" if row["failed"] else f"{row['febm_divergence']:.3f} "
-                f"({row['exact_divergence']:.3f} exactly)"
+                f"({row['exact_divergence']:.3f}, which {row['starts_at_best']} of "
+                f"{row['starts']} starts reach; {row['starts_above_febm']} end above f-EBM)"
             )
             for row in own
         ]  # fmt: skip
         near = [row["divergence"] for row in good if row["excess"] <= NEAR]
         text = (
-            f"divergence that {STEPS:,} steps end at, one seed: {', '.join(texts)}; within "
-            f"{NEAR:.0%} for {len(near)} of {len(own)}"
+            f"divergence that {STEPS:,} steps end at, one seed (exact minimum on a grid): "
+            f"{', '.join(texts)}; within {NEAR:.0%} for {len(near)} of {len(own)}"
         )
-        holds = len(near) == len(own)
-        claims.append(
-            runs.claim(titles[kind], "6.1, in 2-D", text, holds or "holds in part", command)
-        )
+        verdict: bool | str = "holds in part" if 0 < len(near) < len(own) else bool(near)
+        claims.append(runs.claim(titles[kind], "6.1, in 2-D", text, verdict, command))
     own = {
         row["divergence"]: row for row in rows if row["energy"] == "gaussian" and not row["failed"]
     }
