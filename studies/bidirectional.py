@@ -265,8 +265,7 @@ def _of_brackets(rows: list[dict]) -> dict:
         + (f" ({', '.join(sorted({row['dataset'] for row in upper}))})" if upper else "")
         + f"; with the certified weight, which is finite at {len(finite)}, {len(certified)} times"
     )
-    holds = not lower and not upper
-    verdict: bool | str = holds or "holds in part"
+    verdict: bool | str = not (lower or upper) or "holds in part"
     title = "Both bounds bracket the likelihood through training"
     return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
 
@@ -345,9 +344,8 @@ def _of_stability(rows: list[dict]) -> dict:
         better = mean + deviation < other - other_deviation
         calmer = lost["latent"] < lost["data"] or deviation < 0.5 * other_deviation
         worse = other + other_deviation < mean - deviation
-        verdict = True if better and calmer else False if worse else "holds in part"
-        if not worse and not better and not calmer:
-            verdict = False
+        none = worse or not (better or calmer)
+        verdict = False if none else (better and calmer) or "holds in part"
     title = "The bound's penalty is more stable than a gradient penalty on data"
     return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
 
