@@ -248,7 +248,7 @@ def write(found: dict[str, list[dict]], out: Path) -> None:
     draw(tables, found["stability"], out / "bidirectional.png")
 
 
-_COMMAND = "python -m studies.bidirectional"
+_COMMAND, _ABSTRACT = "python -m studies.bidirectional", "EBM-BB, abstract"
 
 
 def _of_brackets(rows: list[dict]) -> dict:
@@ -265,9 +265,8 @@ def _of_brackets(rows: list[dict]) -> dict:
         + (f" ({', '.join(sorted({row['dataset'] for row in upper}))})" if upper else "")
         + f"; with the certified weight, which is finite at {len(finite)}, {len(certified)} times"
     )
-    verdict: bool | str = not (lower or upper) or "holds in part"
     title = "Both bounds bracket the likelihood through training"
-    return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
+    return runs.claim(title, _ABSTRACT, text, not (lower or upper) or "holds in part", _COMMAND)
 
 
 def _of_entropies(rows: list[dict], maps: list[dict]) -> dict:
@@ -319,7 +318,7 @@ def _of_maps(rows: list[dict]) -> dict:
     cheap = all(row["cost"] < 1.0 for row in large)
     title = "The estimator of the Jacobian's determinant is accurate and efficient"
     verdict: bool | str = (accurate and cheap) or ("holds in part" if accurate or cheap else False)
-    return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
+    return runs.claim(title, _ABSTRACT, text, verdict, _COMMAND)
 
 
 def _of_stability(rows: list[dict]) -> dict:
@@ -347,7 +346,7 @@ def _of_stability(rows: list[dict]) -> dict:
         none = worse or not (better or calmer)
         verdict = False if none else (better and calmer) or "holds in part"
     title = "The bound's penalty is more stable than a gradient penalty on data"
-    return runs.claim(title, "EBM-BB, abstract", text, verdict, _COMMAND)
+    return runs.claim(title, _ABSTRACT, text, verdict, _COMMAND)
 
 
 def page_table(figures: dict) -> str:

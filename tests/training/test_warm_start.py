@@ -179,5 +179,5 @@ def test_log_z_and_slow_copies(first):
         reference=networks.GaussianReference().adapt(IMAGES / np.float32(255)),
     )
     referred.build((None, 4, 4, 1))
-    with pytest.raises(ValueError, match="same Gaussian reference|bounds="):
+    with pytest.raises(ValueError, match="relative to the same Gaussian|bounds="):
         warm_start(referred, first.folder.path)

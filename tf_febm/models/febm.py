@@ -139,12 +139,6 @@ class FEBM(SlowEnergyModel):
             ratio -= self._evaluate(self.slow_energy_network, batch)
         return ratio
 
-    @property
-    def _second_role(self) -> str:
-        """What the variational network stands for."""
-        slow = self.slow_energy_network is not None
-        return "H + the slow average of E" if slow else "H, log p up to a constant"
-
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return H + E."""
         return variational + energy

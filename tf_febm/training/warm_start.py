@@ -84,20 +84,31 @@ def _check_examples(model, other, run) -> None:
                 f"init_from={str(run)!r} must be a run on the same kind of examples; received one "
                 f"of {name}={theirs}, where this model has {mine}."
             )
-    first, second = (_reference_arrays(each.reference) for each in (model, other))
+    first, second = map(_relative_to, (model, other))
     if first.keys() != second.keys() or any(
-        not np.allclose(first[key], second[key], rtol=1e-4, atol=1e-6) for key in first
+        first[key].shape != second[key].shape
+        or not np.allclose(first[key], second[key], rtol=1e-4, atol=1e-6)
+        for key in first
     ):
         raise ValueError(
-            f"init_from={str(run)!r} must be a run with the same Gaussian reference: its energies "
-            f"are relative to {other.reference!r}, and this model's to {model.reference!r}. Take "
-            "the same data and the same reference, or none, for both."
+            f"init_from={str(run)!r} must be a run whose energies are relative to the same "
+            f"Gaussian, by a reference or levels of noise; that run's are to {other.reference!r}, "
+            f"this model's to {model.reference!r}, or their levels differ. Take the same data, "
+            "reference and levels, or none, for both."
         )
 
 
-def _reference_arrays(reference) -> dict[str, np.ndarray]:
-    """Return what tells two references apart: what they make of the same random numbers."""
-    return {} if reference is None else {"x": np.asarray(reference.sample(_POINTS, 0))}
+def _relative_to(model) -> dict[str, np.ndarray]:
+    """Return what tells apart that which energies are relative to."""
+    found = {}
+    if model.reference is not None:
+        # What it makes of the same random numbers.
+        found["reference"] = np.asarray(model.reference.sample(_POINTS, 0))
+    if (levels := getattr(model, "levels", None)) is not None:
+        found |= {
+            name: np.asarray(getattr(levels, name)) for name in ("sigmas", "center", "spread")
+        }
+    return found
 
 
 def _take(model, other, run) -> tuple[list[str], dict[str, str]]:
@@ -146,7 +157,7 @@ def _copy(what: str, mine, theirs, model, other, run) -> None:
             "here): give network, width and what else shapes it as that run has them."
         )
     mine.set_weights(theirs.get_weights())
-    inputs = _inputs(model, what)
+    inputs = _inputs(model, what, mine)
     values = [
         np.asarray(m._evaluate(n, inputs) if what != "generator" else n(inputs), np.float64)
         for m, n in ((model, mine), (other, theirs))
@@ -161,13 +172,15 @@ def _copy(what: str, mine, theirs, model, other, run) -> None:
         )
 
 
-def _inputs(model, what: str) -> Any:
+def _inputs(model, what: str, network) -> Any:
     """Return a few inputs of a network: noise, and every class in turn."""
     rng = np.random.default_rng(0)
     if what == "generator":
         return tf.constant(rng.normal(size=(_POINTS, model.latent_dim)), tf.float32)
     low, high = model.bounds or (-2.0, 2.0)
-    x = rng.uniform(low, high, (_POINTS, *model.sample_shape))
+    shape = getattr(network, "input_shape", None) or (None, *model.sample_shape)
+    shape = shape[0] if isinstance(shape[0], (tuple, list)) else shape
+    x = rng.uniform(low, high, (_POINTS, *shape[1:]))
     labels = np.arange(_POINTS) % model.num_classes if model.conditional else None
     return Batch(
         tf.constant(x, tf.float32), None if labels is None else tf.constant(labels, tf.int32)
