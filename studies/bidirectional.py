@@ -256,7 +256,8 @@ def _of_brackets(rows: list[dict]) -> dict:
     near = bounds.NEGLIGIBLE
     lower = [row for row in rows if row["lower"] > row["likelihood"] + near]
     upper = [row for row in rows if row["upper"] < row["likelihood"] - near]
-    finite = [row for row in rows if np.isfinite(row["upper_certified"])]
+    # JSON has no infinity.
+    finite = [row for row in rows if row["upper_certified"] is not None]
     certified = [row for row in finite if row["upper_certified"] < row["likelihood"] - near]
     steps = max(row["step"] for row in rows)
     text = (
@@ -265,8 +266,8 @@ def _of_brackets(rows: list[dict]) -> dict:
         + (f" ({', '.join(sorted({row['dataset'] for row in upper}))})" if upper else "")
         + f"; with the certified weight, which is finite at {len(finite)}, {len(certified)} times"
     )
-    title = "Both bounds bracket the likelihood through training"
-    return runs.claim(title, _ABSTRACT, text, not (lower or upper) or "holds in part", _COMMAND)
+    verdict: bool | str = not (lower or upper) or "holds in part"
+    return runs.claim("Both bounds bracket L through training", _ABSTRACT, text, verdict, _COMMAND)
 
 
 def _of_entropies(rows: list[dict], maps: list[dict]) -> dict:
