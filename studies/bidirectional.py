@@ -334,10 +334,8 @@ def _of_stability(rows: list[dict]) -> dict:
             f"penalty={name} KL(data‖model) {text}, above {LOST} {lost[name]} of {len(own)}"
         )
     steps, seeds = STABILITY["steps"], len({row["seed"] for row in rows})
-    text = (
-        f"{STABILITY['dataset']}, {steps:,} steps, {seeds} seeds, the recipe for both: "
-        f"{'; '.join(texts)}"
-    )
+    text = f"{STABILITY['dataset']}, {steps:,} steps, {seeds} seeds, one recipe: "
+    text += "; ".join(texts)
     (mean, deviation), (other, other_deviation) = (spreads[name] for name in PENALTIES)
     verdict: bool | str = "open"
     if deviation is not None and other_deviation is not None and mean is not None:
