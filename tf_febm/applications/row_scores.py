@@ -68,9 +68,9 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
     order = np.argsort(-energy, kind="stable")
     p = np.concatenate(_p_values(*found))
     count = len(held_out)
-    few = odd * (count + 1) < 1.0
+    few = odd < 1.0 / (count + 1)
     odd_rows = np.zeros(len(energy), bool) if few else p <= odd
-    results = {"num_rows": len(x), "odd": odd, "num_odd": int(odd_rows.sum())}
+    results: dict = {"num_rows": len(x), "odd": odd, "num_odd": int(odd_rows.sum())}
     results["threshold"] = None if few else float(Calibration(found[1]).threshold(odd))
     if few:
         results["note"] = (

@@ -134,9 +134,6 @@ def _of_classified(quality: dict) -> Verdict:
 def _of_pixels(quality: dict) -> Verdict:
     rough = quality["roughness"] / max(quality["held_out_roughness"], 1e-12)
     spread = quality["spread"] / max(quality["held_out_spread"], 1e-12)
-    if "edge_gain" not in quality:
-        return Verdict("open", "Measured by an earlier version: evaluate the run anew.")
-    far, noise = (quality[f"{of}coarse_sample_distance"] for of in ("", "noise_"))
     if rough > 4.0:
         text = "The samples are noise, or full of it: neighbouring pixels differ"
         return Verdict("poor", f"{text} {rough:.1f} times as much as in real images.")
@@ -146,6 +143,9 @@ def _of_pixels(quality: dict) -> Verdict:
     if rough < 0.1:
         text = "The samples are nearly flat: neighbouring pixels differ"
         return Verdict("poor", f"{text} {rough:.2f} times as much as in real images.")
+    if "edge_gain" not in quality:
+        return Verdict("open", "Measured by an earlier version: evaluate the run anew.")
+    far, noise = (quality[f"{of}coarse_sample_distance"] for of in ("", "noise_"))
     if far > 0.5 * noise:
         text = "Seen from afar the samples are hardly nearer to the data than noise is"
         return Verdict("poor", f"{text}: {far / max(noise, 1e-12):.2f} of its distance.")
