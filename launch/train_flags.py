@@ -24,6 +24,7 @@ _FIRST_OF_GROUPS = {
     "sampler": "Chains",
     "reference": "Networks",
     "generator": "Bidirectional bounds",
+    "gamma": "Other objectives",
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")

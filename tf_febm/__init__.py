@@ -29,7 +29,10 @@ from tf_febm.models import (
     ContrastiveDivergence,
     DensityRatio,
     DualFEBM,
+    EnergyDiscrepancy,
     NoiseContrastive,
+    PseudoSpherical,
+    ScoreMatching,
 )
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
@@ -43,9 +46,12 @@ __all__ = [
     "ContrastiveDivergence",
     "DensityRatio",
     "DualFEBM",
+    "EnergyDiscrepancy",
     "NoiseContrastive",
     "PersistentChains",
+    "PseudoSpherical",
     "ReplayBuffer",
+    "ScoreMatching",
     "analysis",
     "applications",
     "calibration",

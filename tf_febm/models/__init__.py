@@ -8,8 +8,11 @@ from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
 from tf_febm.models.density_ratio import DensityRatio
 from tf_febm.models.dual import DualFEBM
+from tf_febm.models.energy_discrepancy import EnergyDiscrepancy
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
+from tf_febm.models.pseudo_spherical import PseudoSpherical
+from tf_febm.models.score_matching import ScoreMatching
 from tf_febm.models.variational import VariationalModel
 
 # What can be chosen by name is imported with the package: files of models name its classes.
@@ -23,9 +26,12 @@ __all__ = [
     "ContrastiveDivergence",
     "DensityRatio",
     "DualFEBM",
+    "EnergyDiscrepancy",
     "EnergyModel",
     "NoiseContrastive",
     "PooledSamples",
+    "PseudoSpherical",
+    "ScoreMatching",
     "VariationalModel",
     "pooled_chains",
     "pooled_chains_by_pool",

@@ -100,6 +100,11 @@ class Recipe:
         entropy_weight: Weight of the entropy in the generator's loss.
         entropy_iterations: LOBPCG iterations for the smallest singular value.
 
+        gamma: γ of pseudo_spherical; 0 is contrastive divergence.
+        kind: How scores are matched, "denoising", "sliced" or "exact".
+        noise_stddev: Standard deviation of the noise of denoising score matching, or of energy
+            discrepancy, in units of the chains.
+
         seed: Seed of weights, data order and chains.
         guard: Whether to go back to the last good checkpoint when training diverges.
         max_rollbacks: How often to go back before giving up.
@@ -183,6 +188,10 @@ class Recipe:
     entropy: str = "auto"
     entropy_weight: float = 1.0
     entropy_iterations: int = 10
+
+    gamma: float = 1.0
+    kind: str = "denoising"
+    noise_stddev: float = 0.1
 
     seed: int = 0
     guard: bool = True
@@ -339,6 +348,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
     "penalty": ("latent", "data", None),
     "entropy": ("auto", "logdet", "smallest_singular_value"),
+    "kind": ("denoising", "sliced", "exact"),
     "reference": ("auto", "diagonal", "low_rank", "full", "spectral", None),
     "best_mode": ("min", "max"),
 }
@@ -361,7 +371,7 @@ LEAST = {
 _POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    *("target_acceptance", "adam_epsilon", "frequency"),
+    *("target_acceptance", "adam_epsilon", "frequency", "noise_stddev"),
 )
 _BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
 
