@@ -11,8 +11,8 @@ import tf_febm
 from tf_febm import samplers
 
 SAMPLER = samplers.Langevin.from_epsilon(0.05, 2)
-DATA = scipy.stats.norm(0.5, 0.8)
-WEIGHTS = np.array([0.3, 0.6, 0.1])
+DATA = scipy.stats.norm(0.5, 0.6)
+WEIGHTS = np.array([0.5, 1.0, 0.1])
 NODES, SHARES = np.polynomial.hermite_e.hermegauss(60)
 SHARES = SHARES / SHARES.sum()
 
@@ -57,7 +57,7 @@ def estimate(noise, neighbours, count, stabilisation=0.0):
     network.set_weights([WEIGHTS[:, None]])
     model = tf_febm.EnergyDiscrepancy(
         network, noise, num_neighbours=neighbours, stabilisation=stabilisation, sampler=SAMPLER,
-        seed=0,
+        seed=1,
     )  # fmt: skip
     model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
     data = DATA.ppf((np.arange(count) + 0.5) / count)[:, None].astype("f4")
@@ -81,18 +81,18 @@ def test_small_noise_is_score_matching():
     value, gradient = estimate(noise, neighbours, 1_000_000)
     share = 1 - 1 / neighbours
     expected = slopes(lambda w: score_matching(w, share))
-    # ξ′ leaves |∂E'|/(σ √n), which is 0.02 per unit of slope: of x, x², x⁴ some 1, 2 and 10.
-    assert (np.abs(gradient / noise**2 - expected) < [0.1, 0.25, 1.0]).all()
-    assert (np.abs(expected) > [0.5, 1.0, 5.0]).all()
-    assert value / noise**2 == pytest.approx(score_matching(WEIGHTS, share), abs=0.1)
+    # ξ′ leaves |∂E'|/(σ √n), 0.02 per unit of slope, which x, x², x⁴ have 1, 2 and 5 of.
+    assert (np.abs(gradient / noise**2 - expected) < [0.07, 0.15, 0.5]).all()
+    assert (np.abs(expected) > [1.0, 0.5, 2.0]).all()
+    assert value / noise**2 == pytest.approx(score_matching(WEIGHTS, share), abs=0.15)
 
 
 def test_large_noise_is_maximum_likelihood():
-    """At σ = 30 one neighbour of thirty is near the data."""
-    _, gradient = estimate(30.0, 10_000, 250)
+    """Twenty deviations of the data wide: neighbours there are few, and so there must be many."""
+    _, gradient = estimate(12.0, 10_000, 250)
     expected = slopes(likelihood)
-    np.testing.assert_allclose(gradient, expected, atol=0.1 * np.abs(expected).max() + 0.05)
-    assert (np.abs(expected) > [0.5, 0.2, 1.0]).all()
+    np.testing.assert_allclose(gradient, expected, atol=0.05)
+    assert (np.abs(expected) > [0.5, 0.1, 0.4]).all()
 
 
 def test_stabilisation_bounds_the_estimate_from_below():
