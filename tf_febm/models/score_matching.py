@@ -44,8 +44,8 @@ class ScoreMatching(ChainlessModel):
 
     Derivatives and noise are in the coordinates in which the sampler moves: z of a reference or of
     a `samplers.Preconditioned`, else x. The sampler is for `sample` alone. Second derivatives need
-    smooth activations, such as swish; in float16 a loss scale has to fall for them, so that the first
-    dozen steps may be skipped.
+    smooth activations, such as swish; in float16 a loss scale has to fall for them, so that
+    the first dozen steps may be skipped.
 
     Metrics, as means over an epoch: `loss` (the objective, the l2 term and the network's own
     losses), `objective`, `energy_data` and `energy_gradient_norm` (global L2).
