@@ -78,7 +78,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     known = (*METHODS, *PEERS)
     flags.DEFINE_list("methods", list(known), f"Of {', '.join(known)}.", **own)
     flags.DEFINE_integer("seeds", 1, "Number of seeds.", 1, **own)
-    flags.DEFINE_integer("steps", 1500, "Training steps of every run.", 1, **own)
+    flags.DEFINE_integer(
+        "steps", None, "Training steps of every run; the bed's if unset.", 1, **own
+    )
     flags.DEFINE_string("peers", None, "A Python that has TorchEBM and ebmkit.", **own)
     flags.DEFINE_bool("record", False, "Put results into docs/, for the repository.", **own)
     runs.define_measured(values, "runs/all_methods")
@@ -94,23 +96,21 @@ def run(values) -> int:
             raise ValueError(f"--{name} must be of {', '.join(known)}; received {given}.")
     console.import_quietly(intra_op_threads=1)
     out, steps = Path(values.out), 30 if values.fast else values.steps
+    used = {name: steps or beds.get(name).steps for name in values.beds}
     jobs = [
         {
-            "bed": bed,
-            "method": method,
-            "seed": seed,
-            "steps": steps,
+            "bed": bed, "method": method, "seed": seed, "steps": used[bed],
             "peers": _peers(method, values),
         }
         for seed in range(values.seeds)
         for bed in values.beds
         for method in values.methods
-    ]
+    ]  # fmt: skip
     results = runs.each(train, jobs, out / "runs", values.processes)
     rows = [_row(result) for result in results]
     summary = summarise(rows)
     runs.write_table(rows, out / "study.csv")
-    write(summary, steps, values.seeds, out)
+    write(summary, used, values.seeds, out)
     if values.record:
         record(out)
     console.log(f"Table and picture are in {out}.")
@@ -303,7 +303,7 @@ def tables(summary: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def write(summary: dict[str, dict], steps: int, seeds: int, out: Path) -> None:
+def write(summary: dict[str, dict], steps: dict[str, int], seeds: int, out: Path) -> None:
     """Write the means, the tables and the picture."""
     from tf_febm import files, training
 
@@ -359,8 +359,9 @@ def page_with_tables(text: str, measured: dict) -> str:
     version = measured["versions"]
     note = (
         f"{measured['date']}, commit {(version['git'] or 'unknown')[:7]}, {measured['machine']}, "
-        f"Python {version['python']}, TensorFlow {version['tensorflow']}; {measured['steps']} "
-        f"steps, seeds 0 … {measured['seeds'] - 1}."
+        f"Python {version['python']}, TensorFlow {version['tensorflow']}; "
+        f"{measured['seeds']} seed(s), from 0 on; steps: "
+        f"{', '.join(f'{bed} {steps:,}' for bed, steps in measured['steps'].items())}."
     )
     found = f"{BEGIN}\n{tables(measured['results'])}\n{note}\n\n{END}"
     return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: found, text, flags=re.DOTALL)

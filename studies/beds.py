@@ -35,6 +35,7 @@ class Bed(NamedTuple):
         gamma: γ of the pseudo-spherical score.
         noise: Noise of denoising and of energy discrepancy, in units of the chains.
         rate: First learning rate of the energy.
+        steps: Of training.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Bed(NamedTuple):
     gamma: float = 0.5
     noise: tuple[float, float] = (0.1, 0.5)
     rate: float = 2e-3
+    steps: int = 1500
 
     def train(self, count: int, seed: int) -> np.ndarray:
         """Return training data, float32 [count, dimension], outliers among them."""
@@ -106,6 +108,7 @@ def _contaminated(percent: int) -> Bed:
         gamma=1.0,
         noise=(0.1, 1.0),
         rate=2e-2,
+        steps=600,
     )
 
 
