@@ -46,7 +46,7 @@ study-mixture: $(READY)
 study-methods: $(READY)
 	$(BIN)/python -m studies.methods $(ARGS)
 
-# Every method on five densities that are known, in one table: some ten minutes of one core. Rows of TorchEBM and
+# Every method on four densities that are known, in one table: some ten minutes of one core. Rows of TorchEBM and
 # ebmkit by ARGS=--peers=PYTHON, one of an environment with both: pip install torch torchebm==0.8.9 ebmkit==0.16.0
 study-methods-all: $(READY)
 	$(BIN)/python -m studies.all_methods $(ARGS)

@@ -177,15 +177,14 @@ def build(name: str, bed: beds.Bed, x: np.ndarray, seed: int, steps: int) -> Any
         else:
             others.append(_perceptron(bed, player))
     model = getattr(tf_febm, kind)(
-        energy, *others, l2_coeff=0.0, average_decay=0.99, seed=seed, **settings
+        energy, *others, l2_coeff=bed.l2_coeff, average_decay=0.99, seed=seed, **settings
     )
 
     def adam(rate):
         decay = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.02)
         return optimizers.ClippedAdam(decay, beta_1=0.0, beta_2=0.99)
 
-    # A second player is to be ahead of the energy.
-    model.compile(adam(bed.rate), *(adam(max(bed.rate, 4e-3)) for _ in players))
+    model.compile(adam(bed.rate), *(adam(bed.second_rate) for _ in players))
     return model
 
 

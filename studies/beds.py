@@ -35,6 +35,8 @@ class Bed(NamedTuple):
         gamma: γ of the pseudo-spherical score.
         noise: Noise of denoising and of energy discrepancy, in units of the chains.
         rate: First learning rate of the energy.
+        second_rate: That of a second network.
+        l2_coeff: Weight of the mean squared outputs.
         steps: Of training.
     """
 
@@ -50,6 +52,8 @@ class Bed(NamedTuple):
     gamma: float = 0.5
     noise: tuple[float, float] = (0.1, 0.5)
     rate: float = 2e-3
+    second_rate: float = 4e-3
+    l2_coeff: float = 0.0
     steps: int = 1500
 
     def train(self, count: int, seed: int) -> np.ndarray:
@@ -113,8 +117,9 @@ def _contaminated(percent: int) -> Bed:
 
 
 BEDS: dict[str, Callable[[], Bed]] = {
-    "moons": functools.partial(_toy, "moons"),
-    "8gaussians": functools.partial(_toy, "8gaussians", epsilon=2e-3),
+    "moons": functools.partial(
+        _toy, "moons", epsilon=2e-3, rate=1e-3, second_rate=1e-3, l2_coeff=0.02, steps=800
+    ),
     "mixture10": _ten,
     "contaminated_5": functools.partial(_contaminated, 5),
     "contaminated_20": functools.partial(_contaminated, 20),

@@ -144,7 +144,9 @@ def test_energies_far_from_zero(fixed_sampler):
         np.testing.assert_allclose(one, other, atol=2e-5)
 
 
-@pytest.mark.parametrize(("share", "gamma"), [(0.05, 0.5), (0.2, 1.0)])
+@pytest.mark.parametrize(
+    ("share", "gamma"), [pytest.param(0.05, 0.5, marks=pytest.mark.thorough), (0.2, 1.0)]
+)
 def test_outliers_pull_the_mean_of_contrastive_divergence_alone(share, gamma):
     """N(0, 1) with outliers at 6: likelihood's mean is 6·share, the robust one is near 0.
 

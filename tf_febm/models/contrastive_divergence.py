@@ -52,7 +52,7 @@ class ContrastiveDivergence(EnergyModel):
     the l2 term).
     """
 
-    METRICS = (
+    METRICS: tuple[str, ...] = (
         "loss",
         "energy_data",
         "energy_model",
