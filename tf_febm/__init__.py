@@ -32,6 +32,7 @@ from tf_febm.models import (
     EnergyDiscrepancy,
     NoiseContrastive,
     PseudoSpherical,
+    Recovery,
     ScoreMatching,
 )
 from tf_febm.renamed import earlier_names
@@ -48,6 +49,7 @@ __all__ = [
     "DualFEBM",
     "EnergyDiscrepancy",
     "NoiseContrastive",
+    "Recovery",
     "PersistentChains",
     "PseudoSpherical",
     "ReplayBuffer",

@@ -11,7 +11,7 @@ OF_ENERGY_ALONE = {
     "score_matching": tf_febm.ScoreMatching,
     "energy_discrepancy": tf_febm.EnergyDiscrepancy,
 }
-METHODS = ("febm", "dual", "bidirectional", "noise_contrastive", *OF_ENERGY_ALONE)
+METHODS = ("febm", "dual", "bidirectional", "noise_contrastive", "recovery", *OF_ENERGY_ALONE)
 
 
 def plane(n=32, seed=0):
@@ -38,6 +38,12 @@ def model_of(
         noise = tf_febm.networks.GaussianReference.from_moments(np.zeros(2, "f4"), np.ones(2, "f4"))
         model = tf_febm.NoiseContrastive(energy, noise, **options)
         model.compile(optimizer(), run_eagerly=eager)
+    elif method == "recovery":
+        energy, other = (
+            tf_febm.networks.mlp(size, (8,), num_classes=2 + (classes or 0)) for size in (2, 4)
+        )
+        model = tf_febm.Recovery(energy, other, levels=2, num_classes=classes, **options)
+        model.compile(optimizer(), optimizer(), run_eagerly=eager)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)
         model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)

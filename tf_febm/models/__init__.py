@@ -12,6 +12,7 @@ from tf_febm.models.energy_discrepancy import EnergyDiscrepancy
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
 from tf_febm.models.pseudo_spherical import PseudoSpherical
+from tf_febm.models.recovery import Recovery
 from tf_febm.models.score_matching import ScoreMatching
 from tf_febm.models.variational import VariationalModel
 
@@ -32,6 +33,7 @@ __all__ = [
     "PooledSamples",
     "PseudoSpherical",
     "ScoreMatching",
+    "Recovery",
     "VariationalModel",
     "pooled_chains",
     "pooled_chains_by_pool",
