@@ -37,7 +37,11 @@ def smaller(monkeypatch):
     [
         # One method and one set of points stand for all; modes are counted in test_grid.
         pytest.param("contrastive_divergence", "8gaussians", marks=pytest.mark.thorough),
-        ("dual", "moons"),
+        *(
+            pytest.param(method, "moons", marks=pytest.mark.thorough)
+            for method in ("dual", "score_matching", "energy_discrepancy")
+        ),
+        ("pseudo_spherical", "moons"),
     ],
 )
 def test_a_test_bed(launch, tmp_path, smaller, method, bed):
