@@ -76,6 +76,7 @@ OF_NAMES: dict[str, Kind] = {
     "high": NUMBERS,
     "in_scores": REALS,
     "indices": ARRAY,
+    "init_from": PATH,
     "initial_state": ARRAY,
     "known": NUMBERS,
     "labels": LABELS | NONE,
