@@ -1,6 +1,6 @@
 """Check, time and train what `export.py` wrote, with JAX and NumPy alone.
 
-    python benchmarks/gpu/run.py FOLDER [--train=paper_64 --images=faces.npz --seconds=240 --out=OUT]
+    python benchmarks/gpu/run.py FOLDER [--train=paper_64 --images=faces.npz --out=OUT]
 
 Every program is compiled for the device that JAX finds. Those that come with expected results are
 held against them, call by call; all are timed; at last one is trained on images for some seconds,
@@ -127,7 +127,7 @@ class Executable:
         return worst
 
     def time(self, seconds: float) -> dict[str, float]:
-        """Return the median seconds of a call, and of PyTorch's where it does the same, in turns."""
+        """Return the median seconds of a call, and of PyTorch's if it does the same, in turns."""
         inputs = inputs_of(self.manifest["inputs"], 0, None)
         sides = {"seconds": lambda: self.jax.block_until_ready(list(self(inputs).values()))}
         peer = self._peer(inputs)
