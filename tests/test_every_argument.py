@@ -113,10 +113,14 @@ class TestKinds:
         with pytest.raises(ValueError, match="bounds must be two finite numbers"):
             tf_febm.samplers.MALA(bounds=value)
 
-    def test_one_checked_by_annotation_and_by_name(self):
+    def test_each_is_checked_by_its_annotation(self):
         @arguments.checked
         def of_all(
-            seed, flag: bool = True, names: tuple[str, ...] | None = None, *, width: int | float = 1
+            seed: arguments.Seed,
+            flag: bool = True,
+            names: tuple[str, ...] | None = None,
+            *,
+            width: int | float = 1,
         ):
             return seed, flag, names, width
 

@@ -15,7 +15,8 @@ import tf_febm
 
 # Modules and packages of tf_febm, from low to high: each imports from lower lines only.
 LAYERS = (
-    ("arguments", "catalogue", "compiled", "energies", "extras", "files", "optimizers",
+    ("arguments",),
+    ("catalogue", "compiled", "energies", "extras", "files", "optimizers",
      "original_lines", "original_names", "randomness", "rendezvous", "renamed", "terminal",
      "version"),
     ("guarded",),

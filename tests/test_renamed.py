@@ -19,7 +19,7 @@ EARLIER = {
     "tf_febm.networks.confined": "tf_febm.networks.with_confinement",
     "tf_febm.networks.prepared": "tf_febm.networks.cached_weights",
     "tf_febm.evaluation.marginals_picture": "tf_febm.evaluation.charts.marginal_plots",
-    "tf_febm.evaluation.plane_picture": "tf_febm.evaluation.charts.density_plot",
+    "tf_febm.evaluation.plane_picture": "tf_febm.evaluation.density_charts.density_plot",
     "tf_febm.parallel.total": "tf_febm.parallel.all_reduce_sum",
     "tf_febm.samplers.MixedSamples": "tf_febm.models.PooledSamples",
     "tf_febm.samplers.Standardised": "tf_febm.samplers.Preconditioned",

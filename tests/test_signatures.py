@@ -86,6 +86,17 @@ def test_results_are_annotated():
     assert bare == []
 
 
+def test_arguments_are_annotated():
+    """What an argument may be is in its annotation, and a kind of it in no table of names."""
+    bare = [
+        f"{name}({parameter.name})"
+        for name, signature in FUNCTIONS.items()
+        for parameter in signature.parameters.values()
+        if parameter.annotation is parameter.empty and parameter.name not in ("self", "cls")
+    ]
+    assert bare == []
+
+
 def test_raises_sections_have_sentences(project):
     """`ValueError: An argument is out of its range.`, not `If …` or `On …`."""
     found = [

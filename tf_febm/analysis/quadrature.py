@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import divergences
+from tf_febm import arguments, divergences
 from tf_febm.analysis.density import Density
 
 __all__ = ["ERROR", "DivergenceIntegral"]
@@ -42,7 +42,7 @@ class DivergenceIntegral:
         ValueError: p has a batch, or cannot be evaluated.
     """
 
-    def __init__(self, divergence, p):
+    def __init__(self, divergence: arguments.DivergenceLike, p: arguments.Distribution):
         self.divergence = divergences.get(divergence)
         self.p = Density(p, "p")
         if self.p.batch_shape:

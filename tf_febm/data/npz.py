@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import arguments, guarded
 from tf_febm.data import npz_keys
 from tf_febm.data.classes import checked_ids, listed, numbered
 from tf_febm.data.files import (
@@ -101,7 +101,7 @@ class Archive:
         return checked_ids(self.array(key), count, self.where(key))
 
 
-def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
+def read(path: Path, split: str, held_out: arguments.Data = every_tenth) -> Split | None:
     """Read a split from an archive, or return None where there is none.
 
     An array of rank 2 holds vectors, any other one images. Which arrays hold the examples and the

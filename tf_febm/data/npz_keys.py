@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_febm import guarded
+from tf_febm import arguments, guarded
 from tf_febm.data.files import only_file
 from tf_febm.data.split_names import words
 
@@ -110,7 +110,7 @@ def choose(keys: Iterable[str]) -> Chosen | None:
     return Chosen(splits, [train.key, *(part.key for part in held_out)], unused)
 
 
-def holds_vectors(path) -> bool:
+def holds_vectors(path: arguments.Path) -> bool:
     """Whether the examples of an archive are vectors [n, d]; no array is read.
 
     Args:

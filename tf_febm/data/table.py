@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -253,7 +253,7 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
     return values
 
 
-def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
+def checked_vectors(values: np.ndarray, where: str, columns: Any = None) -> np.ndarray:
     """Return real [n, d] as float32, finite."""
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
         raise ValueError(
@@ -272,7 +272,7 @@ def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
     return vectors
 
 
-def check_columns_vary(vectors: np.ndarray, where: str, columns=None) -> None:
+def check_columns_vary(vectors: np.ndarray, where: str, columns: Any = None) -> None:
     """Raise an error if a column of vectors, float32 [n, d], n > 1, has one value throughout."""
     constant = np.flatnonzero(np.ptp(vectors, axis=0) == 0.0)
     if len(vectors) > 1 and len(constant):

@@ -20,7 +20,9 @@ WIDENING = 2.0
 
 
 @arguments.checking({"train": arguments.DATASETS, "held_out": arguments.DATASETS})
-def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
+def run_figures(
+    model: arguments.Model, samples: np.ndarray, train: arguments.Data, held_out: arguments.Data
+) -> dict:
     """Measure samples of a trained model by what is known of its data.
 
     Small labelled images have a classifier, whose features and classes tell quality and modes;

@@ -65,7 +65,7 @@ class InceptionGraph(PhotographNetwork):
     for scores by Salimans et al., 2016, and Heusel et al., 2017.
     """
 
-    def __init__(self, path, batch_size: int = 50):
+    def __init__(self, path: arguments.Path, batch_size: int = 50):
         contents = _read(Path(path))
         session, pixels, outputs = _prepared(contents, path)
         widths = [int(output.shape[-1]) for output in outputs]

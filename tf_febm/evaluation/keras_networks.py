@@ -113,7 +113,7 @@ class SqueezeNet(PhotographNetwork):
     <0.5MB model size", 2016.
     """
 
-    def __init__(self, path, side: int = 128, batch_size: int = 100):
+    def __init__(self, path: arguments.Path, side: int = 128, batch_size: int = 100):
         arguments.whole_number("side", side, 32)
         model = self.build()
         _load(model, path, "the 26 convolutions of SqueezeNet 1.1", SQUEEZENET_FILE)

@@ -52,7 +52,9 @@ class PixelQuality:
 
 
 @arguments.checking({"train": arguments.ARRAY, "held_out": arguments.ARRAY})
-def pixel_quality(samples, train, held_out) -> PixelQuality:
+def pixel_quality(
+    samples: arguments.Array, train: arguments.Data, held_out: arguments.Data
+) -> PixelQuality:
     """Compare samples with real images in roughness, spread and coarse shapes.
 
     These see noise, flat images, copies of one image and wrong brightness. They do not see whether

@@ -51,7 +51,12 @@ class PlaneQuality:
 
 
 @arguments.checking({"held_out": arguments.ARRAY})
-def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
+def plane_quality(
+    energy_fn: arguments.Function,
+    samples: arguments.Array,
+    bed: arguments.ToyDensity,
+    held_out: arguments.Data,
+) -> PlaneQuality:
     """Measure an energy and samples against a toy dataset.
 
     Args:

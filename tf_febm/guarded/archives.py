@@ -56,7 +56,7 @@ class ArrayFile:
         OSError: It is not there, or cannot be read.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         self.path = Path(path)
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
@@ -113,7 +113,7 @@ class ArrayFile:
 
 
 @arguments.checked
-def read_arrays(path) -> dict[str, np.ndarray]:
+def read_arrays(path: arguments.Path) -> dict[str, np.ndarray]:
     """Return all arrays of an .npz by name; see `ArrayFile`."""
     with ArrayFile(path) as file:
         return {key: file.array(key) for key in file.keys}

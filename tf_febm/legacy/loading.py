@@ -17,7 +17,7 @@ __all__ = ["load_network", "load_networks"]
 
 @arguments.checked
 def load_network(
-    checkpoint,
+    checkpoint: arguments.Path,
     architecture: str | None = None,
     num_filters: int | None = None,
     num_classes: int | None = None,
@@ -73,7 +73,7 @@ def load_network(
 
 @arguments.checked
 def load_networks(
-    checkpoint,
+    checkpoint: arguments.Path,
     architecture: str | None = None,
     num_filters: int | None = None,
     num_classes: int | None = None,

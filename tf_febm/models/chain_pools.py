@@ -28,9 +28,9 @@ class PooledSamples(NamedTuple):
 
 @arguments.checked
 def pooled_chains(
-    model,
+    model: arguments.Model,
     num_samples: int,
-    seed=None,
+    seed: arguments.Seed | None = None,
     *,
     pool_size: int = 1000,
     batch_size: int = 512,
@@ -93,9 +93,9 @@ def pooled_chains(
 
 @arguments.checked
 def pooled_chains_by_pool(
-    model,
+    model: arguments.Model,
     num_samples: int,
-    seed=None,
+    seed: arguments.Seed | None = None,
     *,
     pool_size: int = 1000,
     batch_size: int = 512,

@@ -1,15 +1,17 @@
 """Slow copy of an energy network: its exponential moving average as a network of its own."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 from tf_febm.models.averaging import averaged_variables
 
 __all__ = ["slow_copy", "update_slow_copy"]
 
 
-def slow_copy(network) -> keras.Layer:
+def slow_copy(network: arguments.Network) -> keras.Layer:
     """Return a network like another one, with weights of its own that are never trained.
 
     Raises:
@@ -26,7 +28,9 @@ def slow_copy(network) -> keras.Layer:
     return copied
 
 
-def update_slow_copy(slow, network, decay, changed=True) -> None:
+def update_slow_copy(
+    slow: arguments.Network, network: arguments.Network, decay: Any, changed: Any = True
+) -> None:
     """Take the present weights into a slow copy: w̄ ← d w̄ + (1 − d) w.
 
     Args:

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from tf_febm import arguments
+
 __all__ = ["prepared", "with_short_line"]
 
 # Which way a number goes as a model gets better; Keras knows that of losses.
@@ -48,7 +50,7 @@ class ShortLine(keras.callbacks.ProgbarLogger):
         super().on_test_end(self._shown(logs))
 
 
-def with_short_line(callbacks, verbose) -> list:
+def with_short_line(callbacks: Any, verbose: int | str) -> list:
     """Return callbacks with what shows the line of a fit, unless the caller has one or wants none.
 
     Args:
@@ -61,7 +63,7 @@ def with_short_line(callbacks, verbose) -> list:
     return found if own or verbose in (0, False) else [*found, ShortLine()]
 
 
-def prepared(model, callbacks) -> Any:
+def prepared(model: arguments.Model, callbacks: Any) -> Any:
     """Tell Keras' callbacks which way a number goes; warn of those that watch one that goes no way.
 
     Args:

@@ -51,7 +51,7 @@ class Pretrained:
 
 
 @arguments.checked
-def names(folder=None) -> tuple[str, ...]:
+def names(folder: arguments.Path | None = None) -> tuple[str, ...]:
     """Return the names of all models that there are.
 
     Args:
@@ -62,7 +62,7 @@ def names(folder=None) -> tuple[str, ...]:
 
 
 @arguments.checked
-def describe(name: str, folder=None) -> Pretrained:
+def describe(name: str, folder: arguments.Path | None = None) -> Pretrained:
     """Return how a model was made and how good it is.
 
     Args:
@@ -78,7 +78,7 @@ def describe(name: str, folder=None) -> Pretrained:
 
 
 @arguments.checked
-def load(name: str, folder=None) -> Any:
+def load(name: str, folder: arguments.Path | None = None) -> Any:
     """Return a trained model, ready to sample, to score and to train.
 
     Its energy has the averaged weights of the run, where it kept an average; so there is nothing to
@@ -121,7 +121,7 @@ def load(name: str, folder=None) -> Any:
 @arguments.checked
 def write(
     run: Restored,
-    folder,
+    folder: arguments.Path,
     *,
     num_chains: int = 500,
     num_steps: int = 400,

@@ -24,7 +24,7 @@ CHUNK = 250
 
 @arguments.checked
 def finish(
-    model,
+    model: arguments.Model,
     folder: RunFolder,
     *,
     num_samples: int,
@@ -33,7 +33,7 @@ def finish(
     descent_steps: int = 0,
     noise_removed: float = 0.0,
     measure: Callable[[np.ndarray], dict] | None = None,
-    probe=None,
+    probe: arguments.Tensor | None = None,
     segments: Sequence[dict] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> dict:
@@ -110,7 +110,7 @@ def finish(
 
 @arguments.checked
 def draw_samples(
-    model,
+    model: arguments.Model,
     count: int,
     num_steps: int,
     seed: int,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tf_febm import guarded, networks
+from tf_febm import arguments, guarded, networks
 
 __all__ = ["Need", "check_memory", "needs"]
 
@@ -34,7 +34,9 @@ class Need(NamedTuple):
     size: float
 
 
-def needs(recipe, source, model=None) -> list[Need]:
+def needs(
+    recipe: arguments.RecipeLike, source: Any, model: arguments.Model | None = None
+) -> list[Need]:
     """Estimate what a run of a recipe takes, roughly: without temporary results and libraries.
 
     Args:
@@ -60,7 +62,9 @@ def needs(recipe, source, model=None) -> list[Need]:
     ]
 
 
-def check_memory(recipe, source, model=None) -> float:
+def check_memory(
+    recipe: arguments.RecipeLike, source: Any, model: arguments.Model | None = None
+) -> float:
     """Return how many bytes a run takes, roughly; see `needs`.
 
     Raises:

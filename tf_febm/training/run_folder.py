@@ -100,7 +100,7 @@ class RunFolder:
         path: The folder. Nothing is touched until `prepare`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         self.path = Path(path)
         self.options = self.path / "options.json"
         self.metrics = self.path / "metrics.csv"
