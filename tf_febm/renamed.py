@@ -9,8 +9,16 @@ from collections.abc import Callable
 
 __all__ = ["earlier_names", "warn_of_earlier"]
 
-# Earlier name of a module -> the present one.
-_MODULES: dict[str, str] = {}
+# Earlier name of a module -> the present one, or the present places of its names.
+_MODULES: dict[str, str | dict[str, str]] = {
+    "tf_febm.data.stacked": {
+        "CHANNELS": "tf_febm.data.mnist:CHANNELS",
+        "read": "tf_febm.data.mnist:read_stacked",
+        "stack": "tf_febm.data.mnist:stack",
+    },
+    # Its parent has a function of this name, too.
+    "tf_febm.samplers.mixed_chain": "tf_febm.models.chain_pools",
+}
 
 
 def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]:
@@ -59,8 +67,12 @@ class _EarlierModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self) if name in _MODULES else None
 
     def exec_module(self, module) -> None:
-        warn_of_earlier(module.__name__, _MODULES[module.__name__])
-        sys.modules[module.__name__] = importlib.import_module(_MODULES[module.__name__])
+        place = _MODULES[module.__name__]
+        if isinstance(place, dict):
+            module.__getattr__ = earlier_names(module.__name__, place)
+            return
+        warn_of_earlier(module.__name__, place)
+        sys.modules[module.__name__] = importlib.import_module(place)
 
 
 # Asked last, when there is no file of that name.

@@ -144,7 +144,11 @@ __all__ = [
 __getattr__ = earlier_names(
     __name__,
     {
+        "keras_inception": "tf_febm.evaluation.keras_networks",
+        "landscape": "tf_febm.evaluation.density_charts",
+        "marginals": "tf_febm.evaluation.charts",
         "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
         "plane_picture": "tf_febm.evaluation.density_charts:density_plot",
+        "squeezenet": "tf_febm.evaluation.keras_networks",
     },
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_febm import arguments, extras
+from tf_febm.renamed import earlier_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -312,3 +313,11 @@ def _histograms(axes: "Axes", groups: dict) -> None:
 
 def _colours(names) -> list[str]:
     return [COLOURS[k % len(COLOURS)] for k in range(len(names))]
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
+    },
+)

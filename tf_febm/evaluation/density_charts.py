@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies
 from tf_febm.evaluation import charts
+from tf_febm.renamed import earlier_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,3 +113,11 @@ def _points(name: str, points) -> np.ndarray:
             f"{name} must have shape [n, 2], n ≥ 1; received shape {list(points.shape)}."
         )
     return points
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "plane_picture": "tf_febm.evaluation.density_charts:density_plot",
+    },
+)

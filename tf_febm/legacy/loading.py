@@ -11,6 +11,8 @@ from tf_febm.legacy.naming import (
     unused_shapes,
     variables_by_name,
 )
+from tf_febm.models import FEBM
+from tf_febm.renamed import warn_of_earlier
 
 __all__ = ["load_network", "load_networks"]
 
@@ -130,6 +132,16 @@ def _given(**options) -> dict:
     if options["image_shape"] is not None:
         options["image_shape"] = arguments.shape("image_shape", options["image_shape"], 3)
     return {name: value for name, value in options.items() if value is not None}
+
+
+def load_febm(checkpoint, *network, network_options=None, **model) -> FEBM:
+    """Return `FEBM(*load_networks(…), …)`, by a name of version 0.1."""
+    present = "FEBM(*tf_febm.legacy.load_networks(path), …)"
+    warn_of_earlier("tf_febm.legacy.load_febm", present)
+    of_networks = ("architecture", "num_filters", "num_classes", "use_attention")
+    given = {name: model.pop(name) for name in of_networks if name in model}
+    energy, variational = load_networks(checkpoint, *network, **given, **(network_options or {}))
+    return FEBM(energy, variational, **model)
 
 
 def _read(

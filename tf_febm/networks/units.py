@@ -9,6 +9,7 @@ from keras import ops
 
 from tf_febm import arguments
 from tf_febm.networks.precision import FullPrecision, output_dtype
+from tf_febm.renamed import earlier_names
 
 __all__ = ["QuadraticConfinement", "Standardise", "standardised", "with_confinement"]
 
@@ -175,3 +176,12 @@ def _as_given(inputs):
 
 # Files of networks from before the class had this name.
 keras.saving.get_custom_objects()["tf_febm>QuadraticWell"] = QuadraticConfinement
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "QuadraticWell": "tf_febm.networks.units:QuadraticConfinement",
+        "confined": "tf_febm.networks.units:with_confinement",
+    },
+)

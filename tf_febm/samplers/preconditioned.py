@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
 from tf_febm.networks.reference import GaussianReference
+from tf_febm.renamed import earlier_names
 
 __all__ = ["Preconditioned"]
 
@@ -140,3 +141,11 @@ class Preconditioned:
 
 # Files of models from before the class had this name.
 keras.saving.get_custom_objects()["tf_febm>Standardised"] = Preconditioned
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Standardised": "tf_febm.samplers.preconditioned:Preconditioned",
+    },
+)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_febm import arguments
 from tf_febm.models import players
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "Limits",
@@ -215,3 +216,11 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
         text = f"the chains are stuck at the bounds with {edge:.1%} of their coordinates"
         return Problem("chain_edge", edge, limits.edge, text)
     return None
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Trouble": "tf_febm.training.numerical_checks:Problem",
+    },
+)
