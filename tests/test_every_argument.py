@@ -35,7 +35,7 @@ PACKAGES = [name for name in tf_febm.__all__ if inspect.ismodule(getattr(tf_febm
 
 def public():
     """Yield (name, object) of what the packages export and what can be called with arguments."""
-    for package in [*PACKAGES, "analysis", "guarded", "sklearn"]:
+    for package in [*PACKAGES, "analysis", "untrusted_files", "sklearn"]:
         module = importlib.import_module(f"tf_febm.{package}")
         for name in module.__all__:
             found = getattr(module, name)

@@ -19,7 +19,7 @@ LAYERS = (
     ("catalogue", "compiled", "energies", "extras", "files", "optimizers",
      "original_lines", "original_names", "randomness", "rendezvous", "renamed", "terminal",
      "version"),
-    ("guarded",),
+    ("untrusted_files",),
     ("parallel", "workers"),
     ("divergences", "entropy"),
     ("calibration", "objectives", "networks", "data"),

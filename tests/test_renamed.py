@@ -1,6 +1,7 @@
 """Names from before version 0.2, which keep working with a warning that says the present one."""
 
 import importlib
+import inspect
 import sys
 
 import keras
@@ -13,6 +14,7 @@ EARLIER = {
     "tf_febm.data.testbeds": "tf_febm.data.toy_datasets",
     "tf_febm.data.toy_datasets.TestBed": "tf_febm.data.toy_datasets.ToyDataset",
     "tf_febm.distribution": "tf_febm.parallel",
+    "tf_febm.guarded": "tf_febm.untrusted_files",
     "tf_febm.evaluation.charts.marginals_picture": "tf_febm.evaluation.charts.marginal_plots",
     "tf_febm.models.chain_pools.mixed_chain": "tf_febm.models.pooled_chains",
     "tf_febm.networks.units.QuadraticWell": "tf_febm.networks.QuadraticConfinement",
@@ -57,6 +59,7 @@ MODULES = {
         "chain_figures, examine, Limits, Trouble, worst",
     ),
     "tf_febm.data.testbeds": ("tf_febm.data.toy_datasets", "get, TestBed"),
+    "tf_febm.guarded": ("tf_febm.untrusted_files", "opened, read_record"),
     "tf_febm.distribution": ("tf_febm.parallel", "batch_mean, make_strategy, total"),
     "tf_febm.networks.preparation": (
         "tf_febm.networks.cached_weights",
@@ -112,6 +115,20 @@ def test_a_module_that_became_part_of_another():
         assert stacked.read is mnist.read_stacked
     with pytest.warns(DeprecationWarning, match="is now"):
         assert stacked.CHANNELS == mnist.CHANNELS
+
+
+def test_earlier_names_of_arguments_warn_and_work():
+    from tf_febm.renamed import earlier_arguments
+
+    @earlier_arguments({"bed": "toy_dataset"})
+    def measured(toy_dataset, count=1):
+        return toy_dataset, count
+
+    with pytest.warns(DeprecationWarning, match=r"measured\(bed=…\) is now toy_dataset=…"):
+        assert measured(bed=2, count=3) == (2, 3)
+    assert measured(2) == (2, 1)
+    parameters = inspect.signature(tf_febm.evaluation.plane_quality).parameters
+    assert "toy_dataset" in parameters and "bed" not in parameters
 
 
 def test_both_networks_of_a_checkpoint_at_once(monkeypatch):

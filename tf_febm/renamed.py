@@ -1,5 +1,6 @@
 """Earlier names of what the library exports, which keep working for one version."""
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -7,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-__all__ = ["earlier_names", "warn_of_earlier"]
+__all__ = ["earlier_arguments", "earlier_names", "warn_of_earlier"]
 
 # Earlier name of a module -> the present one, or the present places of its names.
 _MODULES: dict[str, str | dict[str, str]] = {
@@ -44,6 +45,26 @@ def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]
         return getattr(found, attribute) if attribute else found
 
     return find
+
+
+def earlier_arguments(names: dict[str, str]) -> Callable[[Callable], Callable]:
+    """Return a decorator by which a function takes arguments by their earlier names, too.
+
+    Args:
+        names: Earlier name -> the present one.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(*values, **named):
+            for earlier in names.keys() & named.keys():
+                warn_of_earlier(f"{function.__name__}({earlier}=…)", f"{names[earlier]}=…")
+                named[names[earlier]] = named.pop(earlier)
+            return function(*values, **named)
+
+        return call
+
+    return decorate
 
 
 def warn_of_earlier(earlier: str, present: str) -> None:

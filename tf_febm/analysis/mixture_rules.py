@@ -1,4 +1,4 @@
-"""What is trained in Section 6.1, by the paper's rule and by this library's: batches and models."""
+"""Batches and models of Section 6.1, by the paper's rule and by this library's."""
 
 import math
 from typing import Any

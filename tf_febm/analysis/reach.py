@@ -1,4 +1,4 @@
-"""Where the variance of gradients by samples is finite, and what of them lies beyond the data."""
+"""Finite variance of gradients by samples, and the share of them beyond the data."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What arguments mean by their annotations, and by their names where these say less."""
+"""Meanings of arguments by their annotations, and by their names where these say less."""
 
 import collections.abc
 import contextlib

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_febm import arguments, guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.data.files import only_file
 from tf_febm.data.split_names import words
 
@@ -119,7 +119,7 @@ def holds_vectors(path: arguments.Path) -> bool:
     """
     with (
         contextlib.suppress(Exception),
-        guarded.ArrayFile(only_file(Path(path), (".npz",))) as file,
+        untrusted_files.ArrayFile(only_file(Path(path), (".npz",))) as file,
     ):
         return len(file.header(choose(file.keys).examples[0]).shape) == 2
     return False

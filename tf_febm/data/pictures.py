@@ -1,4 +1,4 @@
-"""What the pixels of a picture file mean: mode, depth, transparency and orientation, in one place.
+"""Pixels of picture files: mode, depth, transparency and orientation, in one place.
 
 It depends on nothing else of this library: `examples/score_images.py`, which must run without it,
 has what stands between the two marks word for word, and a test keeps the two equal.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
@@ -286,10 +286,10 @@ def check_columns_vary(vectors: np.ndarray, where: str, columns: Any = None) -> 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return (line number, fields) of all lines that are not empty."""
-    with reading(file, "not a readable table"), guarded.opened(file) as raw:
+    with reading(file, "not a readable table"), untrusted_files.opened(file) as raw:
         # Each field becomes a text of its own.
         size = os.fstat(raw.fileno()).st_size
-        guarded.check_bytes("what it holds", _TEXTS * size, size)
+        untrusted_files.check_bytes("what it holds", _TEXTS * size, size)
         text = io.TextIOWrapper(raw, newline="", encoding="utf-8-sig")
         head = text.readline()
         delimiter = max(",;\t", key=head.count)

@@ -14,7 +14,7 @@ from tf_febm.evaluation.feature_network import (
     one_line,
     plain_settings,
 )
-from tf_febm.guarded.hdf5 import clean_copy
+from tf_febm.untrusted_files.hdf5 import clean_copy
 
 __all__ = ["KerasInception", "SqueezeNet"]
 

@@ -1,4 +1,4 @@
-"""What an energy that is relative to a Gaussian gained over it, in nats of held-out data."""
+"""Nats of held-out data that an energy gained over its Gaussian reference."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How far samples are from data: one number that falls as a model learns."""
+"""Energy distance of samples and data: one number that falls as a model learns."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What Keras' callbacks make of a model's numbers: the line of a fit, and what is watched."""
+"""Numbers of a model that Keras' callbacks show and watch."""
 
 import warnings
 from typing import Any

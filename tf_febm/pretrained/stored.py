@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import arguments, data, guarded
+from tf_febm import arguments, data, untrusted_files
 from tf_febm.files import write_atomically
-from tf_febm.guarded import records
 from tf_febm.recipes import Recipe, Restored
+from tf_febm.untrusted_files import records
 
 __all__ = ["Pretrained", "describe", "load", "names", "write"]
 
@@ -73,7 +73,7 @@ def describe(name: str, folder: arguments.Path | None = None) -> Pretrained:
         ValueError: There is no model of this name.
         OSError: Its files are damaged or cannot be read.
     """
-    found = guarded.read_record(_place(name, folder).with_suffix(".json"), _SCHEMA)
+    found = untrusted_files.read_record(_place(name, folder).with_suffix(".json"), _SCHEMA)
     return Pretrained(**{**found, "recipe": Recipe(**found["recipe"])})
 
 
@@ -102,12 +102,12 @@ def load(name: str, folder: arguments.Path | None = None) -> Any:
     # The recipe takes from images no more than their shape.
     blank = data.as_data(np.zeros((1, *about.data["sample_shape"]), np.uint8))
     model = about.recipe.build(blank)
-    arrays = guarded.read_arrays(path)
+    arrays = untrusted_files.read_arrays(path)
     kept = {key.removeprefix("buffer_"): value for key, value in arrays.items() if "buffer_" in key}
     weights = [arrays[f"weight_{i}"] for i in range(len(arrays) - len(kept))]
     shapes = [tuple(variable.shape) for variable in _weights_of(model)]
     if [array.shape for array in weights] != shapes:
-        raise guarded.DamagedError(f"{path} has not the weights of the recipe beside it.")
+        raise untrusted_files.DamagedError(f"{path} has not the weights of the recipe beside it.")
     for variable, array in zip(_weights_of(model), weights, strict=True):
         variable.assign(array)
     # An average begins at these.
@@ -172,10 +172,10 @@ def write(
         "num_steps": num_steps,
         "figures": {},
     }
-    guarded.write_record(path.with_suffix(".json"), record)
+    untrusted_files.write_record(path.with_suffix(".json"), record)
     if measure is not None:
         figures = measure(load(recipe.name, folder))
-        guarded.write_record(path.with_suffix(".json"), {**record, "figures": figures})
+        untrusted_files.write_record(path.with_suffix(".json"), {**record, "figures": figures})
     return path
 
 

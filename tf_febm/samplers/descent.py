@@ -1,4 +1,4 @@
-"""What takes the noise off finished samples: descent on the energy, and the posterior mean."""
+"""Removal of noise from finished samples: descent on the energy, and the posterior mean."""
 
 import tensorflow as tf
 

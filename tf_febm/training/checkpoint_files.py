@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
+from tf_febm.untrusted_files import DamagedError, opened, read_record, records, write_record
 
 __all__ = [
     "DamagedError",

@@ -1,4 +1,4 @@
-"""What a training step will cost on this machine, before one is taken."""
+"""Estimated costs of a training step on this machine, before one is taken."""
 
 import time
 

@@ -1,11 +1,11 @@
-"""What a run takes of memory, estimated before any of it is taken."""
+"""Estimated memory of a run, before any of it is taken."""
 
 import math
 from typing import Any, NamedTuple
 
 import keras
 
-from tf_febm import arguments, guarded, networks
+from tf_febm import arguments, networks, untrusted_files
 
 __all__ = ["Need", "check_memory", "needs"]
 
@@ -71,7 +71,7 @@ def check_memory(
         ValueError: That is more than this machine has.
     """
     found = needs(recipe, source, model)
-    total, present = sum(need.size for need in found), guarded.memory_bytes()
+    total, present = sum(need.size for need in found), untrusted_files.memory_bytes()
     if total > present:
         largest = max(found, key=lambda need: need.size)
         raise ValueError(

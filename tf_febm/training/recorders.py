@@ -19,11 +19,11 @@ import tensorflow as tf
 
 from tf_febm import arguments, evaluation, extras, randomness
 from tf_febm.files import append, write_table
-from tf_febm.guarded import RefusedError, read_bytes
-from tf_febm.guarded.records import CHECKSUM
 from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import for_showing, picture_maker
 from tf_febm.training.schedule import steps_taken
+from tf_febm.untrusted_files import RefusedError, read_bytes
+from tf_febm.untrusted_files.records import CHECKSUM
 
 __all__ = ["EnergyHistograms", "MetricsTable", "SampleGrids", "Scalars"]
 

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, catalogue, data, evaluation, extras, parallel, workers
-from tf_febm.guarded import memory_bytes
 from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
@@ -26,6 +25,7 @@ from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
+from tf_febm.untrusted_files import memory_bytes
 
 __all__ = ["Run", "TooLongError", "describe", "run"]
 

@@ -1,4 +1,4 @@
-"""What a folder holds of checkpoints, read without a change to them or to the model."""
+"""Reading of stored checkpoints, without a change to them or to the model."""
 
 from pathlib import Path
 

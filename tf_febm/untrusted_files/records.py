@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tf_febm import arguments
 from tf_febm.files import as_json, write_json
-from tf_febm.guarded.opening import read_bytes
+from tf_febm.untrusted_files.opening import read_bytes
 
 __all__ = [
     "CHECKSUM",

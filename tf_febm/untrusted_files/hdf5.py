@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.guarded import hdf5_child
-from tf_febm.guarded.archives import read_arrays
-from tf_febm.guarded.opening import allowed_bytes, limited, regular_size
+from tf_febm.untrusted_files import hdf5_child
+from tf_febm.untrusted_files.archives import read_arrays
+from tf_febm.untrusted_files.opening import allowed_bytes, limited, regular_size
 
 __all__ = ["clean_copy"]
 

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.guarded.opening import check_bytes, opened
+from tf_febm.untrusted_files.opening import check_bytes, opened
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
 
