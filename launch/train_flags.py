@@ -245,7 +245,8 @@ def _bounds_of_gradients(given: dict, start: recipes.Recipe, chosen: dict) -> di
 def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     """Return lines about flags that are no settings; raise a ValueError as effects do."""
     notes = []
-    if values["recipe"].present and start.confinement and kind == "images":
+    of_vectors = start.confinement or start.best_metric == "held_out_gain"
+    if values["recipe"].present and of_vectors and kind == "images":
         raise ValueError(f"recipe={values.recipe} is for vectors, not for images: leave it out.")
     for name, vain, needed in (
         ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),

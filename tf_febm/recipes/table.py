@@ -167,22 +167,28 @@ GAUSSIANS_8 = derived(
 VECTORS = derived(
     PLANE,
     "vectors",
-    "Vectors of any length: confined with weight 1 the energy begins as a standard Gaussian; noise "
-    "on the data keeps few examples from becoming wells; l2 terms would flatten the confinement, "
-    "so the constant of the energy is held by shift_invariant instead.",
+    "Vectors of any length: the energy is relative to the Gaussian of their covariance, begins as "
+    "it, and its chains move in units of it; rows that are kept aside choose the weights, as few "
+    "rows are soon learned by heart; l2 terms would flatten it, so the constant of the energy is "
+    "held by shift_invariant instead.",
     steps=1000,
+    log_interval=50,
     sample_interval=250,
+    save_interval=50,
+    best_metric="held_out_gain",
+    best_mode="max",
     batch_size=64,
     learning_rate=1e-3,
     final_learning_rate=1e-4,
     num_steps=20,
-    epsilon=0.01,
-    grad_clip=30.0,
+    epsilon=0.05,
+    grad_clip=None,
+    final_steps=500,
     l2_coeff=0.0,
     shift_invariant=True,
-    data_noise=0.1,
+    reference="auto",
     network="mlp",
-    confinement=1.0,
+    confinement=0.0,
 )
 
 NOISE_CONTRASTIVE = derived(
@@ -190,21 +196,15 @@ NOISE_CONTRASTIVE = derived(
     "noise_contrastive",
     "Rows of a table against the Gaussian of their covariance, which is the noise and the "
     "reference: no chains, seconds of training; Fourier features find what is no hill. Few "
-    "rows are soon learned by heart: training is short, and training.HeldOutGain tells when to "
-    "stop.",
+    "rows are soon learned by heart: rows that are kept aside choose the weights.",
     method="noise_contrastive",
     steps=600,
     sample_interval=200,
-    save_interval=200,
     learning_rate=5e-4,
     final_learning_rate=2e-5,
-    data_noise=0.0,
     reference="full",
-    confinement=0.0,
     network="fourier_mlp",
     frequency=None,
-    epsilon=0.05,
-    grad_clip=None,
     shift_invariant=False,
 )
 PLANE_NOISE_CONTRASTIVE = derived(
@@ -214,8 +214,11 @@ PLANE_NOISE_CONTRASTIVE = derived(
     "against it in seconds; higher frequencies for narrow shapes, and short steps of MALA, which "
     "stay inside these.",
     steps=3000,
+    log_interval=100,
     sample_interval=1000,
     save_interval=1000,
+    best_metric=None,
+    best_mode="min",
     batch_size=256,
     learning_rate=2e-3,
     final_learning_rate=1e-5,
