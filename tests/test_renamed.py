@@ -136,8 +136,8 @@ def test_both_networks_of_a_checkpoint_at_once(monkeypatch):
 
     networks_of = {}
 
-    def two(path, *arguments, **options):
-        networks_of[path] = arguments, options
+    def two(path, **options):
+        networks_of[path] = options
         return [tf_febm.networks.mlp(2, (3,), name=name) for name in ("energy", "variational")]
 
     monkeypatch.setattr(loading, "load_networks", two)
@@ -146,7 +146,7 @@ def test_both_networks_of_a_checkpoint_at_once(monkeypatch):
             "a", "resnet32", num_classes=3, network_options={"dropout": 0.5}, divergence="kl"
         )
     assert isinstance(model, tf_febm.FEBM) and model.divergence.name == "kl"
-    assert networks_of == {"a": (("resnet32",), {"num_classes": 3, "dropout": 0.5})}
+    assert networks_of == {"a": {"architecture": "resnet32", "num_classes": 3, "dropout": 0.5}}
 
 
 def test_what_never_was_is_not_imported():

@@ -176,7 +176,7 @@ def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def index_columns(names: Any, values: arguments.Tensor) -> list[int]:
+def index_columns(names: Any, values: Any) -> list[int]:
     """Return the places of columns that, by their names, seem to number the rows of values alone.
 
     These are the first ones, and others where each row has a whole number of its own; one column

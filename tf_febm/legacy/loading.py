@@ -136,12 +136,11 @@ def _given(**options) -> dict:
 
 def load_febm(checkpoint, *network, network_options=None, **model) -> FEBM:
     """Return `FEBM(*load_networks(…), …)`, by a name of version 0.1."""
-    present = "FEBM(*tf_febm.legacy.load_networks(path), …)"
-    warn_of_earlier("tf_febm.legacy.load_febm", present)
-    of_networks = ("architecture", "num_filters", "num_classes", "use_attention")
-    given = {name: model.pop(name) for name in of_networks if name in model}
-    energy, variational = load_networks(checkpoint, *network, **given, **(network_options or {}))
-    return FEBM(energy, variational, **model)
+    warn_of_earlier("tf_febm.legacy.load_febm", "FEBM(*tf_febm.legacy.load_networks(path), …)")
+    names = ("architecture", "num_filters", "num_classes", "use_attention")
+    options = {**(network_options or {}), **dict(zip(names, network, strict=False))}
+    options |= {name: model.pop(name) for name in names if name in model}
+    return FEBM(*load_networks(checkpoint, **options), **model)
 
 
 def _read(

@@ -72,7 +72,7 @@ def divided(
     return part(rows), part(aside)
 
 
-def begin(checkpoints: Checkpoints, model, aside: arguments.Tensor) -> HeldOutGain:
+def begin(checkpoints: Checkpoints, model: arguments.Model, aside: arguments.Data) -> HeldOutGain:
     """Return the callback that measures the rows; keep the model as it is before the first step."""
     if not steps_taken(model):
         with model.best_weights():
