@@ -84,7 +84,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         self._means = MeanOfEach(self.METRICS)
 
     # What a built model was made with, and would not follow.
-    SETTLED = (
+    SETTLED: tuple[str, ...] = (
         "num_classes",
         "energy_network",
         "variational_network",
@@ -141,7 +141,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
-        sampler = in_white(sampler, getattr(self, "reference", None))
+        sampler = self._fitting_sampler(sampler)
         buffer = getattr(self, "buffer", None)
         bounds = getattr(sampler, "bounds", None)
         if buffer is not None and buffer.built and bounds != buffer.bounds:
@@ -151,6 +151,10 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
             )
         self._sampler = sampler
         self._forget_compiled()
+
+    def _fitting_sampler(self, sampler) -> Callable:
+        """Return a sampler as the model's chains need it, or raise an error if it cannot be."""
+        return in_white(sampler, getattr(self, "reference", None))
 
     @property
     def buffer(self) -> ReplayBuffer | None:
@@ -376,8 +380,6 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         if self.reference is None:
             return relative
         return energies.RelativeEnergy(relative, self.reference)
-
-    # --- averaged weights -----------------------------------------------------------------------
 
     def averaged_weights(self) -> contextlib.AbstractContextManager:
         """Return a context in which the energy's weights are their running average.

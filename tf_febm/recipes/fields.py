@@ -28,6 +28,8 @@ LEAST = {
     "num_leapfrog_steps": 1,
     "buffer_capacity": 1,
     "width": 1,
+    "levels": 1,
+    "chains_per_pair": 2,
     "latent_dim": 1,
     "log_interval": 1,
     "sample_interval": 1,
