@@ -345,8 +345,6 @@ class Recovery(SlowEnergyModel):
             **weights,
         )
 
-    # --- sampling -------------------------------------------------------------------------------
-
     def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
         start_seed, label_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
         if self.conditional and labels is None:
