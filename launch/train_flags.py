@@ -13,7 +13,7 @@ from effects import as_given
 
 with console.without_tensorflow():
     from tf_febm import catalogue, original_names
-    from tf_febm.recipes import choosing, fields
+    from tf_febm.recipes import choosing, ranges
     from tf_febm.recipes import recipe as recipes
 
 # Settings whose flags have texts or values of their own.
@@ -24,6 +24,7 @@ _FIRST_OF_GROUPS = {
     "sampler": "Chains",
     "reference": "Networks",
     "generator": "Bidirectional bounds",
+    "gamma": "Other objectives",
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")
@@ -105,13 +106,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues, group: str) -> None:
     """Register the flag of a setting."""
     name, add = original_names.FLAGS.get(field, field), console.definers(values, group, "preset")
-    if field in fields.CHOICES:
-        choices = ["none" if choice is None else choice for choice in fields.CHOICES[field]]
+    if field in ranges.CHOICES:
+        choices = ["none" if choice is None else choice for choice in ranges.CHOICES[field]]
         add.choice(name, None, choices, text)
     elif bool in kinds:
         add.switch(name, None, text)
     elif int in kinds:
-        add.whole(name, None, text, fields.LEAST.get(field, 0))
+        add.whole(name, None, text, ranges.LEAST.get(field, 0))
     else:
         (add.real if float in kinds else add.text)(name, None, text)
 

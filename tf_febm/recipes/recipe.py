@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tf_febm import arguments
-from tf_febm.recipes import effects, fields
+from tf_febm.recipes import effects
+from tf_febm.recipes.ranges import checked
 
 __all__ = ["Recipe"]
 
@@ -102,6 +103,11 @@ class Recipe:
         entropy_weight: Weight of the entropy in the generator's loss.
         entropy_iterations: LOBPCG iterations for the smallest singular value.
 
+        gamma: γ of pseudo_spherical; 0 is contrastive divergence.
+        kind: How scores are matched, "denoising", "sliced" or "exact".
+        noise_stddev: Standard deviation of the noise of denoising score matching, or of energy
+            discrepancy, in units of the chains.
+
         seed: Seed of weights, data order and chains.
         guard: Whether to go back to the last good checkpoint when training diverges.
         max_rollbacks: How often to go back before giving up.
@@ -189,6 +195,10 @@ class Recipe:
     entropy_weight: float = 1.0
     entropy_iterations: int = 10
 
+    gamma: float = 1.0
+    kind: str = "denoising"
+    noise_stddev: float = 0.1
+
     seed: int = 0
     guard: bool = True
     max_rollbacks: int = 3
@@ -205,7 +215,7 @@ class Recipe:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = fields.checked(field.name, _TYPES[field.name], getattr(self, field.name))
+            value = checked(field.name, _TYPES[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
         if None not in (self.grad_clip, self.grad_clip_norm):
             raise ValueError(

@@ -38,6 +38,10 @@ _METHODS = {
     "febm": "f-EBM",
     "contrastive_divergence": "energy-based model by contrastive divergence",
     "dual": "f-EBM in its dual form",
+    "noise_contrastive": "energy-based model by noise-contrastive estimation",
+    "pseudo_spherical": "energy-based model by pseudo-spherical contrastive divergence",
+    "score_matching": "energy-based model by score matching",
+    "energy_discrepancy": "energy-based model by energy discrepancy",
     "bidirectional": "energy-based model between bidirectional bounds",
 }
 _LABELS = {

@@ -1,20 +1,19 @@
 """A whole run by a recipe: data, model, folder, checkpoints, guard, samples, figures, report."""
 
 import contextlib
-import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, catalogue, data, evaluation, extras, parallel, workers
 from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files, chosen_weights
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
-from tf_febm.training.environment import versions
+from tf_febm.training.environment import data_hash, versions
 from tf_febm.training.estimate import least_seconds, step_seconds
 from tf_febm.training.finishing import finish
 from tf_febm.training.guard import DivergenceGuard
@@ -140,7 +139,7 @@ def run(
     keras.utils.set_random_seed(recipe.seed)
     source, held_out = workers.run_on_all(strategy, lambda: _loaded(data, held_out))
     stored["data"] |= {
-        "hash": _hash(source),
+        "hash": data_hash(source),
         "class_names": _class_names(recipe, source),
         "num_examples": len(source),
         "sample_shape": list(source.sample_shape),
@@ -303,7 +302,9 @@ def _train_in(
         descent_steps=recipe.descent_steps,
         noise_removed=recipe.noise_removed,
         seed=recipe.seed,
-        measure=lambda drawn: evaluation.run_figures(model, drawn, source, held_out) | taken,
+        measure=lambda drawn: (
+            evaluation.run_figures(model, drawn, source, held_out, recipe.noise_removed) | taken
+        ),
         probe=probe,
         segments=checkpoints.history,
         report=report,
@@ -353,16 +354,6 @@ def _class_names(recipe, source) -> list[str] | None:
     return list(source.class_names) if recipe.conditional and source.class_names else None
 
 
-def _hash(source) -> str:
-    """Return the SHA-256 of the examples and labels that are trained on."""
-    digest = hashlib.sha256()
-    for array in (getattr(source, "images", None), getattr(source, "vectors", None), source.labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def describe(
     recipe: arguments.RecipeLike,
     source: Any,
@@ -389,10 +380,14 @@ def describe(
         if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
     )
     settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
+    # The rest of the reasons is in the report.
+    why, noise = re.split(r"[:;.] |\.$", recipe.why)[0], ""
+    if recipe.data_noise:
+        noise = f"\nEnergies below are of data and chains with noise of {recipe.data_noise:g}."
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {why}.{settings}{noise}"
     )

@@ -1,4 +1,4 @@
-"""Values that the fields of a recipe may have."""
+"""What the settings of a recipe may be."""
 
 import sys
 import typing
@@ -6,7 +6,7 @@ from typing import Any
 
 from tf_febm import arguments, catalogue
 
-__all__ = ["CHOICES", "LEAST", "checked"]
+__all__ = ["BELOW_ONE", "CHOICES", "LEAST", "POSITIVE", "checked"]
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "method": tuple(catalogue.METHODS),
@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
     "penalty": ("latent", "data", None),
     "entropy": ("auto", "logdet", "smallest_singular_value"),
+    "kind": ("denoising", "sliced", "exact"),
     "reference": ("auto", "diagonal", "low_rank", "full", "spectral", None),
     "best_mode": ("min", "max"),
 }
@@ -38,16 +39,22 @@ LEAST = {
     "num_samples": 2,
 }
 # Numbers that must be above 0, and those below 1.
-_POSITIVE = (
+POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    *("target_acceptance", "adam_epsilon", "frequency"),
+    *("target_acceptance", "adam_epsilon", "frequency", "noise_stddev"),
 )
-_BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
+BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
 
 
 def checked(name: str, kind: Any, value: Any) -> Any:
-    """Return the value of a field, of its type; raise a ValueError that names the field."""
+    """Return the value of a field, of its type, or raise a ValueError that names the field.
+
+    Args:
+        name: The field's.
+        kind: Its annotation, such as `float | None`.
+        value: What was given.
+    """
     kinds = typing.get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -62,9 +69,9 @@ def checked(name: str, kind: Any, value: Any) -> Any:
             raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
         return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
     if float in kinds:
-        value = arguments.number(name, value, above=name in _POSITIVE)
-        if name in _BELOW_ONE and value >= 1.0:
-            low = "(" if name in _POSITIVE else "["
+        value = arguments.number(name, value, above=name in POSITIVE)
+        if name in BELOW_ONE and value >= 1.0:
+            low = "(" if name in POSITIVE else "["
             raise ValueError(f"{name} must lie in {low}0, 1); received {value}.")
         if name == "restart_probability" and value > 1.0:
             raise ValueError(f"{name} must lie in [0, 1]; received {value}.")
