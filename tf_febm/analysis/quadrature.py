@@ -10,7 +10,7 @@ from tf_febm.analysis.density import Density
 
 __all__ = ["ERROR", "DivergenceIntegral"]
 
-# Why not `scipy.integrate`: `tanhsinh` over the same pieces failed 15 tests of f_divergence; where a
+# Why not `scipy.integrate`: `tanhsinh` on the same pieces failed 15 tests of f_divergence: where a
 # power decides that it is infinite it stopped at 1e28 and 1e153, where rounding does, it was sure.
 # The estimated error must be below this share of max(1, D), for 1e-8 to hold with something over.
 ERROR = 5e-9
