@@ -1,6 +1,5 @@
 """Versions of the software that results depend on."""
 
-import hashlib
 import platform
 import subprocess
 from pathlib import Path
@@ -9,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments
 from tf_febm.version import __version__
 
-__all__ = ["data_hash", "versions"]
+__all__ = ["versions"]
 
 
 def versions() -> dict[str, str | None]:
@@ -32,13 +30,3 @@ def versions() -> dict[str, str | None]:
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-
-
-def data_hash(source: arguments.Data) -> str:
-    """Return the SHA-256 of the examples and labels that are trained on."""
-    digest = hashlib.sha256()
-    for array in (getattr(source, "images", None), getattr(source, "vectors", None), source.labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
