@@ -1,4 +1,4 @@
-"""What all launchers do on the console: lines, errors without tracebacks, signals."""
+"""Console of all launchers: lines, errors without tracebacks, signals."""
 
 import os
 import signal
