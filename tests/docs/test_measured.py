@@ -4,7 +4,7 @@ import json
 import re
 import runpy
 
-from studies import claims
+from studies import all_methods, beds, claims
 from tf_febm import extras, recipes
 
 
@@ -104,3 +104,10 @@ def test_what_the_page_of_claims_tells_beside_its_table(project):
     names = ("reverse_kl", "alpha:-0.5", "alpha:-1", "neyman_chi2")
     assert beyond == {("A", name) for name in names}
     assert max(reach["by_true_ratio"]["tails"].values()) < 0.004
+
+
+def test_the_table_of_all_methods_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "all_methods.json").read_text("utf-8"))
+    page = (project / "docs" / all_methods.PAGE).read_text("utf-8")
+    assert all_methods.page_with_tables(page, measured) == page
+    assert set(measured["results"]) == set(beds.BEDS)
