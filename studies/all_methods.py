@@ -10,10 +10,8 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -242,15 +240,16 @@ def _of_peer(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
 
 
 def _peak(reset: bool = False) -> float | None:
-    """Return the largest memory of this process so far in MiB; since now if it is reset."""
-    if not sys.platform.startswith("linux"):
-        return None
+    """Return the largest memory of this process in MiB, since now if it is reset; None elsewhere.
+
+    Linux alone can tell: elsewhere the peak of a process is that of all its runs.
+    """
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")
         text = Path("/proc/self/status").read_text()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+        return None
     return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024.0
 
 
@@ -295,6 +294,8 @@ def tables(summary: dict[str, dict]) -> str:
                 missing.setdefault(row["failed"][0], []).append(method.replace("_", " "))
                 continue
             cells = [row[name]["text"] for name in FIGURES]
+            if row["kl"]["mean"] is None:
+                cells[0] = "not finite"
             if row["kl"]["mean"] == min(means):
                 cells[0] = f"**{cells[0]}**"
             lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
