@@ -234,7 +234,9 @@ def _of_peer(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
     with np.load(folder / "made.npz") as made:
         energies, samples = made["energies"], made["samples"]
-        spent = {"seconds_of_training": float(made["seconds"]), "mib": float(made["mib"])}
+        memory = float(made["mib"])
+        spent = {"seconds_of_training": float(made["seconds"])}
+        spent["mib"] = None if np.isnan(memory) else memory
     parts = iter(np.array_split(energies, -(-len(points) // 50_000)))
     return lambda _: next(parts), samples, spent
 

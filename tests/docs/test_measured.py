@@ -111,3 +111,23 @@ def test_the_table_of_all_methods_is_what_was_measured(project):
     page = (project / "docs" / all_methods.PAGE).read_text("utf-8")
     assert all_methods.page_with_tables(page, measured) == page
     assert set(measured["results"]) == set(beds.BEDS)
+    kl = {
+        bed: {name: row["kl"]["mean"] for name, row in rows.items()}
+        for bed, rows in measured["results"].items()
+    }
+    for bed, at in (("contaminated_5", 0.68), ("contaminated_20", 1.69)):
+        found = kl[bed]
+        known = {name: value for name, value in found.items() if value is not None}
+        assert min(known, key=known.get) == "febm_reverse_kl"
+        robust = ("pseudo_spherical", "febm_js", "febm_squared_hellinger", "dual_js")
+        assert max(known[name] for name in robust) < 0.004
+        for name in ("noise_contrastive", "sliced_score_matching", "denoising_score_matching"):
+            assert abs(known[name] - at) < 0.05
+    assert [bed for bed in kl if kl[bed]["febm_kl"] is None] == ["contaminated_5"]
+    for bed in ("moons", "mixture10"):
+        without = ("noise_contrastive", "sliced_score_matching", "energy_discrepancy")
+        ours = {name: kl[bed][name] for name in (*without, "febm_js", "contrastive_divergence")}
+        assert min(ours, key=ours.get) == "energy_discrepancy"
+        assert max(ours[name] for name in without) < ours["febm_js"]
+    assert kl["mixture10"]["febm_squared_hellinger"] is None
+    assert kl["moons"]["febm_js"] < 0.5 * kl["moons"]["contrastive_divergence"]
