@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -301,7 +302,9 @@ def _train_in(
         descent_steps=recipe.descent_steps,
         noise_removed=recipe.noise_removed,
         seed=recipe.seed,
-        measure=lambda drawn: evaluation.run_figures(model, drawn, source, held_out) | taken,
+        measure=lambda drawn: (
+            evaluation.run_figures(model, drawn, source, held_out, recipe.noise_removed) | taken
+        ),
         probe=probe,
         segments=checkpoints.history,
         report=report,
@@ -383,10 +386,14 @@ def describe(
         if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
     )
     settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
+    # The rest of the reasons is in the report.
+    why, noise = re.split(r"[:;.] |\.$", recipe.why)[0], ""
+    if recipe.data_noise:
+        noise = f"\nEnergies below are of data and chains with noise of {recipe.data_noise:g}."
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {why}.{settings}{noise}"
     )
