@@ -89,6 +89,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
     add.switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
     add.whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
+    add.text("init_from", None, "Folder of a finished run, of any method, to begin with.")
+    add.switch("init_chains", False, "Begin with the chains of --init_from's replay buffer, too.")
     add.switch("overwrite", False, "Remove an earlier run of this name.")
     add.switch("dry_run", False, "Print the plan and stop.")
     add.switch("yes", False, "Train even if that is going to take more than a day.")
@@ -317,7 +319,7 @@ def translated(text: str, values: flags.FlagValues) -> str:
         text = re.sub(rf"(?<![-\w])(chains={chains}\b|(?<=or ){chains}\b)", flag_of_these, text)
 
     def name(found: re.Match) -> str:
-        flag = original_names.FLAGS.get(found[1], found[1])
+        flag = {"resume_step": "resume_iter", **original_names.FLAGS}.get(found[1], found[1])
         if found[2] in ("=True", "=False"):
             return f"--{'' if found[2] == '=True' else 'no'}{flag}"
         return f"--{flag}{found[2] or ''}"
@@ -349,7 +351,7 @@ _ALSO = {
     "grad_clip": ("proj_norm_type",),
     "grad_clip_norm": ("proj_norm", "proj_norm_type"),
 }
-_FIELDS = [field for field in typing.get_type_hints(recipes.Recipe) if field != "name"]
+_FIELDS = {*recipes.Recipe.__annotations__, "init_from", "init_chains", "resume_step"} - {"name"}
 # A name with an underscore is no word of English; others are meant where a value is said of them.
 _MENTIONED = re.compile(
     r"(?<![-\w/.])({}|(?:{})(?==| must))(=True\b|=False\b)?".format(

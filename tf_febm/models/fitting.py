@@ -54,6 +54,11 @@ class Fitting(Steps):
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
 
+    @property
+    def _second_role(self) -> str | None:
+        """What the second network stands for, so that models can tell whether theirs agree."""
+        return self.SECOND_PLAYER
+
     def compile(
         self,
         optimizer=None,

@@ -118,6 +118,8 @@ def _about(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) ->
     if recipe.get("conditional"):
         method += ", conditional on classes,"
     text = f"{'An' if method[0] in 'ef' else 'A'} {method} of {_data(data)}"
+    if options["start"]["init_from"]:
+        text += f", begun with the weights of {options['start']['init_from']}"
     last = rows[-1] if rows else {}
     steps = int(summary.get("steps", last.get("step", 0)))
     seconds = float(summary.get("seconds", last.get("seconds", math.nan)))
@@ -236,6 +238,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         "Settings that changed on the way": _parts(options.get("segments", [])),
         "Recipe": _values(options["recipe"]),
         "Data": _values(options["data"]),
+        "Start": _values(options["start"] if options["start"]["init_from"] else {}),
         "Versions": _values(options["versions"]),
     }
     return [report_page.folded(title, inner) for title, inner in sections.items()]
