@@ -327,11 +327,14 @@ def write(summary: dict[str, dict], steps: dict[str, int], seeds: int, out: Path
 
 
 def _draw(summary: dict[str, dict], path: Path) -> None:
+    from matplotlib import ticker
+
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
-    drawn, axes = charts.panels(len(summary), 2.9, 4.4)
-    for axis, (bed, methods) in zip(axes, summary.items(), strict=True):
+    drawn = charts.figure(11.0, 4.2 * -(-len(summary) // 2))
+    for number, (bed, methods) in enumerate(summary.items(), 1):
+        axis = drawn.add_subplot(-(-len(summary) // 2), 2, number)
         charts.style(axis, bed, "KL(data‖model), nats")
         names = [name for name, row in methods.items() if not row["failed"]]
         for place, name in enumerate(names):
@@ -339,7 +342,10 @@ def _draw(summary: dict[str, dict], path: Path) -> None:
             if kl is not None and kl > 0.0:
                 axis.plot(kl, place, "o", color="#0072B2")
         axis.set_xscale("log")
-        axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7)
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0)))
+        axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
         axis.invert_yaxis()
     evaluation.save_png(path, charts.pixels(drawn))
 
