@@ -1,4 +1,4 @@
-"""What is exported, and what goes into it: for `export.py` and `import_run.py`."""
+"""Exported programs and their inputs, for `export.py` and `import_run.py`."""
 
 import dataclasses
 import os
