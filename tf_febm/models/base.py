@@ -15,6 +15,7 @@ from tf_febm.models.averaging import (
 )
 from tf_febm.models.calibrated import Calibrated
 from tf_febm.models.chains import Batch, Chains
+from tf_febm.models.classifying import ClassCounts, Classifying
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.names import Named
@@ -29,7 +30,7 @@ __all__ = ["EnergyModel"]
 
 
 @arguments.checked
-class EnergyModel(Named, Calibrated, Chains, Saving):
+class EnergyModel(Named, Calibrated, Classifying, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -235,6 +236,8 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
             parallel.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
             self.mean_weight = MeanWeight()
+            if self.conditional:
+                self.class_counts = ClassCounts(self.num_classes)
             self._build_networks()
             if self.buffer is not None:
                 self.buffer.build(self.sample_shape, self.bounds, self.num_classes)
@@ -335,10 +338,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         return self.energy(x, labels)
 
     def _as_batch(self, x, labels, what: str = "x") -> Batch:
-        if self.sample_shape is None:
-            self.build(tf.convert_to_tensor(x).shape)
-        inputs.check_resolution(x, self.bounds, what)
-        x = inputs.check_samples(x, self.sample_shape, what)
+        x = self._checked_samples(x, what)
         if not self.conditional:
             if labels is not None:
                 raise ValueError("labels were given, but the energy network takes none.")
@@ -346,6 +346,12 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         if labels is None:
             raise ValueError(f"A conditional model needs labels in 0 … {self.num_classes - 1}.")
         return Batch(x, one_hot(labels, self.num_classes, x.shape[0]))
+
+    def _checked_samples(self, x, what: str = "x") -> tf.Tensor:
+        if self.sample_shape is None:
+            self.build(tf.convert_to_tensor(x).shape)
+        inputs.check_resolution(x, self.bounds, what)
+        return inputs.check_samples(x, self.sample_shape, what)
 
     def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
         """Run a network on a batch; [n] in float32 whatever the network computes in."""
@@ -371,8 +377,12 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         def energy(x):
             return self._evaluate(self.energy_network, Batch(x, labels), training)
 
-        half = computes_in_half(self.energy_network)
-        relative = energies.HalfPrecisionEnergy(energy) if half else energy
+        return self._differentiable(energy)
+
+    def _differentiable(self, relative):
+        """Return x -> E(x) from what the energy network says of x, with gradients that are whole."""
+        if computes_in_half(self.energy_network):
+            relative = energies.HalfPrecisionEnergy(relative)
         if self.reference is None:
             return relative
         return energies.RelativeEnergy(relative, self.reference)

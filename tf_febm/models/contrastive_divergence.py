@@ -10,6 +10,7 @@ from tf_febm import arguments, objectives, parallel, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.classifying import Classifying
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import ReplayBuffer
@@ -42,6 +43,8 @@ class ContrastiveDivergence(EnergyModel):
         initial: Where chains start that do not come from the buffer, its restarts included: "data",
             at the batch (and with its labels), or "noise".
         l2_coeff: Weight, at least 0, of mean E² over both batches.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
 
     All other arguments are those of `EnergyModel`.
 
@@ -59,11 +62,12 @@ class ContrastiveDivergence(EnergyModel):
         "energy_gap",
         "buffer_fill",
         "sample_distance",
+        *Classifying.CLASS_METRICS,
         "energy_gradient_norm",
     )
     SETTINGS = {
         "initial": functools.partial(arguments.choice, choices=("data", "noise")),
-        "l2_coeff": arguments.number,
+        **dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number),
     }
 
     def __init__(
@@ -74,6 +78,7 @@ class ContrastiveDivergence(EnergyModel):
         buffer: ReplayBuffer | None = None,
         initial: str = "data",
         l2_coeff: float = 1.0,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         reference: GaussianReference | None = None,
@@ -93,6 +98,7 @@ class ContrastiveDivergence(EnergyModel):
             name=name,
         )
         self.initial, self.l2_coeff = initial, l2_coeff
+        self.class_weight_coeff = class_weight_coeff
         self._check_settings()
         self._build_if_known()
 
@@ -147,6 +153,8 @@ class ContrastiveDivergence(EnergyModel):
         objective += self.l2_coeff * objectives.energy_regulariser(
             energy_data, energy_model, **weights.arguments
         )
+        class_term, classes = self._class_term(data, weights, training)
+        objective += class_term
         loss = weights.scale * objective + own
         if self.reference is not None:
             mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
@@ -161,6 +169,7 @@ class ContrastiveDivergence(EnergyModel):
             "energy_model": mean_model,
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
+            **classes,
         }
 
 

@@ -350,6 +350,8 @@ class Fitting(Noticing):
         data = self._checked_batch(data)
         if data.weights is not None and not self._weights_are_relative:
             data = data._replace(weights=self.mean_weight.relative(data.weights))
+        if data.labels is not None:
+            self.class_counts.add(data)
         # Spectral norms are estimated once for the whole step, chains included.
         with (
             parallel.one_batch(tf.shape(data.samples)[0]),

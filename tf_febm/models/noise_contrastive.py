@@ -10,6 +10,7 @@ from tf_febm import arguments, divergences, parallel
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.classifying import Classifying
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
@@ -53,6 +54,8 @@ class NoiseContrastive(EnergyModel):
         noise_ratio: Samples of the noise for one of the data, at least 1. More of them cost an
             evaluation each, and make the gradient less noisy.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
 
     All other arguments are those of `EnergyModel` but the buffer. A model whose noise is no
@@ -73,12 +76,13 @@ class NoiseContrastive(EnergyModel):
         "energy_noise",
         "log_ratio_mean",
         "log_ratio_std",
+        *Classifying.CLASS_METRICS,
         "energy_gradient_norm",
     )
     SHOWN = ("loss",)
     SETTINGS = {
         "noise_ratio": lambda name, value: arguments.whole_number(name, value, 1),
-        "l2_coeff": arguments.number,
+        **dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number),
     }
 
     def __init__(
@@ -91,6 +95,7 @@ class NoiseContrastive(EnergyModel):
         reference: GaussianReference | None = None,
         noise_ratio: int = 4,
         l2_coeff: float = 0.0,
+        class_weight_coeff: float = 0.0,
         log_ratio_clip: float | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -115,6 +120,7 @@ class NoiseContrastive(EnergyModel):
         self.noise = _checked_noise(noise, self.reference)
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.noise_ratio, self.l2_coeff = noise_ratio, l2_coeff
+        self.class_weight_coeff = class_weight_coeff
         self._check_settings()
         self._build_if_known()
 
@@ -210,6 +216,8 @@ class NoiseContrastive(EnergyModel):
         bound -= over_noise(self.divergence.conjugate(ratio_noise))
         squares = parallel.batch_mean(tf.square(energy_data), weights.data)
         penalty = self.l2_coeff * (squares + over_noise(tf.square(energy_noise)))
+        class_term, classes = self._class_term(data, weights, training)
+        penalty += class_term
         loss = weights.scale * (penalty - bound) + own
         mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
         mean_noise = over_noise(self._whole(energy_noise, noise))
@@ -223,6 +231,7 @@ class NoiseContrastive(EnergyModel):
             "energy_noise": mean_noise,
             "log_ratio_mean": mean,
             "log_ratio_std": deviation,
+            **classes,
         }
 
     def _settings(self) -> dict:

@@ -36,6 +36,8 @@ class Saving(Fitting):
             groups[f"{second}_optimizer"] = getattr(self, f"{second}_optimizer").variables
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         state["mean_weight"] = [self.mean_weight.sums]
+        if self.conditional:
+            state["class_counts"] = [self.class_counts.sums]
         if self.buffer is not None:
             state |= self._of_replicas("buffer", self.buffer.parts())
         return state | {name: list(kept.variables) for name, (kept, _) in self._averages().items()}
@@ -53,6 +55,8 @@ class Saving(Fitting):
         }
         if self.built:
             found["mean_weight"] = self.mean_weight.sums
+            if self.conditional:
+                found["class_counts"] = self.class_counts.sums
         for name, (average, _) in self._averages().items():
             found[f"{name}_updates"] = average.updates
             found |= {f"{name}_{i}": variable for i, variable in enumerate(average.averages)}
