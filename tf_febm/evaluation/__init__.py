@@ -1,12 +1,6 @@
 """Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
-from tf_febm.evaluation.annealing import (
-    AnnealedPartition,
-    HeldOutLogLikelihood,
-    annealed_log_partition,
-    held_out_log_likelihood,
-)
 from tf_febm.evaluation.charts import (
     density_figure,
     density_plot,
@@ -28,12 +22,6 @@ from tf_febm.evaluation.distribution_curve import (
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.figures_of_runs import run_figures
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
-from tf_febm.evaluation.grid import (
-    GridDivergence,
-    GridPartition,
-    divergence_on_grid,
-    log_partition_on_grid,
-)
 from tf_febm.evaluation.history import history_figure
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
@@ -64,12 +52,25 @@ from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacke
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
 from tf_febm.renamed import earlier_names
+from tf_febm.partition import (
+    AnnealedPartition,
+    BracketedPartition,
+    GridDivergence,
+    GridPartition,
+    HeldOutLogLikelihood,
+    annealed_log_partition,
+    bracketed_log_partition,
+    divergence_on_grid,
+    held_out_log_likelihood,
+    log_partition_on_grid,
+)
 
 __all__ = [
     "CLASSIFIED",
     "FEATURES",
     "run_figures",
     "AnnealedPartition",
+    "BracketedPartition",
     "Classifier",
     "DensityCoverage",
     "DistributionScores",
@@ -97,6 +98,7 @@ __all__ = [
     "StackedModes",
     "Verdict",
     "annealed_log_partition",
+    "bracketed_log_partition",
     "density_and_coverage",
     "density_figure",
     "density_plot",

@@ -13,12 +13,12 @@ from tf_febm.models.averaging import (
     averaged_variables,
     check_decay,
 )
-from tf_febm.models.calibrated import Calibrated
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.classifying import ClassCounts, Classifying
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.names import Named
+from tf_febm.models.normalisation import Normalised
 from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
@@ -30,7 +30,7 @@ __all__ = ["EnergyModel"]
 
 
 @arguments.checked
-class EnergyModel(Named, Calibrated, Classifying, Chains, Saving):
+class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:

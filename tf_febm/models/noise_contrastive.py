@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, parallel
@@ -144,13 +145,44 @@ class NoiseContrastive(EnergyModel):
     def log_ratio_clip(self, clip) -> None:
         self._divergence = divergences.get(self.divergence.unclipped, clip)
 
-    def log_prob(self, x, labels=None) -> tf.Tensor:
-        """Return −E(x) − log Z as it was learned, float32 [n].
+    def log_prob(self, x, labels=None, return_interval: bool = False) -> Any:
+        """Return −E(x) − log Z, with log Z as it was learned until `fit_log_partition` is called.
 
-        Args and errors are those of `energy`. Not guaranteed: that it integrates to 1, which it
-        does at the optimum. `evaluation.gain_over_reference` estimates the rest.
+        Of the learned one it is not guaranteed that the density integrates to 1, which it does at
+        the optimum; fit_log_partition(method="learned") says how far it is from that.
+
+        Args:
+            x: As `energy` takes it.
+            labels: The same.
+            return_interval: See `EnergyModel.log_prob`; needs `fit_log_partition`.
+
+        Returns:
+            Float32 [n], or a LogProb of three of them.
+
+        Raises:
+            ValueError: As `energy`; or an interval was asked for and is not known.
         """
+        if return_interval or self.has_log_partition:
+            return super().log_prob(x, labels, return_interval)
         return -self.energy(x, labels) - self._offset
+
+    def _learned(self, count: int, confidence: float, seed) -> list[tuple]:
+        """Return log Z as learned, and the interval of Z = E_n[e^(−E)/n]; of each class."""
+        from scipy.stats import norm  # Slow to import.
+
+        x = tf.cast(self.noise.sample(count, seed=seed), tf.float32)
+        found, density = [], tf.cast(self.noise.log_prob(x), tf.float32)
+        for k in range(self.num_classes or 1):
+            labels = None if self.num_classes is None else tf.fill([count], k)
+            log_weights = tf.cast(-self._energy(Batch(x, labels)) - density, tf.float64).numpy()
+            top = log_weights.max()
+            weights = np.exp(log_weights - top)
+            error = norm.ppf(0.5 + 0.5 * confidence) * weights.std() / np.sqrt(count)
+            log_z, error = top + np.log(weights.mean()), error / weights.mean()
+            found.append(
+                (self._offset, min(self._offset, log_z - error), max(self._offset, log_z + error))
+            )
+        return found
 
     # Not log_density_ratio, which is to q: weights of samples of the model are made of that.
     def log_noise_ratio(self, x, labels=None) -> tf.Tensor:

@@ -66,7 +66,7 @@ class Saving(Fitting):
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
         for name, variable in self.own_variables().items():
             store[name] = variable.numpy()
-        for name, value in self._calibration_state().items():
+        for name, value in {**self._calibration_state(), **self._log_partition_state()}.items():
             store[name] = value
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
@@ -80,6 +80,7 @@ class Saving(Fitting):
             if name in stored:
                 variable.assign(store[name][()])
         self._load_calibration(store)
+        self._load_log_partition(store)
         if self.buffer is not None and "buffer_written" in stored:
             keys = [key for key in stored if key.startswith("buffer_")]
             state = {key.removeprefix("buffer_"): store[key] for key in keys}
