@@ -51,7 +51,6 @@ from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
-from tf_febm.renamed import earlier_names
 from tf_febm.partition import (
     AnnealedPartition,
     BracketedPartition,
@@ -64,6 +63,7 @@ from tf_febm.partition import (
     held_out_log_likelihood,
     log_partition_on_grid,
 )
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "CLASSIFIED",

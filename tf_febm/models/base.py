@@ -380,7 +380,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         return self._differentiable(energy)
 
     def _differentiable(self, relative):
-        """Return x -> E(x) from what the energy network says of x, with gradients that are whole."""
+        """Return x -> E(x) from what the energy network says, with whole gradients."""
         if computes_in_half(self.energy_network):
             relative = energies.HalfPrecisionEnergy(relative)
         if self.reference is None:

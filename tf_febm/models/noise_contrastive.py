@@ -12,6 +12,7 @@ from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.classifying import Classifying
+from tf_febm.models.normalisation import LogProb
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
@@ -146,7 +147,7 @@ class NoiseContrastive(EnergyModel):
         self._divergence = divergences.get(self.divergence.unclipped, clip)
 
     def log_prob(self, x, labels=None, return_interval: bool = False) -> Any:
-        """Return −E(x) − log Z, with log Z as it was learned until `fit_log_partition` is called.
+        """Return −E(x) − log Z, with log Z of `fit_log_partition` for these weights, or as learned.
 
         Of the learned one it is not guaranteed that the density integrates to 1, which it does at
         the optimum; fit_log_partition(method="learned") says how far it is from that.
@@ -162,9 +163,20 @@ class NoiseContrastive(EnergyModel):
         Raises:
             ValueError: As `energy`; or an interval was asked for and is not known.
         """
-        if return_interval or self.has_log_partition:
-            return super().log_prob(x, labels, return_interval)
-        return -self.energy(x, labels) - self._offset
+        if return_interval:
+            self._require_log_partition()
+        found = self._log_prob_of(self.energy(x, labels), labels)
+        return found if return_interval else found.log_prob
+
+    @property
+    def has_log_partition(self) -> bool:
+        """Whether log Z is known: always, as it is learned."""
+        return True
+
+    def _log_prob_of(self, energy, labels) -> LogProb:
+        if self._is_normalised:
+            return super()._log_prob_of(energy, labels)
+        return LogProb(-energy - self._offset, None, None)
 
     def _learned(self, count: int, confidence: float, seed) -> list[tuple]:
         """Return log Z as learned, and the interval of Z = E_n[e^(−E)/n]; of each class."""

@@ -48,18 +48,16 @@ class LogProb(NamedTuple):
 
     Attributes:
         log_prob: −E(x) − log Z, float32 [n].
-        lower: With the upper end of log Z.
+        lower: With the upper end of log Z; None where no interval is known.
         upper: With the lower end of log Z.
     """
 
     log_prob: tf.Tensor
-    lower: tf.Tensor
-    upper: tf.Tensor
+    lower: tf.Tensor | None
+    upper: tf.Tensor | None
 
 
-@arguments.checking(
-    {"data": arguments.ANY_ARRAY | arguments.NONE, "samples": None, "return_interval": arguments.SWITCH}
-)
+@arguments.checking({"data": arguments.ANY_ARRAY | arguments.NONE, "samples": None})
 class Normalised(Calibrated):
     """The part of a model that makes a density of its energy.
 
@@ -96,7 +94,7 @@ class Normalised(Calibrated):
         training, and inside or outside of `averaged_weights()`, fit it again. x is in raw units,
         and E the whole energy, that of a reference included.
 
-        Methods:
+        By which method:
 
             grid        vectors of one or two numbers: the midpoint rule on a box that follows the
                         mass; the interval is twice the error that halving the grid shows
@@ -152,7 +150,8 @@ class Normalised(Calibrated):
             found = self._by_annealing(data, samples, settings, randomness.sampling_seed(seed))
         rows = np.array(found, np.float64)
         columns = rows.T if self.num_classes is not None else rows[0]
-        self.log_partition = LogPartition(*map(np.asarray, columns), method)
+        log_z, lower, upper = map(np.asarray, columns)
+        self.log_partition = LogPartition(log_z, lower, upper, method)
         self._normalised_at = self._digest()
         return self.log_partition
 
@@ -181,12 +180,16 @@ class Normalised(Calibrated):
     @property
     def has_log_partition(self) -> bool:
         """Whether log Z is known for the weights that the model has now."""
+        return self._is_normalised
+
+    @property
+    def _is_normalised(self) -> bool:
         return self.log_partition is not None and self._normalised_at == self._digest()
 
     def _require_log_partition(self) -> None:
         if self.log_partition is None:
             raise ValueError("log Z is not known: call model.fit_log_partition(data) first.")
-        if not self.has_log_partition:
+        if not self._is_normalised:
             raise ValueError(
                 "The weights have changed since log Z was estimated: call "
                 "model.fit_log_partition(data) again."
@@ -249,7 +252,9 @@ class Normalised(Calibrated):
         classes = self.num_classes or 1
         given = [samples] if self.num_classes is None else samples or [None] * classes
         if len(given) != classes:
-            raise ValueError(f"samples must be {classes}, one for each class; received {len(given)}.")
+            raise ValueError(
+                f"samples must be {classes}, one for each class; received {len(given)}."
+            )
         label, shift, white = tf.Variable(0, trainable=False), 0.0, None
         energy, bounds = self._of_classes(label), self.bounds
         if bounds is None:
@@ -298,8 +303,8 @@ class Normalised(Calibrated):
         self.log_partition = self._normalised_at = None
         if "log_partition_digest" in set(store.keys()):
             method = METHODS[int(store["log_partition_method"][()])]
-            values = map(np.asarray, store["log_partition"][()])
-            self.log_partition = LogPartition(*values, method)
+            log_z, lower, upper = map(np.asarray, store["log_partition"][()])
+            self.log_partition = LogPartition(log_z, lower, upper, method)
             self._normalised_at = int(store["log_partition_digest"][()])
 
 

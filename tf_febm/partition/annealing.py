@@ -1,7 +1,7 @@
 """Partition function of an energy in any dimension, by annealed importance sampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -142,7 +142,8 @@ class Annealer:
         self._densities = _Densities(energy_fn, base, bounds)
         self._leapfrog = num_leapfrog_steps
         self._pilot, self._run = (tf.function(f, autograph=False) for f in (_pilot, _run))
-        self._betas = self._sizes = None
+        self._betas: Any = None
+        self._sizes: Any = None
 
     def forward(self, num_chains: int, num_temperatures: int, seeds) -> AnnealedPartition:
         """Anneal from samples of the base, by temperatures and step sizes of a pilot run.

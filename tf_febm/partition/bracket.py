@@ -41,9 +41,6 @@ class BracketedPartition(NamedTuple):
     reverse: AnnealedPartition
 
 
-
-
-
 @arguments.checking({"data": _ARRAYS, "samples": _ARRAYS})
 def bracketed_log_partition(
     energy_fn: Callable,

@@ -144,7 +144,8 @@ def log_partition_where_mass_is(energy_fn: Callable, low, high, bounds=None) -> 
         width, cell = high - low, (high - low) / counts
         for axis in range(dimension):
             along = mass.sum(axis=tuple(k for k in range(dimension) if k != axis))
-            inner = np.flatnonzero((np.cumsum(along) > LEFT_OUT) & (along[::-1].cumsum()[::-1] > LEFT_OUT))
+            from_below, from_above = along.cumsum(), along[::-1].cumsum()[::-1]
+            inner = np.flatnonzero((from_below > LEFT_OUT) & (from_above > LEFT_OUT))
             for end, at, sign in ((low, inner[0], -1.0), (high, inner[-1] + 1, 1.0)):
                 # Mass in the last cell: there is more behind it.
                 full = at in (0, counts[axis])

@@ -126,8 +126,10 @@ def run(
     if resume_step is not None and overwrite:
         raise ValueError("resume_step and overwrite exclude each other.")
     place = catalogue.load(catalogue.METHODS[recipe.method].place)
-    absent = place.EVALUATION_ONLY if recipe.class_weight_coeff else (
-        *place.EVALUATION_ONLY, *place.CLASS_METRICS
+    absent = (
+        place.EVALUATION_ONLY
+        if recipe.class_weight_coeff
+        else (*place.EVALUATION_ONLY, *place.CLASS_METRICS)
     )
     metrics = [name for name in place.METRICS if name not in absent]
     if recipe.best_metric not in (None, *metrics):
