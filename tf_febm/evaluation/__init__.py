@@ -1,6 +1,7 @@
 """Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
+from tf_febm.evaluation.attacks import projected_gradient_attack
 from tf_febm.evaluation.charts import (
     density_figure,
     density_plot,
@@ -12,6 +13,14 @@ from tf_febm.evaluation.charts import (
     marginal_plots,
 )
 from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
+from tf_febm.evaluation.classification import (
+    AttackedAccuracy,
+    ClassificationFigures,
+    classification_figures,
+    expected_calibration_error,
+    model_classification,
+    refine_by_chains,
+)
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
@@ -66,14 +75,15 @@ from tf_febm.partition import (
 from tf_febm.renamed import earlier_names
 
 __all__ = [
-    "CLASSIFIED",
-    "FEATURES",
-    "run_figures",
     "AnnealedPartition",
+    "AttackedAccuracy",
     "BracketedPartition",
+    "CLASSIFIED",
+    "ClassificationFigures",
     "Classifier",
     "DensityCoverage",
     "DistributionScores",
+    "FEATURES",
     "FeatureNetwork",
     "FeatureStatistics",
     "GridDivergence",
@@ -99,12 +109,14 @@ __all__ = [
     "Verdict",
     "annealed_log_partition",
     "bracketed_log_partition",
+    "classification_figures",
     "density_and_coverage",
     "density_figure",
     "density_plot",
     "distribution_scores",
     "divergence_on_grid",
     "evaluate_samples",
+    "expected_calibration_error",
     "expected_of_uniform",
     "feature_statistics",
     "find_feature_network",
@@ -124,6 +136,7 @@ __all__ = [
     "marginal_figure",
     "marginal_plots",
     "mode_coverage",
+    "model_classification",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",
@@ -133,7 +146,10 @@ __all__ = [
     "plane_quality",
     "prd_curve",
     "precision_and_recall",
+    "projected_gradient_attack",
     "readings",
+    "refine_by_chains",
+    "run_figures",
     "sample_quality",
     "save_png",
     "squared_mmd",

@@ -180,7 +180,7 @@ class NoiseContrastive(EnergyModel):
 
     def _learned(self, count: int, confidence: float, seed) -> list[tuple]:
         """Return log Z as learned, and the interval of Z = E_n[e^(−E)/n]; of each class."""
-        from scipy.stats import norm  # Slow to import.
+        from scipy.special import ndtri
 
         x = tf.cast(self.noise.sample(count, seed=seed), tf.float32)
         found, density = [], tf.cast(self.noise.log_prob(x), tf.float32)
@@ -189,7 +189,7 @@ class NoiseContrastive(EnergyModel):
             log_weights = tf.cast(-self._energy(Batch(x, labels)) - density, tf.float64).numpy()
             top = log_weights.max()
             weights = np.exp(log_weights - top)
-            error = norm.ppf(0.5 + 0.5 * confidence) * weights.std() / np.sqrt(count)
+            error = ndtri(0.5 + 0.5 * confidence) * weights.std() / np.sqrt(count)
             log_z, error = top + np.log(weights.mean()), error / weights.mean()
             found.append(
                 (self._offset, min(self._offset, log_z - error), max(self._offset, log_z + error))

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtri
 
 from tf_febm import arguments, randomness
 from tf_febm.partition.annealing import AnnealedPartition, Annealer, plain
@@ -135,7 +134,7 @@ def bracketed(
     # Chains that start at one point say less than as many of their own.
     error = reverse.standard_error * np.sqrt(len(reverse.log_weights) / different)
     reverse = reverse._replace(standard_error=float(error))
-    z = norm.ppf(0.5 + 0.5 * confidence)
+    z = ndtri(0.5 + 0.5 * confidence)
     ends = (forward.log_z - z * forward.standard_error, reverse.log_z + z * reverse.standard_error)
     lower, upper = min(ends), max(ends)
     log_z = _between(forward.log_weights, reverse.log_weights)
