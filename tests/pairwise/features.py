@@ -17,6 +17,7 @@ __all__ = [
     "MOST_CASES",
     "REMEMBERED",
     "RULES",
+    "is_hybrid",
     "text_of",
     "values_of",
 ]
@@ -45,6 +46,8 @@ AXES = {
     "made": ("by_hand", "recipe"),
     # "relative": to a Gaussian reference, and for f-EBM with the slow average of E inside H.
     "energy": ("whole", "relative"),
+    # "hybrid": with class_weight_coeff.
+    "classes": ("plain", "hybrid"),
 }
 
 FEWER = {
@@ -60,6 +63,8 @@ FEWER = {
 }
 if not ALL:
     AXES |= FEWER
+    # Models of one-hot labels are hybrid; see `is_hybrid`.
+    del AXES["classes"]
 
 # What a failing case is brought back to, axis by axis, to see which features it takes.
 BASE = {axis: values[0] for axis, values in AXES.items()}
@@ -68,8 +73,9 @@ RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
     (("model", {"bidirectional", "noise_contrastive"}), ("buffer", {"replay", "persistent"})),
-    # Without classes there is nothing to weigh by class.
+    # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
+    *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -128,6 +134,11 @@ MOST_CASES = 60 if ALL else 21
 def values_of(case: dict, axis: str) -> set[str]:
     """Return the features of an axis: those of "one+other" are two."""
     return {*case[axis].split("+")}
+
+
+def is_hybrid(case: dict) -> bool:
+    """Return whether the loss of a case has the classes in it."""
+    return case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
 
 
 def text_of(case: dict) -> str:

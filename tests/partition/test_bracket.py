@@ -12,7 +12,7 @@ from tf_febm.partition.annealing import Annealer
 from tf_febm.partition.bracket import bracketed
 
 tfd = tfp.distributions
-SEEDS = 20
+SEEDS = 12
 
 
 def normal(dimension, scale):
@@ -48,8 +48,8 @@ def test_the_interval_covers_log_z(case):
     annealer = Annealer(energy, base, None, 2)
     found = [bracketed(annealer, 100, 30, 0.95, tf.constant([k, 0])) for k in range(SEEDS)]
     covered = sum(each.lower <= log_z <= each.upper for each in found)
-    # Of 20 intervals of 95 % fewer than 17 with a probability of 0.016.
-    assert covered >= 17
+    # Of 12 intervals of 95 % fewer than 10 with a probability of 0.02.
+    assert covered >= 10
     forward = np.array([each.forward.log_z for each in found]) - log_z
     back = np.array([each.reverse.log_z for each in found]) - log_z
     both = np.array([each.log_z for each in found]) - log_z
@@ -67,7 +67,7 @@ def test_the_interval_covers_log_z(case):
 
 
 def test_one_step_is_importance_sampling_from_both_ends():
-    """With T = 1 the way back has the weights b/e^(−E) at a step from samples of q: E[1/w] = 1/Z."""
+    """With T = 1 the way back has weights b/e^(−E) at a step from samples of q: E[1/w] = 1/Z."""
     base, energy = normal(1, 1.0), lambda x: 0.5 * tf.reduce_sum(tf.square(x / 1.2), axis=1)
     samples = 1.2 * tf.random.stateless_normal([4000, 1], (3, 4))
     found = evaluation.bracketed_log_partition(

@@ -22,7 +22,7 @@ __all__ = [
 # Radii of attacks: of pixels in [0, 1], and in standard deviations of columns.
 IMAGE_RADII, VECTOR_RADII = (2.0 / 255.0, 8.0 / 255.0), (0.1, 0.3)
 # Steps of the chains that refine attacked examples.
-REFINING = 10
+REFINING = 2
 
 
 class AttackedAccuracy(NamedTuple):
@@ -141,11 +141,12 @@ def classification_figures(
     count = arguments.whole_number("num_attacked", num_attacked, 1)
     radii = [arguments.number("epsilons", epsilon, above=True) for epsilon in epsilons]
     x, labels = np.asarray(x, np.float32), np.asarray(labels)
-    program = tf.function(log_probs_fn, autograph=False, reduce_retracing=True)
+    program = tf.function(log_probs_fn, autograph=False)
 
     def classified(examples) -> np.ndarray:
         parts = (examples[start : start + size] for start in range(0, len(examples), size))
-        return np.concatenate([program(tf.constant(part)).numpy() for part in parts])
+        found = (compiled.run_on_batches(program, (tf.constant(part),)) for part in parts)
+        return np.concatenate([part.numpy() for part in found])
 
     def share_right(examples) -> float:
         return float(np.mean(classified(examples).argmax(axis=1) == labels[: len(examples)]))
@@ -154,7 +155,7 @@ def classification_figures(
     error = expected_calibration_error(log_probs, labels)
     seeds = tf.unstack(randomness.split(randomness.sampling_seed(seed), 2 * len(radii) + 2))
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @tf.function(autograph=False)
     def attack(part, own, epsilon_seed, epsilon):
         # The radius is a tensor, for which nothing is traced anew: it scales the unit one.
         unit = epsilon * (1.0 if scale is None else tf.cast(scale, tf.float32))
@@ -167,11 +168,12 @@ def classification_figures(
     for k, radius in enumerate([0.0, *radii]):
         moved = attacked
         if radius:
-            parts = [
-                attack(attacked[start : start + size], own[start : start + size], seeds[2 * k],
-                       tf.constant(radius, tf.float32)).numpy()
+            given = seeds[2 * k], tf.constant(radius, tf.float32)
+            pairs = (
+                tuple(tf.constant(part[start : start + size]) for part in (attacked, own))
                 for start in range(0, len(attacked), size)
-            ]  # fmt: skip
+            )
+            parts = [compiled.run_on_batches(attack, pair, *given).numpy() for pair in pairs]
             moved = np.concatenate(parts)
         again = None if refine is None else share_right(np.asarray(refine(moved, seeds[2 * k + 1])))
         found.append(AttackedAccuracy(radius, share_right(moved), again))
@@ -224,7 +226,7 @@ def model_classification(
     """Measure a conditional model as a classifier of a data set, by `class_log_probs`.
 
     Attacks have the radii 2/255 and 8/255 for images, and 0.1 and 0.3 standard deviations of each
-    column for vectors; `refine_by_chains` of ten steps is tried against them.
+    column for vectors; `refine_by_chains` of two steps is tried against them.
 
     Args:
         model: A conditional model.

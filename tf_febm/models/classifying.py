@@ -10,7 +10,6 @@ import tensorflow as tf
 from tf_febm import arguments, parallel
 from tf_febm.models.chains import Batch
 from tf_febm.models.labels import as_rows
-from tf_febm.models.noticing import Noticing
 from tf_febm.models.weights import WeightedBatches
 
 __all__ = ["ClassCounts", "Classifying"]
@@ -50,7 +49,7 @@ class ClassCounts(tf.Module):
 
 
 @arguments.checked
-class Classifying(Noticing):
+class Classifying:
     """The part of a model that makes a classifier of conditional energies.
 
     Expects of it: `energy_network`, `num_classes`, `conditional`, `sample_shape`, `bounds`.
@@ -163,7 +162,7 @@ class Classifying(Noticing):
     # --- training -------------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
-        super()._check_settings()
+        super()._check_settings()  # type: ignore[misc]
         if self.class_weight_coeff and not self.conditional:
             raise ValueError(
                 "class_weight_coeff must be 0 for a model without classes; received "
@@ -174,7 +173,8 @@ class Classifying(Noticing):
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
         absent = () if self.class_weight_coeff else self.CLASS_METRICS
-        return [name for name in super().metrics_names if name not in absent]
+        known = super().metrics_names  # type: ignore[misc]
+        return [name for name in known if name not in absent]
 
     def _class_term(self, data: Batch, weights: WeightedBatches, training: bool = False) -> tuple:
         """Return this replica's share of class_weight_coeff · mean −log p(y | x), and metrics."""
