@@ -44,7 +44,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("datasets", ["digits"], f"Of {', '.join(DATASETS)}.", **own)
     flags.DEFINE_string("data_dir", None, "Folder of --datasets=mnist.", **own)
     flags.DEFINE_integer("seeds", 2, "Runs of each way.", 1, **own)
-    flags.DEFINE_integer("steps", 1500, "Steps of each run.", 1, **own)
+    flags.DEFINE_integer("steps", 3000, "Steps of each run.", 1, **own)
     flags.DEFINE_integer("num_examples", 1000, "Held-out images, at most.", 1, **own)
     flags.DEFINE_string("out", "runs/classification", "Folder of the results.", **own)
     runs.define_common(values, logdir="runs/classification")

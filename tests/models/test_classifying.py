@@ -82,6 +82,12 @@ class TestClosedForm:
         model.compile(keras.optimizers.SGD(0.1))
         logs = model.train_on_batch(X[LABELS < 2], LABELS[LABELS < 2], return_dict=True)
         assert np.isfinite(logs["class_loss"]) and np.isfinite(model.energy_network.weights[0])
+        # The same by a weight of 0.
+        weights = {0: 1.0, 1: 1.0, 2: 0.0}
+        other = gaussians(class_weight_coeff=1.0)
+        other.compile(keras.optimizers.SGD(0.1))
+        found = other.train_on_batch(X, LABELS, class_weight=weights, return_dict=True)
+        assert found["class_loss"] == pytest.approx(logs["class_loss"], rel=1e-5)
         assert np.isneginf(model.class_log_probs(X)[:, 2]).all()
         assert np.isfinite(model.marginal_energy(X)).all()
 

@@ -185,6 +185,9 @@ class Classifying:
         rows = as_rows(data.labels, self.num_classes)
         # A class that was never seen has log p(y | x) = −∞, which counts where it is the label.
         each = -tf.reduce_sum(tf.math.multiply_no_nan(log_probs, rows), axis=1)
+        if weights.data is not None:
+            # Nor does it count where all of its examples have a weight of 0.
+            each = tf.where(weights.data > 0.0, each, 0.0)
         right = tf.argmax(log_probs, axis=1) == tf.argmax(rows, axis=1)
         loss = parallel.batch_mean(each, weights.data)
         accuracy = parallel.batch_mean(tf.cast(right, tf.float32), weights.data)

@@ -329,7 +329,10 @@ class Fitting(Noticing):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> np.ndarray:
-        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`.
+
+        Classes of a conditional model are what `class_log_probs(x)` tells.
+        """
         inputs.require_data(x)
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         if isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], (list, tuple)):
