@@ -13,8 +13,8 @@ from effects import as_given
 
 with console.without_tensorflow():
     from tf_febm import catalogue, original_names
+    from tf_febm.recipes import choosing
     from tf_febm.recipes import recipe as recipes
-    from tf_febm.recipes import table
 
 # Settings whose flags have texts or values of their own.
 _BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
@@ -68,7 +68,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.whole("max_depth", None, "How many folders may lie in one another; see data.load.", 1)
     add = console.definers(values, "Model")
     start = "Settings to start from, the preset; auto is chosen by data and machine."
-    add.choice("recipe", "auto", ["auto", *table.names()], start)
+    add.choice("recipe", "auto", ["auto", *choosing.names()], start)
     add.alias("preset", "recipe")
     # The settings of the recipe; what is not given is the recipe's.
     texts, types = _texts(), typing.get_type_hints(recipes.Recipe)
@@ -187,7 +187,7 @@ def other_recipe(values: flags.FlagValues, plan: Plan) -> str | None:
 
 def for_data(values, method: str, accelerator: bool = False) -> recipes.Recipe:
     """Return the recipe of the data; see `recipes.for_dataset`."""
-    return table.for_dataset(values.dataset, method, accelerator, values.data_dir)
+    return choosing.for_dataset(values.dataset, method, accelerator, values.data_dir)
 
 
 def _start(values, accelerator: bool) -> recipes.Recipe:
@@ -195,9 +195,9 @@ def _start(values, accelerator: bool) -> recipes.Recipe:
     method = values.method or "febm"
     if values.recipe == "auto":
         return for_data(values, method, accelerator)
-    found = table.get(values.recipe)
+    found = choosing.get(values.recipe)
     if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
-        found = table.get("bounds_paper_plane")
+        found = choosing.get("bounds_paper_plane")
     # A recipe of a method's own.
     if values.method and catalogue.METHODS[found.method].recipes and found.method != method:
         need = f"--recipe={found.name} is for --method={found.method}"
@@ -245,7 +245,8 @@ def _bounds_of_gradients(given: dict, start: recipes.Recipe, chosen: dict) -> di
 def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     """Return lines about flags that are no settings; raise a ValueError as effects do."""
     notes = []
-    if values["recipe"].present and start.confinement and kind == "images":
+    of_vectors = start.confinement or start.best_metric == "held_out_gain"
+    if values["recipe"].present and of_vectors and kind == "images":
         raise ValueError(f"recipe={values.recipe} is for vectors, not for images: leave it out.")
     for name, vain, needed in (
         ("replay_batch", values.pcd, "runs without --pcd, whose chains go on where they ended"),

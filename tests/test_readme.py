@@ -14,7 +14,7 @@ from PIL import Image
 from tests.launch.conftest import _one_classifier_of_the_digits, launched  # noqa: F401
 from tf_febm import data, evaluation
 from tf_febm.applications import denoising
-from tf_febm.recipes import table
+from tf_febm.recipes import choosing
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -46,8 +46,10 @@ def test_python_snippets(tmp_path, monkeypatch, capsys):
     """One after the other, as a reader does in one session, with three training steps each."""
     monkeypatch.chdir(tmp_path)
     for name in ("digits_quick", "plane_noise_contrastive", "noise_contrastive"):
-        short = table.RECIPES[name].changed({"steps": 3, "final_steps": 2, "buffer_capacity": 128})
-        monkeypatch.setitem(table.RECIPES, name, short)
+        short = choosing.RECIPES[name].changed(
+            {"steps": 3, "final_steps": 2, "buffer_capacity": 128}
+        )
+        monkeypatch.setitem(choosing.RECIPES, name, short)
     names = {}
     for code in SNIPPETS:
         exec(code, names)

@@ -38,7 +38,7 @@ def fitted(rows):
 def test_other_methods_take_chains(eagerly, rows, method):
     settings = {"num_steps": 1, "width": 8, "buffer_capacity": 64}
     detector = EnergyDetector(method=method, steps=2, settings=settings, random_state=0).fit(rows)
-    assert (detector.gain_, detector.recipe_.method) == (None, method)
+    assert detector.recipe_.method == method and abs(detector.gain_) < 0.5
     assert np.isfinite(detector.score_samples(rows)).all()
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tf_febm import arguments, data, recipes, training
 from tf_febm.calibration import Calibration
+from tf_febm.training import chosen_weights
 
 __all__ = ["EnergyDetector"]
 
@@ -25,8 +26,8 @@ CHUNK = 1024
 # Standardised values beyond these have energies that are as good as infinite.
 FAR = 1e6
 METHODS = ("noise_contrastive", "febm", "dual")
-# Rows below which none are held out, and how often those that are held out are looked at.
-FEWEST_TO_DIVIDE, CHECKS = 20, 30
+# How often rows that are held out are looked at.
+CHECKS = 30
 
 
 @arguments.checked
@@ -202,12 +203,10 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         fraction = arguments.number("validation_fraction", self.validation_fraction)
         if fraction >= 1.0:
             raise ValueError(f"validation_fraction must lie in [0, 1); received {fraction}.")
-        count = round(fraction * len(z)) if len(z) >= FEWEST_TO_DIVIDE else 0
-        stops = self.model_.reference is not None and count >= 2
-        # Rows may come in an order.
-        order = np.random.default_rng(recipe.seed).permutation(len(z))
-        gain = training.HeldOutGain(z[order[:count]], restore_best_weights=True) if stops else None
-        rows = data.VectorData("table", z[order[count:]] if stops else z)
+        seen, aside = chosen_weights.rows_aside(len(z), recipe.seed, fraction)
+        stops = self.model_.reference is not None and len(aside) > 0
+        gain = training.HeldOutGain(z[aside], restore_best_weights=True) if stops else None
+        rows = data.VectorData("table", z[seen] if stops else z)
         checks = min(CHECKS, recipe.steps) if stops else 1
         self.model_.fit(
             recipe.stream(rows),

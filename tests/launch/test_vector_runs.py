@@ -104,9 +104,9 @@ class TestTable:
         # The Gaussian fit of Gaussian data: minus its entropy, on 20 held-out rows of deviation
         # √(d/2/20) = 0.32 on average; four of these.
         assert abs(quality["gaussian_log_likelihood"] + entropy) < 1.3
-        # An untrained energy is worse, and not by orders of magnitude.
+        # An energy that is hardly trained is near its reference, which is that fit.
         difference = quality["gaussian_log_likelihood"] - quality["held_out_log_likelihood"]
-        assert 0.0 < difference < 10.0
+        assert abs(difference) < 0.5
         assert quality["log_z_standard_error"] < 0.5
 
         code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")

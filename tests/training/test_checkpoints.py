@@ -1,65 +1,16 @@
 """Checkpoints under faults: damage is noticed, nothing good is lost, the best is kept."""
 
-import errno
 import json
 import os
 import resource
-import shutil
 import signal
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from traced_models import Traced, state_of
+from traced_models import advance, assert_equal_states, state_of
 
-from tf_febm import files, guarded, training
+from tf_febm import files, training
 from tf_febm.training import checkpoint_files, recorders
-
-
-def assert_state(model, expected):
-    found = state_of(model)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
-
-
-def advance(model, steps=1):
-    """Change all of the state, as steps do; training itself would compile a graph each time."""
-    for variables in model.state_variables().values():
-        for variable in variables:
-            variable.assign(variable + tf.cast(steps, variable.dtype))
-
-
-@pytest.fixture(scope="module")
-def only(make):
-    return Traced(make())
-
-
-@pytest.fixture
-def fresh(only):
-    """Return the model of all tests as it was when it was new."""
-    return only.fresh()
-
-
-@pytest.fixture(scope="module")
-def saved(only, tmp_path_factory):
-    """Return a folder of two checkpoints, the states in them, and what a model may have after."""
-    model, folder, states = only.model, tmp_path_factory.mktemp("saved"), {}
-    checkpoints = training.Checkpoints(folder, model)
-    for _ in range(2):
-        advance(model)
-        states[checkpoints.save()] = state_of(model)
-    return folder, states
-
-
-@pytest.fixture
-def two(fresh, saved, tmp_path):
-    """Return a model and its Checkpoints with two saved, the states in them, and the lines said."""
-    lines, (folder, states) = [], saved
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    checkpoints = training.Checkpoints(tmp_path, fresh, report=lines.append)
-    advance(fresh, 3)
-    return fresh, checkpoints, states, lines
 
 
 def files_of(folder, step):
@@ -75,85 +26,6 @@ def test_every_file_is_in_the_manifest_and_nothing_else_is_left(two, tmp_path):
     }
 
 
-@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001", "json"])
-@pytest.mark.parametrize("damage", ["emptied", "cut", "flipped", "removed"])
-def test_a_damaged_newest_is_reported_and_the_one_before_it_used(two, tmp_path, suffix, damage):
-    model, checkpoints, states, lines = two
-    path = tmp_path / f"step-2.{suffix}"
-    content = bytearray(path.read_bytes())
-    if damage == "emptied":
-        content = b""
-    elif damage == "cut":
-        content = content[:-2]
-    elif damage == "flipped":
-        content[len(content) // 2] ^= 0x10
-    if damage == "removed":
-        path.unlink()
-    else:
-        path.write_bytes(content)
-    if damage == "removed" and suffix == "index":
-        assert checkpoints.restore() == 1
-        assert len(lines) == 1 and "step-2 has no index" in lines[0]
-        return
-    with pytest.raises(OSError, match="step-2 cannot be read.*there are: 1"):
-        checkpoints.restore(2)
-    assert checkpoints.restore() == 1
-    assert_state(model, states[1])
-    assert len(lines) == 1 and "step-2 cannot be read" in lines[0] and "before it" in lines[0]
-
-
-def test_every_flipped_bit_is_noticed(two, tmp_path):
-    """40 places of the data file at random, besides its first and last bit."""
-    model, checkpoints, *_ = two
-    path = tmp_path / "step-2.data-00000-of-00001"
-    whole = path.read_bytes()
-    places = np.random.default_rng(0).integers(0, 8 * len(whole), 40)
-    for place in [0, 8 * len(whole) - 1, *places]:
-        content = bytearray(whole)
-        content[place // 8] ^= 1 << (place % 8)
-        path.write_bytes(content)
-        with pytest.raises(OSError, match="checksum differs"):
-            checkpoints.restore(2)
-    path.write_bytes(whole)
-    assert checkpoints.restore(2) == 2
-
-
-def test_a_damaged_one_makes_way_for_the_next(two, tmp_path):
-    model, checkpoints, _, _ = two
-    os.truncate(tmp_path / "step-2.data-00000-of-00001", 10)
-    assert checkpoints.restore() == 1
-    advance(model, 3)
-    assert checkpoints.save() == 4
-    assert checkpoints.steps == [1, 4]
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
-def test_what_cannot_be_read_at_the_moment_is_not_damaged(two, tmp_path, monkeypatch, number):
-    model, checkpoints, states, lines = two
-
-    def fail(path):
-        raise OSError(number, os.strerror(number), str(path))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_files, "_checksum", fail)
-        with pytest.raises(OSError, match="step-2 cannot be read at the moment") as raised:
-            checkpoints.restore()
-    assert not isinstance(raised.value, checkpoint_files.DamagedError) and lines == []
-    advance(model)
-    checkpoints.save()
-    # Nothing was passed over, so nothing was in the way.
-    assert checkpoints.steps == [1, 2, 4]
-    assert checkpoints.restore(2) == 2
-    assert_state(model, states[2])
-
-
-def test_when_all_are_damaged_nothing_starts_anew(two, tmp_path):
-    for step in (1, 2):
-        os.truncate(tmp_path / f"step-{step}.index", 3)
-    with pytest.raises(OSError, match="step-1 cannot be read"):
-        two[1].restore()
-
-
 def test_another_architecture_is_no_damage(two, make, tmp_path):
     other = make("js", buffer=None)
     with pytest.raises(ValueError, match="of another model"):
@@ -165,7 +37,7 @@ def test_the_order_is_that_of_steps_whatever_the_clock_says(two, tmp_path):
     for path in files_of(tmp_path, 2):
         os.utime(path, (0, 0))
     assert checkpoints.steps == [1, 2] and checkpoints.restore() == 2
-    assert_state(model, states[2])
+    assert_equal_states(state_of(model), states[2])
 
 
 class TestFullDisk:
@@ -260,7 +132,7 @@ class TestBest:
         ]
         kept = training.Checkpoints(aside, model, best_metric="loss")
         assert kept.restore() == 6 and kept.facts(6)["metrics"]["loss"] == 1.0
-        assert_state(model, best)
+        assert_equal_states(state_of(model), best)
 
     def test_setting_aside_may_be_broken_off_and_repeated(self, two, tmp_path, monkeypatch):
         def end(*_):
@@ -307,7 +179,7 @@ class TestReturns:
         assert after.restore() == 1 and after.notes == {"rate_scale": 0.5}
         assert after.restored_notes == {}
         np.testing.assert_array_equal(model.seed_generator.state, seed)
-        assert_state(model, states[1])
+        assert_equal_states(state_of(model), states[1])
         # The one that was asked for is taken as it is.
         assert after.restore(2) == 2 and after.notes == {}
 
@@ -350,59 +222,48 @@ def test_what_a_broken_save_left_goes_with_the_next(two, tmp_path):
     assert [path.name for path in tmp_path.glob("step-[78b]*")] == ["step-by-step.txt"]
 
 
-def rewritten(folder, **changes):
-    """Change the manifest of step 2, with a checksum that is right."""
-    path = folder / "step-2.json"
-    facts = guarded.read_record(path)
-    guarded.write_record(path, {**facts, **changes})
+class TestStepsOfAFolder:
+    @pytest.fixture
+    def saved(self, fresh, tmp_path):
+        model = fresh
+        checkpoints = training.Checkpoints(tmp_path, model, max_to_keep=2)
+        advance(model, 4)
+        checkpoints.save()
+        return model, checkpoints
 
+    def test_the_oldest_go(self, saved):
+        model, checkpoints = saved
+        for _ in range(2):
+            advance(model, 2)
+            checkpoints.save()
+        assert checkpoints.steps == [6, 8]
 
-FACTS = {"bytes": 0, "sha256": "0" * 64}
+    def test_a_missing_step_is_named(self, saved):
+        with pytest.raises(ValueError, match="no checkpoint of step 3 .* have 4"):
+            saved[1].restore(3)
 
+    def test_another_architecture_is_refused_untouched(self, saved, make, tmp_path):
+        other = make("kl", buffer=None, average_decay=0.9)
+        before = state_of(other)
+        with pytest.raises(ValueError, match="of another model: 7 of"):
+            training.Checkpoints(tmp_path, other).restore()
+        assert_equal_states(state_of(other), before)
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"files": {}},
-        {"files": {"/dev/zero": FACTS}},
-        {"files": {"../..": FACTS}},
-        {"files": {"step-2.index": FACTS, "step-1.data-00000-of-00001": FACTS}},
-        {"metrics": {"bound": "low"}},
-        {"notes": {"rollbacks": 3}},
-        {"notes": {"rate_scale": "half"}},
-        {"returns": -1},
-        {"more": 1},
-    ],
-)
-def test_a_manifest_names_files_of_its_own_and_facts_of_their_kind(two, tmp_path, changes):
-    _, checkpoints, *_ = two
-    rewritten(tmp_path, **changes)
-    with pytest.raises(OSError, match="its manifest step-2.json is damaged"):
-        checkpoints.restore(2)
-    assert checkpoints.restore() == 1
+    def test_weights_that_are_not_finite_are_never_saved(self, saved, tmp_path):
+        model, checkpoints = saved
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        advance(model)
+        model.energy_network.layers[-1].bias.assign([np.inf])
+        with pytest.raises(training.DivergedError, match="step 5: .*bias"):
+            checkpoints.save()
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
+    def test_without_its_index_a_checkpoint_does_not_count(self, saved, tmp_path):
+        (tmp_path / "step-4.index").unlink()
+        assert saved[1].steps == []
+        assert saved[1].restore() == 0
 
-def test_every_byte_of_a_manifest_counts(two, tmp_path):
-    path = tmp_path / "step-2.json"
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        content = bytearray(whole)
-        content[place] ^= 1 << place % 7
-        path.write_bytes(content)
-        with pytest.raises(checkpoint_files.DamagedError):
-            checkpoint_files.read_manifest(tmp_path, 2)
-    path.write_bytes(whole)
-    # Earlier versions wrote no checksum.
-    facts = json.loads(whole)
-    del facts["checksum"]
-    path.write_text(json.dumps(facts))
-    assert two[1].restore(2) == 2
-
-
-def test_a_link_in_the_place_of_a_file(two, tmp_path):
-    _, checkpoints, *_ = two
-    path = tmp_path / "step-2.data-00000-of-00001"
-    path.rename(tmp_path / "elsewhere")
-    path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="no regular file of this folder"):
-        checkpoints.restore(2)
+    def test_an_unwritable_place_is_named(self, saved, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(OSError, match="Cannot write checkpoint 4"):
+            training.Checkpoints(tmp_path / "file" / "below", saved[0]).save()

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from traced_models import Traced, state_of
+from traced_models import Traced, advance, assert_equal_states, state_of
 
 from tf_febm import data, training
 from tf_febm.training import recorders
@@ -69,12 +69,6 @@ def ten(run_in, tmp_path_factory):
     return run_in(tmp_path_factory.mktemp("runs") / "ten", 10)[1].path
 
 
-def assert_equal_state(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-
-
 def steps_in(folder):
     return [int(row["step"]) for row in recorders.read_metrics(folder.metrics)]
 
@@ -130,7 +124,7 @@ def test_a_continued_run_equals_an_unbroken_one_bit_for_bit(run, make, stop_at):
     another = make(average_decay=0.9) if stop_at == 7 else None
     parts, folder, done, lines = run("parts", 20, model=another)
     assert done and not any("5/20" in line.split() for line in lines)
-    assert_equal_state(whole, state_of(parts))
+    assert_equal_states(whole, state_of(parts))
     assert steps_in(folder) == sorted({5, stop_at, 10, 15, 20})
 
 
@@ -139,7 +133,7 @@ def test_an_older_checkpoint_can_be_chosen(run):
     model, folder, _, lines = run("a", 15, resume_step=5)
     assert not any(" 5/15 " in line for line in lines)
     chosen = state_of(model)
-    assert_equal_state(state_of(run("whole", 15)[0]), chosen)
+    assert_equal_states(state_of(run("whole", 15)[0]), chosen)
     assert steps_in(folder) == [5, 10, 15]
 
 
@@ -154,14 +148,14 @@ def test_an_abandoned_branch_is_replaced(run, tmp_path):
     state = state_of(model)
     advance(model)
     checkpoints.restore()
-    assert_equal_state(state_of(model), state)
+    assert_equal_states(state_of(model), state)
 
 
 def test_a_finished_run_is_left_alone(run):
     first = state_of(run("a", 10)[0])
     again, _, done, _ = run("a", 10)
     assert done
-    assert_equal_state(first, state_of(again))
+    assert_equal_states(first, state_of(again))
 
 
 def test_a_request_to_stop_leaves_a_checkpoint(run):
@@ -191,60 +185,6 @@ def test_intervals_need_not_fit(run):
     """Checkpoints come with the first row after each multiple of 7."""
     model, folder, *_ = run("a", 21, save_interval=7)
     assert training.Checkpoints(folder.checkpoints, model).steps == [10, 15, 21]
-
-
-def advance(model, steps=1):
-    """Change all of the state, as steps do."""
-    for variables in model.state_variables().values():
-        for variable in variables:
-            variable.assign(variable + tf.cast(steps, variable.dtype))
-
-
-class TestCheckpoints:
-    @pytest.fixture
-    def saved(self, traced, tmp_path):
-        model = traced.fresh()
-        checkpoints = training.Checkpoints(tmp_path, model, max_to_keep=2)
-        advance(model, 4)
-        checkpoints.save()
-        return model, checkpoints
-
-    def test_the_oldest_go(self, saved):
-        model, checkpoints = saved
-        for _ in range(2):
-            advance(model, 2)
-            checkpoints.save()
-        assert checkpoints.steps == [6, 8]
-
-    def test_a_missing_step_is_named(self, saved):
-        with pytest.raises(ValueError, match="no checkpoint of step 3 .* have 4"):
-            saved[1].restore(3)
-
-    def test_another_architecture_is_refused_untouched(self, saved, make, tmp_path):
-        other = make("kl", buffer=None, average_decay=0.9)
-        before = state_of(other)
-        with pytest.raises(ValueError, match="of another model: 2 of"):
-            training.Checkpoints(tmp_path, other).restore()
-        assert_equal_state(state_of(other), before)
-
-    def test_weights_that_are_not_finite_are_never_saved(self, saved, tmp_path):
-        model, checkpoints = saved
-        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-        advance(model)
-        model.energy_network.layers[-1].bias.assign([np.inf])
-        with pytest.raises(training.DivergedError, match="step 5: .*bias"):
-            checkpoints.save()
-        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-    def test_without_its_index_a_checkpoint_does_not_count(self, saved, tmp_path):
-        (tmp_path / "step-4.index").unlink()
-        assert saved[1].steps == []
-        assert saved[1].restore() == 0
-
-    def test_an_unwritable_place_is_named(self, saved, tmp_path):
-        (tmp_path / "file").write_text("in the way")
-        with pytest.raises(OSError, match="Cannot write checkpoint 4"):
-            training.Checkpoints(tmp_path / "file" / "below", saved[0]).save()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +260,7 @@ def test_weights_of_a_checkpoint_without_restoring_it(run):
     checkpoints = training.Checkpoints(folder.checkpoints, model)
     before = state_of(model)
     weights, averages = (checkpoints.energy_weights(5, averaged=a) for a in (False, True))
-    assert_equal_state(state_of(model), before)
+    assert_equal_states(state_of(model), before)
     checkpoints.restore(5)
     for expected, received in zip(model.energy_network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(expected, received)

@@ -2,6 +2,9 @@
 
 import contextlib
 
+import numpy as np
+import tensorflow as tf
+
 
 def state_of(model):
     """Return name -> array of all that a checkpoint holds."""
@@ -10,6 +13,19 @@ def state_of(model):
         for group, variables in model.state_variables().items()
         for i, variable in enumerate(variables)
     }
+
+
+def assert_equal_states(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def advance(model, steps=1):
+    """Change all of the state, as steps do; training itself would compile a graph each time."""
+    for variables in model.state_variables().values():
+        for variable in variables:
+            variable.assign(variable + tf.cast(steps, variable.dtype))
 
 
 class Traced:

@@ -1,5 +1,7 @@
 """Quality figures of a run's samples, chosen by the kind of its data."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -88,7 +90,8 @@ def _likelihood(model, train, held_out) -> dict:
     """Return log Z and the held-out log-likelihood, beside that of a Gaussian fit to the data.
 
     All in raw units. log Z comes from a grid up to three dimensions, else from annealed importance
-    sampling that starts at the Gaussian, widened.
+    sampling. It starts at the model's reference, and in the coordinates in which that is a standard
+    Gaussian; without one at the Gaussian of the data, widened, in those of its own.
     """
     from tensorflow_probability import distributions as tfd  # Slow to import.
 
@@ -107,15 +110,27 @@ def _likelihood(model, train, held_out) -> dict:
         figures = {"log_z_error": grid.error, "edge_share": grid.edge_share}
         log_z = grid.log_z
     else:
-        wide = np.linalg.cholesky(WIDENING * covariance).astype(np.float32)
-        base = tfd.MultivariateNormalTriL(tf.zeros(dimension), wide)
-        found = annealed_log_partition(energy, base, seed=0)
+        reference, shape = model.reference, (dimension,)
+        wide = np.linalg.cholesky(WIDENING * covariance)
+
+        def white(u):
+            if reference is None:
+                return energy(tf.linalg.matvec(tf.constant(wide, tf.float32), u))
+            return model.energy(reference.color(u))
+
+        base = tfd.MultivariateNormalDiag(tf.zeros(shape), tf.ones(shape))
+        found = annealed_log_partition(white, base, seed=0)
         figures = {
             "log_z_standard_error": found.standard_error,
             "effective_sample_size": found.effective_sample_size,
         }
         log_z = found.log_z
-    log_z += float(np.log(train.scale).sum())
+        if reference is None:
+            log_z += float(np.log(np.diag(wide)).sum())
+    if dimension <= 3 or model.reference is None:
+        log_z += float(np.log(train.scale).sum())
+    else:
+        log_z += model.reference.log_normaliser - 0.5 * dimension * math.log(2 * math.pi)
     held = held_out_log_likelihood(model.energy, held_out.vectors, log_z)
     fit = tfd.MultivariateNormalTriL(np.zeros(dimension), np.linalg.cholesky(covariance))
     rest = (held_out.vectors - train.mean) / train.scale

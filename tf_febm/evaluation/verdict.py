@@ -12,6 +12,11 @@ __all__ = ["Reading", "Verdict", "readings", "verdict"]
 EQUAL_NATS = 0.05
 # Chains of annealed importance sampling that must carry weight for log Z to be believed.
 ENOUGH_CHAINS = 10.0
+# What to do about a table that a Gaussian fits better.
+ADVICE_OF_TABLES = (
+    "Take the settings of EnergyDetector (method=noise_contrastive), which begin near that fit, "
+    "or the fit itself."
+)
 # Classes with less than this part of an even share count as missing.
 MISSING = 0.1
 
@@ -155,11 +160,15 @@ def _of_likelihood(quality: dict) -> Verdict:
             f"Not known: log Z, and with it the density, rests on {carry:.1f} chains. The scores "
             "rank rows all the same.",
         )
+    chosen = quality.get("weights_of_step")
+    how = "" if chosen is None else f" The weights are of step {chosen:,}, by rows kept aside."
     if abs(gain) <= max(EQUAL_NATS, error):
-        return Verdict("fair", f"As good as a Gaussian fit: {gain:+.2f} nats a held-out row.")
+        text = f"As good as a Gaussian fit: {gain:+.2f} nats a held-out row."
+        return Verdict("fair", f"{text}{how}")
     if gain < 0:
-        return Verdict("poor", f"Worse than a Gaussian fit by {-gain:.2f} nats a held-out row.")
-    return Verdict("good", f"Beats a Gaussian fit by {gain:.2f} nats a held-out row.")
+        text = f"Worse than a Gaussian fit by {-gain:.2f} nats a held-out row."
+        return Verdict("poor", f"{text}{how} {ADVICE_OF_TABLES}")
+    return Verdict("good", f"Beats a Gaussian fit by {gain:.2f} nats a held-out row.{how}")
 
 
 def _of_plane(quality: dict) -> Verdict:

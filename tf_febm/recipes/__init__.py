@@ -1,9 +1,9 @@
 """Recipes: settings that are known to work, and from them to a compiled model."""
 
+from tf_febm.recipes.choosing import for_dataset, get, names
 from tf_febm.recipes.original import change_sampler, restore_original
 from tf_febm.recipes.recipe import Recipe
 from tf_febm.recipes.stored import Restored, restore
-from tf_febm.recipes.table import for_dataset, get, names
 
 __all__ = [
     "Recipe",

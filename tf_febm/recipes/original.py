@@ -9,8 +9,8 @@ from tf_febm.legacy.checkpoint import ScopeReader
 from tf_febm.legacy.inference import infer_architecture
 from tf_febm.original_names import FIELDS
 from tf_febm.recipes.building import make_sampler
+from tf_febm.recipes.choosing import get
 from tf_febm.recipes.stored import Restored
-from tf_febm.recipes.table import get
 from tf_febm.training import RunFolder
 
 __all__ = ["change_sampler", "restore_original"]

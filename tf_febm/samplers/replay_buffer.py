@@ -6,12 +6,9 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, parallel, randomness
-from tf_febm.data import pixels
+from tf_febm.samplers import storage as codings
 
 __all__ = ["ReplayBuffer"]
-
-# Codings of what is stored; each also names itself in `storage`.
-STORAGES = ("auto", "uint8", "uint8_published", "float32")
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -78,9 +75,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             raise ValueError(
                 f"restart_probability must lie in [0, 1]; received {restart_probability}."
             )
-        if storage not in STORAGES:
-            raise ValueError(f"storage must be one of {', '.join(STORAGES)}; received {storage!r}.")
-        self.storage = storage
+        self.storage = codings.check(storage)
         self.bounds: tuple[float, float] | None = None
         # One set of variables for each replica of this process; just one without a strategy.
         self._parts: list[dict[str, tf.Variable]] = []
@@ -139,15 +134,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
                     f"{mine}; received {kind}."
                 )
             return
-        if bounds is None and self.storage.startswith("uint8"):
-            raise ValueError(
-                f"storage={self.storage!r} needs bounds, and the sampler has none: give it some, "
-                "or the buffer storage='float32'."
-            )
         self.bounds, self.num_classes = bounds, num_classes
-        images = bounds is not None and len(sample_shape) > 1
-        in_bytes = images if self.storage == "auto" else self.storage != "float32"
-        dtype = tf.uint8 if in_bytes else tf.float32
+        dtype = codings.dtype(self.storage, bounds, sample_shape)
         self._parts = parallel.for_each_local_replica(
             lambda: self._create(tuple(sample_shape), dtype, num_classes)
         )
@@ -192,7 +180,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             index, _ = self._index_of(labels, index_seed)
         stored = tf.gather(self.samples, index)
         labels = None if self.labels is None else tf.gather(self.labels, index)
-        return self._decode(stored, noise_seed), labels
+        return codings.decode(stored, self.bounds, noise_seed), labels
 
     def holds(self, labels) -> tf.Tensor:
         """Return of each class number, int32 [n], whether there is a sample of it, bool [n]."""
@@ -259,7 +247,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         part = self._parts[replica]
         count = min(count, self.capacity, int(part["written"]))
         index = (part["written"] - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
-        return self._decode(tf.gather(part["samples"], index))
+        return codings.decode(tf.gather(part["samples"], index), self.bounds)
 
     def start(self, fresh: tf.Tensor, seed, labels=None) -> tf.Tensor:
         """Choose where chains start: in the buffer, or afresh with the restart probability.
@@ -317,7 +305,12 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         first, last = (tf.cumsum(tf.cast(m, tf.int64), exclusive=True) for m in (stored, ~stored))
         place = tf.where(stored, first, total + last)
         index = tf.gather(self._slots(count, labels), place)
-        self._update(self.samples, index, stored, self._encode(samples))
+        self._update(
+            self.samples,
+            index,
+            stored,
+            codings.encode(samples, self.samples.dtype, self.storage, self.bounds),
+        )
         if self.labels is not None:
             self._update(self.labels, index, stored, tf.cast(labels, tf.int32))
         self._advance(index, total)
@@ -355,24 +348,6 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
         return tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
 
-    def _encode(self, samples):
-        samples = tf.cast(samples, tf.float32)
-        if self.samples.dtype == tf.float32:
-            return samples
-        low, high = self.bounds
-        unit = tf.clip_by_value((samples - low) / (high - low), 0.0, 1.0)
-        if self.storage == "uint8_published":
-            return tf.cast(255.0 * unit, tf.uint8)
-        return pixels.to_levels(unit)
-
-    def _decode(self, stored, seed=None):
-        """Return samples from what is stored, with noise of a seed, or the centres of cells."""
-        if stored.dtype == tf.float32:
-            return stored
-        low, high = self.bounds
-        noise = 0.5 if seed is None else randomness.uniform(tf.shape(stored), seed)
-        return low + (high - low) * pixels.from_levels(stored, noise)
-
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""
         size = int(self.size)
@@ -394,15 +369,15 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         if not self.built:
             raise ValueError("The buffer has no shape yet: call build before load_state.")
         samples = tf.convert_to_tensor(state["samples"][()])
-        if self.storage == "auto" and self.bounds is not None and samples.dtype == tf.uint8:
-            samples = self._decode(samples) if self.samples.dtype == tf.float32 else samples
         mine = self.samples
+        if self.storage == "auto" and self.bounds is not None and mine.dtype == tf.float32:
+            samples = codings.decode(samples, self.bounds)
         if samples.dtype != mine.dtype or samples.shape[1:] != mine.shape[1:]:
             raise ValueError(
                 f"The stored buffer has samples of shape {tuple(samples.shape[1:])} in "
                 f"{samples.dtype.name}; this one keeps {tuple(mine.shape[1:])} in "
                 f"{mine.dtype.name}: give it the storage of the stored one "
-                f"({', '.join(STORAGES)}), or start with an empty buffer."
+                f"({', '.join(codings.STORAGES)}), or start with an empty buffer."
             )
         if samples.shape[0] > self.capacity:
             raise ValueError(

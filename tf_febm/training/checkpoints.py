@@ -280,6 +280,36 @@ class Checkpoints(StoredCheckpoints):
         self._model.seed_generator.state.assign(returned["seed"])
         return restored
 
+    def take_best(self) -> int:
+        """Put the networks and averages of the best checkpoint into the model, and save it again.
+
+        Optimizers, buffer, random state and the number of steps stay as they are.
+
+        Returns:
+            The step whose weights the model has; its own where no checkpoint is the best.
+
+        Raises:
+            OSError: The best is damaged, or a file cannot be read or written.
+        """
+        step, best = steps_taken(self._model), self.best
+        taken = self.notes.get("weights_of", {})
+        if best in (None, step):
+            return taken["step"] if taken.get("at") == step else step
+        path, facts = self.path_of(best), self.facts(best)
+        if damage := self._examine(best):
+            raise DamagedError(f"Checkpoint {path} cannot be read: {damage}.")
+        weights = {
+            name: group
+            for name, group in self._model.state_variables().items()
+            if not re.search("optimizer|random|buffer|directions|mean_weight", name)
+        }
+        tf.train.Checkpoint(**weights).read(path).expect_partial()
+        # Written anew, with the value of the best, so that it is the best itself from now on.
+        self._written = None
+        self.notes = {**self.notes, "weights_of": {"at": step, "step": best}}
+        self.save(facts["metrics"])
+        return best
+
     def _return(self) -> dict | None:
         """Return what was written down of the last return to a checkpoint, if nothing followed."""
         found = workers.run_on_all(

@@ -24,8 +24,8 @@ class HeldOutGain(Recorder):
         x: Examples that training does not see, [n, …], n ≥ 2.
         num_samples: Samples of the reference, at least 2.
         restore_best_weights: Whether the model ends with the weights of the best gain, those from
-            before the first epoch among them: with a new model these are the reference itself, so
-            that the energy is never worse than the Gaussian fit on these examples.
+            before the first epoch among them: of a new model, whose energy is near the reference,
+            so that on these examples it is hardly ever worse than the Gaussian fit.
         writer: A `tf.summary` writer, the folder for one, or None.
     """
 

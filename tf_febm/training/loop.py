@@ -12,6 +12,7 @@ from tf_febm import arguments, workers
 from tf_febm.training import numerical_checks as checks
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.guard import ADVICE, DivergenceGuard, last_good
+from tf_febm.training.held_out_gain import HeldOutGain
 from tf_febm.training.keeping import StateKeeper
 from tf_febm.training.logs import own_numbers
 from tf_febm.training.pictures import is_picture, picture_maker
@@ -91,6 +92,7 @@ def train(
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
     guard: DivergenceGuard | None = None,
+    gain: HeldOutGain | None = None,
     expected_seconds: float = 0.0,
     settings: Mapping[str, Any] | None = None,
 ) -> bool:
@@ -113,6 +115,8 @@ def train(
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
         guard: Goes back when training diverges, to data and metrics of the same step.
+        gain: Measures examples that are kept aside, before rows of metrics and checkpoints are
+            written, which then have its figure.
         expected_seconds: What a step is expected to take, if that is known: `stop` can give up a
             long one from the first on, and the time to go is known before it.
         settings: Hyper-parameters for TensorBoard, name -> value, or None.
@@ -136,6 +140,7 @@ def train(
         count,
         _Finite(checkpoints, checks.Limits() if guard is None else guard.limits),
         stop,
+        *([] if gain is None else [gain]),
     ]
     if not workers.spans_workers(model.distribute_strategy):
         stop.keeper = StateKeeper(checkpoints, count.skipped, expected_seconds)

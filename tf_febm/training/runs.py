@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_febm import arguments, catalogue, data, evaluation, extras, parallel, workers
 from tf_febm.guarded import memory_bytes
 from tf_febm.terminal.clock import duration
-from tf_febm.training import checkpoint_files
+from tf_febm.training import checkpoint_files, chosen_weights
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.estimate import least_seconds, step_seconds
@@ -132,7 +132,7 @@ def run(
         else (*place.EVALUATION_ONLY, *place.CLASS_METRICS)
     )
     metrics = [name for name in place.METRICS if name not in absent]
-    if recipe.best_metric not in (None, *metrics):
+    if recipe.best_metric not in (None, chosen_weights.METRIC, *metrics):
         raise ValueError(
             f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."
         )
@@ -157,6 +157,8 @@ def run(
     _check_splits(recipe, source, held_out)
     with strategy.scope():
         model = recipe.build(source)
+    rows, aside = chosen_weights.divided(recipe, model, source, "best_metric" in (chosen or {}))
+    unused = recipe.best_metric == chosen_weights.METRIC and aside is None
     folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
     report = report if chief else _be_silent
@@ -193,7 +195,7 @@ def run(
             folder.checkpoints,
             model,
             max_to_keep=recipe.keep_checkpoints,
-            best_metric=recipe.best_metric,
+            best_metric=None if unused else recipe.best_metric,
             mode=recipe.best_mode,
             report=report,
         )
@@ -217,7 +219,8 @@ def run(
         if 0 < step < recipe.steps:
             report(f"Continuing from step {step} of {recipe.steps}.")
         return _train_in(
-            *(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase), cost
+            *(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase),
+            *(rows, aside, cost),
         )
 
 
@@ -239,7 +242,7 @@ def _begin(strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bo
 
 
 def _train_in(
-    folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase, cost
+    folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase, rows, aside, cost
 ) -> Run:
     """Train in a folder that is ours alone, and finish the run if all steps are done."""
     strategy = model.distribute_strategy
@@ -260,7 +263,7 @@ def _train_in(
         done = train(
             model,
             lambda step: parallel.distribute(
-                lambda shard: recipe.stream(source, start_step=step, shard=shard),
+                lambda shard: recipe.stream(rows, start_step=step, shard=shard),
                 recipe.batch_size,
                 strategy,
             ),
@@ -275,6 +278,7 @@ def _train_in(
             report=report,
             stop=stop,
             guard=guard if recipe.guard else None,
+            gain=None if aside is None else chosen_weights.begin(checkpoints, model, aside),
             expected_seconds=cost or 0.0,
             settings=recipe.as_dict(),
         )
@@ -292,6 +296,7 @@ def _train_in(
             on_phase("stopped")
         return Run(model, folder, step, done, None)
     on_phase("finishing")
+    taken = {} if aside is None else chosen_weights.take_best(checkpoints)
     report(f"Drawing {recipe.num_samples} samples …")
     summary = finish(
         model,
@@ -301,7 +306,7 @@ def _train_in(
         descent_steps=recipe.descent_steps,
         noise_removed=recipe.noise_removed,
         seed=recipe.seed,
-        measure=lambda samples: evaluation.run_figures(model, samples, source, held_out),
+        measure=lambda drawn: evaluation.run_figures(model, drawn, source, held_out) | taken,
         probe=probe,
         segments=checkpoints.history,
         report=report,
