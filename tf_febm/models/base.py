@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, parallel
-from tf_febm.models import inputs, updates
+from tf_febm.models import updates
 from tf_febm.models.averaging import (
     WeightAverage,
     averaged_variables,
@@ -82,7 +82,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         self.average_decay = average_decay
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.seed = seed
-        self._means = MeanOfEach(self.METRICS)
+        self._means = MeanOfEach((*self.METRICS, *self.CLASS_METRICS))
 
     # What a built model was made with, and would not follow.
     SETTLED = (
@@ -347,12 +347,6 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
             raise ValueError(f"A conditional model needs labels in 0 … {self.num_classes - 1}.")
         return Batch(x, one_hot(labels, self.num_classes, x.shape[0]))
 
-    def _checked_samples(self, x, what: str = "x") -> tf.Tensor:
-        if self.sample_shape is None:
-            self.build(tf.convert_to_tensor(x).shape)
-        inputs.check_resolution(x, self.bounds, what)
-        return inputs.check_samples(x, self.sample_shape, what)
-
     def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
         """Run a network on a batch; [n] in float32 whatever the network computes in."""
         x = batch.samples
@@ -373,11 +367,9 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
 
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
-
-        def energy(x):
-            return self._evaluate(self.energy_network, Batch(x, labels), training)
-
-        return self._differentiable(energy)
+        return self._differentiable(
+            lambda x: self._evaluate(self.energy_network, Batch(x, labels), training)
+        )
 
     def _differentiable(self, relative):
         """Return x -> E(x) from what the energy network says, with whole gradients."""

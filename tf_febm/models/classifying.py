@@ -66,8 +66,7 @@ class Classifying:
     _differentiable: Callable[..., Callable]
     _checked_samples: Callable[..., tf.Tensor]
 
-    # Metrics that there are where the loss has the classes in it.
-    CLASS_METRICS = ("class_loss", "class_accuracy")
+    CLASS_METRICS: tuple[str, ...]
     # The weight of −log p(y|x) in the loss of θ; an argument of methods that take labels.
     class_weight_coeff: float = 0.0
     class_counts: ClassCounts | None = None
@@ -172,9 +171,8 @@ class Classifying:
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns, in its order."""
-        absent = () if self.class_weight_coeff else self.CLASS_METRICS
         known = super().metrics_names  # type: ignore[misc]
-        return [name for name in known if name not in absent]
+        return [*known, *self.CLASS_METRICS] if self.class_weight_coeff else known
 
     def _class_term(self, data: Batch, weights: WeightedBatches, training: bool = False) -> tuple:
         """Return this replica's share of class_weight_coeff · mean −log p(y | x), and metrics."""

@@ -10,7 +10,6 @@ from tf_febm import arguments, objectives, parallel, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
-from tf_febm.models.classifying import Classifying
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import ReplayBuffer
@@ -62,7 +61,6 @@ class ContrastiveDivergence(EnergyModel):
         "energy_gap",
         "buffer_fill",
         "sample_distance",
-        *Classifying.CLASS_METRICS,
         "energy_gradient_norm",
     )
     SETTINGS = {

@@ -53,6 +53,8 @@ class Fitting(Steps):
     EVALUATION_ONLY = ("sample_distance",)
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
+    # Those of a loss that tells classes apart, behind the others.
+    CLASS_METRICS = ("class_loss", "class_accuracy")
 
     def compile(
         self,
@@ -316,7 +318,11 @@ class Fitting(Steps):
         return "val_sample_distance"
 
     def _in_order(self, logs: dict, as_dict: bool):
-        return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
+        # Those of classes come between what evaluation has as well and the norms of gradients.
+        last = [name for name in self.METRICS if name in self.TRAINING_ONLY]
+        first = [name for name in self.METRICS if name not in last]
+        names = (*first, *self.CLASS_METRICS, *last)
+        return logs if as_dict else [logs[name] for name in names if name in logs]
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> np.ndarray:
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`.

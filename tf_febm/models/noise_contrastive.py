@@ -11,7 +11,6 @@ from tf_febm import arguments, divergences, parallel
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
-from tf_febm.models.classifying import Classifying
 from tf_febm.models.normalisation import LogProb
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import of_batches
@@ -78,7 +77,6 @@ class NoiseContrastive(EnergyModel):
         "energy_noise",
         "log_ratio_mean",
         "log_ratio_std",
-        *Classifying.CLASS_METRICS,
         "energy_gradient_norm",
     )
     SHOWN = ("loss",)

@@ -52,6 +52,12 @@ class Steps(Noticing):
         """Return the metrics of a checked batch."""
         raise NotImplementedError
 
+    def _checked_samples(self, x, what: str = "x") -> tf.Tensor:
+        if self.sample_shape is None:
+            self.build(tf.convert_to_tensor(x).shape)
+        inputs.check_resolution(x, self.bounds, what)
+        return inputs.check_samples(x, self.sample_shape, what)
+
     def _checked_batch(self, data) -> Batch:
         x, labels, weights = inputs.split_labels(data, self.conditional)
         if not self.built:

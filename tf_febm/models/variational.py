@@ -10,7 +10,6 @@ from tf_febm import arguments, divergences, objectives, optimizers, parallel
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
-from tf_febm.models.classifying import Classifying
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import WeightedBatches, of_batches
 from tf_febm.networks import GaussianReference
@@ -42,7 +41,6 @@ class VariationalModel(EnergyModel):
         "log_ratio_std",
         "buffer_fill",
         "sample_distance",
-        *Classifying.CLASS_METRICS,
         "energy_gradient_norm",
         "variational_gradient_norm",
     )

@@ -126,12 +126,8 @@ def run(
     if resume_step is not None and overwrite:
         raise ValueError("resume_step and overwrite exclude each other.")
     place = catalogue.load(catalogue.METHODS[recipe.method].place)
-    absent = (
-        place.EVALUATION_ONLY
-        if recipe.class_weight_coeff
-        else (*place.EVALUATION_ONLY, *place.CLASS_METRICS)
-    )
-    metrics = [name for name in place.METRICS if name not in absent]
+    metrics = [name for name in place.METRICS if name not in place.EVALUATION_ONLY]
+    metrics += place.CLASS_METRICS if recipe.class_weight_coeff else ()
     if recipe.best_metric not in (None, chosen_weights.METRIC, *metrics):
         raise ValueError(
             f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."
