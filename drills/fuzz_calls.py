@@ -142,6 +142,9 @@ class Calls:
         self.conditional.compile()
         self.reference = networks.GaussianReference().adapt(self.points)
         self.plane = mlp((2,), (8,), "swish")
+        self.level_energy, self.level_variational = (
+            networks.mlp((size,), (4,), num_classes=2) for size in (2, 4)
+        )
         self.noise_model = tf_febm.NoiseContrastive(self.plane, reference=self.reference, seed=3)
         self.noise_model.compile()
         free = langevin.from_epsilon(0.01, 2)

@@ -21,6 +21,9 @@ def of_models(world) -> dict[str, tuple]:
         "NoiseContrastive": (tf_febm.NoiseContrastive, {"energy": world.plane,
             "reference": world.reference},
                              {"sampler": "object"}),
+        "Recovery": (tf_febm.Recovery, {
+            "energy": world.level_energy, "variational": world.level_variational, "levels": 2,
+            "sampler": samplers.Langevin.from_epsilon(0.01, 2)}, {"sampler": "object"}),
         "BidirectionalEBM": (tf_febm.BidirectionalEBM, {
             "energy": world.plane, "generator": world.generator, "latent_dim": 2,
             "sampler": samplers.Langevin.from_epsilon(0.01, 2)}, {"generator": "object"}),

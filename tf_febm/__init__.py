@@ -30,6 +30,7 @@ from tf_febm.models import (
     DensityRatio,
     DualFEBM,
     NoiseContrastive,
+    Recovery,
 )
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
@@ -44,6 +45,7 @@ __all__ = [
     "DensityRatio",
     "DualFEBM",
     "NoiseContrastive",
+    "Recovery",
     "PersistentChains",
     "ReplayBuffer",
     "analysis",

@@ -98,6 +98,7 @@ class Method(NamedTuple):
         settings: The fields of a recipe that it takes, beside those that all take.
         chains: Whether its negatives are chains with a past, which take a buffer and labels.
         fixed: Further arguments, the same in every recipe.
+        noisier: Whether its networks take rows over levels of noise, and the variational one pairs.
         recipes: Ending of the names of recipes of its own, where a data set has one.
         beta_2: Decay of Adam's second moment, as published.
     """
@@ -107,6 +108,7 @@ class Method(NamedTuple):
     settings: tuple[str, ...]
     chains: bool = True
     fixed: dict[str, Any] = {}
+    noisier: bool = False
     recipes: str = ""
     beta_2: float = 0.999
 
@@ -135,6 +137,17 @@ METHODS: dict[str, Method] = {
         ("divergence", "log_ratio_clip"),
         chains=False,
         recipes="_noise_contrastive",
+    ),
+    "recovery": Method(
+        "tf_febm.models.recovery:Recovery",
+        ("energy", "variational"),
+        (
+            *("divergence", "log_ratio_clip", "variational_steps", "variational_l2_coeff"),
+            *("levels", "chains_per_pair", "shift_invariant", "slow_energy_decay"),
+        ),
+        chains=False,
+        noisier=True,
+        recipes="_recovery",
     ),
     "bidirectional": Method(
         "tf_febm.models.bidirectional:BidirectionalEBM",

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 __all__ = [
     "HalfPrecisionEnergy",
+    "RecoveryEnergy",
     "RelativeEnergy",
     "WhiteEnergy",
     "in_white",
@@ -50,7 +51,7 @@ def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Raises:
         ValueError: The energy does not depend on x differentiably.
     """
-    if isinstance(energy_fn, (HalfPrecisionEnergy, RelativeEnergy, WhiteEnergy)):
+    if isinstance(energy_fn, (HalfPrecisionEnergy, RecoveryEnergy, RelativeEnergy, WhiteEnergy)):
         return energy_fn.value_and_gradient(x)
     return _value_and_gradient(energy_fn, x)
 
@@ -138,6 +139,42 @@ class WhiteEnergy:
         if not self.quadratic:
             return energy, gradient
         return energy + tf.cast(self.reference.energy_of_white(z), energy.dtype), gradient + z
+
+
+class RecoveryEnergy:
+    """The energy of x given a noisier version of it, as a function of w where x = m + d w.
+
+        w -> f(m + d w) + ½‖w‖²
+
+    N(m, d²I) is the law of x given the noisier one where f is zero. All coordinates of w have one
+    scale, however much noise there is.
+
+    Args:
+        energy_fn: x -> f(x), [n] or [n, 1].
+        mean: m, floating [n, …].
+        deviation: d, positive, of a shape that broadcasts to it.
+    """
+
+    def __init__(self, energy_fn, mean, deviation):
+        self.energy_fn, self.mean, self.deviation = energy_fn, mean, deviation
+
+    def place(self, w) -> tf.Tensor:
+        """Return x = m + d w, of w [n, …]."""
+        return self.mean + self.deviation * w
+
+    def __call__(self, w) -> tf.Tensor:
+        """Return the energy of w, [n]."""
+        energy = per_example(self.energy_fn(self.place(w)), w)
+        return energy + tf.cast(self._quadratic(w), energy.dtype)
+
+    def value_and_gradient(self, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the energy of w, [n], and its gradient for w."""
+        energy, gradient = value_and_gradient(self.energy_fn, self.place(w))
+        return energy + tf.cast(self._quadratic(w), energy.dtype), self.deviation * gradient + w
+
+    @staticmethod
+    def _quadratic(w) -> tf.Tensor:
+        return 0.5 * tf.reduce_sum(tf.square(w), axis=list(range(1, w.shape.rank)))
 
 
 def in_white(energy_fn, reference) -> WhiteEnergy:

@@ -5,7 +5,14 @@ import numpy as np
 
 import tf_febm
 
-METHODS = ("febm", "dual", "contrastive_divergence", "bidirectional", "noise_contrastive")
+METHODS = (
+    "febm",
+    "dual",
+    "contrastive_divergence",
+    "bidirectional",
+    "noise_contrastive",
+    "recovery",
+)
 
 
 def plane(n=32, seed=0):
@@ -32,6 +39,12 @@ def model_of(
         noise = tf_febm.networks.GaussianReference.from_moments(np.zeros(2, "f4"), np.ones(2, "f4"))
         model = tf_febm.NoiseContrastive(energy, noise, **options)
         model.compile(optimizer(), run_eagerly=eager)
+    elif method == "recovery":
+        energy, other = (
+            tf_febm.networks.mlp(size, (8,), num_classes=2 + (classes or 0)) for size in (2, 4)
+        )
+        model = tf_febm.Recovery(energy, other, levels=2, num_classes=classes, **options)
+        model.compile(optimizer(), optimizer(), run_eagerly=eager)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)
         model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)

@@ -88,6 +88,8 @@ class TestClosedForm:
         other.compile(keras.optimizers.SGD(0.1))
         found = other.train_on_batch(X, LABELS, class_weight=weights, return_dict=True)
         assert found["class_loss"] == pytest.approx(logs["class_loss"], rel=1e-5)
+        held_out = other.test_on_batch(X, LABELS, return_dict=True)
+        assert np.isfinite(held_out["class_loss"])
         assert np.isneginf(model.class_log_probs(X)[:, 2]).all()
         assert np.isfinite(model.marginal_energy(X)).all()
 

@@ -22,6 +22,8 @@ BOUNDS = (-6.0, 6.0)
 CENTRES = np.array([[-2.0, 0.0], [2.0, 1.0], [0.0, -2.0]], np.float32)
 SHARES = (0.5, 0.3, 0.2)
 RATE, L2 = 0.02, 0.05
+# Of noise, of recovery.
+LEVELS = 3
 
 SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.05, 2),
@@ -211,6 +213,14 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
             model = tf_febm.NoiseContrastive(energy, noise, **settings, **classes_too)
+        elif case["model"] == "recovery":
+            rows = LEVELS + (classes or 0)
+            settings |= {"num_classes": classes, "levels": LEVELS}
+            if case["sampler"] == "hmc":
+                settings["sampler"] = SAMPLERS["relative"]()
+            energy = network("energy", 2, 1, l2[0], rows)
+            other = network("variational", 4, 1, l2[1], rows)
+            model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
         else:
             settings |= classes_too
             settings["buffer"] = BUFFERS[case["buffer"]]()

@@ -27,7 +27,7 @@ ALL = os.environ.get("PAIRWISE") == "all"
 AXES = {
     "model": (
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
-        "noise_contrastive",
+        *("noise_contrastive", "recovery"),
     ),
     "sampler": ("langevin", "published", "mala", "hmc", "standardised"),
     "buffer": ("none", "replay", "persistent"),
@@ -52,7 +52,10 @@ AXES = {
 
 FEWER = {
     # Every divergence trains in tests/models/test_febm.py; this one has the shift-invariant step.
-    "model": ("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
+    "model": (
+        *("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
+        "recovery",
+    ),
     # "published" has bounds, as "hmc" has; "mala" rejects, as "hmc" does.
     "sampler": ("langevin", "hmc", "standardised"),
     # Training in bfloat16 is float16's without a scaled loss: tests/models/test_mixed_precision.py.
@@ -72,10 +75,14 @@ BASE = {axis: values[0] for axis, values in AXES.items()}
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
-    (("model", {"bidirectional", "noise_contrastive"}), ("buffer", {"replay", "persistent"})),
+    (
+        ("model", {"bidirectional", "noise_contrastive", "recovery"}),
+        ("buffer", {"replay", "persistent"}),
+    ),
     # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
     *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
+    *[(("classes", {"hybrid"}), ("model", {"recovery"}))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -83,15 +90,19 @@ RULES = (
     (("accumulation", {2}), ("strategy", {"mirrored"})),
     # That sampler has a reference of its own.
     (("energy", {"relative"}), ("sampler", {"standardised"})),
-    # In a recipe its noise is the reference, and there are no labels.
-    (("model", {"noise_contrastive"}), ("made", {"recipe"})),
+    # In a recipe there are no labels, and the noise of one is the reference.
+    (("model", {"noise_contrastive", "recovery"}), ("made", {"recipe"})),
+    # Its chains move in units of its noise, relative to a Gaussian of its own.
+    (("model", {"recovery"}), ("sampler", {"published", "standardised"})),
+    (("model", {"recovery"}), ("energy", {"relative"})),
     # No recipe has regularised networks.
     (("made", {"recipe"}), ("regulariser", {"l2"})),
 )
 if not ALL:
     # Steps of replicas take longer than all else together; tests/test_parallel.py compares them for
     # every model. Two stand for all here, one of them with the most that there can be of chains.
-    RULES += ((("strategy", {"mirrored"}), ("model", {"febm_js", "febm_kl", "dual"})),)
+    stand = {"contrastive_divergence", "bidirectional", "noise_contrastive"}
+    RULES += ((("strategy", {"mirrored"}), ("model", {*AXES["model"]} - stand)),)
 
 # Where three features met, something was wrong once: those cases stay, whatever the array has.
 REMEMBERED = (
@@ -138,7 +149,8 @@ def values_of(case: dict, axis: str) -> set[str]:
 
 def is_hybrid(case: dict) -> bool:
     """Return whether the loss of a case has the classes in it."""
-    return case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
+    chosen = case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
+    return chosen and case["model"] != "recovery"
 
 
 def text_of(case: dict) -> str:

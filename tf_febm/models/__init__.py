@@ -10,6 +10,7 @@ from tf_febm.models.density_ratio import DensityRatio
 from tf_febm.models.dual import DualFEBM
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
+from tf_febm.models.recovery import Recovery
 from tf_febm.models.variational import VariationalModel
 
 # What can be chosen by name is imported with the package: files of models name its classes.
@@ -26,6 +27,7 @@ __all__ = [
     "EnergyModel",
     "NoiseContrastive",
     "PooledSamples",
+    "Recovery",
     "VariationalModel",
     "pooled_chains",
     "pooled_chains_by_pool",

@@ -85,7 +85,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         self._means = MeanOfEach((*self.METRICS, *self.CLASS_METRICS))
 
     # What a built model was made with, and would not follow.
-    SETTLED = (
+    SETTLED: tuple[str, ...] = (
         "num_classes",
         "energy_network",
         "variational_network",
@@ -142,7 +142,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
             )
-        sampler = in_white(sampler, getattr(self, "reference", None))
+        sampler = self._fitting_sampler(sampler)
         buffer = getattr(self, "buffer", None)
         bounds = getattr(sampler, "bounds", None)
         if buffer is not None and buffer.built and bounds != buffer.bounds:
@@ -152,6 +152,10 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
             )
         self._sampler = sampler
         self._forget_compiled()
+
+    def _fitting_sampler(self, sampler) -> Callable:
+        """Return a sampler as the model's chains need it, or raise an error if it cannot be."""
+        return in_white(sampler, getattr(self, "reference", None))
 
     @property
     def buffer(self) -> ReplayBuffer | None:

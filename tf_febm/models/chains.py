@@ -56,7 +56,7 @@ class Chains:
     _notice_changes: Callable
 
     # What `initial` may be in `sample`, the usual one first.
-    INITIAL = ("noise", "buffer")
+    INITIAL: tuple[str, ...] = ("noise", "buffer")
 
     def next_seed(self) -> tf.Tensor:
         """Return a new seed, int32 [2], and advance the model's random state.

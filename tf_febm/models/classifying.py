@@ -181,11 +181,10 @@ class Classifying:
         prior = self.class_counts.log_probabilities()
         log_probs = tf.nn.log_softmax(prior - self._class_energies(data.samples, training))
         rows = as_rows(data.labels, self.num_classes)
-        # A class that was never seen has log p(y | x) = −∞, which counts where it is the label.
         each = -tf.reduce_sum(tf.math.multiply_no_nan(log_probs, rows), axis=1)
-        if weights.data is not None:
-            # Nor does it count where all of its examples have a weight of 0.
-            each = tf.where(weights.data > 0.0, each, 0.0)
+        # Of a class that has no weight in training log p(y | x) = −∞: its examples do not count.
+        unknown = tf.reduce_any((rows > 0.0) & tf.math.is_inf(prior), axis=1)
+        each = tf.where(unknown, 0.0, each)
         right = tf.argmax(log_probs, axis=1) == tf.argmax(rows, axis=1)
         loss = parallel.batch_mean(each, weights.data)
         accuracy = parallel.batch_mean(tf.cast(right, tf.float32), weights.data)

@@ -6,9 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, objectives
-from tf_febm.models.averaging import check_decay
-from tf_febm.models.chains import Batch
-from tf_febm.models.slow_energy import slow_copy, update_slow_copy
+from tf_febm.models.slow_energy import SlowEnergyModel
 from tf_febm.models.variational import VariationalModel
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import ReplayBuffer
@@ -18,7 +16,7 @@ __all__ = ["FEBM"]
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
-class FEBM(VariationalModel):
+class FEBM(SlowEnergyModel):
     """Train an energy by minimising an f-divergence through its variational form.
 
     The energy E (parameters θ) descends and the variational function H (ω) ascends
@@ -104,10 +102,7 @@ class FEBM(VariationalModel):
         log_ratio_clip: float | None = None,
     ):
         # The base's constructor builds.
-        if slow_energy_decay is not None:
-            slow_energy_decay = check_decay("slow_energy_decay", slow_energy_decay)
-        self._slow_energy_decay = slow_energy_decay
-        self.slow_energy_network = None
+        self._set_slow_energy(slow_energy_decay)
         self.shift_invariant = shift_invariant
         super().__init__(
             energy,
@@ -131,41 +126,6 @@ class FEBM(VariationalModel):
             seed=seed,
             name=name,
         )
-
-    @property
-    def slow_energy_decay(self) -> float | None:
-        """The decay of the slow average of the energy, or None; it is settled with the model."""
-        return self._slow_energy_decay
-
-    def _add_networks(self) -> None:
-        if self.slow_energy_decay is not None:
-            self.slow_energy_network = slow_copy(self.energy_network)
-
-    def _build_networks(self) -> None:
-        super()._build_networks()
-        if self.slow_energy_network is not None:
-            self._evaluate(self.slow_energy_network, self._example())
-            self.slow_energy_network.set_weights(self.energy_network.get_weights())
-
-    def _slow_energies(self, data: Batch, model: Batch) -> tuple:
-        if self.slow_energy_network is None:
-            return super()._slow_energies(data, model)
-        return tuple(self._evaluate(self.slow_energy_network, batch) for batch in (data, model))
-
-    def _update_averages(self, before) -> None:
-        super()._update_averages(before)
-        if self.slow_energy_network is not None:
-            changed = tf.convert_to_tensor(self.optimizer.iterations) > before[0]
-            update_slow_copy(
-                self.slow_energy_network, self.energy_network, self.slow_energy_decay, changed
-            )
-
-    def state_variables(self) -> dict:
-        """Return all that training changes: group name -> list of `tf.Variable`."""
-        state = super().state_variables()
-        if self.slow_energy_network is not None:
-            state["slow_energy"] = [v.value for v in self.slow_energy_network.variables]
-        return state
 
     def log_density_ratio(self, x, labels=None) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
@@ -201,6 +161,3 @@ class FEBM(VariationalModel):
             energy_data=energy_data if self.shift_invariant else None,
             **weights,
         )
-
-    def _settings(self) -> dict:
-        return {**super()._settings(), "slow_energy_decay": self.slow_energy_decay}

@@ -54,7 +54,7 @@ class Fitting(Steps):
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
     # Those of a loss that tells classes apart, behind the others.
-    CLASS_METRICS = ("class_loss", "class_accuracy")
+    CLASS_METRICS: tuple[str, ...] = ("class_loss", "class_accuracy")
 
     def compile(
         self,

@@ -6,6 +6,7 @@ from tf_febm.objectives.bounds import (
     lower_bound,
     upper_bound,
 )
+from tf_febm.objectives.conditional import conditional_energy_surrogate
 from tf_febm.objectives.f_divergence import (
     dual_surrogate,
     energy_regulariser,
@@ -14,6 +15,7 @@ from tf_febm.objectives.f_divergence import (
 )
 
 __all__ = [
+    "conditional_energy_surrogate",
     "data_gradient_penalty",
     "dual_surrogate",
     "energy_regulariser",

@@ -120,12 +120,17 @@ def energy_surrogate(
     energy_data = _vector("energy_data", energy_data, log_ratio_data)
     _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     weights = {"weights_data": weights_data, "weights_model": weights_model}
-    slope = _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights)
-    if weights_model is not None:
-        # With weights, the covariance of a constant is zero on average only.
-        slope += parallel.all_reduce_sum(parallel.batch_mean(factors))
-    means = _own_mean(energy_data, weights_data) + _own_mean(energy_model, weights_model)
-    return surrogate - slope * 0.5 * means
+    # With weights, the covariance of a constant is zero on average only.
+    of_covariance = 0.0 if weights_model is None else parallel.batch_mean(factors)
+    return surrogate - constant_term(
+        divergence,
+        log_ratio_data,
+        log_ratio_model,
+        energy_data,
+        energy_model,
+        weights,
+        of_covariance,
+    )
 
 
 @arguments.checked
@@ -237,8 +242,21 @@ def _checked(name: str, weights, values) -> tf.Tensor:
     return weights
 
 
-def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights) -> tf.Tensor:
-    """Return the derivative of the bound for a constant added to r everywhere, as a constant."""
+def constant_term(
+    divergence,
+    log_ratio_data,
+    log_ratio_model,
+    energy_data,
+    energy_model,
+    weights: dict,
+    of_covariance=0.0,
+) -> tf.Tensor:
+    """Return S (mean E_p + mean E_q)/2, of whose gradient a constant added to E gets all it has.
+
+    S is the derivative of the bound for a constant added to r everywhere, and `of_covariance` this
+    replica's share of what the covariance adds to it; both are constants. The other arguments are
+    those of `energy_surrogate`, vectors all of them.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         constant = tf.zeros([], log_ratio_data.dtype)
         tape.watch(constant)
@@ -248,7 +266,10 @@ def _slope_along_a_constant(divergence, log_ratio_data, log_ratio_model, weights
             tf.stop_gradient(log_ratio_model) + constant,
             **weights,
         )
-    return parallel.all_reduce_sum(tf.stop_gradient(tape.gradient(bound, constant)))
+    slope = tf.stop_gradient(tape.gradient(bound, constant)) + of_covariance
+    means = _own_mean(energy_data, weights["weights_data"])
+    means += _own_mean(energy_model, weights["weights_model"])
+    return parallel.all_reduce_sum(slope) * 0.5 * means
 
 
 def _check_one_length(first, second, names="log_ratio_model and energy_model") -> None:

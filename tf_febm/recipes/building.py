@@ -51,6 +51,10 @@ def build_model(recipe, source: Data) -> Any:
     if method.chains:
         settings["buffer"] = make_buffer(recipe)
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
+    if method.noisier:
+        settings |= {"center": 0.5, "spread": 0.5}
+        if isinstance(source, data.VectorData):
+            settings |= {"center": source.mean, "spread": source.scale}
     if recipe.reference is not None:
         settings["reference"] = make_reference(recipe, source)
     reference = settings.get("reference")
@@ -73,8 +77,13 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
             output_activation=None if source.bounds is None else "sigmoid",
         )
     options: dict = {"name": name}
+    shape, repeats = source.sample_shape, 1
     if recipe.conditional:
         options["num_classes"] = source.num_classes
+    if catalogue.METHODS[recipe.method].noisier:
+        options["num_classes"] = recipe.levels
+        repeats = 1 + (name == "variational")
+        shape = (*shape[:-1], repeats * shape[-1])
     for option in ("use_attention", "frequency"):
         if effects.has_effect(option, recipe):
             options[option] = getattr(recipe, option)
@@ -86,10 +95,10 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     if isinstance(source, data.VectorData):
         # The standardisation by the training split is part of the networks, so that the model takes
         # and returns raw units.
-        options |= {"mean": source.mean, "scale": source.scale}
+        options |= {"mean": np.tile(source.mean, repeats), "scale": np.tile(source.scale, repeats)}
         if name == "energy" and effects.has_effect("confinement", recipe):
             options["confinement"] = recipe.confinement
-    return networks.build(recipe.network, source.sample_shape, recipe.width, **options)
+    return networks.build(recipe.network, shape, recipe.width, **options)
 
 
 def check_fit(recipe, source: Data) -> None:
@@ -158,7 +167,8 @@ def make_sampler(recipe, source: Data) -> Any:
         if "noise_scale" in settings:
             settings |= {"noise_scale": epsilon**0.5, "noise_first": False}
     # A model with a reference preconditions its sampler by it.
-    white = recipe.reference is not None
+    noisier = catalogue.METHODS[recipe.method].noisier
+    white = recipe.reference is not None or noisier
     bounds = None if white else source.bounds
     if white and recipe.sampler == "langevin" and epsilon is not None:
         return samplers.Langevin.exponential(

@@ -4,14 +4,14 @@ import dataclasses
 
 from tf_febm import arguments, catalogue
 from tf_febm.data import npz_keys
-from tf_febm.recipes import bounds_table, table
+from tf_febm.recipes import bounds_table, noise_table, table
 from tf_febm.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "for_dataset", "get", "names"]
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for module in (table, bounds_table)
+    for module in (table, bounds_table, noise_table)
     for recipe in vars(module).values()
     if isinstance(recipe, Recipe)
 }

@@ -166,6 +166,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         if player == "generator":
             yield from ((name, rule) for name in ("generator", "generator_batch_norm"))
     chains = _one_of("method", [name for name, m in methods.items() if m.chains])
+    whole = _one_of("method", [name for name, m in methods.items() if not m.noisier])
+    yield from ((name, whole) for name in ("reference", "leave_one_out", "warmup_steps"))
     for name in ("conditional", "chains", "buffer_capacity", "buffer_storage"):
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))

@@ -80,6 +80,9 @@ class Recipe:
         restart_probability: Chance that a chain of the replay buffer starts from noise.
         match_labels: Whether chains of a conditional model start in samples of their own label.
 
+        levels: Levels of noise of recovery; see `models.noise_levels.NoiseLevels`.
+        chains_per_pair: Its chains for each pair of a level and the next.
+
         reference: Covariance of the Gaussian reference that the energy is relative to, or None; see
             `networks.GaussianReference`.
         slow_energy_decay: Decay of the slow average of E that H subtracts; None for none; see FEBM.
@@ -168,6 +171,9 @@ class Recipe:
     buffer_storage: str = "auto"
     restart_probability: float = 0.05
     match_labels: bool = True
+
+    levels: int = 6
+    chains_per_pair: int = 2
 
     reference: str | None = None
     slow_energy_decay: float | None = None
@@ -353,6 +359,8 @@ LEAST = {
     "num_leapfrog_steps": 1,
     "buffer_capacity": 1,
     "width": 1,
+    "levels": 1,
+    "chains_per_pair": 2,
     "latent_dim": 1,
     "log_interval": 1,
     "sample_interval": 1,

@@ -1,0 +1,117 @@
+"""Levels of noise between data and a standard Gaussian: the forward process of recovery."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import arguments, randomness
+
+__all__ = ["NoiseLevels"]
+
+# Noise over signal at the first noisy level and at the last one, where nothing of the data is left.
+FIRST_RATIO, LAST_RATIO = 0.3, 10.0
+
+
+@arguments.checked
+class NoiseLevels:
+    """Hold the levels x₀ (the data), x₁, … x_T, each with more noise than the one before.
+
+        x_{t+1} − c = √(1 − σ_t²) (x_t − c) + σ_t s ξ,   ξ ~ N(0, I)
+
+    with c the centre and s the spread of the data. Where the standard deviation of the data is s,
+    that of every level is, and x_T is close to N(c, s²I) if the σ_t are large enough:
+
+        x_t − c = √ᾱ_t (x₀ − c) + √(1 − ᾱ_t) s ξ,   ᾱ_t = ∏_{u<t} (1 − σ_u²).
+
+    Args:
+        levels: T, at least 1, or the T numbers σ_t, each above 0 and below 1. With T alone the
+            ratio of noise to signal, √(1/ᾱ_t − 1), grows by a constant factor from level to level,
+            from 0.3 at the first to 10 at the last: this library's choice.
+        center: c, a number or an array of the shape of an example.
+        spread: s, positive, likewise.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(self, levels: int | Sequence[float] = 6, center: Any = 0.0, spread: Any = 1.0):
+        if isinstance(levels, (int, np.integer)):
+            count = arguments.whole_number("levels", levels, 1)
+            ratios = np.geomspace(FIRST_RATIO if count > 1 else LAST_RATIO, LAST_RATIO, count)
+            kept = np.concatenate([[1.0], 1.0 / (1.0 + ratios**2)])
+            found = np.sqrt(1.0 - kept[1:] / kept[:-1])
+        else:
+            found = np.asarray([arguments.number("levels", level) for level in levels])
+            if not found.size or not ((found > 0.0) & (found < 1.0)).all():
+                raise ValueError(
+                    "levels must be a number of levels, at least 1, or their σ, each above 0 and "
+                    f"below 1; received {arguments.shown(levels)}."
+                )
+        self.sigmas = tuple(float(sigma) for sigma in found)
+        self.center = np.asarray(center, np.float32)
+        self.spread = np.asarray(spread, np.float32)
+        for name, values in (("center", self.center), ("spread", self.spread)):
+            if not np.isfinite(values).all() or (name == "spread" and not (values > 0.0).all()):
+                wanted = "finite" if name == "center" else "positive"
+                raise ValueError(f"{name} must be {wanted}; received {arguments.shown(values)}.")
+        self.shrinkage = np.sqrt(1.0 - np.square(self.sigmas))
+        self.signal = np.concatenate([[1.0], np.cumprod(self.shrinkage)])
+
+    @property
+    def count(self) -> int:
+        """T, the number of levels that have an energy, the data's first."""
+        return len(self.sigmas)
+
+    def noised(self, x, rows, seed) -> tf.Tensor:
+        """Draw x_t given the data, [n, …].
+
+        Args:
+            x: Data x₀, float32 [n, …].
+            rows: One-hot rows over the T levels, float32 [n, T].
+            seed: Integer tensor [2].
+        """
+        signal = _each(self.signal[:-1], rows, x)
+        noise = tf.sqrt(tf.maximum(1.0 - tf.square(signal), 0.0)) * self.spread
+        return self.center + signal * (x - self.center) + noise * _normal_like(x, seed)
+
+    def following(self, x, rows, seed) -> tf.Tensor:
+        """Draw x_{t+1} given x_t; the arguments are those of `noised`."""
+        shrunk = _each(self.shrinkage, rows, x) * (x - self.center)
+        noise = _each(np.asarray(self.sigmas), rows, x) * self.spread
+        return self.center + shrunk + noise * _normal_like(x, seed)
+
+    def before(self, noisier, rows) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return mean and deviation of x_t given x_{t+1}, where x_t is N(c, s²I).
+
+            m = c + √(1 − σ_t²) (x_{t+1} − c),   d = s σ_t.
+
+        Args:
+            noisier: x_{t+1}, float32 [n, …].
+            rows: One-hot rows over the T levels, float32 [n, T].
+
+        Returns:
+            m, [n, …], and d, of a shape that broadcasts to it.
+        """
+        mean = self.center + _each(self.shrinkage, rows, noisier) * (noisier - self.center)
+        return mean, _each(np.asarray(self.sigmas), rows, noisier) * self.spread
+
+    def energy(self, x) -> tf.Tensor:
+        """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …]."""
+        axes = list(range(1, x.shape.rank))
+        return 0.5 * tf.reduce_sum(tf.square((x - self.center) / self.spread), axis=axes)
+
+    def last(self, shape, seed) -> tf.Tensor:
+        """Draw x_T from N(c, s²I), float32 of a shape [n, …]."""
+        return self.center + self.spread * randomness.normal(shape, seed)
+
+
+def _each(table: np.ndarray, rows, x) -> tf.Tensor:
+    """Return the entry of a table of T numbers for each row, of a shape that broadcasts to x."""
+    values = tf.linalg.matvec(rows, tf.constant(table, tf.float32))
+    return tf.reshape(values, [-1] + [1] * (x.shape.rank - 1))
+
+
+def _normal_like(x, seed) -> tf.Tensor:
+    return randomness.normal(tf.shape(x), seed)

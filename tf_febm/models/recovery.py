@@ -1,0 +1,386 @@
+"""Recovery likelihood by any f-divergence: energies of data given a noisier version of them."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_febm import arguments, divergences, energies, networks, objectives, parallel, randomness
+from tf_febm.models.chains import Batch
+from tf_febm.models.labels import as_rows, one_hot
+from tf_febm.models.noise_levels import NoiseLevels
+from tf_febm.models.slow_energy import SlowEnergyModel
+from tf_febm.models.variational import VariationalModel
+from tf_febm.samplers import MALA
+
+__all__ = ["Recovery"]
+
+# Sets the noise of held-out pairs apart from the chains of the same step.
+_PAIRS = 0x5EC0
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
+class Recovery(SlowEnergyModel):
+    """Train energies at several levels of noise, each by recovering its level from the next.
+
+    The data x₀ get noise in T steps; see `NoiseLevels`. One network f(x, t) makes an energy for
+    each level t < T, relative to the Gaussian that the last level is,
+
+        E(x, t) = f(x, t) + ½‖(x − c)/s‖²,
+
+    and the law of x_t given x_{t+1} is
+
+        q(x_t | x_{t+1}) ∝ exp(−E(x_t, t) − ‖x_{t+1} − c − √(1 − σ_t²) (x_t − c)‖²/(2 σ_t² s²)),
+
+    nearly one hill, however many modes there are: short chains from x_{t+1} follow it, where chains
+    of E(x, 0) from noise would not. A step draws a level for each example and a pair
+    (x_t, x_{t+1}), and several chains for each pair; the two networks play for
+
+        L = E[g'(eʳ)] − E_q[g*(g'(eʳ))],   r = H(x_t, x_{t+1}, t) + E(x_t, t),
+
+    the g-divergence of the two laws of pairs that share x_{t+1}. At the optimum r is
+    log p(x_t | x_{t+1})/q(x_t | x_{t+1}), the normaliser of q being part of H, which
+    begins with −½‖(x_t − c)/s‖² as E does with its opposite. With "kl" the
+    gradient for θ is then that of the recovery likelihood. Where every conditional law is right,
+    e^(−E(x, t)) is the density of level t, up to its normaliser; `energy`, `score` and all that is
+    built on them are of level 0, the data.
+
+    `sample` walks down the levels: from x_T ~ N(c, s²I), one run of chains for each level. Chains
+    move in w = (x_t − m)/d, in which their energy is f + ½‖w‖²; they start at w = 0, and samplers
+    have no bounds. There is no replay buffer.
+
+    It is a game of two networks at T levels at once, and rates that a single level bears can be too
+    high. Nothing guarantees that it converges.
+
+    Metrics are those of `FEBM`, over all levels; `sample_distance` is the energy distance of pairs.
+
+    Args:
+        energy: Network for f, from (x, rows) to [n, 1] or [n]: rows are one-hot over the T levels,
+            and with classes behind them one-hot over these, [n, T + num_classes].
+        variational: Network for H + ½‖(x_t − c)/s‖², from (pairs, rows): pairs are x_t and
+            x_{t+1}, joined along their last axis, which is twice as long as that of x.
+        divergence: A `Divergence` or its name.
+        levels: T, or the numbers σ_t; see `NoiseLevels`.
+        center: c, the centre of the data, a number or an array of the shape of an example. For
+            images in [0, 1]: 0.5.
+        spread: s, about the standard deviation of the data, likewise. For images in [0, 1]: 0.5.
+        chains_per_pair: Chains for each pair, at least 2: the covariance of Theorem 3 is one given
+            x_{t+1}.
+        sampler: For w; without bounds. `MALA(0.05, 20)` if None: it refuses the steps by which
+            chains of Langevin dynamics run away where an energy has become steep.
+        l2_coeff: Weight, at least 0, of the mean squared output of each network in its loss.
+        shift_invariant: See `FEBM`. It is on by default: H falls behind on the normaliser of q
+            given x_{t+1} soonest.
+        slow_energy_decay: See `FEBM`. The slower the average the further r runs ahead of H; None
+            for an H that learns E by itself.
+        num_classes: Number of classes of a conditional model, whose data yield (x, labels).
+        average_decay: Decay of a running average of the energy's weights, or None to keep none.
+
+    All other arguments are those of `FEBM` and `EnergyModel`.
+
+    Raises:
+        ValueError: An argument is out of its range, or a network's second input has another width.
+
+    Source: Gao, Song, Poole, Wu, Kingma: Learning Energy-Based Models by Diffusion Recovery
+        Likelihood, ICLR 2021; the divergence in place of maximum likelihood is this library's.
+    """
+
+    INITIAL: tuple[str, ...] = ("noise",)
+    SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
+    SETTINGS = {
+        **{k: v for k, v in VariationalModel.SETTINGS.items()
+           if k not in ("leave_one_out", "warmup_steps", "class_weight_coeff")},
+        "shift_invariant": arguments.switch,
+        "chains_per_pair": functools.partial(arguments.whole_number, minimum=2),
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        energy: keras.layers.Layer,
+        variational: keras.layers.Layer,
+        divergence: str | divergences.Divergence = "js",
+        *,
+        levels: int | Sequence[float] = 6,
+        center: Any = 0.0,
+        spread: Any = 1.0,
+        chains_per_pair: int = 2,
+        sampler: Callable | None = None,
+        l2_coeff: float = 0.0,
+        shift_invariant: bool = True,
+        slow_energy_decay: float | None = 0.8,
+        variational_l2_coeff: float | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        average_decay: float | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        # Switches for research.
+        variational_divergence: str | divergences.Divergence | None = None,
+        simultaneous: bool = False,
+        variational_steps: int = 1,
+        log_ratio_clip: float | None = None,
+    ):
+        # The base's constructor builds.
+        self._levels = NoiseLevels(levels, center, spread)
+        self._classes = None
+        if num_classes is not None:
+            self._classes = arguments.class_count("num_classes", num_classes)
+        self.chains_per_pair = chains_per_pair
+        self.shift_invariant = shift_invariant
+        self._set_slow_energy(slow_energy_decay)
+        super().__init__(
+            energy,
+            variational,
+            divergence,
+            variational_divergence=variational_divergence,
+            simultaneous=simultaneous,
+            variational_steps=variational_steps,
+            sampler=MALA(0.05, 20) if sampler is None else sampler,
+            l2_coeff=l2_coeff,
+            variational_l2_coeff=variational_l2_coeff,
+            log_ratio_clip=log_ratio_clip,
+            warmup_steps=0,
+            average_decay=average_decay,
+            seed=seed,
+            name=name,
+        )
+        self.class_names = class_names
+
+    def _build_if_known(self) -> None:
+        width = self.num_classes
+        if width is not None and width != self._row_width:
+            raise ValueError(
+                f"Networks of {self._row_width} levels and classes are needed, {self.levels.count} "
+                f"levels and {self._classes or 0} classes; received an energy network whose second "
+                f"input has {width}: build it with num_classes={self._row_width}, or give levels."
+            )
+        # What the base took for classes are the rows over levels and classes.
+        self.num_classes = self._classes
+        super()._build_if_known()
+
+    @property
+    def levels(self) -> NoiseLevels:
+        """The levels of noise; they are settled with the model."""
+        return self._levels
+
+    @property
+    def _row_width(self) -> int:
+        return self._levels.count + (self._classes or 0)
+
+    def _fitting_sampler(self, sampler) -> Callable:
+        if getattr(sampler, "bounds", None) is not None or hasattr(sampler, "reference"):
+            raise ValueError(
+                "The chains of Recovery move in units of the noise: give a sampler without bounds "
+                f"and without a reference, such as MALA(0.05, 20); received {sampler!r}."
+            )
+        return sampler
+
+    def _build_networks(self) -> None:
+        example = self._example()
+        for network in self.networks:
+            x = example.samples
+            if network is self.variational_network:
+                x = tf.concat([x, x], axis=-1)
+            self._evaluate(network, example._replace(samples=x))
+
+    # --- levels ---------------------------------------------------------------------------------
+
+    def _rows(self, levels, labels) -> tf.Tensor:
+        """Return what the networks take beside x: one-hot rows over levels, and classes behind."""
+        rows = tf.one_hot(levels, self.levels.count)
+        if not self.conditional:
+            return rows
+        labels = as_rows(tf.convert_to_tensor(labels), self.num_classes)
+        return tf.concat([rows, labels], axis=1)
+
+    def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
+        """Run a network on examples, of level 0 unless the labels are rows, or on pairs of them."""
+        x, rows = batch.samples, batch.labels
+        if rows is None or rows.shape.rank != 2 or rows.shape[-1] != self._row_width:
+            rows = self._rows(tf.zeros(tf.shape(x)[:1], tf.int32), rows)
+        if network is not self.variational_network and x.shape[-1] != self.sample_shape[-1]:
+            x = x[..., : self.sample_shape[-1]]
+        # A row is a distribution over the levels and one over the classes.
+        value = network((x, rows), training=training)
+        return tf.cast(energies.per_example(value, x, network.name), tf.float32)
+
+    def _whole(self, relative, batch: Batch) -> tf.Tensor:
+        """Return E, [n], from what the energy network says of examples or pairs of them."""
+        return relative + self.levels.energy(
+            tf.cast(batch.samples[..., : self.sample_shape[-1]], tf.float32)
+        )
+
+    def _differentiable(self, relative) -> Callable:
+        """Return x -> E(x) from what the energy network says."""
+        return energies.RelativeEnergy(super()._differentiable(relative), self.levels)
+
+    def energy(self, x, labels=None, *, level: int = 0) -> tf.Tensor:
+        """Return E(x, t); lower is more likely.
+
+        Args:
+            x: Floating [n, …].
+            labels: Integers [n] or one-hot rows [n, num_classes], for a conditional model.
+            level: t, from 0, the data, to T − 1.
+
+        Returns:
+            Float32 [n]. Energies have no zero of their own: only differences at one level mean
+            anything.
+
+        Raises:
+            ValueError: The level or a shape is wrong, or labels are missing, superfluous or out of
+                range.
+            TypeError: x is not floating.
+        """
+        return self._energy(self._at(self._as_batch(x, labels), level))
+
+    def score(self, x, labels=None, *, level: int = 0) -> tf.Tensor:
+        """Return −∇ₓE(x, t), of the shape of x; arguments and errors are those of `energy`."""
+        batch = self._at(self._as_batch(x, labels), level)
+        return -energies.value_and_gradient(self._energy_given(batch.labels), batch.samples)[1]
+
+    def _at(self, batch: Batch, level) -> Batch:
+        """Return a batch with the rows of a level."""
+        level = arguments.whole_number("level", level, 0, self.levels.count)
+        return batch._replace(labels=self._rows(tf.fill(tf.shape(batch.samples)[:1], level),
+                                                batch.labels))  # fmt: skip
+
+    def log_conditional_ratio(self, x, noisier, labels=None, *, level: int = 0) -> tf.Tensor:
+        """Return r ≈ log p(x_t | x_{t+1})/q(x_t | x_{t+1}), float32 [n].
+
+        Args:
+            x: x_t, floating [n, …].
+            noisier: x_{t+1}, of the same shape.
+            labels: See `energy`, as for `level` and errors.
+            level: t.
+        """
+        batch = self._at(self._as_batch(x, labels), level)
+        noisier = self._as_batch(noisier, labels, "noisier").samples
+        pairs = tf.concat([batch.samples, tf.cast(noisier, batch.samples.dtype)], axis=-1)
+        variational = self._evaluate(self.variational_network, batch._replace(samples=pairs))
+        ratio = variational + self._evaluate(self.energy_network, batch)
+        if self.slow_energy_network is not None:
+            ratio -= self._evaluate(self.slow_energy_network, batch)
+        return ratio
+
+    # --- training -------------------------------------------------------------------------------
+
+    def _pairs(self, data: Batch, seed) -> Batch:
+        """Return the pair of a level drawn for each example, repeated for each of its chains."""
+        level_seed, noise_seed, next_seed = tf.unstack(randomness.split(seed, 3))
+        count = tf.shape(data.samples)[0]
+        level = randomness.uniform([count], level_seed, 0, self.levels.count, tf.int32)
+        of_level = tf.one_hot(level, self.levels.count)
+        x = self.levels.noised(tf.cast(data.samples, tf.float32), of_level, noise_seed)
+        pairs = tf.concat([x, self.levels.following(x, of_level, next_seed)], axis=-1)
+        weights = data.weights
+        return Batch(
+            tf.repeat(pairs, self.chains_per_pair, axis=0),
+            tf.repeat(self._rows(level, data.labels), self.chains_per_pair, axis=0),
+            None if weights is None else tf.repeat(weights, self.chains_per_pair),
+        )
+
+    def _train_on(self, data: Batch) -> dict:
+        """Take one step of both networks, on pairs."""
+        pairs = self._pairs(data, self.next_seed())
+        with parallel.one_batch(tf.shape(pairs.samples)[0]):
+            return super()._train_on(pairs)
+
+    def _test_on(self, data: Batch) -> dict:
+        """Measure the bound and energies, of pairs."""
+        pairs = self._pairs(data, tf.random.fold_in(self.evaluation_seed(), _PAIRS))
+        with parallel.one_batch(tf.shape(pairs.samples)[0]):
+            return super()._test_on(pairs)
+
+    def _negatives_of(self, data: Batch, *, seed=None, remember: bool = True) -> Batch:
+        """Return as many pairs of the model as of the data, each with the same x_{t+1}."""
+        seed = self.next_seed() if seed is None else seed
+        noisier = data.samples[..., self.sample_shape[-1] :]
+        with networks.cached_weights(self.energy_network):
+            x = self._recover(noisier, data.labels, seed)
+        return data._replace(samples=tf.concat([tf.stop_gradient(x), noisier], axis=-1))
+
+    def _recover(self, noisier, rows, seed, **options) -> Any:
+        """Run the chains of x_t given x_{t+1}, and return what the sampler does, for x_t."""
+        levels = rows[:, : self.levels.count]
+        relative = super()._differentiable(
+            lambda x: self._evaluate(self.energy_network, Batch(x, rows))
+        )
+        energy = energies.RecoveryEnergy(relative, *self.levels.before(noisier, levels))
+        result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
+        if not hasattr(result, "samples"):
+            return energy.place(result)
+        changed = {"samples": energy.place(result.samples)}
+        if getattr(result, "trajectory", None) is not None:
+            changed["trajectory"] = energy.place(result.trajectory)
+        return result._replace(**changed)
+
+    def _log_ratio(self, variational, energy) -> tf.Tensor:
+        """Return H + E: the networks are relative to the same Gaussian."""
+        return variational + energy
+
+    def _energy_surrogate(
+        self, log_ratio_data, log_ratio_model, energy_data, energy_model, weights
+    ):
+        """Return a scalar whose gradient is that of Theorem 3, given x_{t+1}."""
+        return objectives.conditional_energy_surrogate(
+            self.divergence,
+            log_ratio_data,
+            log_ratio_model,
+            energy_model,
+            self.chains_per_pair,
+            energy_data=energy_data if self.shift_invariant else None,
+            **weights,
+        )
+
+    # --- sampling -------------------------------------------------------------------------------
+
+    def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
+        start_seed, label_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
+        if self.conditional and labels is None:
+            labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
+        x = self.levels.last(tf.concat([[count], self.sample_shape], axis=0), start_seed)
+        x = tf.ensure_shape(x, (None, *self.sample_shape))
+        steps = {} if num_steps is None else {"num_steps": num_steps}
+        seeds = tf.unstack(randomness.split(chain_seed, self.levels.count))
+        with networks.cached_weights(self.energy_network):
+            for level in reversed(range(self.levels.count)):
+                rows = self._rows(tf.fill([count], level), labels)
+                # What is recorded is what happens at the level of the data.
+                options = dict(sampler_options) if level == 0 else {}
+                x = self._recover(x, rows, seeds[level], **options, **steps)
+        return Batch(x, labels)
+
+    def negative_batch(
+        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+    ) -> Batch:
+        """Return samples of the model, walked down the levels, constants to any gradient.
+
+        Args:
+            count: How many.
+            labels: Labels of a conditional model; drawn uniformly if None.
+            seed: Integer tensor [2], or None to take the model's next one.
+            fresh: Samples to take instead, [count, …].
+            remember: Without meaning here: there is no buffer.
+        """
+        if fresh is not None:
+            return Batch(tf.stop_gradient(fresh), labels)
+        seed = self.next_seed() if seed is None else seed
+        if labels is not None:
+            labels = one_hot(labels, self.num_classes, None)
+        batch = self._chain(labels, count, seed, None, "noise", ())
+        return batch._replace(samples=tf.stop_gradient(batch.samples))
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        config = super().get_config()
+        del config["buffer"], config["reference"]
+        levels = {"levels": list(self.levels.sigmas)}
+        levels |= {name: np.asarray(getattr(self.levels, name)).tolist()
+                   for name in ("center", "spread")}  # fmt: skip
+        return {**config, **levels}
