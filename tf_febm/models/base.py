@@ -8,11 +8,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies, parallel
 from tf_febm.models import updates
-from tf_febm.models.averaging import (
-    WeightAverage,
-    averaged_variables,
-    check_decay,
-)
+from tf_febm.models.averaging import WeightAverage, averaged_variables, check_decay
 from tf_febm.models.chains import Batch, Chains
 from tf_febm.models.classifying import ClassCounts, Classifying
 from tf_febm.models.labels import as_rows, one_hot
