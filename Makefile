@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
+.PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-methods-all study-plane \
 	study-anomalies study-bounds study-claims study-classification \
 	study-stacked bench drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
@@ -45,6 +45,11 @@ study-mixture: $(READY)
 # Contrastive divergence against f-EBM on the digits: fifteen runs, an hour and a half on two cores.
 study-methods: $(READY)
 	$(BIN)/python -m studies.methods $(ARGS)
+
+# Every method on four densities that are known, in one table: some ten minutes of one core. Rows of TorchEBM and
+# ebmkit by ARGS=--peers=PYTHON, one of an environment with both: pip install torch torchebm==0.8.9 ebmkit==0.16.0
+study-methods-all: $(READY)
+	$(BIN)/python -m studies.all_methods $(ARGS)
 
 # Every method on points in the plane, whose density is known: 81 runs, some hours.
 study-plane: $(READY)

@@ -68,7 +68,13 @@ def test_no_argument_is_hidden():
     assert hiding == set(OTHERS)
 
 
-@pytest.mark.parametrize("model", ["FEBM", "DualFEBM", "ContrastiveDivergence", "BidirectionalEBM"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("FEBM", "DualFEBM", "ContrastiveDivergence", "BidirectionalEBM", "PseudoSpherical"),
+        *("ScoreMatching", "EnergyDiscrepancy"),
+    ],
+)
 def test_constructors_have_defaults(model):
     parameters = inspect.signature(getattr(tf_febm, model)).parameters
     networks = {"energy", "variational", "generator", "latent_dim"}

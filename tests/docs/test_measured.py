@@ -1,5 +1,6 @@
 """Tables of the pages against the files that studies wrote."""
 
+import importlib
 import json
 import re
 import runpy
@@ -89,6 +90,18 @@ def test_the_table_of_claims_is_what_was_measured(project):
     for study in measured.values():
         assert study["versions"]["git"][:7] in page
         assert study["claims"] and {row["verdict"] for row in study["claims"]} <= verdicts
+
+
+def test_tables_on_pages_of_their_own(project):
+    measured, pages = claims.recorded(project / "docs"), set()
+    for name, found in measured.items():
+        study = importlib.import_module(f"studies.{name}")
+        if hasattr(study, "PAGE"):
+            text = (project / "docs" / study.PAGE).read_text("utf-8")
+            assert claims.with_own_table(study, found, text) == text
+            assert study.page_table(found["figures"]) in text
+            pages.add(study.PAGE)
+    assert pages == {"claims.md", "concepts/divergences.md"}
 
 
 def test_what_the_page_of_claims_tells_beside_its_table(project):

@@ -37,7 +37,11 @@ def smaller(monkeypatch):
     [
         # One method and one set of points stand for all; modes are counted in test_grid.
         pytest.param("contrastive_divergence", "8gaussians", marks=pytest.mark.thorough),
-        ("dual", "moons"),
+        *(
+            pytest.param(method, "moons", marks=pytest.mark.thorough)
+            for method in ("dual", "score_matching", "energy_discrepancy")
+        ),
+        ("pseudo_spherical", "moons"),
     ],
 )
 def test_a_test_bed(launch, tmp_path, smaller, method, bed):
@@ -110,7 +114,7 @@ class TestTable:
         assert quality["log_z_standard_error"] < 0.5
 
         code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")
-        assert code == 0 and "Rows: num rows 200, odd 0.1, threshold" in words, errors
+        assert code == 0 and "of 200 rows are called odd: with p-values up to 0.1" in words, errors
         assert "The oddest: row" in words
         found = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
         assert found["quality"] == quality and found["step"] == 4

@@ -26,9 +26,9 @@ QUALITY = {
     "spread": 0.08,
     "held_out_spread": 0.07,
     "note": "few",
-    "coarse_distance": 2.0,
-    "held_out_coarse_distance": 0.1,
-    "noise_coarse_distance": 2.1,
+    "coarse_sample_distance": 2.0,
+    "held_out_coarse_sample_distance": 0.1,
+    "noise_coarse_sample_distance": 2.1,
 }
 IMAGES = {"Samples of the model", "Data the model has not seen", "Chains on their way from noise"}
 VOID = {"meta", "link", "img", "br"}

@@ -49,6 +49,11 @@ class DualFEBM(VariationalModel):
         """
         return self._evaluate(self.variational_network, self._as_batch(x, labels))
 
+    @property
+    def _second_role(self) -> str:
+        """What the variational network stands for."""
+        return "the log ratio itself"
+
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return V: the energy does not enter."""
         return variational

@@ -56,6 +56,11 @@ class Fitting(Steps):
     # Those of a loss that tells classes apart, behind the others.
     CLASS_METRICS: tuple[str, ...] = ("class_loss", "class_accuracy")
 
+    @property
+    def _second_role(self) -> str | None:
+        """What the second network stands for, so that models can tell whether theirs agree."""
+        return self.SECOND_PLAYER
+
     def compile(
         self,
         optimizer=None,

@@ -90,6 +90,7 @@ class Recovery(SlowEnergyModel):
     """
 
     INITIAL: tuple[str, ...] = ("noise",)
+    ROLE = "log p given the noisier level up to a constant"
     SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
     SETTINGS = {
         **{k: v for k, v in VariationalModel.SETTINGS.items()

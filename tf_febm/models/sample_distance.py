@@ -1,4 +1,4 @@
-"""How far samples are from data: one number that falls as a model learns."""
+"""How far samples are from data, number by number: it falls as a model learns."""
 
 import tensorflow as tf
 
@@ -16,6 +16,10 @@ def sample_distance(data, samples, weights=None, sample_weights=None) -> Counted
     x, x′ are independent examples and y, y′ independent samples, ‖·‖ is the Euclidean norm. The
     distance is 0 where both have one law, and positive elsewhere; its estimate may be negative.
     Vectors [n, d] are divided by the deviation of each column of these data, where that is not 0.
+
+    Images are compared pixel by pixel: it tells brightness, colours and coarse shapes apart, and
+    hardly sharp images from blurred ones. How they look `training.QualityMetrics` measures, in the
+    features of a network.
 
     The name is from statistics: the energy of the model has no part in it. Of more than 1,024
     examples, or samples, the first so many count: time and memory grow with their square.

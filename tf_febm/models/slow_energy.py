@@ -16,6 +16,16 @@ __all__ = ["SlowEnergyModel", "slow_copy", "update_slow_copy"]
 class SlowEnergyModel(VariationalModel):
     """Base of the models that may subtract a slow average of E in the log ratio."""
 
+    # What H is at its optimum.
+    ROLE = "log p up to a constant"
+
+    @property
+    def _second_role(self) -> str:
+        """What the variational network stands for."""
+        return f"H, {self.ROLE}" + ", and the slow average of E" * (
+            self.slow_energy_decay is not None
+        )
+
     def _set_slow_energy(self, decay: float | None) -> None:
         """Take the decay; before the model's constructor, which builds."""
         self._slow_energy_decay = None if decay is None else check_decay("slow_energy_decay", decay)

@@ -125,6 +125,11 @@ _PENALTY = Rule(
     "penalty=latent or data",
     lambda recipe, kind: "none",
 )
+_NOISED = Rule(
+    lambda recipe, kind: recipe.method != "score_matching" or recipe.kind == "denoising",
+    "kind=denoising",
+    lambda recipe, kind: recipe.kind,
+)
 _ITERATED = Rule(
     lambda recipe, kind: (
         recipe.entropy == "smallest_singular_value"
@@ -202,6 +207,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     # Of max(0, w·GP − τ) nothing is left without w.
     yield "penalty_threshold", _above_zero("penalty_weight")
     yield "entropy_iterations", _ITERATED
+    yield "noise_stddev", _NOISED
 
 
 RULES: dict[str, list[Rule]] = {}

@@ -180,10 +180,10 @@ class Langevin(Sampler):
             return tf.clip_by_norm(gradient, self.grad_clip_norm, axes=axes)
         return gradient
 
-    def _run(
-        self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
-    ) -> ChainResult:
+    smooth = True
+
+    def _run(self, energy_fn, x: tf.Tensor, seed, num_steps, **history) -> ChainResult:
         def step(state, step_seed):
             return self.step(energy_fn, state, step_seed)
 
-        return run_chain(step, x, num_steps, seed, diagnostics=diagnostics, trajectory=trajectory)
+        return run_chain(step, x, num_steps, seed, **history)

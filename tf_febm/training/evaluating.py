@@ -109,7 +109,7 @@ def evaluate_run(
         model, see `evaluation.model_classification`; "samples" and "held_out", figures with
         the images that they were measured against; "nearest", median distances to the nearest
         training image: samples much nearer than held-out images are copies; and "quality", where
-        the network is a `evaluation.Classifier`.
+        the network is a `evaluation.Classifier`, or where there is none.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -142,6 +142,9 @@ def evaluate_run(
         if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
             quality = evaluation.sample_quality(samples, train, held_out, network)
             result["quality"] = quality.as_dict()
+        elif network is None and train.name not in (*evaluation.CLASSIFIED, "stacked_mnist"):
+            noise = sampling.noise_removed
+            result["quality"] = evaluation.run_figures(run.model, samples, train, held_out, noise)
         result |= _classification(run.model, held_out, report)
         files.write_json(new / "evaluation.json", result)
     if curve:
