@@ -8,7 +8,7 @@ PEERS := .venv-bench
 
 .PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-methods-all study-plane \
 	study-anomalies study-bounds study-claims study-classification \
-	study-stacked bench drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
+	study-stacked bench gpu-check drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -80,6 +80,11 @@ study-stacked: $(READY)
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
 bench: $(PEERS)/.ready
 	$(PEERS)/bin/python benchmarks/run.py $(ARGS)
+
+# Chains and training steps as StableHLO, run by JAX, which has an environment of its own, on the CPU:
+# what benchmarks/gpu does on a machine with a GPU and without TensorFlow.
+gpu-check: $(READY) .venv-jax/.ready
+	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -n 0 -rs tests/benchmarks/test_gpu.py
 
 # Every drill, in half an hour: kills, lost workers, signals, damaged files, disks, clocks, memory.
 # One of them: make drills ARGS=--only=clock. The table is that of docs/reliability.md.
@@ -177,5 +182,10 @@ $(PEERS)/.ready: requirements.txt setup.py benchmarks/requirements.txt
 		--no-build-isolation --editable .
 	@touch $@
 
+.venv-jax/.ready: setup.py
+	$(PYTHON) -m venv .venv-jax
+	.venv-jax/bin/python -m pip install --quiet --disable-pip-version-check "jax>=0.10" "numpy>=2.0"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) .venv-jax build dist *.egg-info

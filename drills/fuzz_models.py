@@ -1,4 +1,4 @@
-"""What is called with models: their methods and the applications."""
+"""Fuzzed calls with models: their methods and the applications."""
 
 import functools
 import inspect

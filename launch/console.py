@@ -1,4 +1,4 @@
-"""What all launchers do on the console: lines, errors without tracebacks, signals."""
+"""Console of all launchers: lines, errors without tracebacks, signals."""
 
 import os
 import signal
@@ -265,7 +265,7 @@ def main(
                 raise flags.Error(f"Unknown argument {left[1]!r}; every option starts with --.")
             return left
         except flags.Error as error:
-            print(f"error: {error} (--help tells all flags.)", file=sys.stderr, flush=True)
+            print(f"error: {error} (--help tells all flags)", file=sys.stderr, flush=True)
             sys.exit(FAILED)
 
     app.run(start, flags_parser=parse)

@@ -1,4 +1,4 @@
-"""What a gradient through a chain costs, Eq. 13 of the paper: memory and processor time."""
+"""Costs of a gradient through a chain, Eq. 13 of the paper: memory and processor time."""
 
 import json
 import resource

@@ -78,7 +78,9 @@ __all__ = [
 ]
 
 
-_earlier = earlier_names(__name__, {"distribution": "tf_febm.parallel"})
+_earlier = earlier_names(
+    __name__, {"distribution": "tf_febm.parallel", "guarded": "tf_febm.untrusted_files"}
+)
 
 
 def __getattr__(name: str):

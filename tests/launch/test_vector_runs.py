@@ -33,7 +33,7 @@ def smaller(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("method", "bed"),
+    ("method", "dataset"),
     [
         # One method and one set of points stand for all; modes are counted in test_grid.
         pytest.param("contrastive_divergence", "8gaussians", marks=pytest.mark.thorough),
@@ -44,8 +44,8 @@ def smaller(monkeypatch):
         ("pseudo_spherical", "moons"),
     ],
 )
-def test_a_test_bed(launch, tmp_path, smaller, method, bed):
-    code, errors = launch(f"--dataset={bed}", f"--method={method}")
+def test_a_toy_dataset(launch, tmp_path, smaller, method, dataset):
+    code, errors = launch(f"--dataset={dataset}", f"--method={method}")
     assert code == 0, errors
     folder = tmp_path / "run"
     for name in ("step_0000004.png", "final.png"):
@@ -53,7 +53,7 @@ def test_a_test_bed(launch, tmp_path, smaller, method, bed):
     summary = json.loads((folder / "summary.json").read_text())
     assert math.isfinite(summary["quality"]["kl"]) and summary["quality"]["kl"] > 0
     quality = summary["quality"]
-    if bed == "moons":
+    if dataset == "moons":
         # Two half circles are no mixture of round modes.
         assert quality["modes"] is None
     else:

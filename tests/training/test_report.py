@@ -15,8 +15,8 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.guarded import write_record
 from tf_febm.training import pictures
+from tf_febm.untrusted_files import write_record
 
 # Of samples that are noise.
 QUALITY = {

@@ -25,7 +25,14 @@ TOLD, DRAWN = 10, 6
         "held_out": arguments.VECTORS,
     }
 )
-def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
+def score_rows(
+    model: arguments.Model,
+    train: arguments.Data,
+    held_out: arguments.Data,
+    out: arguments.Path,
+    *,
+    odd: float = 0.05,
+) -> dict:
     """Score all rows of a table by their energy; higher is stranger.
 
     Writes scores.csv, with all rows from the oddest on and their conformal p-values among held-out

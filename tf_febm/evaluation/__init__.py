@@ -3,8 +3,6 @@
 from tf_febm.evaluation import images as pictures
 from tf_febm.evaluation.attacks import projected_gradient_attack
 from tf_febm.evaluation.charts import (
-    density_figure,
-    density_plot,
     histogram_chart,
     histogram_figure,
     line_chart,
@@ -22,6 +20,7 @@ from tf_febm.evaluation.classification import (
     refine_by_chains,
 )
 from tf_febm.evaluation.classifier import Classifier, train_classifier
+from tf_febm.evaluation.density_charts import density_figure, density_plot
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
     PrecisionRecallCurve,
@@ -163,7 +162,11 @@ __all__ = [
 __getattr__ = earlier_names(
     __name__,
     {
+        "keras_inception": "tf_febm.evaluation.keras_networks",
+        "landscape": "tf_febm.evaluation.density_charts",
+        "marginals": "tf_febm.evaluation.charts",
         "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
-        "plane_picture": "tf_febm.evaluation.charts:density_plot",
+        "plane_picture": "tf_febm.evaluation.density_charts:density_plot",
+        "squeezenet": "tf_febm.evaluation.keras_networks",
     },
 )

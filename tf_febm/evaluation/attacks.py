@@ -1,6 +1,7 @@
 """Attacks on classifiers: examples a little aside that are taken for another class."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,14 +19,14 @@ REACH = 2.5
 )
 def projected_gradient_attack(
     log_probs_fn: Callable,
-    x,
-    labels,
+    x: arguments.Array,
+    labels: arguments.Labels,
     epsilon: float,
     *,
     num_steps: int = 10,
     bounds: tuple[float, float] | None = None,
-    scale=None,
-    seed=0,
+    scale: Any = None,
+    seed: arguments.Seed = 0,
 ) -> tf.Tensor:
     """Look for examples within a radius that a classifier takes for another class.
 

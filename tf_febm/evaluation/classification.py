@@ -63,7 +63,9 @@ class ClassificationFigures(NamedTuple):
 
 
 @arguments.checked
-def expected_calibration_error(log_probs, labels, num_bins: int = 15) -> float:
+def expected_calibration_error(
+    log_probs: arguments.Array, labels: arguments.Labels, num_bins: int = 15
+) -> float:
     """Return how far confidences are from accuracies on average.
 
         Σ_b (n_b/n) |accuracy of b − mean confidence of b|
@@ -102,17 +104,17 @@ def expected_calibration_error(log_probs, labels, num_bins: int = 15) -> float:
 @arguments.checking({"x": arguments.ANY_ARRAY, "labels": arguments.LABELS, "scale": None})
 def classification_figures(
     log_probs_fn: Callable,
-    x,
-    labels,
+    x: arguments.Array,
+    labels: arguments.Labels,
     *,
     epsilons: Sequence[float] = (),
     num_attacked: int = 100,
     num_steps: int = 10,
     bounds: tuple[float, float] | None = None,
-    scale=None,
+    scale: Any = None,
     refine: Callable | None = None,
     batch_size: int = 256,
-    seed=0,
+    seed: arguments.Seed = 0,
 ) -> ClassificationFigures:
     """Measure a classifier on labelled examples, and under attack.
 
@@ -187,7 +189,13 @@ def classification_figures(
 
 
 @arguments.checking({"x": arguments.ANY_ARRAY})
-def refine_by_chains(model, x, seed=0, *, num_steps: int | None = None) -> tf.Tensor:
+def refine_by_chains(
+    model: arguments.Model,
+    x: arguments.Array,
+    seed: arguments.Seed = 0,
+    *,
+    num_steps: int | None = None,
+) -> tf.Tensor:
     """Move examples by a model's chains, whatever their class: towards what is likely.
 
     The sampler runs on the marginal energy −log Σ_y p(y) e^(−E(x, y)), from x on. A few steps take
@@ -221,7 +229,12 @@ def refine_by_chains(model, x, seed=0, *, num_steps: int | None = None) -> tf.Te
 
 @arguments.checking({"data": arguments.DATASETS})
 def model_classification(
-    model, data, *, num_examples: int = 1000, num_attacked: int = 100, seed: int = 0
+    model: arguments.Model,
+    data: arguments.Data,
+    *,
+    num_examples: int = 1000,
+    num_attacked: int = 100,
+    seed: int = 0,
 ) -> ClassificationFigures:
     """Measure a conditional model as a classifier of a data set, by `class_log_probs`.
 

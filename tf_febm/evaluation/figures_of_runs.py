@@ -26,7 +26,13 @@ WIDENING = 2.0
 
 
 @arguments.checking({"train": arguments.DATASETS, "held_out": arguments.DATASETS})
-def run_figures(model, samples: np.ndarray, train, held_out, noise_removed: float = 0.0) -> dict:
+def run_figures(
+    model: arguments.Model,
+    samples: np.ndarray,
+    train: arguments.Data,
+    held_out: arguments.Data,
+    noise_removed: float = 0.0,
+) -> dict:
     """Measure samples of a trained model by what is known of its data.
 
     Small labelled images have a classifier, whose features and classes tell quality and modes;

@@ -1,6 +1,7 @@
 """Figures of images that need no feature network: they tell noise and copies from pictures."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,9 @@ class PixelQuality:
         "simple": arguments.ARRAY | arguments.NONE,
     }
 )
-def pixel_quality(samples, train, held_out, simple=None) -> PixelQuality:
+def pixel_quality(
+    samples: arguments.Array, train: arguments.Data, held_out: arguments.Data, simple: Any = None
+) -> PixelQuality:
     """Compare samples with real images in roughness, spread, coarse shapes and edges.
 
     These see noise, flat images, copies of one image, wrong brightness, and edges that are too many

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,7 +15,7 @@ from tf_febm.models.weights import of_batches
 __all__ = ["ChainlessModel", "positive"]
 
 
-def positive(name: str, value) -> float:
+def positive(name: str, value: Any) -> float:
     """Return `value` as a finite float above 0, or raise a ValueError."""
     return arguments.number(name, value, above=True)
 

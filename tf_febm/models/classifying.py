@@ -88,7 +88,7 @@ class Classifying:
             sums = parallel.local(self.class_counts.sums).numpy()
         return sums / sums.sum() if sums.any() else np.full(len(sums), 1.0 / len(sums))
 
-    def class_log_probs(self, x) -> tf.Tensor:
+    def class_log_probs(self, x: arguments.Array) -> tf.Tensor:
         """Return log p(y | x) of each class, as the energies of all classes tell it.
 
             log p(y | x) = log softmax_y(−E(x, y) + log p(y))
@@ -113,7 +113,7 @@ class Classifying:
         x = self._checked_samples(x)
         return tf.nn.log_softmax(self._log_prior() - self._class_energies(x))
 
-    def marginal_energy(self, x) -> tf.Tensor:
+    def marginal_energy(self, x: arguments.Array) -> tf.Tensor:
         """Return the energy of x whatever its class, −log Σ_y p(y) e^(−E(x, y)).
 
         The marginal of the joint density ∝ p(y) e^(−E(x, y)); see `class_log_probs`. With a

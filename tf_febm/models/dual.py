@@ -38,7 +38,9 @@ class DualFEBM(VariationalModel):
     ICML 2020, Theorem 1.
     """
 
-    def log_density_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_density_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return V(x) ≈ log p(x)/q(x).
 
         Args and errors are those of `energy`. It is as good as V is close to its optimum; q is the

@@ -144,7 +144,12 @@ class NoiseContrastive(EnergyModel):
     def log_ratio_clip(self, clip) -> None:
         self._divergence = divergences.get(self.divergence.unclipped, clip)
 
-    def log_prob(self, x, labels=None, return_interval: bool = False) -> Any:
+    def log_prob(
+        self,
+        x: arguments.Array,
+        labels: arguments.Labels | None = None,
+        return_interval: bool = False,
+    ) -> Any:
         """Return −E(x) − log Z, with log Z of `fit_log_partition` for these weights, or as learned.
 
         Of the learned one it is not guaranteed that the density integrates to 1, which it does at
@@ -195,7 +200,9 @@ class NoiseContrastive(EnergyModel):
         return found
 
     # Not log_density_ratio, which is to q: weights of samples of the model are made of that.
-    def log_noise_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_noise_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return r(x) ≈ log p(x)/n(x), the log density ratio of data and noise, float32 [n].
 
         Args and errors are those of `energy`.

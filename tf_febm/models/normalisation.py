@@ -78,15 +78,15 @@ class Normalised(Calibrated):
 
     def fit_log_partition(
         self,
-        data=None,
+        data: arguments.Data | None = None,
         *,
         method: str = "auto",
-        samples=None,
+        samples: Any = None,
         num_chains: int = 256,
         num_temperatures: int = 500,
         num_leapfrog_steps: int = 3,
         confidence: float = 0.95,
-        seed=0,
+        seed: arguments.Seed = 0,
     ) -> LogPartition:
         """Estimate log Z = log ∫ e^(−E(x)) dx, and keep it for `log_prob`.
 
@@ -155,7 +155,12 @@ class Normalised(Calibrated):
         self._normalised_at = self._digest()
         return self.log_partition
 
-    def log_prob(self, x, labels=None, return_interval: bool = False) -> Any:
+    def log_prob(
+        self,
+        x: arguments.Array,
+        labels: arguments.Labels | None = None,
+        return_interval: bool = False,
+    ) -> Any:
         """Return the log density of examples, −E(x) − log Z, in raw units.
 
         Of a conditional model it is log q(x | y) = −E(x, y) − log Z_y.

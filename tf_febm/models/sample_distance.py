@@ -1,7 +1,8 @@
-"""How far samples are from data, number by number: it falls as a model learns."""
+"""Distance of samples and data, number by number: it falls as a model learns."""
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models.updates import Counted
 
 __all__ = ["sample_distance"]
@@ -10,7 +11,12 @@ __all__ = ["sample_distance"]
 MOST = 1024
 
 
-def sample_distance(data, samples, weights=None, sample_weights=None) -> Counted:
+def sample_distance(
+    data: arguments.Data,
+    samples: arguments.Tensor,
+    weights: arguments.Tensor | None = None,
+    sample_weights: arguments.Tensor | None = None,
+) -> Counted:
     """Estimate the energy distance 2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ of two laws, without bias.
 
     x, x′ are independent examples and y, y′ independent samples, ‖·‖ is the Euclidean norm. The

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 from tf_febm.models.averaging import averaged_variables, check_decay
 from tf_febm.models.chains import Batch
 from tf_febm.models.variational import VariationalModel
@@ -70,7 +70,7 @@ class SlowEnergyModel(VariationalModel):
         return {**super()._settings(), "slow_energy_decay": self.slow_energy_decay}
 
 
-def slow_copy(network) -> keras.Layer:
+def slow_copy(network: arguments.Network) -> keras.Layer:
     """Return a network like another one, with weights of its own that are never trained.
 
     Raises:
@@ -87,7 +87,9 @@ def slow_copy(network) -> keras.Layer:
     return copied
 
 
-def update_slow_copy(slow, network, decay, changed=True) -> None:
+def update_slow_copy(
+    slow: arguments.Network, network: arguments.Network, decay: Any, changed: Any = True
+) -> None:
     """Take the present weights into a slow copy: w̄ ← d w̄ + (1 − d) w.
 
     Args:

@@ -43,16 +43,16 @@ class BracketedPartition(NamedTuple):
 @arguments.checking({"data": _ARRAYS, "samples": _ARRAYS})
 def bracketed_log_partition(
     energy_fn: Callable,
-    base=None,
+    base: arguments.Density | None = None,
     *,
-    data=None,
-    samples=None,
+    data: arguments.Data | None = None,
+    samples: arguments.Data | None = None,
     bounds: tuple[float, float] | None = None,
     num_chains: int = 256,
     num_temperatures: int = 500,
     num_leapfrog_steps: int = 3,
     confidence: float = 0.95,
-    seed=0,
+    seed: arguments.Seed = 0,
 ) -> BracketedPartition:
     """Estimate log Z by annealing from a base to q, and from q back to the base.
 

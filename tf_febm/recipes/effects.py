@@ -7,7 +7,7 @@ where it says no more than what is done anyway, a line says so.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 
 __all__ = ["Rule", "check", "has_effect", "refuse_vain"]
 
@@ -231,7 +231,7 @@ _OFF: dict[str, tuple] = {
 
 
 def check(
-    recipe,
+    recipe: arguments.RecipeLike,
     given: Mapping[str, Any],
     kind: str | None = None,
     tolerated: Collection[str] = (),
@@ -256,6 +256,6 @@ def check(
     return refuse_vain(settings, RULES, recipe, kind)
 
 
-def has_effect(name: str, recipe, kind: str | None = None) -> bool:
+def has_effect(name: str, recipe: arguments.RecipeLike, kind: str | None = None) -> bool:
     """Return whether a setting has an effect, as far as is known."""
     return _broken(RULES.get(name, ()), recipe, kind) is None

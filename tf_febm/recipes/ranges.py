@@ -1,4 +1,4 @@
-"""What the settings of a recipe may be."""
+"""Ranges of the settings of a recipe."""
 
 import sys
 import typing

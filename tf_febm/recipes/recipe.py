@@ -5,6 +5,7 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tf_febm import arguments
 from tf_febm.recipes import effects
 from tf_febm.recipes.ranges import checked
 
@@ -303,7 +304,7 @@ class Recipe:
         """Return the fields by name, ready for JSON."""
         return dataclasses.asdict(self)
 
-    def build(self, data, labels=None) -> Any:
+    def build(self, data: arguments.Data, labels: arguments.Labels | None = None) -> Any:
         """Return the compiled model of this recipe, adapted to the data.
 
         Args:
@@ -324,7 +325,12 @@ class Recipe:
         return building.build_model(self, as_data(data, labels, "data"))
 
     def stream(
-        self, data, labels=None, *, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+        self,
+        data: arguments.Data,
+        labels: arguments.Labels | None = None,
+        *,
+        start_step: int = 0,
+        shard: tuple[int, int] = (0, 1),
     ) -> Any:
         """Return the endless batches that the model is fitted to: see `tf_febm.data.stream`.
 

@@ -47,7 +47,7 @@ class ChainResult(NamedTuple):
     step_size: tf.Tensor | None = None
 
 
-def step_count(num_steps) -> int | tf.Tensor:
+def step_count(num_steps: arguments.Whole) -> int | tf.Tensor:
     """Return a number of steps as an int, or as an int32 scalar where its value is not known yet.
 
     Args:
@@ -73,7 +73,7 @@ def step_count(num_steps) -> int | tf.Tensor:
         return tf.identity(count)
 
 
-def step_argument(sampler, num_steps) -> int | tf.Tensor | None:
+def step_argument(sampler: arguments.Sampler, num_steps: arguments.Whole) -> int | tf.Tensor | None:
     """Return a number of steps as a compiled function is to be given it for a sampler.
 
     Args:
@@ -115,8 +115,8 @@ def noted(arrays: tuple, step, values) -> tuple[tf.TensorArray, ...]:
 def run_chain(
     step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
     initial_state: tf.Tensor,
-    num_steps,
-    seed,
+    num_steps: arguments.Whole,
+    seed: arguments.Seed,
     *,
     diagnostics: bool = False,
     trajectory: bool = False,

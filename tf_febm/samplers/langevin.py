@@ -140,7 +140,9 @@ class Langevin(Sampler):
             noise_first=False,
         )
 
-    def step(self, energy_fn, x: tf.Tensor, seed) -> tuple[tf.Tensor, StepInfo]:
+    def step(
+        self, energy_fn: arguments.Function, x: tf.Tensor, seed: arguments.Seed
+    ) -> tuple[tf.Tensor, StepInfo]:
         """Take one step of every chain.
 
         Args:

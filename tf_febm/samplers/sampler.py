@@ -35,11 +35,11 @@ class Sampler(arguments.Configured):
 
     def __call__(
         self,
-        energy_fn,
-        initial_state,
-        seed,
+        energy_fn: arguments.Function,
+        initial_state: arguments.Array,
+        seed: arguments.Seed,
         *,
-        num_steps=None,
+        num_steps: arguments.Whole | None = None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
         differentiable: bool = False,

@@ -77,14 +77,14 @@ class Sampling:
     }
 )
 def evaluate_run(
-    run,
-    network,
-    out,
+    run: Any,
+    network: arguments.Network,
+    out: arguments.Path,
     sampling: Sampling,
     *,
     reference: str = "train",
     num_real: int | None = None,
-    cache_dir=None,
+    cache_dir: arguments.Path | None = None,
     curve: bool = False,
     report: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
@@ -154,7 +154,7 @@ def evaluate_run(
 
 
 @arguments.checked
-def evaluate_rows(run, out, *, odd: float = 0.05) -> dict[str, Any]:
+def evaluate_rows(run: Any, out: arguments.Path, *, odd: float = 0.05) -> dict[str, Any]:
     """Score the rows of a finished run on vectors; write evaluation.json, scores.csv and charts.
 
     Args:

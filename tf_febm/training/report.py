@@ -10,10 +10,10 @@ from pathlib import Path
 from tf_febm import arguments, catalogue, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
-from tf_febm.guarded import DamagedError, read_record
 from tf_febm.training import report_page
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
+from tf_febm.untrusted_files import DamagedError, read_record
 
 __all__ = ["write_report"]
 

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import data
+from tf_febm import arguments, data
 
 __all__ = ["check_splits", "class_names_of", "described", "hash_of", "loaded"]
 
 
-def described(source) -> dict[str, Any]:
+def described(source: Any) -> dict[str, Any]:
     """Return what is stored of where data came from."""
     return source.as_dict() if isinstance(source, data.Source) else {}
 
 
-def loaded(source, held_out) -> tuple:
+def loaded(source: Any, held_out: arguments.Data) -> tuple:
     """Return the training and the held-out data, as `run` takes them."""
     if isinstance(source, data.Source):
         if held_out is not None:
@@ -29,7 +29,7 @@ def loaded(source, held_out) -> tuple:
     )
 
 
-def check_splits(recipe, source, held_out) -> None:
+def check_splits(recipe: arguments.RecipeLike, source: Any, held_out: arguments.Data) -> None:
     """Raise a ValueError where what is held out does not fit, before anything is trained."""
     if not recipe.conditional:
         return
@@ -42,12 +42,12 @@ def check_splits(recipe, source, held_out) -> None:
         )
 
 
-def class_names_of(recipe, source) -> list[str] | None:
+def class_names_of(recipe: arguments.RecipeLike, source: Any) -> list[str] | None:
     """Return what the data call their classes, if the model is conditional and they say it."""
     return list(source.class_names) if recipe.conditional and source.class_names else None
 
 
-def hash_of(source) -> str:
+def hash_of(source: Any) -> str:
     """Return the SHA-256 of the examples and labels that are trained on."""
     digest = hashlib.sha256()
     for array in (getattr(source, "images", None), getattr(source, "vectors", None), source.labels):

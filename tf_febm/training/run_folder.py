@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tf_febm import arguments, original_names
-from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 from tf_febm.training.checkpoint_files import check_segments, steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
+from tf_febm.untrusted_files import DamagedError, opened, read_record, records, write_record
 
 __all__ = ["RunFolder"]
 
@@ -109,7 +109,7 @@ class RunFolder:
         path: The folder. Nothing is touched until `prepare`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         self.path = Path(path)
         self.options = self.path / "options.json"
         self.metrics = self.path / "metrics.csv"

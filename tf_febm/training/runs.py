@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, catalogue, evaluation, extras, parallel, workers
-from tf_febm.guarded import memory_bytes
 from tf_febm.terminal.clock import duration
 from tf_febm.training import checkpoint_files, chosen_weights, run_data
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
@@ -27,6 +26,7 @@ from tf_febm.training.run_folder import NO_START, RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
 from tf_febm.training.warm_start import warm_start
+from tf_febm.untrusted_files import memory_bytes
 
 __all__ = ["Run", "TooLongError", "describe", "run"]
 
@@ -70,13 +70,13 @@ class Run(NamedTuple):
 
 @arguments.checked
 def run(
-    recipe,
-    data,
-    folder,
-    strategy=None,
+    recipe: arguments.RecipeLike,
+    data: arguments.Data,
+    folder: arguments.Path,
+    strategy: arguments.Strategy | None = None,
     *,
-    held_out=None,
-    init_from=None,
+    held_out: arguments.Data | None = None,
+    init_from: Any = None,
     init_chains: bool = False,
     overwrite: bool = False,
     resume_step: int | None = None,
@@ -166,15 +166,15 @@ def run(
         model = recipe.build(source)
     rows, aside = chosen_weights.divided(recipe, model, source, "best_metric" in (chosen or {}))
     unused = recipe.best_metric == chosen_weights.METRIC and aside is None
-    folder = RunFolder(folder)
+    run_folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
     report = report if chief else _be_silent
     for note in notes:
         report(f"warning: {note}")
-    report(describe(recipe, source, model, folder, None if dry_run else chosen))
+    report(describe(recipe, source, model, run_folder, None if dry_run else chosen))
     needed = check_memory(recipe, source, model) / 2**30
     report(f"Memory: about {needed:.2g} GiB; this machine has {memory_bytes() / 2**30:.0f}.")
-    there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
+    there = () if overwrite else checkpoint_files.steps_in(run_folder.checkpoints)
     start = max(there, default=0) if resume_step is None else resume_step
     left = max(recipe.steps - start, 0)
 
@@ -202,14 +202,14 @@ def run(
         )
     if dry_run:
         workers.barrier(strategy)
-        return Run(model, folder, 0, False, None)
+        return Run(model, run_folder, 0, False, None)
     with contextlib.ExitStack() as stack:
         if chief:
-            workers.run_on_all(strategy, lambda: stack.enter_context(folder.locked()))
+            workers.run_on_all(strategy, lambda: stack.enter_context(run_folder.locked()))
         else:
             workers.run_on_all(strategy, lambda: None)
         checkpoints = Checkpoints(
-            folder.checkpoints,
+            run_folder.checkpoints,
             model,
             max_to_keep=recipe.keep_checkpoints,
             best_metric=None if unused else recipe.best_metric,
@@ -221,7 +221,7 @@ def run(
             if resume_step is not None:
                 checkpoints.path_of(resume_step)
             if chief:
-                folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+                run_folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
 
         workers.run_on_all(strategy, check)
         step = 0 if overwrite else checkpoints.restore(resume_step)
@@ -230,16 +230,18 @@ def run(
             workers.run_on_all(strategy, begin_warm)
         if step >= recipe.steps:
             report(f"Nothing to train: the run has {step} steps, and {recipe.steps} are asked for.")
-            finished = int(chief and folder.result_step() == step)
+            finished = int(chief and run_folder.result_step() == step)
             if workers.from_first(strategy, finished):
                 workers.barrier(strategy, last=True)
-                return Run(model, folder, step, True, folder.read_summary() if chief else None)
+                return Run(
+                    model, run_folder, step, True, run_folder.read_summary() if chief else None
+                )
         else:
-            _begin(strategy, folder, checkpoints, stored, overwrite, step)
+            _begin(strategy, run_folder, checkpoints, stored, overwrite, step)
         if 0 < step < recipe.steps:
             report(f"Continuing from step {step} of {recipe.steps}.")
         return _train_in(
-            *(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase),
+            *(run_folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase),
             *(rows, aside, cost),
         )
 
@@ -365,7 +367,11 @@ def _be_silent(line: str) -> None:
 
 
 def describe(
-    recipe, source, model, folder: RunFolder, chosen: Collection[str] | None = None
+    recipe: arguments.RecipeLike,
+    source: Any,
+    model: arguments.Model,
+    folder: RunFolder,
+    chosen: Collection[str] | None = None,
 ) -> str:
     """Return the plan of a run, a few lines for people.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models.chains import Batch
 from tf_febm.networks.normalised import NormalisedEnergy
 from tf_febm.networks.precision import computes_in_half
@@ -20,7 +21,7 @@ _SAME, _SAME_IN_HALF = 1e-4, 0.05
 _POINTS = 8
 
 
-def warm_start(model, run, *, chains: bool = False) -> dict[str, Any]:
+def warm_start(model: arguments.Model, run: Any, *, chains: bool = False) -> dict[str, Any]:
     """Give a model the weights of a finished run, of the same method or another.
 
     The energy network takes those of the run's `model.keras`, which are the averaged ones where the
