@@ -14,7 +14,7 @@ from tf_febm.models.chains import Batch
 from tf_febm.models.labels import class_numbers
 from tf_febm.networks import GaussianReference
 from tf_febm.partition.annealing import Annealer
-from tf_febm.partition.bases import chosen_base, domain_of
+from tf_febm.partition.bases import Domain, chosen_base
 from tf_febm.partition.bracket import bracketed
 from tf_febm.partition.grid import log_partition_where_mass_is
 
@@ -271,7 +271,7 @@ class Normalised(Calibrated):
             size = math.prod(self.sample_shape)
             shift = white.log_normaliser - 0.5 * size * math.log(2.0 * math.pi)
         else:
-            base = chosen_base(None, None, domain_of(self), seed)
+            base = chosen_base(None, None, Domain(True, bounds, self.sample_shape), seed)
         annealer, found = Annealer(energy, base, bounds, num_leapfrog_steps), []
         for k, own in enumerate(given):
             label.assign(k)
