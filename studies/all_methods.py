@@ -10,10 +10,8 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -236,21 +234,24 @@ def _of_peer(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
     with np.load(folder / "made.npz") as made:
         energies, samples = made["energies"], made["samples"]
-        spent = {"seconds_of_training": float(made["seconds"]), "mib": float(made["mib"])}
+        memory = float(made["mib"])
+        spent = {"seconds_of_training": float(made["seconds"])}
+        spent["mib"] = None if np.isnan(memory) else memory
     parts = iter(np.array_split(energies, -(-len(points) // 50_000)))
     return lambda _: next(parts), samples, spent
 
 
 def _peak(reset: bool = False) -> float | None:
-    """Return the largest memory of this process so far in MiB; since now if it is reset."""
-    if not sys.platform.startswith("linux"):
-        return None
+    """Return the largest memory of this process in MiB, since now if it is reset; None elsewhere.
+
+    Linux alone can tell: elsewhere the peak of a process is that of all its runs.
+    """
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")
         text = Path("/proc/self/status").read_text()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+        return None
     return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024.0
 
 
@@ -295,6 +296,8 @@ def tables(summary: dict[str, dict]) -> str:
                 missing.setdefault(row["failed"][0], []).append(method.replace("_", " "))
                 continue
             cells = [row[name]["text"] for name in FIGURES]
+            if row["kl"]["mean"] is None:
+                cells[0] = "not finite"
             if row["kl"]["mean"] == min(means):
                 cells[0] = f"**{cells[0]}**"
             lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
@@ -324,11 +327,14 @@ def write(summary: dict[str, dict], steps: dict[str, int], seeds: int, out: Path
 
 
 def _draw(summary: dict[str, dict], path: Path) -> None:
+    from matplotlib import ticker
+
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
-    drawn, axes = charts.panels(len(summary), 2.9, 4.4)
-    for axis, (bed, methods) in zip(axes, summary.items(), strict=True):
+    drawn = charts.figure(11.0, 4.2 * -(-len(summary) // 2))
+    for number, (bed, methods) in enumerate(summary.items(), 1):
+        axis = drawn.add_subplot(-(-len(summary) // 2), 2, number)
         charts.style(axis, bed, "KL(data‖model), nats")
         names = [name for name, row in methods.items() if not row["failed"]]
         for place, name in enumerate(names):
@@ -336,7 +342,10 @@ def _draw(summary: dict[str, dict], path: Path) -> None:
             if kl is not None and kl > 0.0:
                 axis.plot(kl, place, "o", color="#0072B2")
         axis.set_xscale("log")
-        axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7)
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0)))
+        axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
         axis.invert_yaxis()
     evaluation.save_png(path, charts.pixels(drawn))
 

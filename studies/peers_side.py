@@ -6,7 +6,8 @@ Reads given.npz, with the data and the points where energies are asked for, and 
 """
 
 import json
-import resource
+import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ def main() -> None:
     averaged = torch.optim.swa_utils.AveragedModel(
         energy, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak(reset=True)
     began = time.process_time()
     for _ in range(options["steps"]):
         batch = white[torch.randint(len(white), (options["batch"],))]
@@ -47,7 +48,7 @@ def main() -> None:
         rates.step()
         averaged.update_parameters(energy)
     seconds = time.process_time() - began
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024.0
+    memory = peak() - before
     made = averaged.module
     z = chain(made, torch.randn(options["samples"], x.shape[1])).detach().numpy()
     energies = []
@@ -62,6 +63,20 @@ def main() -> None:
         seconds=seconds,
         mib=memory,
     )
+
+
+def peak(reset: bool = False) -> float:
+    """Return the largest memory of this process in MiB, since now if it is reset; NaN if unknown.
+
+    As `studies.all_methods` does it, which this Python cannot import.
+    """
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return math.nan
+    return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024.0
 
 
 def perceptron(torch, dimension: int, package: str):

@@ -1,4 +1,4 @@
-"""How good a classifier is: accuracy, calibration, and what attacks leave of it."""
+"""Figures of classifiers: accuracy, calibration, and the accuracy that attacks leave."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

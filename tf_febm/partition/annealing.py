@@ -145,7 +145,7 @@ class Annealer:
         self._betas: Any = None
         self._sizes: Any = None
 
-    def forward(self, num_chains: int, num_temperatures: int, seeds) -> AnnealedPartition:
+    def forward(self, num_chains: int, num_temperatures: int, seeds: Any) -> AnnealedPartition:
         """Anneal from samples of the base, by temperatures and step sizes of a pilot run.
 
         Args:
@@ -168,7 +168,7 @@ class Annealer:
         self._betas, self._sizes = tf.constant(betas), tf.constant(sizes)
         return self._annealed(_start(base, num_chains, seeds[1]), seeds[3])
 
-    def backward(self, x, seed) -> AnnealedPartition:
+    def backward(self, x: arguments.Array, seed: arguments.Seed) -> AnnealedPartition:
         """Anneal from samples of q, [n, …], back to the base, by the same steps.
 
         Returns:
@@ -178,7 +178,7 @@ class Annealer:
         found = self._annealed(x, seed, back=True)
         return found._replace(log_z=-found.log_z, log_weights=-found.log_weights)
 
-    def settle(self, x, num_steps: int, seed) -> tf.Tensor:
+    def settle(self, x: arguments.Array, num_steps: int, seed: arguments.Seed) -> tf.Tensor:
         """Take steps at the energy itself, which leave q as it is, from x, [n, …].
 
         Args:
@@ -200,7 +200,7 @@ class Annealer:
         return self._run(self._densities, x, *way, count, self._leapfrog, seed, back)
 
 
-def plain(energy_fn) -> Callable:
+def plain(energy_fn: Callable) -> Callable:
     """Return a function of x from a model, or from its energy, as its chains have it."""
     model = getattr(energy_fn, "__self__", energy_fn)
     if getattr(model, "conditional", False) and energy_fn in (model, model.energy):
@@ -219,7 +219,7 @@ class _Densities:
     def __init__(self, energy_fn, base, bounds):
         self.energy_fn, self.base, self.bounds = energy_fn, base, bounds
 
-    def at(self, x) -> _State:
+    def at(self, x: arguments.Array) -> _State:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             base = tf.cast(self.base.log_prob(x), tf.float32)

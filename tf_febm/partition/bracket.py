@@ -101,7 +101,12 @@ def bracketed_log_partition(
 
 
 def bracketed(
-    annealer: Annealer, num_chains, num_temperatures, confidence, seed, samples=None
+    annealer: Annealer,
+    num_chains: int,
+    num_temperatures: int,
+    confidence: float,
+    seed: arguments.Seed,
+    samples: Any = None,
 ) -> BracketedPartition:
     """Run an annealer there and back; the arguments are those of `bracketed_log_partition`.
 

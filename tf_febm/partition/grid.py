@@ -129,7 +129,9 @@ def divergence_on_grid(
     return GridDivergence(float(np.sum(p * difference)), float(np.exp(log_mass)), partition)
 
 
-def log_partition_where_mass_is(energy_fn: Callable, low, high, bounds=None) -> GridPartition:
+def log_partition_where_mass_is(
+    energy_fn: Callable, low: Any, high: Any, bounds: tuple[float, float] | None = None
+) -> GridPartition:
     """Compute log Z by a grid in 1 or 2 dimensions whose box grows and shrinks with the mass.
 
     Args:
@@ -207,7 +209,7 @@ def _on_grid(function, low, high, counts) -> np.ndarray:
 
 
 def _checked(energy_fn):
-    def energy(x):
+    def energy(x: arguments.Array):
         x = tf.constant(x, tf.float32)
         values = energies.per_example(energy_fn(x), x).numpy().astype(np.float64)
         broken = np.isnan(values) | np.isneginf(values)

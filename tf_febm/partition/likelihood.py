@@ -25,7 +25,7 @@ class HeldOutLogLikelihood(NamedTuple):
 
 @arguments.checked
 def held_out_log_likelihood(
-    energy_fn: Callable, x, log_z: float, batch_size: int = 8192
+    energy_fn: Callable, x: arguments.Array, log_z: float, batch_size: int = 8192
 ) -> HeldOutLogLikelihood:
     """Compute the mean log density of examples under q = e^(−E)/Z.
 
