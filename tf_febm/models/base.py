@@ -176,7 +176,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         return self._seed
 
     @seed.setter
-    def seed(self, seed: arguments.Seed) -> None:
+    def seed(self, seed) -> None:
         if seed is not None:
             seed = arguments.whole_number("seed", seed)
         if self.built or seed != getattr(self, "_seed", seed):

@@ -200,7 +200,7 @@ class Annealer:
         return self._run(self._densities, x, *way, count, self._leapfrog, seed, back)
 
 
-def plain(energy_fn: Callable) -> Callable:
+def plain(energy_fn: Any) -> Callable:
     """Return a function of x from a model, or from its energy, as its chains have it."""
     model = getattr(energy_fn, "__self__", energy_fn)
     if getattr(model, "conditional", False) and energy_fn in (model, model.energy):

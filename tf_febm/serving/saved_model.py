@@ -52,18 +52,18 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
 
         return evaluated
 
-    def checked(labels: arguments.Labels | None):
+    def checked(labels):
         message = f"labels must lie in 0 … {model.num_classes - 1}; received"
         inside = tf.reduce_all(_are_classes(labels, model))
         return _behind(inside, [message, labels], labels)
 
-    def sample(num_samples, seed: arguments.Seed):
+    def sample(num_samples, seed):
         message = "num_samples must be at least 1; received"
         return endpoints.sample(
             _behind(num_samples >= 1, [message, num_samples], num_samples), seed
         )
 
-    def sample_labels(labels: arguments.Labels | None, seed: arguments.Seed):
+    def sample_labels(labels, seed):
         return endpoints.sample(tf.shape(labels)[0], seed, checked(labels))
 
     signatures = {
