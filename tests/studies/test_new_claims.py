@@ -1,6 +1,7 @@
 """The studies of estimators, misspecified models and bounds, against what is known by hand."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -67,6 +68,18 @@ class TestPlaneGrid:
         np.testing.assert_allclose(moments(density), moments(cells.p), rtol=1e-3, atol=2e-3)
         exact = plane_grid.judged(density, "kl", cells)["divergence"]
         assert values[0] == pytest.approx(exact, abs=1e-6)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["estimators", "dual", "misspecified", "bidirectional"])
+def test_the_whole_of_it_in_small(study, tmp_path, name):
+    line = ["--fast", "--processes=1", f"--out={tmp_path}"]
+    code, _, errors = study(name, *line)
+    assert code == 0, errors
+    written = json.loads((tmp_path / "claims.json").read_text())
+    assert written["claims"] and list(tmp_path.glob("*.png"))
+    code, output, errors = study(name, *line)
+    assert code == 0 and " done in " not in output, errors
 
 
 def test_too_few_iterations_overestimate_the_smallest_singular_value():

@@ -76,7 +76,7 @@ def run(
     strategy: arguments.Strategy | None = None,
     *,
     held_out: arguments.Data | None = None,
-    init_from: Any = None,
+    init_from: arguments.Path | None = None,
     init_chains: bool = False,
     overwrite: bool = False,
     resume_step: int | None = None,
