@@ -1,7 +1,7 @@
 """Partition function of an energy between two bounds: annealing there and back."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf

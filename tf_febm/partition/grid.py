@@ -1,7 +1,7 @@
 """Partition function of an energy, and its KL divergence from a density, on a grid."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
