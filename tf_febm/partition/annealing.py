@@ -138,7 +138,7 @@ class Annealer:
         num_leapfrog_steps: Gradients of a transition, at least 1.
     """
 
-    def __init__(self, energy_fn, base, bounds, num_leapfrog_steps: int):
+    def __init__(self, energy_fn: Callable, base: Any, bounds: Any, num_leapfrog_steps: int):
         self._densities = _Densities(energy_fn, base, bounds)
         self._leapfrog = num_leapfrog_steps
         self._pilot, self._run = (tf.function(f, autograph=False) for f in (_pilot, _run))
