@@ -8,8 +8,12 @@ from absl import flags
 
 with console.without_tensorflow():
     from tf_febm import catalogue
-    from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
-    from tf_febm.original_names import SWITCHES, stands_for
+    from tf_febm.original_names import (
+        EVALUATION_OF_THE_RUN,
+        EVALUATION_ORIGINAL,
+        SWITCHES,
+        stands_for,
+    )
     from tf_febm.recipes.recipe import field_texts
 
 
