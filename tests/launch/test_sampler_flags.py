@@ -104,7 +104,7 @@ class TestWhatFlagsMean:
             "--noise_scale=2.0 is for --sampler=langevin, not hmc with --step_lr=0.1: leave one",
         ),
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
-        ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
+        ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc or parallel_tempering,"),
         ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
         (

@@ -68,8 +68,15 @@ class Recipe:
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
             and the step size is ε/2, or √ε of hmc; with a reference, steps of langevin are those of
             `samplers.Langevin.exponential`. None leaves them.
+        schedule: What ε of a Langevin step is multiplied with along a run of the chains:
+            "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`.
+        noise_schedule: The same of noise_scale alone, in the place of the root of schedule.
         num_leapfrog_steps: Gradients of a step of hmc.
-        burn_in: First steps of mala or hmc, in each run of the chains, in which step sizes adapt.
+        num_temperatures: Replicas of parallel_tempering, each at a temperature of its own.
+        smallest_inverse_temperature: That of the hottest; the coldest has 1, those in between
+            follow in equal ratios.
+        burn_in: First steps of samplers that reject, in each run of the chains, in which step sizes
+            adapt.
         target_acceptance: What they adapt to; the sampler's own default if None.
         chains: Where the chains of a step start: "replay", in a replay buffer; "persistent", where
             they ended, as many as there are examples in a batch; "fresh", from noise.
@@ -160,7 +167,11 @@ class Recipe:
     grad_clip: float | None = 0.01
     grad_clip_norm: float | None = None
     epsilon: float | None = None
+    schedule: str | None = None
+    noise_schedule: str | None = None
     num_leapfrog_steps: int = 10
+    num_temperatures: int = 4
+    smallest_inverse_temperature: float = 0.1
     burn_in: int = 0
     target_acceptance: float | None = None
     chains: str = "replay"
@@ -336,9 +347,12 @@ class Recipe:
 # Field -> its type; what is Optional there may be None.
 _TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
 
+# As in samplers.schedules, which takes TensorFlow.
+SCHEDULES = ("constant", "linear", "cosine", "geometric", None)
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "method": tuple(catalogue.METHODS),
     "sampler": tuple(catalogue.SAMPLERS),
+    **dict.fromkeys(("schedule", "noise_schedule"), SCHEDULES),
     "network": tuple(catalogue.NETWORKS),
     "generator": tuple(catalogue.GENERATORS),
     "chains": ("replay", "persistent", "fresh"),
@@ -354,6 +368,7 @@ LEAST = {
     "batch_size": 2,
     "variational_steps": 1,
     "num_leapfrog_steps": 1,
+    "num_temperatures": 2,
     "buffer_capacity": 1,
     "width": 1,
     "levels": 1,
@@ -369,9 +384,12 @@ LEAST = {
 _POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    *("target_acceptance", "adam_epsilon", "frequency"),
+    *("target_acceptance", "adam_epsilon", "frequency", "smallest_inverse_temperature"),
 )
-_BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
+_BELOW_ONE = (
+    *("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance"),
+    "smallest_inverse_temperature",
+)
 
 
 def _checked(name: str, kind: Any, value: Any) -> Any:

@@ -110,6 +110,7 @@ def run_metropolis(
     bounds=None,
     diagnostics: bool = False,
     trajectory: bool = False,
+    exchange=None,
 ) -> ChainResult:
     """Run Hamiltonian chains, each proposal accepted with probability min(1, e^(H − H')).
 
@@ -130,6 +131,8 @@ def run_metropolis(
         bounds: See `leapfrog`.
         diagnostics: Whether to record energies, gradients, acceptance and step size.
         trajectory: Whether to record every state.
+        exchange: (number of the step from 0, Proposal) -> Proposal, what is done after each step,
+            or None.
 
     Returns:
         A ChainResult.
@@ -175,6 +178,8 @@ def run_metropolis(
         else:
             size = tf.constant(step_size, dtype)
         following, probability = transition(i, here, size)
+        if exchange is not None:
+            following = _like(exchange(i, following), here)
         if burn_in:
             # Chains that stand where the energy is no number accept nothing at any size.
             alive = tf.cast(tf.math.is_finite(here.energy), dtype)
