@@ -28,7 +28,10 @@ AXES = {
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
         *("noise_contrastive", "recovery"),
     ),
-    "sampler": ("langevin", "published", "mala", "hmc", "standardised"),
+    "sampler": (
+        *("langevin", "published", "mala", "hmc", "standardised"),
+        *("parallel_tempering", "scheduled"),
+    ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
     "policy": ("float32", "mixed_bfloat16", "mixed_float16", "float64_data"),

@@ -7,6 +7,7 @@ from tf_febm.evaluation.annealing import (
     annealed_log_partition,
     held_out_log_likelihood,
 )
+from tf_febm.evaluation.chain_figures import ChainFigures, chain_figures, readings_of_chains
 from tf_febm.evaluation.charts import (
     density_figure,
     density_plot,
@@ -62,6 +63,7 @@ from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
+from tf_febm.evaluation.stein import SteinDiscrepancy, kernel_stein_discrepancy
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
 from tf_febm.renamed import earlier_names
 
@@ -70,6 +72,7 @@ __all__ = [
     "FEATURES",
     "run_figures",
     "AnnealedPartition",
+    "ChainFigures",
     "Classifier",
     "DensityCoverage",
     "DistributionScores",
@@ -95,8 +98,10 @@ __all__ = [
     "SampleQuality",
     "SqueezeNet",
     "StackedModes",
+    "SteinDiscrepancy",
     "Verdict",
     "annealed_log_partition",
+    "chain_figures",
     "density_and_coverage",
     "density_figure",
     "density_plot",
@@ -116,6 +121,7 @@ __all__ = [
     "image_grid",
     "inception_score",
     "kernel_distance",
+    "kernel_stein_discrepancy",
     "line_chart",
     "line_figure",
     "log_partition_on_grid",
@@ -132,6 +138,7 @@ __all__ = [
     "prd_curve",
     "precision_and_recall",
     "readings",
+    "readings_of_chains",
     "sample_quality",
     "save_png",
     "squared_mmd",
