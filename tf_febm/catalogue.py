@@ -124,7 +124,7 @@ class Method(NamedTuple):
 
 _TWO_PLAYERS = (
     *("divergence", "log_ratio_clip", "variational_steps", "variational_l2_coeff"),
-    *("leave_one_out", "warmup_steps"),
+    *("class_weight_coeff", "leave_one_out", "warmup_steps"),
 )
 
 METHODS: dict[str, Method] = {
@@ -136,7 +136,7 @@ METHODS: dict[str, Method] = {
     "contrastive_divergence": Method(
         "tf_febm.models.contrastive_divergence:ContrastiveDivergence",
         ("energy",),
-        (),
+        ("class_weight_coeff",),
         fixed={"initial": "noise"},
     ),
     "dual": Method("tf_febm.models.dual:DualFEBM", ("energy", "variational"), _TWO_PLAYERS),
@@ -146,6 +146,24 @@ METHODS: dict[str, Method] = {
         ("divergence", "log_ratio_clip"),
         chains=False,
         recipes="_noise_contrastive",
+    ),
+    "pseudo_spherical": Method(
+        "tf_febm.models.pseudo_spherical:PseudoSpherical",
+        ("energy",),
+        ("gamma", "class_weight_coeff"),
+        fixed={"initial": "noise"},
+    ),
+    "score_matching": Method(
+        "tf_febm.models.score_matching:ScoreMatching",
+        ("energy",),
+        ("kind", "noise_stddev"),
+        chains=False,
+    ),
+    "energy_discrepancy": Method(
+        "tf_febm.models.energy_discrepancy:EnergyDiscrepancy",
+        ("energy",),
+        ("noise_stddev",),
+        chains=False,
     ),
     "recovery": Method(
         "tf_febm.models.recovery:Recovery",

@@ -1,6 +1,10 @@
 """One form for the output of any energy function: a vector, one value per example."""
 
+from collections.abc import Iterable, Sequence
+
 import tensorflow as tf
+
+from tf_febm import arguments
 
 __all__ = [
     "HalfPrecisionEnergy",
@@ -14,7 +18,7 @@ __all__ = [
 ]
 
 
-def per_example(values, batch, what: str = "energy") -> tf.Tensor:
+def per_example(values: arguments.Tensor, batch: arguments.Data, what: str = "energy") -> tf.Tensor:
     """Return `values` as a vector with one entry per example.
 
     Args:
@@ -39,7 +43,7 @@ def per_example(values, batch, what: str = "energy") -> tf.Tensor:
     return values
 
 
-def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def value_and_gradient(energy_fn: arguments.Function, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Evaluate an energy and its gradient for x, recording nothing for parameters.
 
     Args:
@@ -70,10 +74,10 @@ class HalfPrecisionEnergy:
 
     SCALE = 1024.0
 
-    def __init__(self, energy_fn):
+    def __init__(self, energy_fn: arguments.Function):
         self._energy_fn = energy_fn
 
-    def __call__(self, x) -> tf.Tensor:
+    def __call__(self, x: arguments.Tensor) -> tf.Tensor:
         """Return E(x)."""
         return self._energy_fn(x)
 
@@ -97,10 +101,10 @@ class RelativeEnergy:
         reference: `networks.GaussianReference`.
     """
 
-    def __init__(self, energy_fn, reference):
+    def __init__(self, energy_fn: arguments.Function, reference: arguments.Reference):
         self.energy_fn, self.reference = energy_fn, reference
 
-    def __call__(self, x) -> tf.Tensor:
+    def __call__(self, x: arguments.Tensor) -> tf.Tensor:
         """Return E(x), [n]."""
         relative = per_example(self.energy_fn(x), x)
         return relative + tf.cast(self.reference.energy(x), relative.dtype)
@@ -123,10 +127,12 @@ class WhiteEnergy:
         quadratic: Whether to add ½‖z‖².
     """
 
-    def __init__(self, energy_fn, reference, quadratic: bool):
+    def __init__(
+        self, energy_fn: arguments.Function, reference: arguments.Reference, quadratic: bool
+    ):
         self.energy_fn, self.reference, self.quadratic = energy_fn, reference, quadratic
 
-    def __call__(self, z) -> tf.Tensor:
+    def __call__(self, z: arguments.Tensor) -> tf.Tensor:
         """Return E(x(z)), [n]."""
         energy = per_example(self.energy_fn(self.reference.color(z)), z)
         if self.quadratic:
@@ -156,14 +162,16 @@ class RecoveryEnergy:
         deviation: d, positive, of a shape that broadcasts to it.
     """
 
-    def __init__(self, energy_fn, mean, deviation):
+    def __init__(
+        self, energy_fn: arguments.Function, mean: arguments.Numbers, deviation: arguments.Tensor
+    ):
         self.energy_fn, self.mean, self.deviation = energy_fn, mean, deviation
 
-    def place(self, w) -> tf.Tensor:
+    def place(self, w: arguments.Tensor) -> tf.Tensor:
         """Return x = m + d w, of w [n, …]."""
         return self.mean + self.deviation * w
 
-    def __call__(self, w) -> tf.Tensor:
+    def __call__(self, w: arguments.Tensor) -> tf.Tensor:
         """Return the energy of w, [n]."""
         energy = per_example(self.energy_fn(self.place(w)), w)
         return energy + tf.cast(self._quadratic(w), energy.dtype)
@@ -191,10 +199,10 @@ class TemperedEnergy:
         inverse_temperatures: β of each of the replicas, positive numbers.
     """
 
-    def __init__(self, energy_fn, inverse_temperatures):
+    def __init__(self, energy_fn: arguments.Function, inverse_temperatures: Sequence):
         self._energy_fn, self.inverse_temperatures = energy_fn, tuple(inverse_temperatures)
 
-    def place(self, y) -> list[tf.Tensor]:
+    def place(self, y: tf.Tensor) -> list[tf.Tensor]:
         """Return x of each replica, from y [replicas · n, …]."""
         parts = tf.split(y, len(self.inverse_temperatures))
         return [
@@ -202,12 +210,12 @@ class TemperedEnergy:
             for part, beta in zip(parts, self.inverse_temperatures, strict=True)
         ]
 
-    def scaled(self, parts) -> tf.Tensor:
+    def scaled(self, parts: Iterable[tf.Tensor]) -> tf.Tensor:
         """Return y from x of each replica."""
         pairs = zip(parts, self.inverse_temperatures, strict=True)
         return tf.concat([part * beta**0.5 for part, beta in pairs], axis=0)
 
-    def __call__(self, y) -> tf.Tensor:
+    def __call__(self, y: tf.Tensor) -> tf.Tensor:
         """Return β E(x), [replicas · n]."""
         found = [per_example(self._energy_fn(part), part) for part in self.place(y)]
         return self._tempered(found)
@@ -228,7 +236,7 @@ _WITH_GRADIENTS = (
 )
 
 
-def in_white(energy_fn, reference) -> WhiteEnergy:
+def in_white(energy_fn: arguments.Function, reference: arguments.Reference) -> WhiteEnergy:
     """Return an energy as a function of a reference's white coordinates."""
     if isinstance(energy_fn, RelativeEnergy) and energy_fn.reference is reference:
         return WhiteEnergy(energy_fn.energy_fn, reference, quadratic=True)

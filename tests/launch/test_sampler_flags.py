@@ -8,8 +8,7 @@ import pytest
 
 from tests.launch.conftest import resolve
 from tf_febm import data, recipes, samplers, training
-from tf_febm.recipes import building
-from tf_febm.recipes import recipe as recipe_module
+from tf_febm.recipes import building, ranges
 from tf_febm.samplers import schedules
 
 FAST = [
@@ -72,7 +71,7 @@ class TestWhatFlagsMean:
     def test_schedules(self):
         names = {"schedule": "cosine", "noise_schedule": "geometric"}
         line = [f"--{name}={value}" for name, value in names.items()]
-        assert recipe_module.SCHEDULES == (*schedules.SCHEDULES, None)
+        assert (*schedules.SCHEDULES, None) == ranges.SCHEDULES
         # Also of the exponential steps of a model with a reference.
         for more in ([], ["--reference=auto", "--epsilon=0.1"]):
             config = sampler_of(*line, *more).get_config()

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from pairwise.features import values_of
+from pairwise.features import is_hybrid, values_of
 from tf_febm import catalogue, networks, optimizers, parallel, recipes, samplers, training
 
 __all__ = [
@@ -193,6 +193,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "l2_coeff": 0.1,
         "seed": 3,
     }
+    classes_too = {"class_weight_coeff": 0.5} if is_hybrid(case) else {}
     if case["energy"] == "relative":
         settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
         if case["sampler"] in ("published", "hmc"):
@@ -213,7 +214,11 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         elif case["model"] == "noise_contrastive":
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
-            model = tf_febm.NoiseContrastive(energy, noise, **settings)
+            model = tf_febm.NoiseContrastive(energy, noise, **settings, **classes_too)
+        elif case["model"] == "score_matching":
+            model = tf_febm.ScoreMatching(energy, "sliced", **settings)
+        elif case["model"] == "energy_discrepancy":
+            model = tf_febm.EnergyDiscrepancy(energy, 0.5, **settings)
         elif case["model"] == "recovery":
             rows = LEVELS + (classes or 0)
             settings |= {"num_classes": classes, "levels": LEVELS}
@@ -223,11 +228,14 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             other = network("variational", 4, 1, l2[1], rows)
             model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
         else:
+            settings |= classes_too
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:
                 settings["slow_energy_decay"] = 0.8
             if case["model"] == "contrastive_divergence":
                 model = tf_febm.ContrastiveDivergence(energy, **settings)
+            elif case["model"] == "pseudo_spherical":
+                model = tf_febm.PseudoSpherical(energy, 0.5, **settings)
             else:
                 other = network("variational", 2, 1, l2[1], classes)
                 settings["warmup_steps"] = 1
@@ -257,10 +265,12 @@ def by_recipe(case: dict):
     else:
         chains = "fresh" if case["buffer"] == "none" else case["buffer"]
         changes |= {"conditional": case["conditional"] != "no", "chains": chains}
+        if is_hybrid(case):
+            changes["class_weight_coeff"] = 0.5
         if chains == "persistent":
             # As many chains as there are examples in a batch.
             changes["batch_size"] = 40
-        if method != "contrastive_divergence":
+        if method not in ("contrastive_divergence", "pseudo_spherical"):
             changes["warmup_steps"] = 1
         if method == "febm":
             changes["divergence"] = case["model"].removeprefix("febm_")

@@ -17,6 +17,7 @@ __all__ = [
     "MOST_CASES",
     "REMEMBERED",
     "RULES",
+    "is_hybrid",
     "text_of",
     "values_of",
 ]
@@ -26,7 +27,8 @@ ALL = os.environ.get("PAIRWISE") == "all"
 AXES = {
     "model": (
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
-        *("noise_contrastive", "recovery"),
+        *("noise_contrastive", "pseudo_spherical", "score_matching", "energy_discrepancy"),
+        "recovery",
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
@@ -48,13 +50,16 @@ AXES = {
     "made": ("by_hand", "recipe"),
     # "relative": to a Gaussian reference, and for f-EBM with the slow average of E inside H.
     "energy": ("whole", "relative"),
+    # "hybrid": with class_weight_coeff.
+    "classes": ("plain", "hybrid"),
 }
 
 FEWER = {
     # Every divergence trains in tests/models/test_febm.py; this one has the shift-invariant step.
+    # Energy discrepancy is score matching with another mean over examples.
     "model": (
         *("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
-        "recovery",
+        *("pseudo_spherical", "score_matching", "recovery"),
     ),
     # "published" has bounds, as "hmc" has; "mala" rejects, as "hmc" does.
     "sampler": ("langevin", "hmc", "standardised"),
@@ -66,19 +71,25 @@ FEWER = {
 }
 if not ALL:
     AXES |= FEWER
+    # Models of one-hot labels are hybrid; see `is_hybrid`.
+    del AXES["classes"]
 
 # What a failing case is brought back to, axis by axis, to see which features it takes.
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
+# Without a loss of classes.
+_PLAIN = {"score_matching", "energy_discrepancy", "recovery"}
+_CHAINLESS = {
+    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
+}
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
-    (
-        ("model", {"bidirectional", "noise_contrastive", "recovery"}),
-        ("buffer", {"replay", "persistent"}),
-    ),
-    # Without classes there is nothing to weigh by class.
+    (("model", _CHAINLESS), ("buffer", {"replay", "persistent"})),
+    # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
+    *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
+    *[(("classes", {"hybrid"}), ("model", _PLAIN))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -86,8 +97,8 @@ RULES = (
     (("accumulation", {2}), ("strategy", {"mirrored"})),
     # That sampler has a reference of its own.
     (("energy", {"relative"}), ("sampler", {"standardised"})),
-    # In a recipe there are no labels, and the noise of one is the reference.
-    (("model", {"noise_contrastive", "recovery"}), ("made", {"recipe"})),
+    # In a recipe methods without chains have no labels, and the noise of one is the reference.
+    (("model", _CHAINLESS - {"bidirectional"}), ("made", {"recipe"})),
     # Its chains move in units of its noise, relative to a Gaussian of its own.
     (("model", {"recovery"}), ("sampler", {"published", "standardised"})),
     (("model", {"recovery"}), ("energy", {"relative"})),
@@ -116,6 +127,9 @@ FOUND = (
     "02220020001001010", "10100000021111101", "10222101120000000", "11010221210101000",
     "12111111100021110", "20210120110020101", "21100010020001110", "21221200201011001",
     "22022210121121000", "30002110201120100", "31001021000101101", "32000000110010010",
+    "50000000001111001", "51111110110020110", "52222220220000000", "60001000000111001",
+    "61010110111020100", "62022220220000000", "70000000000010000", "71011110111121100",
+    "70022220220000000",
 )  # fmt: skip
 
 
@@ -135,12 +149,18 @@ CASES = covering_array(AXES, RULES, seed=3) if ALL else covering_array(AXES, RUL
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
-MOST_CASES = 60 if ALL else 21
+MOST_CASES = 65 if ALL else 30
 
 
 def values_of(case: dict, axis: str) -> set[str]:
     """Return the features of an axis: those of "one+other" are two."""
     return {*case[axis].split("+")}
+
+
+def is_hybrid(case: dict) -> bool:
+    """Return whether the loss of a case has the classes in it."""
+    chosen = case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
+    return chosen and case["model"] not in _PLAIN
 
 
 def text_of(case: dict) -> str:

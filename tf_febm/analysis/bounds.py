@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies, entropy
-from tf_febm.evaluation.grid import log_partition_on_grid
+from tf_febm.partition import log_partition_on_grid
 
 __all__ = ["PlaneBounds", "plane_bounds"]
 
@@ -71,7 +71,14 @@ class PlaneBounds(NamedTuple):
 
 @arguments.checked
 def plane_bounds(
-    model, x, low, high, num_points=800, *, reach: float = 4.5, num_latents: int = 121
+    model: arguments.Model,
+    x: arguments.Array,
+    low: arguments.Numbers,
+    high: arguments.Numbers,
+    num_points: arguments.Whole = 800,
+    *,
+    reach: float = 4.5,
+    num_latents: int = 121,
 ) -> PlaneBounds:
     """Compute the likelihood of an energy in the plane and its bounds, without sampling.
 

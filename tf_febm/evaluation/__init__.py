@@ -1,16 +1,9 @@
 """Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
-from tf_febm.evaluation.annealing import (
-    AnnealedPartition,
-    HeldOutLogLikelihood,
-    annealed_log_partition,
-    held_out_log_likelihood,
-)
+from tf_febm.evaluation.attacks import projected_gradient_attack
 from tf_febm.evaluation.chain_figures import ChainFigures, chain_figures, readings_of_chains
 from tf_febm.evaluation.charts import (
-    density_figure,
-    density_plot,
     histogram_chart,
     histogram_figure,
     line_chart,
@@ -19,7 +12,16 @@ from tf_febm.evaluation.charts import (
     marginal_plots,
 )
 from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
+from tf_febm.evaluation.classification import (
+    AttackedAccuracy,
+    ClassificationFigures,
+    classification_figures,
+    expected_calibration_error,
+    model_classification,
+    refine_by_chains,
+)
 from tf_febm.evaluation.classifier import Classifier, train_classifier
+from tf_febm.evaluation.density_charts import density_figure, density_plot
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
     PrecisionRecallCurve,
@@ -29,12 +31,6 @@ from tf_febm.evaluation.distribution_curve import (
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.figures_of_runs import run_figures
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
-from tf_febm.evaluation.grid import (
-    GridDivergence,
-    GridPartition,
-    divergence_on_grid,
-    log_partition_on_grid,
-)
 from tf_febm.evaluation.history import history_figure
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
@@ -65,17 +61,31 @@ from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacke
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 from tf_febm.evaluation.stein import SteinDiscrepancy, kernel_stein_discrepancy
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
+from tf_febm.partition import (
+    AnnealedPartition,
+    BracketedPartition,
+    GridDivergence,
+    GridPartition,
+    HeldOutLogLikelihood,
+    annealed_log_partition,
+    bracketed_log_partition,
+    divergence_on_grid,
+    held_out_log_likelihood,
+    log_partition_on_grid,
+)
 from tf_febm.renamed import earlier_names
 
 __all__ = [
-    "CLASSIFIED",
-    "FEATURES",
-    "run_figures",
     "AnnealedPartition",
+    "AttackedAccuracy",
+    "BracketedPartition",
+    "CLASSIFIED",
     "ChainFigures",
+    "ClassificationFigures",
     "Classifier",
     "DensityCoverage",
     "DistributionScores",
+    "FEATURES",
     "FeatureNetwork",
     "FeatureStatistics",
     "GridDivergence",
@@ -101,13 +111,16 @@ __all__ = [
     "SteinDiscrepancy",
     "Verdict",
     "annealed_log_partition",
+    "bracketed_log_partition",
     "chain_figures",
+    "classification_figures",
     "density_and_coverage",
     "density_figure",
     "density_plot",
     "distribution_scores",
     "divergence_on_grid",
     "evaluate_samples",
+    "expected_calibration_error",
     "expected_of_uniform",
     "feature_statistics",
     "find_feature_network",
@@ -128,6 +141,7 @@ __all__ = [
     "marginal_figure",
     "marginal_plots",
     "mode_coverage",
+    "model_classification",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",
@@ -137,8 +151,11 @@ __all__ = [
     "plane_quality",
     "prd_curve",
     "precision_and_recall",
+    "projected_gradient_attack",
     "readings",
     "readings_of_chains",
+    "refine_by_chains",
+    "run_figures",
     "sample_quality",
     "save_png",
     "squared_mmd",
@@ -152,7 +169,11 @@ __all__ = [
 __getattr__ = earlier_names(
     __name__,
     {
+        "keras_inception": "tf_febm.evaluation.keras_networks",
+        "landscape": "tf_febm.evaluation.density_charts",
+        "marginals": "tf_febm.evaluation.charts",
         "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
-        "plane_picture": "tf_febm.evaluation.charts:density_plot",
+        "plane_picture": "tf_febm.evaluation.density_charts:density_plot",
+        "squeezenet": "tf_febm.evaluation.keras_networks",
     },
 )

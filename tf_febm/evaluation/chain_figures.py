@@ -69,7 +69,7 @@ class ChainFigures(NamedTuple):
 
 @arguments.checked
 def chain_figures(
-    model,
+    model: arguments.Model,
     *,
     num_chains: int = 64,
     num_steps: int | None = None,

@@ -36,8 +36,8 @@ class SteinDiscrepancy(NamedTuple):
 
 @arguments.checked
 def kernel_stein_discrepancy(
-    samples,
-    scores,
+    samples: arguments.Array,
+    scores: arguments.Array,
     *,
     length_scale: float | None = None,
     num_bootstraps: int = 200,

@@ -36,6 +36,8 @@ class Saving(Fitting):
             groups[f"{second}_optimizer"] = getattr(self, f"{second}_optimizer").variables
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         state["mean_weight"] = [self.mean_weight.sums]
+        if self.conditional:
+            state["class_counts"] = [self.class_counts.sums]
         if self.buffer is not None:
             state |= self._of_replicas("buffer", self.buffer.parts())
         return state | {name: list(kept.variables) for name, (kept, _) in self._averages().items()}
@@ -53,22 +55,24 @@ class Saving(Fitting):
         }
         if self.built:
             found["mean_weight"] = self.mean_weight.sums
+            if self.conditional:
+                found["class_counts"] = self.class_counts.sums
         for name, (average, _) in self._averages().items():
             found[f"{name}_updates"] = average.updates
             found |= {f"{name}_{i}": variable for i, variable in enumerate(average.averages)}
         return found
 
-    def save_own_variables(self, store) -> None:
+    def save_own_variables(self, store: Any) -> None:
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
         for name, variable in self.own_variables().items():
             store[name] = variable.numpy()
-        for name, value in self._calibration_state().items():
+        for name, value in {**self._calibration_state(), **self._log_partition_state()}.items():
             store[name] = value
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
 
-    def load_own_variables(self, store) -> None:
+    def load_own_variables(self, store: Any) -> None:
         """Read what `save_own_variables` wrote."""
         stored = set(store.keys())
         for name, variable in self.own_variables().items():
@@ -76,6 +80,7 @@ class Saving(Fitting):
             if name in stored:
                 variable.assign(store[name][()])
         self._load_calibration(store)
+        self._load_log_partition(store)
         if self.buffer is not None and "buffer_written" in stored:
             keys = [key for key in stored if key.startswith("buffer_")]
             state = {key.removeprefix("buffer_"): store[key] for key in keys}
@@ -92,7 +97,7 @@ class Saving(Fitting):
             weights += [variable.numpy() for variable in average.variables]
         return weights
 
-    def set_weights(self, weights) -> None:
+    def set_weights(self, weights: arguments.Tensor) -> None:
         """Set all weights, from what `get_weights` returned.
 
         Where the averages are missing, they begin anew at these weights.
@@ -139,10 +144,10 @@ class Saving(Fitting):
 
     def export(
         self,
-        filepath,
+        filepath: arguments.Path,
         format: str = "saved_model",
         verbose: bool | None = None,
-        input_signature=None,
+        input_signature: Any = None,
         *,
         num_steps: int | None = None,
     ) -> Path:
@@ -202,7 +207,7 @@ class Saving(Fitting):
         self.compile(**{k: deserialise(v) if isinstance(v, dict) else v for k, v in config.items()})
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None) -> Any:
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
         """Make a model from the result of `get_config`."""
         names = config.get("column_names")
         config = {key: value for key, value in config.items() if key != "column_names"}

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_febm import arguments, parallel, workers
 from tf_febm import networks as network_library
-from tf_febm import parallel, workers
 from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import update_with
 from tf_febm.models.chains import Batch
@@ -18,11 +18,13 @@ __all__ = ["Steps"]
 class Steps(Noticing):
     """The part of a model that takes one step, on a batch that it has checked."""
 
-    def train_step(self, data) -> dict:
+    def train_step(self, data: arguments.Data) -> dict:
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
         if data.weights is not None and not self._weights_are_relative:
             data = data._replace(weights=self.mean_weight.relative(data.weights))
+        if data.labels is not None:
+            self.class_counts.add(data)
         # Spectral norms are estimated once for the whole step, chains included.
         with (
             parallel.one_batch(tf.shape(data.samples)[0]),
@@ -33,7 +35,7 @@ class Steps(Noticing):
             finally:
                 updates.forget_losses(*self.networks)
 
-    def test_step(self, data) -> dict:
+    def test_step(self, data: arguments.Data) -> dict:
         """Measure on a held-out batch, against chains that leave no trace."""
         data = self._checked_batch(data)
         with parallel.one_batch(tf.shape(data.samples)[0]):
@@ -49,6 +51,12 @@ class Steps(Noticing):
     def _test_on(self, data: Batch) -> dict:
         """Return the metrics of a checked batch."""
         raise NotImplementedError
+
+    def _checked_samples(self, x, what: str = "x") -> tf.Tensor:
+        if self.sample_shape is None:
+            self.build(tf.convert_to_tensor(x).shape)
+        inputs.check_resolution(x, self.bounds, what)
+        return inputs.check_samples(x, self.sample_shape, what)
 
     def _checked_batch(self, data) -> Batch:
         x, labels, weights = inputs.split_labels(data, self.conditional)

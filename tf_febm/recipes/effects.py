@@ -7,7 +7,7 @@ where it says no more than what is done anyway, a line says so.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 
 __all__ = ["Rule", "check", "has_effect", "refuse_vain"]
 
@@ -115,10 +115,20 @@ _PAST = Rule(
     "chains with labels and a past",
     cure="set conditional=True and chains=replay or persistent, or leave it out",
 )
+_CLASSES = Rule(
+    lambda recipe, kind: recipe.conditional,
+    "models with labels",
+    cure="set conditional=True, or leave it out",
+)
 _PENALTY = Rule(
     lambda recipe, kind: recipe.penalty is not None,
     "penalty=latent or data",
     lambda recipe, kind: "none",
+)
+_NOISED = Rule(
+    lambda recipe, kind: recipe.method != "score_matching" or recipe.kind == "denoising",
+    "kind=denoising",
+    lambda recipe, kind: recipe.kind,
 )
 _ITERATED = Rule(
     lambda recipe, kind: (
@@ -167,6 +177,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
+    yield "class_weight_coeff", _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
     for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
@@ -196,6 +207,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     # Of max(0, w·GP − τ) nothing is left without w.
     yield "penalty_threshold", _above_zero("penalty_weight")
     yield "entropy_iterations", _ITERATED
+    yield "noise_stddev", _NOISED
 
 
 RULES: dict[str, list[Rule]] = {}
@@ -220,7 +232,7 @@ _OFF: dict[str, tuple] = {
 
 
 def check(
-    recipe,
+    recipe: arguments.RecipeLike,
     given: Mapping[str, Any],
     kind: str | None = None,
     tolerated: Collection[str] = (),
@@ -245,6 +257,6 @@ def check(
     return refuse_vain(settings, RULES, recipe, kind)
 
 
-def has_effect(name: str, recipe, kind: str | None = None) -> bool:
+def has_effect(name: str, recipe: arguments.RecipeLike, kind: str | None = None) -> bool:
     """Return whether a setting has an effect, as far as is known."""
     return _broken(RULES.get(name, ()), recipe, kind) is None

@@ -169,7 +169,13 @@ class Langevin(Sampler):
             noise_schedule=noise_schedule,
         )
 
-    def step(self, energy_fn, x: tf.Tensor, seed, number=0) -> tuple[tf.Tensor, StepInfo]:
+    def step(
+        self,
+        energy_fn: arguments.Function,
+        x: tf.Tensor,
+        seed: arguments.Seed,
+        number: arguments.Whole = 0,
+    ) -> tuple[tf.Tensor, StepInfo]:
         """Take one step of every chain.
 
         Args:
@@ -238,11 +244,10 @@ class Langevin(Sampler):
             return tf.clip_by_norm(gradient, self.grad_clip_norm, axes=axes)
         return gradient
 
-    def _run(
-        self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
-    ) -> ChainResult:
+    smooth = True
+
+    def _run(self, energy_fn, x: tf.Tensor, seed, num_steps, **history) -> ChainResult:
         def step(state, step_seed, number):
             return self._step(energy_fn, state, step_seed, number, num_steps)
 
-        history = {"diagnostics": diagnostics, "trajectory": trajectory}
         return run_chain(step, x, num_steps, seed, numbered=True, **history)

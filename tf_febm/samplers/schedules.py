@@ -24,7 +24,7 @@ SCHEDULES: dict[str, Callable] = {
 }
 
 
-def checked_schedule(name: str, schedule) -> Any:
+def checked_schedule(name: str, schedule: Any) -> Any:
     """Return a schedule that is a known name, a function of the step, or None.
 
     Raises:
@@ -38,7 +38,9 @@ def checked_schedule(name: str, schedule) -> Any:
     )
 
 
-def factor(schedule, step, num_steps, dtype) -> tf.Tensor:
+def factor(
+    schedule: str | Callable, step: arguments.Whole, num_steps: arguments.Whole, dtype: tf.DType
+) -> tf.Tensor:
     """Return the factor of a step, a scalar.
 
     Args:
@@ -53,7 +55,7 @@ def factor(schedule, step, num_steps, dtype) -> tf.Tensor:
     return SCHEDULES[schedule](tf.cast(step, dtype) / last)
 
 
-def serialised(name: str, schedule) -> Any:
+def serialised(name: str, schedule: str | Callable | None) -> Any:
     """Return a schedule as a config can hold it.
 
     Raises:
@@ -62,7 +64,7 @@ def serialised(name: str, schedule) -> Any:
     return serialised_part(name, schedule) if callable(schedule) else schedule
 
 
-def deserialised(schedule) -> Any:
+def deserialised(schedule: Any) -> Any:
     """Return a schedule from what `serialised` returned."""
     if isinstance(schedule, dict):
         return keras.saving.deserialize_keras_object(schedule)

@@ -19,7 +19,7 @@ def ladder(num_temperatures: int, smallest: float) -> tuple[float, ...]:
     return tuple(smallest ** (k / steps) for k in range(num_temperatures))
 
 
-def swap_probability(energy, inverse_temperatures) -> tf.Tensor:
+def swap_probability(energy: tf.Tensor, inverse_temperatures: Sequence) -> tf.Tensor:
     """Return the probabilities with which neighbouring replicas exchange their states.
 
         min(1, e^((βᵢ − βⱼ)(E(xᵢ) − E(xⱼ)))),  j = i + 1
@@ -142,7 +142,13 @@ class ParallelTempering(MALA):
         return result._replace(**found)
 
 
-def exchanged(here: Proposal, step, seed, betas: tuple[float, ...], bounds=None) -> Proposal:
+def exchanged(
+    here: Proposal,
+    step: tf.Tensor,
+    seed: arguments.Seed,
+    betas: tuple[float, ...],
+    bounds: arguments.Bounds | None = None,
+) -> Proposal:
     """Return the replicas after the exchanges of a step.
 
     Args:

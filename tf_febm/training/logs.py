@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["numbers", "own_numbers"]
 
 
@@ -15,7 +17,7 @@ def numbers(logs: dict | None) -> dict[str, float]:
     return found
 
 
-def own_numbers(model, logs: dict | None) -> dict[str, float]:
+def own_numbers(model: arguments.Model, logs: dict | None) -> dict[str, float]:
     """Return the entries of logs that the steps of a model report, in training and validation.
 
     What a callback adds is none of the model's state: a figure that has not been measured yet is
@@ -25,7 +27,7 @@ def own_numbers(model, logs: dict | None) -> dict[str, float]:
         model: An `EnergyModel`.
         logs: Those of an epoch.
     """
-    names = {"loss", *model.METRICS}
+    names = {"loss", *model.METRICS, *model.CLASS_METRICS}
     return {
         name: value for name, value in numbers(logs).items() if name.removeprefix("val_") in names
     }
