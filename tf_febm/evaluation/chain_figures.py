@@ -1,4 +1,4 @@
-"""What a model's chains are worth: whether they have mixed, and how far they are from rest."""
+"""Figures of chains: whether they have mixed, and how far they end from rest and from q."""
 
 import math
 from collections.abc import Mapping

@@ -91,7 +91,7 @@ class ChainDiagnostics(Recorder):
             picture = evaluation.line_chart(series, f"Chains at step {step}", "Langevin step")
             write_picture(picture, "chain", step, self.folder)
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Write, if it is time, and pass the newest figures on."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
