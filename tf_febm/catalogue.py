@@ -19,6 +19,7 @@ __all__ = [
     "Method",
     "Network",
     "Sampler",
+    "dataset",
     "find",
     "load",
 ]
@@ -255,8 +256,13 @@ DATASETS = {
     "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "celeba", True, accelerated="paper"),
     "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "celeba", True, accelerated="paper"),
     "celeba": Dataset(f"{_D}.celeba:CELEBA", "images", "celeba", None, accelerated="celeba_paper"),
+    "imagenet32": Dataset(
+        f"{_D}.imagenet32:IMAGENET32", "images", "celeba", True, accelerated="paper"
+    ),
     "folder": Dataset(f"{_D}.image_folder:FOLDER", "images", "folder", None),
     "npz": Dataset(f"{_D}.npz:NPZ", None, "paper", None),
+    "records": Dataset(f"{_D}.records:RECORDS", None, "paper", None),
+    "tfds": Dataset(f"{_D}.tfds_any:TFDS", None, "paper", None),
     "csv": Dataset(f"{_D}.table:CSV", "vectors", "vectors"),
     "25gaussians": Dataset(f"{_D}.toy_densities:gaussians_25", "plane", "25gaussians"),
     "8gaussians": Dataset(f"{_D}.toy_densities:gaussians_8", "plane", "8gaussians"),
@@ -266,3 +272,8 @@ DATASETS = {
     "pinwheel": Dataset(f"{_D}.toy_densities:pinwheel", "plane", "plane"),
     "rings": Dataset(f"{_D}.toy_densities:rings", "plane", "plane"),
 }
+
+
+def dataset(name: Any) -> Dataset | None:
+    """Return the row of a data set, None if there is none; of "tfds:name" it is that of "tfds"."""
+    return DATASETS.get(name.partition(":")[0] if str(name).startswith("tfds:") else name)

@@ -1,8 +1,8 @@
 """Reading of files that may come from strangers: no code, no waiting, no more memory than allowed.
 
 All readers of the library read through these: `opening` opens regular files and knows the budgets,
-`records` reads facts in JSON, `archives` arrays of NumPy; `pickles`, `matlab` and `hdf5` take no
-more than arrays out of formats that can hold anything.
+`records` reads facts in JSON, `archives` arrays of NumPy, `tfrecords` examples of TensorFlow;
+`pickles`, `matlab` and `hdf5` take no more than arrays out of formats that can hold anything.
 """
 
 from tf_febm.guarded.archives import ArrayFile, Header, NoArrayError, read_arrays
@@ -23,6 +23,7 @@ from tf_febm.guarded.opening import (
 )
 from tf_febm.guarded.pickles import read_pickle
 from tf_febm.guarded.records import DamagedError, read_record, write_record
+from tf_febm.guarded.tfrecords import parse_example, read_records, record_places
 
 __all__ = [
     "ArrayFile",
@@ -38,11 +39,14 @@ __all__ = [
     "limits",
     "memory_bytes",
     "opened",
+    "parse_example",
     "read_arrays",
     "read_bytes",
     "read_matlab",
     "read_pickle",
     "read_record",
+    "read_records",
+    "record_places",
     "regular_size",
     "unpack_gzip",
     "write_record",

@@ -38,7 +38,10 @@ FIXED = (
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
     *("penalty", "entropy"),
 )
-FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
+FIXED_OF_DATA = (
+    *("name", "data_dir", "image_size", "label_column", "drop_columns"),
+    *("label_attribute", "shuffle_buffer"),
+)
 # Seconds of a run, at least, that are worth a line where a step is fast.
 WORTH_SAYING = 3600.0
 # What each part of a run is told to have been trained with.
@@ -142,7 +145,7 @@ def run(
     stored["data"] |= {
         "hash": _hash(source),
         "class_names": _class_names(recipe, source),
-        "num_examples": len(source),
+        "num_examples": source.total,
         "sample_shape": list(source.sample_shape),
         "source": source.source,
         "columns": list(columns) if (columns := getattr(source, "columns", None)) else None,
@@ -386,7 +389,7 @@ def describe(
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
-        f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
+        f"{method} on {source.total} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
         f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
     )
