@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
 
-.PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-plane \
+.PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-methods-all study-plane \
 	study-anomalies study-bounds study-claims \
-	study-stacked bench drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
+	study-stacked bench gpu-check drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -46,6 +46,11 @@ study-mixture: $(READY)
 study-methods: $(READY)
 	$(BIN)/python -m studies.methods $(ARGS)
 
+# Every method on four densities that are known, in one table: some ten minutes of one core. Rows of TorchEBM and
+# ebmkit by ARGS=--peers=PYTHON, one of an environment with both: pip install torch torchebm==0.8.9 ebmkit==0.16.0
+study-methods-all: $(READY)
+	$(BIN)/python -m studies.all_methods $(ARGS)
+
 # Every method on points in the plane, whose density is known: 81 runs, some hours.
 study-plane: $(READY)
 	$(BIN)/python -m studies.plane $(ARGS)
@@ -70,6 +75,11 @@ study-stacked: $(READY)
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b
 bench: $(PEERS)/.ready
 	$(PEERS)/bin/python benchmarks/run.py $(ARGS)
+
+# Chains and training steps as StableHLO, run by JAX, which has an environment of its own, on the CPU:
+# what benchmarks/gpu does on a machine with a GPU and without TensorFlow.
+gpu-check: $(READY) .venv-jax/.ready
+	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -n 0 -rs tests/benchmarks/test_gpu.py
 
 # Every drill, in half an hour: kills, lost workers, signals, damaged files, disks, clocks, memory.
 # One of them: make drills ARGS=--only=clock. The table is that of docs/reliability.md.
@@ -167,5 +177,10 @@ $(PEERS)/.ready: requirements.txt setup.py benchmarks/requirements.txt
 		--no-build-isolation --editable .
 	@touch $@
 
+.venv-jax/.ready: setup.py
+	$(PYTHON) -m venv .venv-jax
+	.venv-jax/bin/python -m pip install --quiet --disable-pip-version-check "jax>=0.10" "numpy>=2.0"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) .venv-jax build dist *.egg-info

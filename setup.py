@@ -61,6 +61,8 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.18"],
         # tf_febm.export(model, path, "onnx"), and what runs the file.
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        # Runs benchmarks/gpu/run.py, whose programs are of no TensorFlow.
+        "gpu-check": ["jax>=0.10"],
         "docs": DOCS,
         "dev": [
             *RUN,

@@ -1,4 +1,4 @@
-"""What the input pipeline costs a training step: `python benchmarks/input_pipeline.py`.
+"""Cost of the input pipeline to a training step: `python benchmarks/input_pipeline.py`.
 
 For each data set: the time of a batch drawn by the pipeline alone, and the time of a training step
 fed by the pipeline against one fed with a batch that is there already. Their difference, as a share

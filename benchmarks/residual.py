@@ -73,7 +73,9 @@ def our_training(network, x, steps: int):
     return lambda: step(data)["energy_data"].numpy()
 
 
-def torch_chain(module, x, steps: int, kernels=None):
+def torch_chain(
+    module, x, steps: int, kernels=None, step_size=STEP_SIZE, noise_scale=NOISE_SCALE, clip=CLIP
+):
     """Return a function that runs the same chain in PyTorch, eagerly, channels last."""
     import torch
 
@@ -81,11 +83,11 @@ def torch_chain(module, x, steps: int, kernels=None):
         frozen = module.frozen() if kernels is None else kernels
         y = x
         for _ in range(steps):
-            y = y + NOISE_SCALE * torch.randn_like(y)
+            y = y + noise_scale * torch.randn_like(y)
             y.requires_grad_(True)
             (gradient,) = torch.autograd.grad(module(y, frozen).sum(), y)
             with torch.no_grad():
-                y = (y - STEP_SIZE * gradient.clamp_(-CLIP, CLIP)).clamp_(0.0, 1.0)
+                y = (y - step_size * gradient.clamp_(-clip, clip)).clamp_(0.0, 1.0)
         return y
 
     return run

@@ -1,4 +1,4 @@
-"""What the comparisons share: interleaved timing, what a result is, the machine's description."""
+"""Shared parts of the comparisons: interleaved timing, results, the machine's description."""
 
 import argparse
 import gc

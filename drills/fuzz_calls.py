@@ -1,4 +1,4 @@
-"""How everything public is called with good arguments, on the smallest things that do."""
+"""Good calls of everything public, on the smallest things that do."""
 
 import functools
 import inspect

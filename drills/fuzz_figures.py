@@ -1,4 +1,4 @@
-"""What is called of evaluation, objectives, samplers and analysis."""
+"""Fuzzed calls of evaluation, objectives, samplers and analysis."""
 
 import inspect
 
@@ -83,8 +83,9 @@ def of_evaluation(world) -> dict[str, tuple]:
                 "held_out": world.more_images.images},
             {"samples": "array", "train": "array", "held_out": "array"}),
         "plane_quality": (evaluation.plane_quality, {
-            "energy_fn": energy, "samples": world.points, "bed": toy_datasets.get("moons"),
-            "held_out": world.points}, {"samples": "table", "held_out": "table", "bed": "object"}),
+            "energy_fn": energy, "samples": world.points, "toy_dataset": toy_datasets.get("moons"),
+            "held_out": world.points,
+        }, {"samples": "table", "held_out": "table", "toy_dataset": "object"}),
         "expected_of_uniform": (evaluation.expected_of_uniform, {"num_samples": 10, "total": 5}),
         "log_partition_on_grid": (evaluation.log_partition_on_grid, {"energy_fn": energy, **box},
             corners),

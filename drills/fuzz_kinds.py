@@ -1,4 +1,4 @@
-"""What an argument is, by its name or its annotation."""
+"""Kinds of arguments, by name or by annotation."""
 
 import typing
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is called with models: their methods and the applications."""
+"""Fuzzed calls with models: their methods and the applications."""
 
 import functools
 import inspect
@@ -18,6 +18,9 @@ def of_models(world) -> dict[str, tuple]:
         "FEBM": (tf_febm.FEBM, febm),
         "DualFEBM": (tf_febm.DualFEBM, febm),
         "ContrastiveDivergence": (tf_febm.ContrastiveDivergence, {"energy": world.energy}),
+        "PseudoSpherical": (tf_febm.PseudoSpherical, {"energy": world.energy}),
+        "ScoreMatching": (tf_febm.ScoreMatching, {"energy": world.energy}),
+        "EnergyDiscrepancy": (tf_febm.EnergyDiscrepancy, {"energy": world.energy}),
         "NoiseContrastive": (tf_febm.NoiseContrastive, {"energy": world.plane,
             "reference": world.reference},
                              {"sampler": "object"}),

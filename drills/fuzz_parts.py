@@ -1,4 +1,4 @@
-"""What is called of networks, data and training."""
+"""Fuzzed calls of networks, data and training."""
 
 import types
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from drills.fuzz_kinds import SHAPE
-from tf_febm import data, guarded, legacy, networks, recipes, training
+from tf_febm import data, legacy, networks, recipes, training, untrusted_files
 from tf_febm.data import toy_datasets
 
 __all__ = ["of_networks", "of_data", "of_training"]
@@ -127,9 +127,11 @@ def of_data(world) -> dict[str, tuple]:
         "ToyDataset.log_prob": (toy.log_prob, {"x": world.points}, {"x": "table"}),
         "without_tuning": (data.without_tuning, {"dataset": tf.data.Dataset.range(3)},
             {"dataset": "object"}),
-        "guarded.read_bytes": (guarded.read_bytes, {"path": world.table}),
-        "guarded.read_arrays": (guarded.read_arrays, {"path": world.folder / "images.npz"}),
-        "guarded.regular_size": (guarded.regular_size, {"path": world.table}),
+        "untrusted_files.read_bytes": (untrusted_files.read_bytes, {"path": world.table}),
+        "untrusted_files.read_arrays": (
+            untrusted_files.read_arrays, {"path": world.folder / "images.npz"}
+        ),
+        "untrusted_files.regular_size": (untrusted_files.regular_size, {"path": world.table}),
     }  # fmt: skip
 
 

@@ -107,10 +107,15 @@ def make(
         z = np.random.default_rng(2).standard_normal((BATCH, latent_dim)).astype(np.float32)
         model.latents = lambda count, seed: part_of(z)
         return model, optimizers
+    if method == "score_matching":
+        # Exact: each replica draws noise of its own.
+        return tf_febm.ScoreMatching(energy, "exact", **settings), optimizers[:1]
     settings["buffer"] = tf_febm.ReplayBuffer(20)
-    if method == "contrastive_divergence":
+    if method in ("contrastive_divergence", "pseudo_spherical"):
         settings = {"initial": "noise", **settings}
-        return tf_febm.ContrastiveDivergence(energy, **settings), optimizers[:1]
+        pseudo = method == "pseudo_spherical"
+        model_class = tf_febm.PseudoSpherical if pseudo else tf_febm.ContrastiveDivergence
+        return model_class(energy, **settings), optimizers[:1]
     method, divergence = method.split("/")
     model_class = {"febm": tf_febm.FEBM, "dual": tf_febm.DualFEBM}[method]
     variational = network(kind, "variational", classes)

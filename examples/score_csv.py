@@ -18,6 +18,7 @@ import csv
 import os
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -170,7 +171,7 @@ _PERHAPS_INDEX = re.compile(
 _YEARS = (1900, 2100)
 
 
-def number(field) -> float | None:
+def number(field: Any) -> float | None:
     """Return a field as a number, or None; NaN, written out, is one."""
     try:
         # Python's own numbers may hold "_", which names of columns do.
@@ -179,7 +180,7 @@ def number(field) -> float | None:
         return None
 
 
-def may_be_header(first, rest) -> bool:
+def may_be_header(first: Any, rest: Any) -> bool:
     """Say whether a first line that has numbers in it may still hold names.
 
     That is so where some fields are names, or the first are empty as above an index, and all are
@@ -291,7 +292,7 @@ def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def index_columns(names, values) -> list[int]:
+def index_columns(names: Any, values: Any) -> list[int]:
     """Return the places of columns that, by their names, seem to number the rows of values alone.
 
     These are the first ones, and others where each row has a whole number of its own; one column

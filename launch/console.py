@@ -1,4 +1,4 @@
-"""What all launchers do on the console: lines, errors without tracebacks, signals."""
+"""Console of all launchers: lines, errors without tracebacks, signals."""
 
 import os
 import signal
@@ -132,8 +132,7 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm.terminal import clock, help_page, names, signals, silence, stopping
-    from tf_febm.terminal.words import error_line, in_words  # noqa: F401  (for the launchers)
+    from tf_febm.terminal import clock, help_page, names, signals, silence, stopping, words
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None
@@ -171,7 +170,7 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
     except Exception as error:
         if debug:
             raise
-        print(error_line(error, "--debug shows the whole of it"), file=sys.stderr, flush=True)
+        print(words.error_line(error, "--debug shows the whole of it"), file=sys.stderr, flush=True)
         return FAILED
     finally:
         # What is to be done is done.
@@ -241,8 +240,6 @@ def main(
         sys.exit(DONE)
 
     def start(argv: list[str]) -> int:
-        if len(argv) > 1:
-            raise app.UsageError(f"Unknown argument {argv[1]!r}; every option starts with --.")
         global SILENCE
         SILENCE = clock.Silence(_print, "starting TensorFlow", clock.LONGEST + 0.7)
         SILENCE.begin()
@@ -261,4 +258,14 @@ def main(
         ignore_signals()
         return code
 
-    app.run(start)
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            left = flags.FLAGS(argv)
+            if len(left) > 1:
+                raise flags.Error(f"Unknown argument {left[1]!r}; every option starts with --.")
+            return left
+        except flags.Error as error:
+            print(f"error: {error} (--help tells all flags)", file=sys.stderr, flush=True)
+            sys.exit(FAILED)
+
+    app.run(start, flags_parser=parse)

@@ -19,18 +19,11 @@ REFERENCES = ("train", "test", "all")
 # Flags that are the recipe's unless they are given; arguments of training.Sampling of one name.
 OF_RECIPES = ("num_samples", "final_steps", "descent_steps", "noise_removed", "seed")
 SAME = ("ensemble", "nomix", "pool_size", "averaged")
-OF_ROWS = ("num_rows", "odd", "threshold", "classes", "quality")
 OF_CHAINS = ("step_lr", "noise_scale", "proj_norm")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
 # Names of the original.
 ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
-# Results, in words.
-TITLES = {
-    "samples": "The samples",
-    "held_out": "Other real images, as a scale",
-    "nearest": "Distance to the nearest training image",
-}
 BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 
@@ -72,7 +65,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
-    add.real("odd", 0.05, "Share of the held-out rows of a table to call odd.", 0.0, 1.0)
+    add.real("odd", 0.05, "Share of usual rows of a table that may be called odd.", 0.0, 1.0)
     add = console.definers(values, "Output")
     add.text("out", None, "Where the results go; <run>/evaluation if unset.")
     add.text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")
@@ -113,9 +106,8 @@ def run(values) -> int:
     if not hasattr(train, "images"):
         effects.check_rows(values)
         rows = training.evaluate_rows(found, out, odd=values.odd)
-        console.log(console.in_words("Rows", {k: v for k, v in rows.items() if k in OF_ROWS}))
-        odd = (f"row {row['row']} by {row['furthest']}" for row in rows["oddest"][:3])
-        console.log(f"The oddest: {', '.join(odd)}.")
+        told = [evaluation.verdict(quality).sentence for quality in [rows["quality"]] if quality]
+        console.log("\n".join([*told, *console.words.of_rows(rows)]))
         console.log(f"Done: look at {out / 'scores.csv'} and {out / 'evaluation.json'}.")
         return console.DONE
     warnings = original_evaluation.check(values, recipe, train)
@@ -170,10 +162,9 @@ def run(values) -> int:
         report=console.log,
         progress=console.clock.every_few_seconds(console.log, "round {} of {}"),
     )
-    for name in ("samples", "held_out", "nearest"):
-        if name in result:
-            console.log(console.in_words(TITLES[name], result[name]))
-    console.log(f"Done: look at {out / 'samples.png'} and {out / 'evaluation.json'}.")
+    told = [evaluation.verdict(result["quality"]).sentence] if "quality" in result else []
+    console.log("\n".join([*told, *console.words.of_samples(result)]))
+    console.log(f"Done: look at {out / 'samples.png'}; all figures: {out / 'evaluation.json'}.")
     return console.DONE
 
 

@@ -10,7 +10,7 @@ import train_flags
 
 INTERRUPTED = "Interrupted; the same command continues from the last checkpoint."
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
-DAY = 86_400.0
+DAY, _AS_THEY_ARE = 86_400.0, ("init_from", "init_chains", "overwrite", "dry_run")
 
 
 def _shorter(values, recipe) -> str:
@@ -27,8 +27,7 @@ def run(values) -> int:
     console.import_quietly(start_devices=values.strategy == "default")
     from tf_febm import data, divergences, parallel, training, workers
 
-    other = train_flags.other_recipe(values, plan)
-    if other:
+    if other := train_flags.other_recipe(values, plan):
         own = plan.recipe.name
         if parallel.has_accelerator():
             plan = train_flags.resolve(values, accelerator=True)
@@ -69,9 +68,8 @@ def run(values) -> int:
             data.Source(**plan.source),
             Path(values.logdir) / plan.exp,
             strategy,
-            overwrite=values.overwrite,
             resume_step=None if values.resume_iter < 0 else values.resume_iter,
-            dry_run=values.dry_run,
+            **{name: values[name].value for name in _AS_THEY_ARE},
             max_seconds=None if values.yes else DAY,
             chosen=plan.chosen,
             report=report,

@@ -13,7 +13,7 @@ from effects import as_given
 
 with console.without_tensorflow():
     from tf_febm import catalogue, original_names
-    from tf_febm.recipes import choosing
+    from tf_febm.recipes import choosing, ranges
     from tf_febm.recipes import recipe as recipes
 
 # Settings whose flags have texts or values of their own.
@@ -24,6 +24,7 @@ _FIRST_OF_GROUPS = {
     "sampler": "Chains",
     "reference": "Networks",
     "generator": "Bidirectional bounds",
+    "gamma": "Other objectives",
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")
@@ -89,6 +90,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
     add.switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
     add.whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
+    add.text("init_from", None, "Folder of a finished run, of any method, to begin with.")
+    add.switch("init_chains", False, "Begin with the chains of --init_from's replay buffer, too.")
     add.switch("overwrite", False, "Remove an earlier run of this name.")
     add.switch("dry_run", False, "Print the plan and stop.")
     add.switch("yes", False, "Train even if that is going to take more than a day.")
@@ -106,13 +109,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues, group: str) -> None:
     """Register the flag of a setting."""
     name, add = original_names.FLAGS.get(field, field), console.definers(values, group, "preset")
-    if field in recipes.CHOICES:
-        choices = ["none" if choice is None else choice for choice in recipes.CHOICES[field]]
+    if field in ranges.CHOICES:
+        choices = ["none" if choice is None else choice for choice in ranges.CHOICES[field]]
         add.choice(name, None, choices, text)
     elif bool in kinds:
         add.switch(name, None, text)
     elif int in kinds:
-        add.whole(name, None, text, recipes.LEAST.get(field, 0))
+        add.whole(name, None, text, ranges.LEAST.get(field, 0))
     else:
         (add.real if float in kinds else add.text)(name, None, text)
 
@@ -312,7 +315,7 @@ def translated(text: str, values: flags.FlagValues) -> str:
         text = re.sub(rf"(?<![-\w])(chains={chains}\b|(?<=or ){chains}\b)", flag_of_these, text)
 
     def name(found: re.Match) -> str:
-        flag = original_names.FLAGS.get(found[1], found[1])
+        flag = {"resume_step": "resume_iter", **original_names.FLAGS}.get(found[1], found[1])
         if found[2] in ("=True", "=False"):
             return f"--{'' if found[2] == '=True' else 'no'}{flag}"
         return f"--{flag}{found[2] or ''}"
@@ -344,7 +347,7 @@ _ALSO = {
     "grad_clip": ("proj_norm_type",),
     "grad_clip_norm": ("proj_norm", "proj_norm_type"),
 }
-_FIELDS = [field for field in typing.get_type_hints(recipes.Recipe) if field != "name"]
+_FIELDS = {*recipes.Recipe.__annotations__, "init_from", "init_chains", "resume_step"} - {"name"}
 # A name with an underscore is no word of English; others are meant where a value is said of them.
 _MENTIONED = re.compile(
     r"(?<![-\w/.])({}|(?:{})(?==| must))(=True\b|=False\b)?".format(

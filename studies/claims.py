@@ -2,9 +2,11 @@
 
 Makes the studies of `STUDIES`, or those of --only; what they have finished before is not repeated.
 Writes claims.csv, claims.json and claims.md into <logdir>/claims. With --record the results go to
-docs/measured/claims, and the table into docs/claims.md, which a test holds to them.
+docs/measured/claims, and the table into docs/claims.md, which a test holds to them; a study with a
+`PAGE` has a table of its own there, too.
 """
 
+import functools
 import importlib
 import json
 import re
@@ -18,7 +20,7 @@ from studies import runs
 
 # Studies whose results are claims: each writes claims.json by `runs.write_claims`, and takes the
 # flags of `runs.define_measured`.
-STUDIES = ("section_6_1", "rates", "reach")
+STUDIES = ("section_6_1", "rates", "reach", "estimators", "dual", "misspecified", "bidirectional")
 HEADINGS = ("claim", "where", "measured", "verdict", "command")
 # The table stands between these lines of docs/claims.md.
 BEGIN, END = "<!-- table of studies.claims -->\n", "<!-- end of table -->\n"
@@ -110,9 +112,15 @@ def record(out: Path, names: list[str], docs: Path = _DOCS) -> None:
         shutil.copyfile(out / name / "claims.json", kept / f"{name}.json")
         for picture in (out / name).glob("*.png"):
             shutil.copyfile(picture, docs / "pictures" / f"claims_{name}_{picture.name}")
-    page = docs / "claims.md"
-    text = page_with_table(page.read_text("utf-8"), recorded(docs))
-    files.write_atomically(page, lambda file: file.write(text.encode()))
+    measured = recorded(docs)
+    changes = [("claims.md", lambda text: page_with_table(text, measured))]
+    for name in names:
+        study = importlib.import_module(f"studies.{name}")
+        if hasattr(study, "PAGE"):
+            changes.append((study.PAGE, functools.partial(with_own_table, study, measured[name])))
+    for page, change in changes:
+        text = change((docs / page).read_text("utf-8")).encode()
+        files.write_atomically(docs / page, lambda file, text=text: file.write(text))
 
 
 def recorded(docs: Path = _DOCS) -> dict[str, dict]:
@@ -126,8 +134,24 @@ def recorded(docs: Path = _DOCS) -> dict[str, dict]:
 
 def page_with_table(text: str, measured: dict[str, dict]) -> str:
     """Return the text of the page with the table of these results."""
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: f"{BEGIN}\n{table(measured)}\n{END}", text, flags=re.DOTALL)
+    return _between(text, BEGIN, table(measured))
+
+
+def with_own_table(study, measured: dict, text: str) -> str:
+    """Return the text of a study's own page with its table.
+
+    Args:
+        study: A module with `PAGE` and `page_table`, from "figures" to Markdown.
+        measured: What its claims.json holds.
+        text: Of the page.
+    """
+    begin = BEGIN.replace("claims", study.__name__.rpartition(".")[2])
+    return _between(text, begin, study.page_table(measured["figures"]) + "\n")
+
+
+def _between(text: str, begin: str, table: str) -> str:
+    pattern = re.escape(begin) + ".*?" + re.escape(END)
+    return re.sub(pattern, lambda _: f"{begin}\n{table}\n{END}", text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Compare methods on images, seed by seed: `python -m studies.methods`.
 
-Contrastive divergence and f-EBM with four divergences get the same network, budget and seeds;
+Contrastive divergence, f-EBM with four divergences, and the dual form of Theorem 1 from its own
+start and from the run by contrastive divergence get the same network, budget and seeds;
 `--rows=variations` varies how f-EBM trains its variational function instead. Writes study.csv,
 study.json and study.png into <logdir>/method_study or <logdir>/method_variations. Runs that are
 done are not repeated, and one that was interrupted continues.
@@ -22,7 +23,12 @@ ROWS: dict[str, dict[str, Any]] = {
     # Without shift_invariant the log ratio of KL and reverse KL runs away under the recipe's rates,
     # and f-EBM looks far worse than it is.
     **{f"febm_{n}": {"divergence": n, "shift_invariant": True} for n in DIVERGENCES},
+    # Theorem 1, from its own start and from the run above it of the same seed.
+    "dual_js": {"method": "dual", "divergence": "js"},
+    "dual_js_from_cd": {"method": "dual", "divergence": "js"},
 }
+# Row -> the row whose finished run, of the same seed, it begins with.
+STARTS = {"dual_js_from_cd": "contrastive_divergence"}
 # What might let f-EBM win: a variational function nearer to its optimum, or held back less or more.
 _REVERSE_KL = ROWS["febm_reverse_kl"]
 VARIATIONS: dict[str, dict[str, Any]] = {
@@ -59,8 +65,12 @@ def run(values) -> int:
     """Train whatever is not done yet, then write the table and the picture."""
     table, rows = TABLES[values.rows], []
     unknown = [name for name in values.methods if name not in table]
+    chosen = values.methods or list(table)
+    lonely = [f"{n} needs {STARTS[n]}" for n in chosen if STARTS.get(n, n) not in chosen]
     if unknown:
         raise ValueError(f"--methods must be of {', '.join(table)}; received {values.methods}.")
+    if lonely:
+        raise ValueError(f"--methods lacks what others begin with: {', '.join(lonely)}.")
     table = {name: own for name, own in table.items() if name in (values.methods or table)}
     console.import_quietly()
     from tf_febm import data, recipes
@@ -71,7 +81,11 @@ def run(values) -> int:
         for method, own in table.items():
             recipe = recipes.for_dataset(values.dataset).replace(**own, seed=seed)
             recipe = recipe.replace(**runs.changes_of(values.set))
-            summary = runs.make(f"{kind}_{method}_{seed}", recipe, source, Path(values.logdir))
+            start = STARTS.get(method)
+            if start is not None:
+                start = Path(values.logdir) / f"{kind}_{start}_{seed}"
+            name = f"{kind}_{method}_{seed}"
+            summary = runs.make(name, recipe, source, Path(values.logdir), start)
             rows.append(_row(method, seed, summary))
     if all(row["frechet_ratio"] is None for row in rows):
         raise ValueError("Every run failed; their messages are above.")

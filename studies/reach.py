@@ -1,4 +1,4 @@
-"""How far f-EBM's rules reach beyond the paper's mixture: `python -m studies.reach`.
+"""Reach of f-EBM's rules beyond the paper's mixture: `python -m studies.reach`.
 
 Five mixtures of two modes three apart with unequal widths, nine divergences: the error by this
 library's rule and, where tails decide, by the rule "tails"; and what quadrature says of the limits:

@@ -84,7 +84,7 @@ def changes_of(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def make(name: str, recipe, source, logdir: Path) -> dict | None:
+def make(name: str, recipe, source, logdir: Path, init_from: Path | None = None) -> dict | None:
     """Make a run, unless it is done; return its summary, or None if it failed.
 
     Args:
@@ -92,6 +92,7 @@ def make(name: str, recipe, source, logdir: Path) -> dict | None:
         recipe: A `Recipe`.
         source: A `data.Source`.
         logdir: Where the runs are.
+        init_from: Folder of the run whose weights it begins with; it fails if that did.
 
     Raises:
         KeyboardInterrupt: The run was stopped; made again, it continues.
@@ -100,11 +101,16 @@ def make(name: str, recipe, source, logdir: Path) -> dict | None:
 
     console.log(f"== {name}")
     folder = training.RunFolder(Path(logdir) / name)
+    if init_from is not None and not training.RunFolder(init_from).model.exists():
+        console.log(f"error: {init_from} did not come to its end.")
+        return None
     if not folder.summary.exists():
         stop = training.GracefulStop()
         console.stop_on_signals(stop)
         try:
-            found = training.run(recipe, source, folder.path, report=console.log, stop=stop)
+            found = training.run(
+                recipe, source, folder.path, init_from=init_from, report=console.log, stop=stop
+            )
         except training.DivergedError as error:
             console.log(f"error: {error}")
             return None

@@ -35,7 +35,7 @@ PACKAGES = [name for name in tf_febm.__all__ if inspect.ismodule(getattr(tf_febm
 
 def public():
     """Yield (name, object) of what the packages export and what can be called with arguments."""
-    for package in [*PACKAGES, "analysis", "guarded", "sklearn"]:
+    for package in [*PACKAGES, "analysis", "untrusted_files", "sklearn"]:
         module = importlib.import_module(f"tf_febm.{package}")
         for name in module.__all__:
             found = getattr(module, name)
@@ -113,10 +113,14 @@ class TestKinds:
         with pytest.raises(ValueError, match="bounds must be two finite numbers"):
             tf_febm.samplers.MALA(bounds=value)
 
-    def test_one_checked_by_annotation_and_by_name(self):
+    def test_each_is_checked_by_its_annotation(self):
         @arguments.checked
         def of_all(
-            seed, flag: bool = True, names: tuple[str, ...] | None = None, *, width: int | float = 1
+            seed: arguments.Seed,
+            flag: bool = True,
+            names: tuple[str, ...] | None = None,
+            *,
+            width: int | float = 1,
         ):
             return seed, flag, names, width
 

@@ -15,10 +15,11 @@ import tf_febm
 
 # Modules and packages of tf_febm, from low to high: each imports from lower lines only.
 LAYERS = (
-    ("arguments", "catalogue", "compiled", "energies", "extras", "files", "optimizers",
+    ("arguments",),
+    ("catalogue", "compiled", "energies", "extras", "files", "optimizers",
      "original_lines", "original_names", "randomness", "rendezvous", "renamed", "terminal",
      "version"),
-    ("guarded",),
+    ("untrusted_files",),
     ("parallel", "workers"),
     ("divergences", "entropy"),
     ("calibration", "objectives", "networks", "data"),

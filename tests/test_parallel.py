@@ -17,6 +17,10 @@ CASES = {
     "febm/js clipped": {"clip": 0.01},
     "dual/kl plain": {},
     "contrastive_divergence conditional": {"conditional": True, "initial": "data"},
+    "pseudo_spherical labels": {
+        "conditional": True, "weighted": True, "gamma": 3.0, "held_out": True,
+    },
+    "score_matching exact": {"weighted": True},
     "febm/js weighted labels": {
         "weighted": True, "conditional": True, "scaled": True, "decay": 0.5, "held_out": True,
     },

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from tf_febm import applications, data, evaluation, guarded, pretrained, recipes
+from tf_febm import applications, data, evaluation, pretrained, recipes, untrusted_files
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def test_names_and_files_that_are_not_right(tmp_path):
     for suffix in (".npz", ".json"):
         source = pretrained.stored._HERE / f"digits{suffix}"
         (tmp_path / source.name).write_bytes(source.read_bytes())
-    record = guarded.read_record(tmp_path / "digits.json")
+    record = untrusted_files.read_record(tmp_path / "digits.json")
     narrow = {**record, "recipe": {**record["recipe"], "width": 8}}
-    guarded.write_record(tmp_path / "digits.json", narrow)
+    untrusted_files.write_record(tmp_path / "digits.json", narrow)
     with pytest.raises(OSError, match="has not the weights of the recipe beside it"):
         pretrained.load("digits", tmp_path)
     (tmp_path / "digits.json").write_text(json.dumps({**record, "checksum": "0" * 64}))

@@ -27,6 +27,7 @@ def constant_rate():
 
 
 ABSTRACT = {
+    "ChainlessModel",
     "EnergyModel",
     "Fitting",
     "GeneratorModel",
@@ -151,6 +152,20 @@ OBJECTS = {
     "ContrastiveDivergence": lambda: [
         tf_febm.ContrastiveDivergence(
             mlp("e"), buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
+        )
+    ],
+    "PseudoSpherical": lambda: [
+        tf_febm.PseudoSpherical(
+            mlp("e"), 0.5, buffer=samplers.PersistentChains(9), initial="noise", l2_coeff=0.25
+        )
+    ],
+    "ScoreMatching": lambda: [
+        tf_febm.ScoreMatching(mlp("e"), "sliced", num_projections=2, l2_coeff=0.25, seed=4),
+        tf_febm.ScoreMatching(mlp("e"), noise_stddev=0.3, average_decay=0.5, name="mine"),
+    ],
+    "EnergyDiscrepancy": lambda: [
+        tf_febm.EnergyDiscrepancy(
+            mlp("e"), 0.5, num_neighbours=3, stabilisation=0.5, l2_coeff=0.25, seed=4
         )
     ],
     "DeviationEnergy": lambda: [mixture_rules.DeviationEnergy(name="gaussian")],

@@ -68,7 +68,13 @@ def test_no_argument_is_hidden():
     assert hiding == set(OTHERS)
 
 
-@pytest.mark.parametrize("model", ["FEBM", "DualFEBM", "ContrastiveDivergence", "BidirectionalEBM"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("FEBM", "DualFEBM", "ContrastiveDivergence", "BidirectionalEBM", "PseudoSpherical"),
+        *("ScoreMatching", "EnergyDiscrepancy"),
+    ],
+)
 def test_constructors_have_defaults(model):
     parameters = inspect.signature(getattr(tf_febm, model)).parameters
     networks = {"energy", "variational", "generator", "latent_dim"}
@@ -84,6 +90,30 @@ def test_results_are_annotated():
         if signature.return_annotation is signature.empty and not name.endswith("__init__")
     ]
     assert bare == []
+
+
+def test_arguments_are_annotated():
+    """What an argument may be is in its annotation, and a kind of it in no table of names."""
+    bare = [
+        f"{name}({parameter.name})"
+        for name, signature in FUNCTIONS.items()
+        for parameter in signature.parameters.values()
+        if parameter.annotation is parameter.empty and parameter.name not in ("self", "cls")
+    ]
+    assert bare == []
+
+
+def test_first_lines_of_modules_are_noun_phrases(project):
+    """`Costs of a step`, not `What a step costs`; nobody is spoken to."""
+    found = [
+        f"{file.relative_to(project)}: {line}"
+        for folder in ("tf_febm", "launch", "studies", "drills", "benchmarks")
+        for file in (project / folder).rglob("*.py")
+        if (line := file.read_text(encoding="utf-8").split("\n", 1)[0])
+        if re.match(r'"""(What|How|Why|Where|When|Who|Whether)\b', line)
+        or re.search(r"\b(you|your|yours|we|our)\b", line, re.IGNORECASE)
+    ]
+    assert found == []
 
 
 def test_raises_sections_have_sentences(project):

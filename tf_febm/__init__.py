@@ -29,8 +29,11 @@ from tf_febm.models import (
     ContrastiveDivergence,
     DensityRatio,
     DualFEBM,
+    EnergyDiscrepancy,
     NoiseContrastive,
+    PseudoSpherical,
     Recovery,
+    ScoreMatching,
 )
 from tf_febm.renamed import earlier_names
 from tf_febm.samplers import PersistentChains, ReplayBuffer
@@ -44,10 +47,13 @@ __all__ = [
     "ContrastiveDivergence",
     "DensityRatio",
     "DualFEBM",
+    "EnergyDiscrepancy",
     "NoiseContrastive",
     "Recovery",
     "PersistentChains",
+    "PseudoSpherical",
     "ReplayBuffer",
+    "ScoreMatching",
     "analysis",
     "applications",
     "calibration",
@@ -72,7 +78,9 @@ __all__ = [
 ]
 
 
-_earlier = earlier_names(__name__, {"distribution": "tf_febm.parallel"})
+_earlier = earlier_names(
+    __name__, {"distribution": "tf_febm.parallel", "guarded": "tf_febm.untrusted_files"}
+)
 
 
 def __getattr__(name: str):

@@ -38,7 +38,9 @@ class Calibration:
             if not np.isfinite(group).all():
                 raise ValueError(f"energies{of_class} must be finite; received some that are not.")
 
-    def p_value(self, energy, classes=None) -> tf.Tensor:
+    def p_value(
+        self, energy: arguments.Tensor, classes: arguments.Tensor | None = None
+    ) -> tf.Tensor:
         """Return (1 + #{calibration energies ≥ E}) / (n + 1), the conformal p-value.
 
         Of an example that is exchangeable with those of the calibration, P(p ≤ α) ≤ α for every
@@ -88,7 +90,7 @@ class Calibration:
             found.append(group[n - k])
         return np.array(found) if self.by_class else found[0]
 
-    def drift(self, energies) -> float:
+    def drift(self, energies: arguments.Tensor) -> float:
         """Return the p-value of the two-sample Kolmogorov–Smirnov test of equal laws of energies.
 
         Args:
@@ -107,7 +109,7 @@ class Calibration:
 
 
 @arguments.checked
-def discoveries(p_values, level: float) -> np.ndarray:
+def discoveries(p_values: arguments.Tensor, level: float) -> np.ndarray:
     """Return which of many tests to believe (Benjamini and Hochberg, 1995).
 
     Of those returned the expected share of false ones is at most `level`. That holds for

@@ -139,6 +139,24 @@ METHODS: dict[str, Method] = {
         chains=False,
         recipes="_noise_contrastive",
     ),
+    "pseudo_spherical": Method(
+        "tf_febm.models.pseudo_spherical:PseudoSpherical",
+        ("energy",),
+        ("gamma",),
+        fixed={"initial": "noise"},
+    ),
+    "score_matching": Method(
+        "tf_febm.models.score_matching:ScoreMatching",
+        ("energy",),
+        ("kind", "noise_stddev"),
+        chains=False,
+    ),
+    "energy_discrepancy": Method(
+        "tf_febm.models.energy_discrepancy:EnergyDiscrepancy",
+        ("energy",),
+        ("noise_stddev",),
+        chains=False,
+    ),
     "recovery": Method(
         "tf_febm.models.recovery:Recovery",
         ("energy", "variational"),

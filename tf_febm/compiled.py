@@ -8,7 +8,7 @@ import tensorflow as tf
 __all__ = ["program_of", "run_on_batches"]
 
 
-def program_of(owner, key: Hashable, make: Callable[[], Callable]) -> Callable:
+def program_of(owner: Any, key: Hashable, make: Callable[[], Callable]) -> Callable:
     """Return a compiled function that belongs to an object, made at the first call with a key.
 
     A model forgets its functions when settings change that they hold as constants.
@@ -33,7 +33,7 @@ def program_of(owner, key: Hashable, make: Callable[[], Callable]) -> Callable:
         return make()
 
 
-def run_on_batches(function, batches: tuple, *others) -> Any:
+def run_on_batches(function: Any, batches: tuple, *others: Any) -> Any:
     """Call a `tf.function` as function(*batches, *others), traced for batches of any size.
 
     Args:

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = [
     "HalfPrecisionEnergy",
     "RecoveryEnergy",
@@ -13,7 +15,7 @@ __all__ = [
 ]
 
 
-def per_example(values, batch, what: str = "energy") -> tf.Tensor:
+def per_example(values: arguments.Tensor, batch: arguments.Data, what: str = "energy") -> tf.Tensor:
     """Return `values` as a vector with one entry per example.
 
     Args:
@@ -38,7 +40,7 @@ def per_example(values, batch, what: str = "energy") -> tf.Tensor:
     return values
 
 
-def value_and_gradient(energy_fn, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def value_and_gradient(energy_fn: arguments.Function, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Evaluate an energy and its gradient for x, recording nothing for parameters.
 
     Args:
@@ -69,10 +71,10 @@ class HalfPrecisionEnergy:
 
     SCALE = 1024.0
 
-    def __init__(self, energy_fn):
+    def __init__(self, energy_fn: arguments.Function):
         self._energy_fn = energy_fn
 
-    def __call__(self, x) -> tf.Tensor:
+    def __call__(self, x: arguments.Tensor) -> tf.Tensor:
         """Return E(x)."""
         return self._energy_fn(x)
 
@@ -96,10 +98,10 @@ class RelativeEnergy:
         reference: `networks.GaussianReference`.
     """
 
-    def __init__(self, energy_fn, reference):
+    def __init__(self, energy_fn: arguments.Function, reference: arguments.Reference):
         self.energy_fn, self.reference = energy_fn, reference
 
-    def __call__(self, x) -> tf.Tensor:
+    def __call__(self, x: arguments.Tensor) -> tf.Tensor:
         """Return E(x), [n]."""
         relative = per_example(self.energy_fn(x), x)
         return relative + tf.cast(self.reference.energy(x), relative.dtype)
@@ -122,10 +124,12 @@ class WhiteEnergy:
         quadratic: Whether to add ½‖z‖².
     """
 
-    def __init__(self, energy_fn, reference, quadratic: bool):
+    def __init__(
+        self, energy_fn: arguments.Function, reference: arguments.Reference, quadratic: bool
+    ):
         self.energy_fn, self.reference, self.quadratic = energy_fn, reference, quadratic
 
-    def __call__(self, z) -> tf.Tensor:
+    def __call__(self, z: arguments.Tensor) -> tf.Tensor:
         """Return E(x(z)), [n]."""
         energy = per_example(self.energy_fn(self.reference.color(z)), z)
         if self.quadratic:
@@ -155,14 +159,16 @@ class RecoveryEnergy:
         deviation: d, positive, of a shape that broadcasts to it.
     """
 
-    def __init__(self, energy_fn, mean, deviation):
+    def __init__(
+        self, energy_fn: arguments.Function, mean: arguments.Numbers, deviation: arguments.Tensor
+    ):
         self.energy_fn, self.mean, self.deviation = energy_fn, mean, deviation
 
-    def place(self, w) -> tf.Tensor:
+    def place(self, w: arguments.Tensor) -> tf.Tensor:
         """Return x = m + d w, of w [n, …]."""
         return self.mean + self.deviation * w
 
-    def __call__(self, w) -> tf.Tensor:
+    def __call__(self, w: arguments.Tensor) -> tf.Tensor:
         """Return the energy of w, [n]."""
         energy = per_example(self.energy_fn(self.place(w)), w)
         return energy + tf.cast(self._quadratic(w), energy.dtype)
@@ -177,7 +183,7 @@ class RecoveryEnergy:
         return 0.5 * tf.reduce_sum(tf.square(w), axis=list(range(1, w.shape.rank)))
 
 
-def in_white(energy_fn, reference) -> WhiteEnergy:
+def in_white(energy_fn: arguments.Function, reference: arguments.Reference) -> WhiteEnergy:
     """Return an energy as a function of a reference's white coordinates."""
     if isinstance(energy_fn, RelativeEnergy) and energy_fn.reference is reference:
         return WhiteEnergy(energy_fn.energy_fn, reference, quadratic=True)

@@ -8,6 +8,9 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from tf_febm import arguments
 
 __all__ = [
     "append",
@@ -20,7 +23,7 @@ __all__ = [
 ]
 
 
-def write_atomically(path, write) -> None:
+def write_atomically(path: arguments.Path, write: arguments.Function) -> None:
     """Write a file under a temporary name, then put it in place in one step.
 
     An interruption or a full disk leaves what was there before.
@@ -39,7 +42,7 @@ def write_atomically(path, write) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path, suffix: str = "") -> Iterator[Path]:
+def replacing(path: arguments.Path, suffix: str = "") -> Iterator[Path]:
     """Give a temporary path beside another, and put what is written there in its place.
 
     Args:
@@ -61,7 +64,9 @@ _NEW = ".new."
 
 
 @contextlib.contextmanager
-def staged(folder, replaces: Iterable[str] = (), unfinished: str | None = None) -> Iterator[Path]:
+def staged(
+    folder: arguments.Path, replaces: Iterable[str] = (), unfinished: str | None = None
+) -> Iterator[Path]:
     """Give a new folder for results, and put what is written there in its place at the end.
 
     If the block fails or is interrupted, what was there before is as it was, and no empty folder is
@@ -129,7 +134,7 @@ def _is_running(number: str) -> bool:
     return True
 
 
-def append(path, content: bytes) -> None:
+def append(path: arguments.Path, content: bytes) -> None:
     """Add to the end of a file, and wait until it is on the disk.
 
     A full disk may leave a part of the content: who reads the file must know its end.
@@ -154,18 +159,18 @@ def _naming(path) -> Iterator[None]:
         raise
 
 
-def write_json(path, value) -> None:
+def write_json(path: arguments.Path, value: Any) -> None:
     """Write a value as indented JSON, atomically; numbers that JSON lacks become null."""
     text = as_json(value) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def as_json(value) -> str:
+def as_json(value: Any) -> str:
     """Return a value as indented JSON; numbers that JSON lacks become null."""
     return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
-def write_table(path, rows: Iterable[dict], columns: Iterable[str]) -> None:
+def write_table(path: arguments.Path, rows: Iterable[dict], columns: Iterable[str]) -> None:
     """Write rows as CSV, atomically: of each the given columns, empty where it has none."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(columns), extrasaction="ignore")

@@ -1,7 +1,11 @@
 """Adam with one operation per variable, and the published code's, which clips what it is given."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+from tf_febm import arguments
 
 __all__ = ["ClippedAdam", "FusedAdam", "default"]
 
@@ -44,7 +48,9 @@ class FusedAdam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, tf.float32)
         return tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
+    def update_step(
+        self, gradient: arguments.Tensor, variable: Any, learning_rate: arguments.Tensor
+    ) -> None:
         """Update one variable."""
         index = self._get_variable_index(variable)
         state = [variable, self._momentums[index], self._velocities[index]]
@@ -92,7 +98,9 @@ class ClippedAdam(FusedAdam):
     Source: the optimizer of Du & Mordatch 2019, which the code of Yu et al. 2020 uses.
     """
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
+    def update_step(
+        self, gradient: arguments.Tensor, variable: Any, learning_rate: arguments.Tensor
+    ) -> None:
         """Clip, then update one variable."""
         velocity = tf.convert_to_tensor(self._velocities[self._get_variable_index(variable)])
         # In float32, for 16 bits cannot tell β₂ᵗ from one.

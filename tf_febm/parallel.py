@@ -64,7 +64,7 @@ def replica_number() -> int:
 
 
 @arguments.checked
-def local(variable) -> Any:
+def local(variable: Any) -> Any:
     """Return the present replica's component of a variable; the first outside of replicas.
 
     What is assigned to it stays in this replica.
@@ -80,7 +80,7 @@ def local(variable) -> Any:
 
 
 @arguments.checking({"values": None})
-def all_reduce_sum(values) -> Any:
+def all_reduce_sum(values: arguments.Tensor) -> Any:
     """Return the sum over all replicas.
 
     Args:
@@ -97,7 +97,7 @@ def all_reduce_sum(values) -> Any:
 
 
 @arguments.checking({"values": None})
-def all_gather(values) -> tf.Tensor:
+def all_gather(values: arguments.Tensor) -> tf.Tensor:
     """Return the parts of all replicas behind one another, [n₁ + n₂ + …, …]; of one, its own."""
     if replicas() == 1:
         return values
@@ -106,7 +106,7 @@ def all_gather(values) -> tf.Tensor:
 
 @contextlib.contextmanager
 @arguments.checked
-def one_batch(count) -> Iterator[None]:
+def one_batch(count: arguments.Whole) -> Iterator[None]:
     """Let the means in a `with` block be those of the whole batch, all replicas together.
 
     Args:
@@ -123,7 +123,7 @@ def one_batch(count) -> Iterator[None]:
 
 
 @arguments.checked
-def batch_mean(values, weights=None) -> tf.Tensor:
+def batch_mean(values: arguments.Numbers, weights: arguments.Numbers | None = None) -> tf.Tensor:
     """Return this replica's share of a mean over the whole batch: all shares add up to it.
 
     Outside of a `one_batch` block it is the mean.
@@ -141,7 +141,7 @@ def batch_mean(values, weights=None) -> tf.Tensor:
 
 
 @arguments.checked
-def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
+def weight_shares(weights: arguments.Numbers, dtype: arguments.DtypeLike = tf.float32) -> tf.Tensor:
     """Return wᵢ / Σ wⱼ, [n], the sum going over the whole batch; zeros if all weights are 0.
 
     Args:
@@ -153,14 +153,16 @@ def weight_shares(weights, dtype=tf.float32) -> tf.Tensor:
 
 
 @arguments.checked
-def batch_size(values) -> tf.Tensor:
+def batch_size(values: arguments.Numbers) -> tf.Tensor:
     """Return the number of examples in the whole batch, of the dtype of `values`, [n]."""
     size = _SIZE.get()
     return tf.cast(tf.shape(values)[0] if size is None else size, values.dtype)
 
 
 @arguments.checked
-def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_and_std(
+    values: arguments.Numbers, shares: arguments.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mean and standard deviation over all replicas.
 
     Args:
@@ -181,7 +183,7 @@ def mean_and_std(values, shares=None) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 @arguments.checked
-def take_gradients_as_given(optimizer) -> None:
+def take_gradients_as_given(optimizer: arguments.Optimizer) -> None:
     """Keep an optimizer from adding up gradients over replicas: the model has done so.
 
     Keras' optimizers clip before they add up, which on N replicas is another clipping than on one,
@@ -247,7 +249,7 @@ def for_each_local_replica(create: Callable) -> list:
 
 
 @arguments.checked
-def check_spread(name: str, variables, strategy) -> None:
+def check_spread(name: str, variables: Any, strategy: arguments.Strategy | None) -> None:
     """Raise a ValueError if variables were not made inside the scope of a strategy."""
     if strategy.num_replicas_in_sync == 1:
         return
@@ -260,7 +262,7 @@ def check_spread(name: str, variables, strategy) -> None:
 
 
 @arguments.checked
-def copy_first(variable) -> None:
+def copy_first(variable: Any) -> None:
     """Give all components of a variable the value of the first."""
     if isinstance(variable, tf.distribute.DistributedValues):
         first, *others = variable.distribute_strategy.experimental_local_results(variable)
@@ -340,7 +342,7 @@ def _addresses() -> tuple[list[str], int]:
 
 
 @arguments.checking({"strategy": arguments.STRATEGY})
-def check_batch_size(batch_size: int, strategy) -> None:
+def check_batch_size(batch_size: int, strategy: arguments.Strategy | None) -> None:
     """Raise a ValueError if a batch cannot be split evenly over the replicas of a strategy."""
     count = strategy.num_replicas_in_sync
     if batch_size % count:
@@ -352,7 +354,9 @@ def check_batch_size(batch_size: int, strategy) -> None:
 
 @arguments.checked
 def distribute(
-    make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int, strategy
+    make: Callable[[tuple[int, int]], tf.data.Dataset],
+    batch_size: int,
+    strategy: arguments.Strategy | None,
 ) -> tf.data.Dataset:
     """Return data for `fit`: the i-th part of each batch goes to the i-th replica.
 

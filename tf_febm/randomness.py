@@ -4,13 +4,15 @@ import numbers
 
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["as_seed", "normal", "sampling_seed", "split", "uniform"]
 
 # Makes the first word of a seed negative, which the seeds of training steps do not have.
 _SAMPLING = (-0x61C88647, 0x2545F491)
 
 
-def as_seed(seed) -> tf.Tensor:
+def as_seed(seed: arguments.Seed) -> tf.Tensor:
     """Return a seed as an int32 tensor of shape [2].
 
     Args:
@@ -32,7 +34,7 @@ def as_seed(seed) -> tf.Tensor:
     return tf.cast(tensor, tf.int32)
 
 
-def sampling_seed(seed) -> tf.Tensor:
+def sampling_seed(seed: arguments.Seed) -> tf.Tensor:
     """Return a seed that was given for sampling or evaluation as one that training never takes.
 
     Step k of a model with seed s draws its numbers from (s, k). Taken as it is, the seed k of
@@ -44,19 +46,27 @@ def sampling_seed(seed) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(as_seed(seed), tf.constant(_SAMPLING, tf.int32))
 
 
-def split(seed, count) -> tf.Tensor:
+def split(seed: arguments.Seed, count: arguments.Whole) -> tf.Tensor:
     """Return `count` independent seeds, an int or a scalar tensor, int32 [count, 2]."""
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[count, 2], **_generator(seed), dtype=tf.int32
     )
 
 
-def normal(shape, seed, dtype=tf.float32) -> tf.Tensor:
+def normal(
+    shape: arguments.Shape, seed: arguments.Seed, dtype: arguments.DtypeLike = tf.float32
+) -> tf.Tensor:
     """Return standard normal numbers that depend on the seed alone."""
     return tf.raw_ops.StatelessRandomNormalV2(shape=shape, **_generator(seed), dtype=dtype)
 
 
-def uniform(shape, seed, minval=0.0, maxval=1.0, dtype=tf.float32) -> tf.Tensor:
+def uniform(
+    shape: arguments.Shape,
+    seed: arguments.Seed,
+    minval: arguments.Tensor = 0.0,
+    maxval: arguments.Tensor = 1.0,
+    dtype: arguments.DtypeLike = tf.float32,
+) -> tf.Tensor:
     """Return numbers uniform on [minval, maxval) that depend on the seed alone."""
     generator = _generator(seed)
     if dtype.is_integer:

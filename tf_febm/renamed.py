@@ -1,5 +1,6 @@
 """Earlier names of what the library exports, which keep working for one version."""
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -7,10 +8,18 @@ import sys
 import warnings
 from collections.abc import Callable
 
-__all__ = ["earlier_names", "warn_of_earlier"]
+__all__ = ["earlier_arguments", "earlier_names", "warn_of_earlier"]
 
-# Earlier name of a module -> the present one.
-_MODULES: dict[str, str] = {}
+# Earlier name of a module -> the present one, or the present places of its names.
+_MODULES: dict[str, str | dict[str, str]] = {
+    "tf_febm.data.stacked": {
+        "CHANNELS": "tf_febm.data.mnist:CHANNELS",
+        "read": "tf_febm.data.mnist:read_stacked",
+        "stack": "tf_febm.data.mnist:stack",
+    },
+    # Its parent has a function of this name, too.
+    "tf_febm.samplers.mixed_chain": "tf_febm.models.chain_pools",
+}
 
 
 def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]:
@@ -38,6 +47,26 @@ def earlier_names(module: str, names: dict[str, str]) -> Callable[[str], object]
     return find
 
 
+def earlier_arguments(names: dict[str, str]) -> Callable[[Callable], Callable]:
+    """Return a decorator by which a function takes arguments by their earlier names, too.
+
+    Args:
+        names: Earlier name -> the present one.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(*values, **named):
+            for earlier in names.keys() & named.keys():
+                warn_of_earlier(f"{function.__name__}({earlier}=…)", f"{names[earlier]}=…")
+                named[names[earlier]] = named.pop(earlier)
+            return function(*values, **named)
+
+        return call
+
+    return decorate
+
+
 def warn_of_earlier(earlier: str, present: str) -> None:
     """Warn that a name has changed; the caller of who asks is named as the place.
 
@@ -59,8 +88,12 @@ class _EarlierModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self) if name in _MODULES else None
 
     def exec_module(self, module) -> None:
-        warn_of_earlier(module.__name__, _MODULES[module.__name__])
-        sys.modules[module.__name__] = importlib.import_module(_MODULES[module.__name__])
+        place = _MODULES[module.__name__]
+        if isinstance(place, dict):
+            module.__getattr__ = earlier_names(module.__name__, place)
+            return
+        warn_of_earlier(module.__name__, place)
+        sys.modules[module.__name__] = importlib.import_module(place)
 
 
 # Asked last, when there is no file of that name.

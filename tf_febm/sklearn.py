@@ -78,7 +78,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         batch_size: int = 64,
         validation_fraction: float = 0.2,
         settings: Mapping[str, Any] | None = None,
-        random_state=None,
+        random_state: Any = None,
         verbose: int = 0,
     ):
         self.contamination = contamination
@@ -91,7 +91,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None) -> "EnergyDetector":
+    def fit(self, X: arguments.Data, y: arguments.Tensor | None = None) -> "EnergyDetector":
         """Train the energy on rows, nearly all of which are usual.
 
         Args:
@@ -139,7 +139,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.offset_ = float(np.percentile(scores, 100.0 * contamination))
         return self
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: arguments.Data) -> np.ndarray:
         """Return minus the energies of rows: log densities up to a constant, higher is more usual.
 
         Args:
@@ -151,7 +151,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._scores(validate_data(self, X, dtype=np.float64, reset=False))
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: arguments.Data) -> np.ndarray:
         """Return the scores of rows less `offset_`: below 0 for anomalies.
 
         Args:
@@ -162,7 +162,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: arguments.Data) -> np.ndarray:
         """Return −1 for anomalies and 1 for usual rows.
 
         Args:
@@ -173,7 +173,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0.0, -1, 1)
 
-    def calibrate(self, X) -> "EnergyDetector":
+    def calibrate(self, X: arguments.Data) -> "EnergyDetector":
         """Keep the energies of rows that were not trained on, for `p_value`.
 
         Args:
@@ -186,7 +186,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         self.calibration_ = Calibration(-scores)
         return self
 
-    def p_value(self, X) -> np.ndarray:
+    def p_value(self, X: arguments.Data) -> np.ndarray:
         """Return the conformal p-value of rows: P(p ≤ α) ≤ α for rows like those of `calibrate`.
 
         Args:

@@ -63,7 +63,7 @@ def lost(error: Exception) -> OtherWorkerError:
 
 
 @arguments.checked
-def spans_workers(strategy=None) -> bool:
+def spans_workers(strategy: arguments.Strategy | None = None) -> bool:
     """Whether a strategy, the present one if None, runs in more than one process."""
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     resolver = strategy.cluster_resolver
@@ -75,20 +75,20 @@ def spans_workers(strategy=None) -> bool:
 
 
 @arguments.checked
-def is_chief(strategy=None) -> bool:
+def is_chief(strategy: arguments.Strategy | None = None) -> bool:
     """Whether this process is the one that writes: the first worker, or the only process."""
     return worker_number(strategy) == 0
 
 
 @arguments.checked
-def worker_number(strategy=None) -> int:
+def worker_number(strategy: arguments.Strategy | None = None) -> int:
     """Return the number of this process among the workers, from 0."""
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     return strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
 
 
 @arguments.checked
-def worker_count(strategy) -> int:
+def worker_count(strategy: arguments.Strategy | None) -> int:
     """Return the number of processes that a strategy runs in."""
     if not spans_workers(strategy):
         return 1
@@ -96,7 +96,7 @@ def worker_count(strategy) -> int:
 
 
 @arguments.checked
-def worker_values(strategy, values: list[float]) -> np.ndarray:
+def worker_values(strategy: arguments.Strategy | None, values: list[float]) -> np.ndarray:
     """Return the numbers of every worker.
 
     Args:
@@ -140,13 +140,13 @@ def _sum_function(strategy):
 
 
 @arguments.checked
-def any_worker(strategy, value: bool) -> bool:
+def any_worker(strategy: arguments.Strategy | None, value: bool) -> bool:
     """Return whether a value is true on any worker."""
     return bool(worker_values(strategy, [float(value)]).any())
 
 
 @arguments.checked
-def barrier(strategy, last: bool = False) -> None:
+def barrier(strategy: arguments.Strategy | None, last: bool = False) -> None:
     """Wait until every worker is here.
 
     Args:
@@ -165,7 +165,7 @@ def barrier(strategy, last: bool = False) -> None:
 
 
 @arguments.checked
-def from_first(strategy, number: int) -> int:
+def from_first(strategy: arguments.Strategy | None, number: int) -> int:
     """Return the first worker's number, whatever the others have.
 
     Args:
@@ -177,7 +177,7 @@ def from_first(strategy, number: int) -> int:
 
 
 @arguments.checked
-def run_on_all(strategy, action: Callable) -> Any:
+def run_on_all(strategy: arguments.Strategy | None, action: Callable) -> Any:
     """Do something on every worker, and fail on all if it fails on one.
 
     Args:
@@ -207,7 +207,7 @@ def run_on_all(strategy, action: Callable) -> Any:
 
 
 @arguments.checked
-def check_same(strategy, what: str, text: str) -> None:
+def check_same(strategy: arguments.Strategy | None, what: str, text: str) -> None:
     """Raise an error on all workers unless each has the same text.
 
     Args:

@@ -1,10 +1,11 @@
 """Tables of the pages against the files that studies wrote."""
 
+import importlib
 import json
 import re
 import runpy
 
-from studies import claims
+from studies import all_methods, beds, claims
 from tf_febm import extras, recipes
 
 
@@ -81,6 +82,18 @@ def test_the_table_of_claims_is_what_was_measured(project):
         assert study["claims"] and {row["verdict"] for row in study["claims"]} <= verdicts
 
 
+def test_tables_on_pages_of_their_own(project):
+    measured, pages = claims.recorded(project / "docs"), set()
+    for name, found in measured.items():
+        study = importlib.import_module(f"studies.{name}")
+        if hasattr(study, "PAGE"):
+            text = (project / "docs" / study.PAGE).read_text("utf-8")
+            assert claims.with_own_table(study, found, text) == text
+            assert study.page_table(found["figures"]) in text
+            pages.add(study.PAGE)
+    assert pages == {"claims.md", "concepts/divergences.md"}
+
+
 def test_what_the_page_of_claims_tells_beside_its_table(project):
     """The prose's figures, from the same files."""
     measured = claims.recorded(project / "docs")
@@ -104,3 +117,30 @@ def test_what_the_page_of_claims_tells_beside_its_table(project):
     names = ("reverse_kl", "alpha:-0.5", "alpha:-1", "neyman_chi2")
     assert beyond == {("A", name) for name in names}
     assert max(reach["by_true_ratio"]["tails"].values()) < 0.004
+
+
+def test_the_table_of_all_methods_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "all_methods.json").read_text("utf-8"))
+    page = (project / "docs" / all_methods.PAGE).read_text("utf-8")
+    assert all_methods.page_with_tables(page, measured) == page
+    assert set(measured["results"]) == set(beds.BEDS)
+    kl = {
+        bed: {name: row["kl"]["mean"] for name, row in rows.items()}
+        for bed, rows in measured["results"].items()
+    }
+    for bed, at in (("contaminated_5", 0.68), ("contaminated_20", 1.69)):
+        found = kl[bed]
+        known = {name: value for name, value in found.items() if value is not None}
+        assert min(known, key=known.get) == "febm_reverse_kl"
+        robust = ("pseudo_spherical", "febm_js", "febm_squared_hellinger", "dual_js")
+        assert max(known[name] for name in robust) < 0.004
+        for name in ("noise_contrastive", "sliced_score_matching", "denoising_score_matching"):
+            assert abs(known[name] - at) < 0.05
+    assert [bed for bed in kl if kl[bed]["febm_kl"] is None] == ["contaminated_5"]
+    for bed in ("moons", "mixture10"):
+        without = ("noise_contrastive", "sliced_score_matching", "energy_discrepancy")
+        ours = {name: kl[bed][name] for name in (*without, "febm_js", "contrastive_divergence")}
+        assert min(ours, key=ours.get) == "energy_discrepancy"
+        assert max(ours[name] for name in without) < ours["febm_js"]
+    assert kl["mixture10"]["febm_squared_hellinger"] is None
+    assert kl["moons"]["febm_js"] < 0.5 * kl["moons"]["contrastive_divergence"]

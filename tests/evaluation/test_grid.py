@@ -114,8 +114,8 @@ class TestModes:
     def test_the_truth_covers_all_of_its_modes(self):
         from tf_febm.data import toy_datasets
 
-        bed = toy_datasets.get("25gaussians")
-        found = evaluation.mode_coverage(bed.sample(1000, seed=1), bed.modes, bed.mode_scale)
+        toy = toy_datasets.get("25gaussians")
+        found = evaluation.mode_coverage(toy.sample(1000, seed=1), toy.modes, toy.mode_scale)
         assert found.covered == 25
         # e^-8 = 3.4e-4 of a Gaussian in the plane lies further out: 0.3 of 1,000 samples.
         assert found.share_near >= 0.995
@@ -136,17 +136,17 @@ class TestModes:
 def test_plane_quality_of_the_true_energy_and_of_a_shifted_one():
     from tf_febm.data import toy_datasets
 
-    bed = toy_datasets.get("25gaussians")
-    held_out = bed.sample(2000, seed=1)
+    toy = toy_datasets.get("25gaussians")
+    held_out = toy.sample(2000, seed=1)
 
     def energy(x):
-        return tf.constant(-bed.log_prob(np.asarray(x)) + 3.0, tf.float32)
+        return tf.constant(-toy.log_prob(np.asarray(x)) + 3.0, tf.float32)
 
-    found = evaluation.plane_quality(energy, bed.sample(2000, seed=2), bed, held_out).as_dict()
+    found = evaluation.plane_quality(energy, toy.sample(2000, seed=2), toy, held_out).as_dict()
     assert found["kl"] == pytest.approx(0.0, abs=1e-4)
     assert found["log_z"] == pytest.approx(-3.0, abs=1e-4)
     assert found["held_out_log_likelihood"] == pytest.approx(found["true_log_likelihood"], abs=1e-3)
     assert (found["modes_covered"], found["modes"]) == (25, 25)
-    wide = evaluation.plane_quality(lambda x: 0.5 * energy(x), held_out, bed, held_out)
+    wide = evaluation.plane_quality(lambda x: 0.5 * energy(x), held_out, toy, held_out)
     # Of one Gaussian in the plane, twice the variance: log 2 + ½ − 1.
     assert wide.kl == pytest.approx(math.log(2.0) - 0.5, abs=1e-3)

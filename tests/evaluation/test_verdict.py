@@ -42,7 +42,7 @@ def test_of_pixels(digits):
 
     def judge(samples):
         quality = evaluation.pixel_quality(samples, smooth, unseen).as_dict()
-        assert len(evaluation.readings(quality)) == 3
+        assert len(evaluation.readings(quality)) == 4
         return evaluation.verdict(quality)
 
     shape = (300, *smooth.shape[1:])
@@ -55,8 +55,29 @@ def test_of_pixels(digits):
     for word, samples in cases.items():
         found = judge(samples)
         assert found.kind == "poor" and word in found.sentence, found
-    # Nothing here tells what is good.
-    assert judge(smooth[:300]).kind == "open"
+    # Real images are nearer to others than what took no training, and that is not nearer than it.
+    helped = judge(smooth[:300])
+    assert helped.kind == "fair" and helped.sentence.startswith("Training helped")
+    drawn = judge(gaussian_images(smooth, 300, seed=9))
+    assert drawn.kind == "open" and "cannot be told" in drawn.sentence, drawn
+    grainy = np.clip(gaussian_images(smooth, 300) + 0.05 * generator.normal(size=shape), 0.0, 1.0)
+    worse = judge(grainy.astype(np.float32))
+    assert worse.kind == "poor" and worse.sentence.startswith("Training has not helped"), worse
+
+
+def test_few_held_out_images_read_like_many(digits):
+    """Distances have no bias: of 20 real images they are about 0, and not above a sample's."""
+    train, held_out = (split.images for split in digits)
+    found = [
+        evaluation.pixel_quality(train[:500], train, held_out[start : start + 20])
+        for start in range(0, 300, 20)
+    ]
+    real = np.array([row.held_out_coarse_sample_distance for row in found])
+    assert abs(real.mean()) < 4 * real.std(ddof=1) / np.sqrt(len(real)) + 0.005
+    few = {**found[0].as_dict(), "edge_gain": 0.01, "edge_gain_standard_error": 0.02}
+    assert "20 held-out images are few" in evaluation.verdict(few).sentence
+    earlier = {"roughness": 1.0, "held_out_roughness": 1.0, "spread": 1.0, "held_out_spread": 1.0}
+    assert "earlier version" in evaluation.verdict(earlier).sentence
 
 
 def test_pixel_figures_by_hand():
@@ -67,7 +88,11 @@ def test_pixel_figures_by_hand():
     # are 0 in one and 1 in the other, of variance 1/4.
     assert found.roughness == pytest.approx((0.0 + 0.5) / 2)
     assert found.spread == pytest.approx(0.25 / 2)
-    assert found.coarse_distance == pytest.approx(0.0, abs=1e-9)
+    # Cells are columns: half of them at 0 and 1, of deviation ½, or equal. ‖x₁ − x₂‖ is √½·2 in
+    # units of √d deviations, x₁ and x₂ being the samples and the training images: of the means
+    # across, with equal pairs, half.
+    apart = np.sqrt(0.5) * 2.0
+    assert found.coarse_sample_distance == pytest.approx(2 * apart / 2 - 2 * apart)
     with pytest.raises(ValueError, match="samples must be at least two images; received 1"):
         evaluation.pixel_quality(stripes[:1], stripes, stripes)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_febm import evaluation, guarded, training
+from tf_febm import evaluation, training, untrusted_files
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def refuse(refused):
 def change_options(folder, part, name, value):
     """Change an option of a run, in the folder and in its checkpoints."""
     for path in (folder / "options.json", *(folder / "checkpoints").glob("step-*.json")):
-        facts = guarded.read_record(path)
+        facts = untrusted_files.read_record(path)
         for row in (facts, *facts.get("segments", ()), *facts.get("history", ())):
             if part in row:
                 row[part][name] = value
-        guarded.write_record(path, facts)
+        untrusted_files.write_record(path, facts)
 
 
 class TestResults:

@@ -249,6 +249,12 @@ class TestBadInput:
         assert "no checkpoint of step 999" in refuse("--resume_iter=999")
         assert "exclude each other" in refuse("--resume_iter=999", "--overwrite")
 
+    def test_a_start_that_cannot_be(self, refuse):
+        assert "--init_chains needs --init_from" in refuse("--init_chains")
+        told = refuse("--init_from=no", "--resume_iter=3")
+        assert "--init_from=no and --resume_iter=3 exclude each other" in told
+        assert "no holds no run" in refuse("--init_from=no")
+
 
 @pytest.mark.slow
 def test_flags_that_do_not_parse(command, tmp_path):

@@ -39,6 +39,7 @@ def notes(line):
 
 BOUNDS = "--method=bidirectional"
 CD = "--method=contrastive_divergence"
+SCORES = "--method=score_matching"
 STILL = "--num_steps=0 --final_steps=0"
 # Flag with a value -> the rest of a line in which it has an effect, and of lines in which it has
 # none. Every flag that has rules is here.
@@ -55,6 +56,12 @@ LINES = {
     "--cclass": (CD, [BOUNDS]),
     "--num_replicas=2": ("--strategy=mirrored", ["", "--strategy=multi_worker"]),
     "--wait_seconds=9": ("--strategy=multi_worker", ["", "--strategy=mirrored"]),
+    "--gamma=0.5": ("--method=pseudo_spherical", ["", CD, BOUNDS, SCORES]),
+    "--kind=exact": (SCORES, ["", CD, "--method=energy_discrepancy"]),
+    "--noise_stddev=0.2": ("--method=energy_discrepancy", ["", CD, SCORES + " --kind=sliced"]),
+    "--levels=3": ("--method=recovery", ["", CD, BOUNDS]),
+    "--chains_per_pair=3": ("--method=recovery", ["", CD, BOUNDS]),
+    "--reference=full": ("--dataset=csv", ["--dataset=csv --method=recovery"]),
     "--best_mode=max": ("--best_metric=bound", [""]),
     "--max_rollbacks=2": ("--guard", ["--noguard"]),
     "--divergence=js": ("--method=dual", [CD, BOUNDS]),

@@ -33,15 +33,19 @@ def smaller(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("method", "bed"),
+    ("method", "dataset"),
     [
         # One method and one set of points stand for all; modes are counted in test_grid.
         pytest.param("contrastive_divergence", "8gaussians", marks=pytest.mark.thorough),
-        ("dual", "moons"),
+        *(
+            pytest.param(method, "moons", marks=pytest.mark.thorough)
+            for method in ("dual", "score_matching", "energy_discrepancy")
+        ),
+        ("pseudo_spherical", "moons"),
     ],
 )
-def test_a_test_bed(launch, tmp_path, smaller, method, bed):
-    code, errors = launch(f"--dataset={bed}", f"--method={method}")
+def test_a_toy_dataset(launch, tmp_path, smaller, method, dataset):
+    code, errors = launch(f"--dataset={dataset}", f"--method={method}")
     assert code == 0, errors
     folder = tmp_path / "run"
     for name in ("step_0000004.png", "final.png"):
@@ -49,7 +53,7 @@ def test_a_test_bed(launch, tmp_path, smaller, method, bed):
     summary = json.loads((folder / "summary.json").read_text())
     assert math.isfinite(summary["quality"]["kl"]) and summary["quality"]["kl"] > 0
     quality = summary["quality"]
-    if bed == "moons":
+    if dataset == "moons":
         # Two half circles are no mixture of round modes.
         assert quality["modes"] is None
     else:
@@ -110,7 +114,7 @@ class TestTable:
         assert quality["log_z_standard_error"] < 0.5
 
         code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")
-        assert code == 0 and "Rows: num rows 200, odd 0.1, threshold" in words, errors
+        assert code == 0 and "of 200 rows are called odd: with p-values up to 0.1" in words, errors
         assert "The oddest: row" in words
         found = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
         assert found["quality"] == quality and found["step"] == 4

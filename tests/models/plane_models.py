@@ -5,14 +5,13 @@ import numpy as np
 
 import tf_febm
 
-METHODS = (
-    "febm",
-    "dual",
-    "contrastive_divergence",
-    "bidirectional",
-    "noise_contrastive",
-    "recovery",
-)
+OF_ENERGY_ALONE = {
+    "contrastive_divergence": tf_febm.ContrastiveDivergence,
+    "pseudo_spherical": tf_febm.PseudoSpherical,
+    "score_matching": tf_febm.ScoreMatching,
+    "energy_discrepancy": tf_febm.EnergyDiscrepancy,
+}
+METHODS = ("febm", "dual", "bidirectional", "noise_contrastive", "recovery", *OF_ENERGY_ALONE)
 
 
 def plane(n=32, seed=0):
@@ -32,8 +31,8 @@ def model_of(
     energy, other = (
         tf_febm.networks.mlp(2, (8,), num_classes=classes, name=n) for n in ("energy", "other")
     )
-    if method == "contrastive_divergence":
-        model = tf_febm.ContrastiveDivergence(energy, **options)
+    if method in OF_ENERGY_ALONE:
+        model = OF_ENERGY_ALONE[method](energy, **options)
         model.compile(optimizer(), run_eagerly=eager)
     elif method == "noise_contrastive":
         noise = tf_febm.networks.GaussianReference.from_moments(np.zeros(2, "f4"), np.ones(2, "f4"))

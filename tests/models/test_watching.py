@@ -62,7 +62,8 @@ def test_the_line_is_short_and_the_history_whole(capsys):
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "dual"])
 def test_the_monitor_is_in_the_logs(method):
-    buffer = {"buffer": tf_febm.ReplayBuffer(8)} if method == "contrastive_divergence" else {}
+    chains = ("contrastive_divergence", "pseudo_spherical")
+    buffer = {"buffer": tf_febm.ReplayBuffer(8)} if method in chains else {}
     model = model_of(method, **buffer)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -8,7 +8,10 @@ from plane_models import set_back, state_of
 
 import tf_febm
 
-METHODS = ("febm", "shift_invariant", "dual", "contrastive_divergence", "bidirectional")
+METHODS = (
+    *("febm", "shift_invariant", "dual", "contrastive_divergence", "pseudo_spherical"),
+    "bidirectional",
+)
 
 
 def plane(n=8, seed=0):
@@ -22,11 +25,11 @@ def model_of(method, sampler, classes=None, **options):
         tf_febm.networks.mlp(2, (8,), num_classes=classes, name=n) for n in ("energy", "other")
     )
     sgd = (keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-    if method == "contrastive_divergence":
+    if method in ("contrastive_divergence", "pseudo_spherical"):
         options = {"initial": "noise", **options}
-        model = tf_febm.ContrastiveDivergence(
-            energy, sampler=sampler, l2_coeff=0.3, seed=0, **options
-        )
+        pseudo = method == "pseudo_spherical"
+        make = tf_febm.PseudoSpherical if pseudo else tf_febm.ContrastiveDivergence
+        model = make(energy, sampler=sampler, l2_coeff=0.3, seed=0, **options)
         model.compile(sgd[0], run_eagerly=True)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)

@@ -212,6 +212,10 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
             model = tf_febm.NoiseContrastive(energy, noise, **settings)
+        elif case["model"] == "score_matching":
+            model = tf_febm.ScoreMatching(energy, "sliced", **settings)
+        elif case["model"] == "energy_discrepancy":
+            model = tf_febm.EnergyDiscrepancy(energy, 0.5, **settings)
         elif case["model"] == "recovery":
             rows = LEVELS + (classes or 0)
             settings |= {"num_classes": classes, "levels": LEVELS}
@@ -226,6 +230,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 settings["slow_energy_decay"] = 0.8
             if case["model"] == "contrastive_divergence":
                 model = tf_febm.ContrastiveDivergence(energy, **settings)
+            elif case["model"] == "pseudo_spherical":
+                model = tf_febm.PseudoSpherical(energy, 0.5, **settings)
             else:
                 other = network("variational", 2, 1, l2[1], classes)
                 settings["warmup_steps"] = 1
@@ -258,7 +264,7 @@ def by_recipe(case: dict):
         if chains == "persistent":
             # As many chains as there are examples in a batch.
             changes["batch_size"] = 40
-        if method != "contrastive_divergence":
+        if method not in ("contrastive_divergence", "pseudo_spherical"):
             changes["warmup_steps"] = 1
         if method == "febm":
             changes["divergence"] = case["model"].removeprefix("febm_")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from tf_febm import catalogue, data, divergences, recipes
-from tf_febm.recipes import building, table
-from tf_febm.recipes import recipe as module
+from tf_febm.recipes import building, ranges, table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
 
@@ -69,7 +68,7 @@ def test_bad_values_are_refused_and_named(name):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", module.CHOICES)
+@pytest.mark.parametrize("name", ranges.CHOICES)
 def test_choices_are_listed(name):
     with pytest.raises(ValueError, match=f"{name} must be one of .*; received 'other'"):
         recipes.Recipe(**{name: "other"})
@@ -82,7 +81,7 @@ def test_ranges():
     for name in ("learning_rate", "step_size", "grad_clip", "generator_learning_rate_ratio"):
         with pytest.raises(ValueError, match=f"{name} must be a finite number > 0"):
             recipes.Recipe(**{name: 0.0})
-    for name, least in module.LEAST.items():
+    for name, least in ranges.LEAST.items():
         with pytest.raises(ValueError, match=f"{name} must be a whole number ≥ {least}"):
             recipes.Recipe(**{name: least - 1})
     with pytest.raises(ValueError, match="seed must lie in"):
@@ -114,7 +113,7 @@ def test_an_unknown_divergence_is_refused_at_once(name, message):
 def test_the_least_that_a_recipe_takes_is_taken_by_its_parts(base, sampler):
     """Whose constructors check it again."""
     least = {
-        name: module.LEAST.get(name, 1e-6 if name in module._POSITIVE else 0)
+        name: ranges.LEAST.get(name, 1e-6 if name in ranges.POSITIVE else 0)
         for name in FIELDS
         if {int, float} & set(kinds(name))
     }

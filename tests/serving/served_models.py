@@ -75,6 +75,10 @@ MODELS = {
     "febm": lambda: tf_febm.FEBM(*nets(), **settings()),
     "febm_of_labels": lambda: tf_febm.FEBM(*nets(3), **settings()),
     "contrastive_divergence": lambda: tf_febm.ContrastiveDivergence(nets()[0], **settings()),
+    "pseudo_spherical_of_labels": lambda: tf_febm.PseudoSpherical(nets(3)[0], **settings()),
+    "score_matching": lambda: tf_febm.ScoreMatching(
+        nets()[0], sampler=tf_febm.samplers.Langevin(num_steps=3), seed=1
+    ),
     "dual_of_labels": lambda: tf_febm.DualFEBM(*nets(3), **settings()),
     "bidirectional": bidirectional,
     "vectors": of_vectors,

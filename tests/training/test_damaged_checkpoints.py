@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from traced_models import advance, assert_equal_states, state_of
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.training import checkpoint_files
 
 
@@ -94,8 +94,8 @@ def test_when_all_are_damaged_nothing_starts_anew(two, tmp_path):
 def rewritten(folder, **changes):
     """Change the manifest of step 2, with a checksum that is right."""
     path = folder / "step-2.json"
-    facts = guarded.read_record(path)
-    guarded.write_record(path, {**facts, **changes})
+    facts = untrusted_files.read_record(path)
+    untrusted_files.write_record(path, {**facts, **changes})
 
 
 FACTS = {"bytes": 0, "sha256": "0" * 64}

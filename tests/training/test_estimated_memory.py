@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tf_febm
-from tf_febm import data, guarded, recipes, training
+from tf_febm import data, recipes, training, untrusted_files
 from tf_febm.training import memory
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
@@ -72,7 +72,7 @@ def test_a_run_says_it_and_its_least_time(tmp_path):
     recipe = recipes.get("digits").replace(num_steps=5, width=8, steps=2**31 - 1)
     training.run(recipe, IMAGES, tmp_path / "run", dry_run=True, report=lines.append)
     text = "\n".join(lines)
-    present = guarded.memory_bytes() / GIB
+    present = untrusted_files.memory_bytes() / GIB
     assert f"; this machine has {present:.0f}." in text and "Memory: about 0." in text
     assert "2,147,483,647 steps take" in text
     with pytest.raises(training.runs.TooLongError, match="would take about .* days"):

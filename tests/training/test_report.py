@@ -15,8 +15,8 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.guarded import write_record
 from tf_febm.training import pictures
+from tf_febm.untrusted_files import write_record
 
 # Of samples that are noise.
 QUALITY = {
@@ -26,9 +26,9 @@ QUALITY = {
     "spread": 0.08,
     "held_out_spread": 0.07,
     "note": "few",
-    "coarse_distance": 2.0,
-    "held_out_coarse_distance": 0.1,
-    "noise_coarse_distance": 2.1,
+    "coarse_sample_distance": 2.0,
+    "held_out_coarse_sample_distance": 0.1,
+    "noise_coarse_sample_distance": 2.1,
 }
 IMAGES = {"Samples of the model", "Data the model has not seen", "Chains on their way from noise"}
 VOID = {"meta", "link", "img", "br"}

@@ -108,7 +108,7 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("tf_febm.guarded.opening.os.open", refuse)
+        patched.setattr("tf_febm.untrusted_files.opening.os.open", refuse)
         with pytest.raises(PermissionError):
             folder.read_options()
         with pytest.raises(OSError, match="Cannot write|Permission denied"):

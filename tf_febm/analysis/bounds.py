@@ -71,7 +71,14 @@ class PlaneBounds(NamedTuple):
 
 @arguments.checked
 def plane_bounds(
-    model, x, low, high, num_points=800, *, reach: float = 4.5, num_latents: int = 121
+    model: arguments.Model,
+    x: arguments.Array,
+    low: arguments.Numbers,
+    high: arguments.Numbers,
+    num_points: arguments.Whole = 800,
+    *,
+    reach: float = 4.5,
+    num_latents: int = 121,
 ) -> PlaneBounds:
     """Compute the likelihood of an energy in the plane and its bounds, without sampling.
 

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["Density"]
 
 # These quantiles only tell where to put panels; what they miss, refinement finds or reports.
@@ -31,7 +33,7 @@ class Density:
         ValueError: It cannot be had in float64, or has neither log_prob nor quantiles.
     """
 
-    def __init__(self, distribution, name: str):
+    def __init__(self, distribution: arguments.Distribution, name: str):
         from tensorflow_probability import distributions as tfd  # Slow to import.
 
         if not isinstance(distribution, tfd.Distribution):

@@ -31,9 +31,9 @@ class EigenvalueBounds(NamedTuple):
 
 @arguments.checked
 def eigenvalue_bounds(
-    energy_block,
-    cross_block,
-    variational_block,
+    energy_block: arguments.Array,
+    cross_block: arguments.Array,
+    variational_block: arguments.Array,
     second_derivative: float = 1.0,
     rounding: float = 2.0**-52,
 ) -> EigenvalueBounds:

@@ -36,7 +36,9 @@ class NormalFit(NamedTuple):
 
 
 @arguments.checked
-def gaussian_mixture(weights, means, variances) -> Any:
+def gaussian_mixture(
+    weights: arguments.Numbers, means: arguments.Tensor, variances: arguments.Tensor
+) -> Any:
     """Return a mixture of Gaussians as a tfp distribution in float64.
 
     p(x) = Σ_k weights_k · N(x; means_k, variances_k). The weights may be off by rounding to six
@@ -83,7 +85,9 @@ def gaussian_mixture(weights, means, variances) -> Any:
 
 
 @arguments.checked
-def f_divergence(divergence, p, q) -> tf.Tensor:
+def f_divergence(
+    divergence: arguments.DivergenceLike, p: arguments.Distribution, q: arguments.Distribution
+) -> tf.Tensor:
     """Compute D_f(p‖q) = ∫ q f(p/q) dx by adaptive quadrature.
 
     The error is below 1e-8·max(1, D), or it raises. Where the integral is infinite (Pearson's χ²
@@ -123,7 +127,11 @@ def f_divergence(divergence, p, q) -> tf.Tensor:
 
 
 @arguments.checked
-def best_normal(divergence, p, start=None) -> NormalFit:
+def best_normal(
+    divergence: arguments.DivergenceLike,
+    p: arguments.Distribution,
+    start: arguments.Array | None = None,
+) -> NormalFit:
     """Find the Gaussian that minimises D_f(p‖N(μ, σ²)), with μ and σ good to 1e-6·σ.
 
     The divergence is first computed on a grid: means at quantiles of p and of its components and

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tf_febm import evaluation
+from tf_febm import arguments, evaluation
 from tf_febm.evaluation import charts
 
 __all__ = ["fits", "log_ratio", "rejection", "trajectories"]
@@ -20,7 +20,9 @@ def _panels(rows: list[dict]) -> tuple:
     return figure, list(zip(axes, rows, strict=True))
 
 
-def fits(path: Path, x, density, rows: list[dict]) -> None:
+def fits(
+    path: Path, x: arguments.Tensor, density: arguments.Distribution, rows: list[dict]
+) -> None:
     """Draw Figure 1: the target, the exact optimum and the learned Gaussian per divergence."""
     figure, panels = _panels(rows)
     for axis, row in panels:
@@ -34,7 +36,9 @@ def fits(path: Path, x, density, rows: list[dict]) -> None:
     evaluation.save_png(path, charts.pixels(figure))
 
 
-def rejection(path: Path, x, density, rows: list[dict]) -> None:
+def rejection(
+    path: Path, x: arguments.Tensor, density: arguments.Distribution, rows: list[dict]
+) -> None:
     """Draw Figure 2: histograms of the model's samples, before and after rejection."""
     figure, panels = _panels(rows)
     bins = np.linspace(x[0], x[-1], 120)
@@ -50,7 +54,7 @@ def rejection(path: Path, x, density, rows: list[dict]) -> None:
     evaluation.save_png(path, charts.pixels(figure))
 
 
-def log_ratio(path: Path, x, inside, rows: list[dict]) -> None:
+def log_ratio(path: Path, x: arguments.Tensor, inside: arguments.Tensor, rows: list[dict]) -> None:
     """Draw Figure 3: the learned log ratio against the true one, over the whole range of p.
 
     What is not shaded holds the central 99 % of p, of which the error in the title is the mean.

@@ -1,13 +1,14 @@
 """One Gaussian fitted to a mixture of Gaussians by any divergence: Section 6.1 of the paper."""
 
 import time
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from tf_febm import applications, divergences, objectives, randomness
+from tf_febm import applications, arguments, divergences, objectives, randomness
 from tf_febm.analysis.mixture_rules import FINE, PLAIN, RULES, build, place, stream
 
 __all__ = [
@@ -27,7 +28,16 @@ FINAL_FRACTION = 0.03
 class Fit(keras.callbacks.Callback):
     """Train a model, and remember its way in the (mean, scale) plane."""
 
-    def __init__(self, model, target, options: dict, *, steps=None, report=None, name=""):
+    def __init__(
+        self,
+        model: arguments.Model,
+        target: arguments.Distribution,
+        options: dict,
+        *,
+        steps: int | None = None,
+        report: Any = None,
+        name: Any = "",
+    ):
         super().__init__()
         self.layer = model.energy_network.get_layer("gaussian")
         self.path = [self._parameters()]
@@ -52,7 +62,7 @@ class Fit(keras.callbacks.Callback):
     def _parameters(self) -> tuple[float, float]:
         return float(self.layer.mean.numpy()[0]), float(self.layer.scale.numpy()[0])
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Let the learning rates fall by a cosine, or leave them as the paper does."""
         if self.rule in PLAIN:
             return
@@ -62,7 +72,7 @@ class Fit(keras.callbacks.Callback):
             if hasattr(self.model, name):
                 getattr(self.model, name).learning_rate = rate
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Note where the parameters are; report every two seconds."""
         self.path.append(self._parameters())
         now, done = time.perf_counter(), (epoch + 1) * self.chunk
@@ -76,7 +86,9 @@ class Fit(keras.callbacks.Callback):
             )
 
 
-def grid(target, points: int = 2001) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def grid(
+    target: arguments.Distribution, points: int = 2001
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return points over the target's mass, its density there, and where its central 99 % lies."""
     samples = target.sample(200_000, seed=[0, 0]).numpy()
     low, high = samples.min(), samples.max()
@@ -87,7 +99,9 @@ def grid(target, points: int = 2001) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return x, density, (cumulated > 0.005) & (cumulated < 0.995)
 
 
-def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
+def log_ratios(
+    model: arguments.Model, fit: Any, target: arguments.Distribution, x: arguments.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the learned and the true log p/q at points [n], q being the learned Gaussian."""
     log_q = -0.5 * ((x - fit.mean) / fit.scale) ** 2 - np.log(fit.scale * np.sqrt(2 * np.pi))
     with model.best_weights():
@@ -95,7 +109,9 @@ def log_ratios(model, fit, target, x) -> tuple[np.ndarray, np.ndarray]:
     return learned, target.log_prob(x).numpy() - log_q
 
 
-def use_ratio(model, fit, target, seed: int, count: int) -> dict:
+def use_ratio(
+    model: arguments.Model, fit: Any, target: arguments.Distribution, seed: int, count: int
+) -> dict:
     """Correct samples of the learned Gaussian by the learned ratio, and measure what is gained.
 
     A ratio that is still too rough for rejection sampling says so in "rejection_failed"; the fit
@@ -141,7 +157,7 @@ def use_ratio(model, fit, target, seed: int, count: int) -> dict:
     return {"plain": plain[:, 0], "accepted": accepted, "figures": figures}
 
 
-def kolmogorov_smirnov(samples: np.ndarray, target) -> float:
+def kolmogorov_smirnov(samples: np.ndarray, target: arguments.Distribution) -> float:
     """Return the largest distance between an empirical and a true distribution function."""
 
     def cdf(x):
@@ -151,7 +167,13 @@ def kolmogorov_smirnov(samples: np.ndarray, target) -> float:
 
 
 def trajectories(
-    target, divergence: str, options: dict, count: int, steps: int, report, chunk: int = FINE
+    target: arguments.Distribution,
+    divergence: str,
+    options: dict,
+    count: int,
+    steps: int,
+    report: Any,
+    chunk: int = FINE,
 ) -> list:
     """Train from random starts; return a Fit for each that met no number that is not finite.
 
@@ -179,7 +201,13 @@ def trajectories(
     return fits
 
 
-def gradient_deviations(target, divergence: str, point, options: dict, batches=1000) -> dict:
+def gradient_deviations(
+    target: arguments.Distribution,
+    divergence: str,
+    point: arguments.Tensor,
+    options: dict,
+    batches: Any = 1000,
+) -> dict:
     """Compare the gradients of Theorems 1 and 3 at one point, on the same batches.
 
     Both variational functions are at their optimum, the true log ratio, so that only the estimators

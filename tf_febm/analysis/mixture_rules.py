@@ -1,4 +1,4 @@
-"""What is trained in Section 6.1, by the paper's rule and by this library's: batches and models."""
+"""Batches and models of Section 6.1, by the paper's rule and by this library's."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tf_febm import data, divergences, models, networks, optimizers, randomness, samplers
+from tf_febm import arguments, data, divergences, models, networks, optimizers, randomness, samplers
 from tf_febm.analysis.ground_truth import gaussian_mixture
 from tf_febm.analysis.mixture_tails import TEMPERATURE, TailsFEBM, with_quadratic_part
 
@@ -51,7 +51,7 @@ class DeviationEnergy(keras.layers.Layer):
     `networks.QuadraticEnergy` has log σ, which is another metric to gradient descent.
     """
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create μ = 0 and σ = 1 for inputs [n, d]."""
         self.mean = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="mean")
         self.deviation = self.add_weight(
@@ -63,13 +63,13 @@ class DeviationEnergy(keras.layers.Layer):
         """The current |σ|, [d]."""
         return ops.abs(self.deviation)
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return the energies, [n, 1], of x, [n, d]."""
         standardised = (x - self.mean) / self.deviation
         return 0.5 * ops.sum(ops.square(standardised), axis=-1, keepdims=True)
 
 
-def place(layer, mean: float, scale: float) -> None:
+def place(layer: arguments.Network, mean: float, scale: float) -> None:
     """Set the Gaussian of an energy of either kind."""
     layer.mean.assign([mean])
     if isinstance(layer, DeviationEnergy):
@@ -87,11 +87,13 @@ class ExactGaussian:
     alone. At another temperature they are those of q^(1/temperature), normalised.
     """
 
-    def __init__(self, layer, stratified: bool = True, temperature: float = 1.0):
+    def __init__(self, layer: arguments.Network, stratified: bool = True, temperature: float = 1.0):
         self.layer, self.stratified = layer, stratified
         self.widening = math.sqrt(temperature)
 
-    def __call__(self, energy_fn, initial_state, seed) -> tf.Tensor:
+    def __call__(
+        self, energy_fn: arguments.Function, initial_state: arguments.Tensor, seed: arguments.Seed
+    ) -> tf.Tensor:
         """Return samples of the shape of `initial_state`, [n, 1]."""
         if not self.stratified:
             noise = randomness.normal(tf.shape(initial_state), seed)
@@ -116,7 +118,9 @@ def normal_at(below, above) -> tf.Tensor:
     return tf.where(below < above, lower, -lower)
 
 
-def stream(target, batch_size: int, seed: int, stratified: bool = True) -> tf.data.Dataset:
+def stream(
+    target: arguments.Distribution, batch_size: int, seed: int, stratified: bool = True
+) -> tf.data.Dataset:
     """Return an endless dataset of batches [batch_size, 1] of a mixture of Gaussians.
 
     Stratified as in `ExactGaussian`: one uniform number in each of n intervals chooses the
@@ -195,7 +199,7 @@ def build(method: str, divergence: str, options: dict, chunk: int = CHUNK) -> mo
     return model
 
 
-def published_divergence(name) -> divergences.Divergence:
+def published_divergence(name: Any) -> divergences.Divergence:
     """Return a divergence with the bounds that the published loop of Section 6.1 puts on it.
 
     It replaces eˣ by exp(min(x, 3)) in the conjugate of KL, and by exp(min(x, 6)) in both functions

@@ -38,7 +38,7 @@ _RESULTS = ("figure_?_*.png", "table.csv", "summary.json")
 
 def mixture_study(
     divergences: Sequence[str],
-    out,
+    out: arguments.Path,
     *,
     mixture: Sequence[Sequence[float]],
     steps: int = 8000,

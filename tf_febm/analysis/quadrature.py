@@ -5,11 +5,13 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import divergences
+from tf_febm import arguments, divergences
 from tf_febm.analysis.density import Density
 
 __all__ = ["ERROR", "DivergenceIntegral"]
 
+# Why not `scipy.integrate`: `tanhsinh` on the same pieces failed 15 tests of f_divergence: where a
+# power decides that it is infinite it stopped at 1e28 and 1e153, where rounding does, it was sure.
 # The estimated error must be below this share of max(1, D), for 1e-8 to hold with something over.
 ERROR = 5e-9
 # The share of max(1, D) by which a panel may differ from its halves.
@@ -42,7 +44,7 @@ class DivergenceIntegral:
         ValueError: p has a batch, or cannot be evaluated.
     """
 
-    def __init__(self, divergence, p):
+    def __init__(self, divergence: arguments.DivergenceLike, p: arguments.Distribution):
         self.divergence = divergences.get(divergence)
         self.p = Density(p, "p")
         if self.p.batch_shape:

@@ -1,4 +1,4 @@
-"""Where the variance of gradients by samples is finite, and what of them lies beyond the data."""
+"""Finite variance of gradients by samples, and the share of them beyond the data."""
 
 from typing import Any, NamedTuple
 
@@ -42,7 +42,13 @@ class Reach(NamedTuple):
 
 
 @arguments.checked
-def reach(divergence, p, mean: float, scale: float, share: float = 1e-6) -> Reach:
+def reach(
+    divergence: arguments.DivergenceLike,
+    p: arguments.Distribution,
+    mean: float,
+    scale: float,
+    share: float = 1e-6,
+) -> Reach:
     """Find what keeps estimates by samples from the Gaussian of least divergence from a mixture.
 
     With r = log p/q, F = f*(f'(eʳ)) and s = f''(eʳ) eʳ, Theorem 3's terms at the optimal H are

@@ -73,7 +73,12 @@ class Stability(NamedTuple):
 
 @arguments.checking({"data": arguments.ARRAY})
 def stability(
-    model: FEBM, data, samples, *, batch_size: int = 256, max_parameters: int = 5000
+    model: FEBM,
+    data: arguments.Data,
+    samples: arguments.Array,
+    *,
+    batch_size: int = 256,
+    max_parameters: int = 5000,
 ) -> Stability:
     """Linearise the training dynamics at an equilibrium, and bound its eigenvalues.
 

@@ -19,9 +19,9 @@ SHOWN, SCORED = 12, 1000
 
 @arguments.checking({"held_out": arguments.IMAGES})
 def demonstrate(
-    model,
-    held_out,
-    out,
+    model: arguments.Model,
+    held_out: arguments.Data,
+    out: arguments.Path,
     *,
     num_images: int = 256,
     noise: float = 0.3,

@@ -42,11 +42,11 @@ class Denoised(NamedTuple):
 
 @arguments.checked
 def denoise(
-    model,
-    images,
+    model: arguments.Model,
+    images: arguments.Array,
     noise_level: float,
-    labels=None,
-    seed=None,
+    labels: arguments.Labels | None = None,
+    seed: arguments.Seed | None = None,
     *,
     energy_weight: float | None = None,
     num_steps: int = 200,

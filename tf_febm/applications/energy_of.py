@@ -13,7 +13,7 @@ from tf_febm.models.labels import one_hot
 __all__ = ["checked_images", "checked_labels", "energy_of", "in_batches"]
 
 
-def energy_of(model, labels=None) -> Callable:
+def energy_of(model: arguments.Model, labels: arguments.Labels | None = None) -> Callable:
     """Return x -> E(x), [n], for a model with or without labels.
 
     Of a conditional model without labels it is the energy of x alone, the label summed out:
@@ -39,7 +39,9 @@ def energy_of(model, labels=None) -> Callable:
     )
 
 
-def checked_labels(model, labels, count: int) -> np.ndarray | None:
+def checked_labels(
+    model: arguments.Model, labels: arguments.Labels | None, count: int
+) -> np.ndarray | None:
     """Return labels for a model as float32 rows [count, num_classes], or None for None.
 
     Raises:
@@ -60,7 +62,9 @@ def for_all_labels(model, function: Callable, x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [count, classes])
 
 
-def checked_images(model, images, what: str = "images") -> np.ndarray:
+def checked_images(
+    model: arguments.Model, images: arguments.Tensor, what: str = "images"
+) -> np.ndarray:
     """Return images as a floating array [n, *sample_shape], n ≥ 1.
 
     Raises:
@@ -83,7 +87,9 @@ def checked_images(model, images, what: str = "images") -> np.ndarray:
     return images
 
 
-def in_batches(function: Callable, images: np.ndarray, labels, batch_size: int) -> list:
+def in_batches(
+    function: Callable, images: np.ndarray, labels: arguments.Labels | None, batch_size: int
+) -> list:
     """Apply (start, images, labels) -> result to one batch after the other.
 
     Args:

@@ -25,11 +25,11 @@ class Evolution(NamedTuple):
 
 @arguments.checked
 def chain_evolution(
-    model,
+    model: arguments.Model,
     num_chains: int = 8,
     num_frames: int = 10,
-    labels=None,
-    seed=None,
+    labels: arguments.Labels | None = None,
+    seed: arguments.Seed | None = None,
     *,
     num_steps: int | None = None,
     initial: str = "noise",
@@ -70,7 +70,7 @@ def chain_evolution(
 @arguments.checked
 def evolution_picture(
     evolution: Evolution,
-    bounds=(0.0, 1.0),
+    bounds: arguments.Bounds | None = (0.0, 1.0),
     padding: int = 1,
     upscale: int | None = None,
     background: int = 255,

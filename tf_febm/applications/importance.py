@@ -26,7 +26,7 @@ class ImportanceWeights(NamedTuple):
     effective_sample_size: float
     log_normaliser: float
 
-    def expectation(self, values) -> np.ndarray:
+    def expectation(self, values: arguments.Tensor) -> np.ndarray:
         """Estimate E_p[v] by Σ w_i v_i.
 
         Consistent as n grows, but biased by O(1/n) because the weights are normalised by their own
@@ -49,7 +49,7 @@ class ImportanceWeights(NamedTuple):
             )
         return np.tensordot(self.weights, values.astype(np.float64), axes=1)
 
-    def resample(self, count: int, seed) -> np.ndarray:
+    def resample(self, count: int, seed: arguments.Seed) -> np.ndarray:
         """Draw indices of samples so that each comes count·w_i times on average.
 
         Systematic resampling: one uniform number places `count` equally spaced points on the
@@ -79,7 +79,13 @@ class ImportanceWeights(NamedTuple):
 
 
 @arguments.checking({"model": None, "samples": arguments.NUMBERS})
-def importance_weights(model, samples, labels=None, *, batch_size: int = 512) -> ImportanceWeights:
+def importance_weights(
+    model: arguments.Model,
+    samples: arguments.Tensor,
+    labels: arguments.Labels | None = None,
+    *,
+    batch_size: int = 512,
+) -> ImportanceWeights:
     """Weight samples of a model by its learned density ratio.
 
     w_i = exp(r(x_i)) / Σ_j exp(r(x_j)),  r = model.log_density_ratio ≈ log p/q
@@ -119,7 +125,12 @@ def importance_weights(model, samples, labels=None, *, batch_size: int = 512) ->
     )
 
 
-def log_ratios(model, samples, labels=None, batch_size: int = 512) -> np.ndarray:
+def log_ratios(
+    model: arguments.Model,
+    samples: arguments.Tensor,
+    labels: arguments.Labels | None = None,
+    batch_size: int = 512,
+) -> np.ndarray:
     """Evaluate a model's log density ratio on any number of samples, batch by batch.
 
     Args:

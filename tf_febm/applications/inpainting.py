@@ -17,11 +17,11 @@ __all__ = ["inpaint"]
 
 @arguments.checked
 def inpaint(
-    model,
-    images,
-    known,
-    labels=None,
-    seed=None,
+    model: arguments.Model,
+    images: arguments.Array,
+    known: arguments.Numbers,
+    labels: arguments.Labels | None = None,
+    seed: arguments.Seed | None = None,
     *,
     num_steps: int | None = None,
     batch_size: int = 256,

@@ -16,7 +16,13 @@ __all__ = ["ood_scores"]
 
 
 @arguments.checked
-def ood_scores(model, images, labels=None, *, batch_size: int = 512) -> dict[str, np.ndarray]:
+def ood_scores(
+    model: arguments.Model,
+    images: arguments.Array,
+    labels: arguments.Labels | None = None,
+    *,
+    batch_size: int = 512,
+) -> dict[str, np.ndarray]:
     """Score images, any number of them; every score is higher the less they are like the data.
 
     | name | score |

@@ -39,10 +39,10 @@ class RejectionResult(NamedTuple):
 
 @arguments.checking({"model": None, "samples": arguments.NUMBERS})
 def rejection_filter(
-    model,
-    samples,
-    labels=None,
-    seed=None,
+    model: arguments.Model,
+    samples: arguments.Tensor,
+    labels: arguments.Labels | None = None,
+    seed: arguments.Seed | None = None,
     *,
     log_bound: float | None = None,
     batch_size: int = 512,
@@ -83,10 +83,10 @@ def rejection_filter(
 
 @arguments.checking({"model": None, "samples": arguments.NUMBERS, "propose": None})
 def rejection_sample(
-    model,
+    model: arguments.Model,
     num_accepted: int,
-    labels=None,
-    seed=None,
+    labels: arguments.Labels | None = None,
+    seed: arguments.Seed | None = None,
     *,
     propose: Callable | None = None,
     initial: str | None = None,

@@ -25,7 +25,14 @@ TOLD, DRAWN = 10, 6
         "held_out": arguments.VECTORS,
     }
 )
-def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
+def score_rows(
+    model: arguments.Model,
+    train: arguments.Data,
+    held_out: arguments.Data,
+    out: arguments.Path,
+    *,
+    odd: float = 0.05,
+) -> dict:
     """Score all rows of a table by their energy; higher is stranger.
 
     Writes scores.csv, with all rows from the oddest on and their conformal p-values among held-out
@@ -37,11 +44,13 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
         train: `data.VectorData` that it was trained on.
         held_out: The same of rows that it has not seen.
         out: Folder of the results.
-        odd: Share of the held-out rows to call odd, in (0, 1): their energies are above the
-            threshold.
+        odd: Share of usual rows that may be called odd, in (0, 1): rows are odd whose p-value is
+            that or less.
 
     Returns:
-        "threshold", an energy, and "odd", the share; "oddest", the ten strangest rows with their
+        "threshold", the least energy of an odd row, "odd", the share, and "num_odd", how many rows
+        are; where held-out rows are too few for the share no row is, there is no threshold (None),
+        and a "note" says so; "oddest", the ten strangest rows with their
         values by column and the column furthest from its mean; "classes", name -> figures of
         `evaluation.ood_metrics` for telling the rows of the class, as the strange ones, from all
         others, where rows have classes.
@@ -55,7 +64,6 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
     parts = (train, held_out)
     with model.best_weights():
         found = [_energies(model, part) for part in parts]
-    threshold = float(np.quantile(found[1], 1.0 - odd))
     energy, x = np.concatenate(found), np.concatenate([part.vectors for part in parts])
     split = np.repeat(["train", "held out"], [len(part) for part in parts])
     rows = _row_numbers(train, held_out)
@@ -66,7 +74,16 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
         labels = np.array(names)[np.concatenate([part.labels for part in parts])]
     order = np.argsort(-energy, kind="stable")
     p = np.concatenate(_p_values(*found))
-    odd_rows = energy > threshold
+    count = len(held_out)
+    few = odd < 1.0 / (count + 1)
+    odd_rows = np.zeros(len(energy), bool) if few else p <= odd
+    results: dict = {"num_rows": len(x), "odd": odd, "num_odd": int(odd_rows.sum())}
+    results["threshold"] = None if few else float(Calibration(found[1]).threshold(odd))
+    if few:
+        results["note"] = (
+            f"With {count} held-out rows no p-value is below {1.0 / (count + 1):.2g}, so that none "
+            f"can be called odd at {odd:g}: ask for a larger share, or give more rows."
+        )
     _write(out / "scores.csv", order, rows, split, energy, p, odd_rows, labels, columns, x)
     chart = evaluation.histogram_chart(_groups(energy, split, labels), "Energies of rows", "energy")
     evaluation.save_png(out / "energies.png", chart)
@@ -83,7 +100,7 @@ def score_rows(model, train, held_out, out, *, odd: float = 0.05) -> dict:
         }
         for k, far in zip(order, z, strict=False)
     ]
-    results = {"num_rows": len(x), "odd": odd, "threshold": threshold, "oddest": oddest}
+    results["oddest"] = oddest
     if labels is not None:
         results["classes"] = _tell_apart(energy, labels, names, out)
     return results

@@ -1,7 +1,7 @@
 """Checks of arguments that everything public shares; each message echoes what was received.
 
 `checked` goes in front of a public function or class: each call is then checked before anything of
-it runs, by annotations, and by names where there are none, which mean the same everywhere. Ranges
+it runs, by the annotations of its arguments, such as `arguments.Array`. Ranges
 that an annotation does not tell are checked where they are known, by the functions below.
 """
 
@@ -31,6 +31,37 @@ from tf_febm.arguments.kinds import (
     Kind,
     having,
 )
+from tf_febm.arguments.types import (
+    Array,
+    Bounds,
+    Classifier,
+    Data,
+    Density,
+    Distribution,
+    DivergenceLike,
+    DtypeLike,
+    Function,
+    Labels,
+    Logs,
+    Model,
+    Names,
+    Network,
+    Numbers,
+    Optimizer,
+    Path,
+    Reals,
+    RecipeLike,
+    Reference,
+    Sampler,
+    Seed,
+    Shape,
+    Sizes,
+    Strategy,
+    Tensor,
+    ToyDensity,
+    Whole,
+    Writer,
+)
 from tf_febm.arguments.values import (
     MOST_CLASSES,
     choice,
@@ -47,6 +78,35 @@ from tf_febm.arguments.values import (
 )
 
 __all__ = [
+    "Array",
+    "Bounds",
+    "Classifier",
+    "Data",
+    "Density",
+    "Distribution",
+    "DivergenceLike",
+    "DtypeLike",
+    "Function",
+    "Labels",
+    "Logs",
+    "Model",
+    "Names",
+    "Network",
+    "Numbers",
+    "Optimizer",
+    "Path",
+    "RecipeLike",
+    "Reals",
+    "Reference",
+    "Sampler",
+    "Seed",
+    "Shape",
+    "Sizes",
+    "Strategy",
+    "Tensor",
+    "ToyDensity",
+    "Whole",
+    "Writer",
     "ANY_ARRAY",
     "ARRAY",
     "COUNT",

@@ -38,6 +38,7 @@ __all__ = [
     "SEED",
     "SEQUENCE",
     "SHAPE",
+    "SIZES",
     "STRATEGY",
     "SWITCH",
     "TEXT",
@@ -63,7 +64,7 @@ class Kind(NamedTuple):
     accepts: Callable[[Any], bool]
     error: type[Exception] = ValueError
 
-    def check(self, name: str, value) -> Any:
+    def check(self, name: str, value: Any) -> Any:
         """Return the value, or raise an error that names the argument."""
         if not self.accepts(value):
             raise self.error(f"{name} must be {self.what}; received {_described(value)}.")
@@ -91,7 +92,7 @@ def _is_scalar_of(value, *names: str) -> bool:
     return dtype_name(dtype).startswith(names) and not len(getattr(value, "shape", (1,)))
 
 
-def dtype_name(dtype) -> str:
+def dtype_name(dtype: Any) -> str:
     """Return the name of a dtype of NumPy or TensorFlow."""
     return str(getattr(dtype, "name", dtype))
 
@@ -216,6 +217,7 @@ SEED = Kind("one: a seed is an int or a pair of ints", _is_seed)
 NUMBERS = Kind("an array of numbers", is_numeric, TypeError)
 ARRAY = Kind("an array of numbers", lambda v: is_numeric(v) and _has_rows(v), TypeError)
 SHAPE = Kind("one or more positive whole numbers", _is_shape)
+SIZES = Kind("a tensor of sizes", lambda v: dtype_name(getattr(v, "dtype", "")).startswith("int"))
 BOUNDS = Kind("two finite numbers (low, high), low < high", lambda v: fits(interval, v))
 STRATEGY = having("a tf.distribute.Strategy", "scope", "num_replicas_in_sync")
 # Functions say more about complex ones.

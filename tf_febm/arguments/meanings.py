@@ -1,6 +1,7 @@
-"""What arguments mean by their names, where they have no annotation or one that says less."""
+"""Meanings of arguments by their annotations, and by their names where these say less."""
 
 import collections.abc
+import contextlib
 import functools
 import inspect
 import os
@@ -17,113 +18,21 @@ from tf_febm.arguments.kinds import (
     BOUNDS,
     COUNT,
     FUNCTION,
-    LABELS,
     MAPPING,
-    MODEL,
     NAMES,
     NATURAL,
     NONE,
-    NUMBERS,
     PATH,
     PROBABILITY,
     REAL,
-    REALS,
-    REFERENCE,
-    SEED,
     SEQUENCE,
-    SHAPE,
-    STRATEGY,
     SWITCH,
     TEXT,
     WHOLE,
-    WRITER,
     Kind,
-    dtype_name,
-    having,
 )
 
 __all__ = ["kinds_of"]
-
-# Of arguments without an annotation; with None as well, where that is what they are by default.
-OF_NAMES: dict[str, Kind] = {
-    "array": ARRAY,
-    "base": having("a density with sample and log_prob", "sample", "log_prob"),
-    "bed": having("a density with a box, as of data.toy_datasets", "sample", "log_prob", "box"),
-    "bounds": BOUNDS | NONE,
-    "cache_dir": PATH,
-    "classifier": having("an evaluation.Classifier", "probabilities", "num_classes"),
-    "columns": NAMES | NONE,
-    "cov_a": ARRAY,
-    "cov_b": ARRAY,
-    "cross_block": ARRAY,
-    "checkpoint": PATH,
-    "count": WHOLE,
-    "data_dir": PATH,
-    "entropy": NUMBERS,
-    "energy_block": ARRAY,
-    "energy_data": NUMBERS,
-    "energy_fn": FUNCTION,
-    "energy_gradient": NUMBERS,
-    "energy_model": NUMBERS,
-    "epsilon": REAL,
-    "features": REALS,
-    "features_a": REALS,
-    "features_b": REALS,
-    "folder": PATH,
-    "fresh": ARRAY,
-    "function": FUNCTION,
-    "images": ARRAY,
-    "high": NUMBERS,
-    "in_scores": REALS,
-    "indices": ARRAY,
-    "initial_state": ARRAY,
-    "known": NUMBERS,
-    "labels": LABELS | NONE,
-    "leave_one_out": SWITCH,
-    "log_density_gradient": NUMBERS,
-    "log_ratio": NUMBERS,
-    "log_ratio_data": NUMBERS,
-    "log_ratio_model": NUMBERS,
-    "low": NUMBERS,
-    "lower": NUMBERS,
-    "mean": NUMBERS,
-    "mean_a": ARRAY,
-    "mean_b": ARRAY,
-    "model": MODEL,
-    "modes": ARRAY,
-    "num_samples": WHOLE,
-    "out": PATH,
-    "out_scores": REALS,
-    "path": PATH,
-    "penalty": NUMBERS,
-    "probabilities": REALS,
-    "real": REALS,
-    "reference": REFERENCE | NONE,
-    "recipe": having("a Recipe", "as_dict", "batch_size"),
-    "refine_steps": WHOLE,
-    "return_diagnostics": SWITCH,
-    "return_trajectory": SWITCH,
-    "return_dict": SWITCH,
-    "sample_shape": SHAPE,
-    "samples": ARRAY,
-    "scale": NUMBERS,
-    "seed": SEED,
-    "shape": SHAPE
-    | Kind("a tensor of sizes", lambda v: dtype_name(getattr(v, "dtype", "")).startswith("int")),
-    "start": ARRAY,
-    "strategy": STRATEGY | NONE,
-    "value_data": NUMBERS,
-    "value_model": NUMBERS,
-    "values": NUMBERS,
-    "variational_block": ARRAY,
-    "x": ARRAY,
-    "weights": NUMBERS,
-    "weights_data": NUMBERS,
-    "weights_model": NUMBERS,
-    "writer": WRITER | NONE,
-    "z": ARRAY,
-}
-
 
 # Of arguments with an annotation that says less.
 BEYOND_TYPES: dict[str, Kind] = {
@@ -143,25 +52,29 @@ BEYOND_TYPES: dict[str, Kind] = {
 
 
 def kinds_of(
-    function, signature: inspect.Signature, kinds: Mapping[str, Kind | None]
+    function: Any, signature: inspect.Signature, kinds: Mapping[str, Kind | None]
 ) -> dict[str, Kind]:
     """Return the kinds of a function's arguments, of those that have one; never nothing."""
-    try:
-        hints = typing.get_type_hints(function)
-    except NameError:
-        hints = {}
+    hints = {}
+    for name, parameter in signature.parameters.items():
+        # What is imported for type checkers alone has no kind.
+        with contextlib.suppress(NameError):
+            said = parameter.annotation
+            hints[name] = eval(said, function.__globals__) if isinstance(said, str) else said
     found = {"": NONE}
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if name in kinds:
             kind = kinds[name]
-        elif name not in hints:
-            kind = OF_NAMES.get(name)
-        elif (kind := BEYOND_TYPES.get(name)) is None:
+        elif hints.get(name, parameter.empty) is parameter.empty:
+            kind = None
+        elif name not in BEYOND_TYPES or _says(hints[name]):
             kind = _kind_of(hints[name])
         elif type(None) in typing.get_args(hints[name]):
-            kind = kind | NONE
+            kind = BEYOND_TYPES[name] | NONE
+        else:
+            kind = BEYOND_TYPES[name]
         if kind is not None and parameter.default is None:
             kind = kind | NONE
         if kind is not None:
@@ -190,6 +103,8 @@ _OF_PARTS: dict[Any, Kind] = {
 }
 
 
+_UNIONS = (typing.Union, types.UnionType)
+
 # What classes are called, where their name alone would not say enough.
 _OF_CLASSES = {
     "GaussianReference": "a networks.GaussianReference",
@@ -199,10 +114,21 @@ _OF_CLASSES = {
 }
 
 
+def _says(annotation) -> bool:
+    """Whether an annotation, or one that may be None, has its kind with it."""
+    parts = (
+        typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else [annotation]
+    )
+    return any(typing.get_origin(part) is typing.Annotated for part in parts)
+
+
 def _kind_of(annotation) -> Kind | None:
     """Return the kind that an annotation stands for, or None."""
     origin = typing.get_origin(annotation) or annotation
-    if origin in (typing.Union, types.UnionType):
+    if origin is typing.Annotated:
+        (said,) = annotation.__metadata__
+        return said if isinstance(said, Kind) else None
+    if origin in _UNIONS:
         parts = [_kind_of(part) for part in typing.get_args(annotation)]
         known = [part for part in parts if part is not None]
         return functools.reduce(Kind.__or__, known) if len(known) == len(parts) else None

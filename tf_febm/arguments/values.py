@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-def shown(value) -> str:
+def shown(value: Any) -> str:
     """Return a value as messages echo it, in short."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         dtype = getattr(value.dtype, "name", value.dtype)
@@ -36,12 +36,12 @@ def shown(value) -> str:
     return text if len(text) <= 200 else f"{text[:200]}… ({type(value).__name__})"
 
 
-def is_whole(value) -> bool:
+def is_whole(value: Any) -> bool:
     """Whether a value is a whole number, and no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def is_finite(value) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether a value is a finite real number, and no bool."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
@@ -51,7 +51,7 @@ def is_finite(value) -> bool:
         return False
 
 
-def whole_number(name: str, value, minimum: int = 0, below: int | None = None) -> int:
+def whole_number(name: str, value: Any, minimum: int = 0, below: int | None = None) -> int:
     """Return `value` as an int of at least `minimum` and `below` a limit, or raise a ValueError."""
     limit = 2**63 if below is None else below
     whole = is_whole(value)
@@ -67,14 +67,14 @@ def whole_number(name: str, value, minimum: int = 0, below: int | None = None) -
 MOST_CLASSES = 100_000
 
 
-def class_count(name: str, value) -> int:
+def class_count(name: str, value: Any) -> int:
     """Return a number of classes as an int from 1 to 100,000, or raise a ValueError."""
     if whole_number(name, value, 1) > MOST_CLASSES:
         raise ValueError(f"{name} must be at most {MOST_CLASSES:,}; received {value}.")
     return int(value)
 
 
-def number(name: str, value, *, minimum: float = 0.0, above: bool = False) -> float:
+def number(name: str, value: Any, *, minimum: float = 0.0, above: bool = False) -> float:
     """Return `value` as a finite float, at least `minimum` or above it, or raise a ValueError."""
     if not is_finite(value) or value < minimum or (above and value == minimum):
         relation = ">" if above else "≥"
@@ -84,21 +84,21 @@ def number(name: str, value, *, minimum: float = 0.0, above: bool = False) -> fl
     return float(value)
 
 
-def probability(name: str, value) -> float:
+def probability(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1], or raise a ValueError."""
     if not is_finite(value) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{name} must lie in [0, 1]; received {shown(value)}.")
     return float(value)
 
 
-def switch(name: str, value) -> bool:
+def switch(name: str, value: Any) -> bool:
     """Return `value` as a bool, or raise a ValueError if it is none."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {shown(value)}.")
     return bool(value)
 
 
-def choice(name: str, value, choices: tuple) -> Any:
+def choice(name: str, value: Any, choices: tuple) -> Any:
     """Return `value` if it is one of the choices, or raise a ValueError that lists them."""
     if not any(type(value) is type(known) and value == known for known in choices):
         *most, last = map(repr, choices)
@@ -107,19 +107,19 @@ def choice(name: str, value, choices: tuple) -> Any:
     return value
 
 
-def instance(name: str, value, kind: type | tuple[type, ...], what: str) -> Any:
+def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> Any:
     """Return `value` if it is of a kind, or raise a TypeError that says what it must be."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {what}; received {shown(value)}.")
     return value
 
 
-def optional(check: Callable, name: str, value, *bounds) -> Any:
+def optional(check: Callable, name: str, value: Any, *bounds: Any) -> Any:
     """Return None for None, and what the check returns for others."""
     return None if value is None else check(name, value, *bounds)
 
 
-def interval(name: str, value) -> tuple[float, float]:
+def interval(name: str, value: Any) -> tuple[float, float]:
     """Return `value` as two finite floats (low, high) with low < high, or raise a ValueError."""
     ordered = isinstance(value, (tuple, list)) or getattr(value, "shape", None) == (2,)
     bounds = [getattr(bound, "item", lambda b=bound: b)() for bound in value] if ordered else []
@@ -130,7 +130,7 @@ def interval(name: str, value) -> tuple[float, float]:
     return float(bounds[0]), float(bounds[1])
 
 
-def shape(name: str, value, rank: int | None = None) -> tuple[int, ...]:
+def shape(name: str, value: Any, rank: int | None = None) -> tuple[int, ...]:
     """Return `value`, an int or a sequence, as a tuple of positive ints, or raise a ValueError."""
     sizes = (value,) if isinstance(value, numbers.Integral) else value
     try:
@@ -143,7 +143,7 @@ def shape(name: str, value, rank: int | None = None) -> tuple[int, ...]:
     return sizes
 
 
-def fits(check: Callable, value) -> bool:
+def fits(check: Callable, value: Any) -> bool:
     """Whether a check of a name and a value lets the value pass."""
     try:
         check("", value)

@@ -33,4 +33,10 @@ __all__ = [
     "write_records",
 ]
 
-__getattr__ = earlier_names(__name__, {"testbeds": "tf_febm.data.toy_datasets"})
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "testbed_densities": "tf_febm.data.toy_densities",
+        "testbeds": "tf_febm.data.toy_datasets",
+    },
+)

@@ -16,7 +16,9 @@ _EVERY = 10
 
 
 @arguments.checking({"x": None, "labels": None})
-def as_data(x, labels=None, what: str = "x") -> ImageData | VectorData:
+def as_data(
+    x: arguments.Tensor, labels: arguments.Labels | None = None, what: str = "x"
+) -> ImageData | VectorData:
     """Return data as the library holds them.
 
     Args:

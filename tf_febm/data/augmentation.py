@@ -2,12 +2,14 @@
 
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 
 __all__ = ["flip_and_crop"]
 
 
-def flip_and_crop(images: tf.Tensor, seed, random_flip: bool, random_crop: int) -> tf.Tensor:
+def flip_and_crop(
+    images: tf.Tensor, seed: arguments.Seed, random_flip: bool, random_crop: int
+) -> tf.Tensor:
     """Mirror each image left to right or not, and shift it at random.
 
     A shifted image is the crop, of the size of the image, from the image continued on all sides by

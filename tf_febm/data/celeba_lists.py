@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import listed
 from tf_febm.data.files import reading
 
@@ -110,7 +110,7 @@ def _class_name(names: list[str], number: int) -> str:
 def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (number, fields) of the lines that are not empty."""
     with reading(file, "not a readable list of CelebA"):
-        text = guarded.read_bytes(file).decode("utf-8")
+        text = untrusted_files.read_bytes(file).decode("utf-8")
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.replace(",", " ").split()
         if fields:

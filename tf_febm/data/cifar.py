@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 
@@ -58,7 +58,7 @@ def read(form: _Format, path: Path, split: str) -> Split | None:
 def _read_pickle(form, file):
     # A damaged pickle can raise nearly anything.
     with reading(file, f"not a readable {form.title} batch"):
-        batch = guarded.read_pickle(guarded.read_bytes(file))
+        batch = untrusted_files.read_pickle(untrusted_files.read_bytes(file))
     keys = (b"data", form.label_key)
     missing = [key for key in keys if not isinstance(batch, dict) or key not in batch]
     if missing:
@@ -83,7 +83,7 @@ def _read_pickle(form, file):
 
 def _read_binary(form, file):
     with reading(file, "cannot be read"):
-        content = guarded.read_bytes(file)
+        content = untrusted_files.read_bytes(file)
     width = form.label_bytes + _PIXELS
     if not content or len(content) % width:
         raise ValueError(

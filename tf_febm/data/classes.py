@@ -19,7 +19,9 @@ _SHOWN = 5
 
 
 @arguments.checked
-def class_indices(ids, where: str = "labels") -> tuple[np.ndarray, tuple[str, ...]]:
+def class_indices(
+    ids: arguments.Tensor, where: str = "labels"
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Number classes from 0 in the sorted order of their ids.
 
     Args:

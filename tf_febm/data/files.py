@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.rows import Rows
 
 __all__ = [
@@ -114,7 +114,7 @@ def reading(file: Path, fault: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise PermissionError(f"{file}: this file may not be read.") from error
-    except guarded.RefusedError as error:
+    except untrusted_files.RefusedError as error:
         raise ValueError(f"{file}: {error}.") from None
     except OSError as error:
         # What libraries raise about contents has no number, and a link may lead nowhere.
@@ -134,7 +134,7 @@ def existing(data_dir: str | os.PathLike) -> Path:
         entries(path)
         return path
     with reading(path, "cannot be read"):
-        guarded.regular_size(path)
+        untrusted_files.regular_size(path)
     return path
 
 

@@ -83,7 +83,7 @@ class ImageData(InMemory):
         return dequantise(self.images[:count], seed)
 
 
-def warn_of_scale(images, source: str) -> None:
+def warn_of_scale(images: arguments.Tensor, source: str) -> None:
     """Warn of uint8 images, [n, …], whose values suggest another scale than 0 … 255, in one line.
 
     Levels are read as v/255 of white whatever they are: what was meant as bright is black.

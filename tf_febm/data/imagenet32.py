@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import arguments, guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.data.classes import checked_ids
 from tf_febm.data.files import Reader, Split, entries, first_folder, reading
 from tf_febm.data.rows import Block, Rows, joined
@@ -54,9 +54,9 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
         return None
     source = f"{files[0].parent}: {', '.join(file.name for file in files)}"
     if shuffle_buffer is None:
-        needed = sum(guarded.regular_size(file) for file in files)
+        needed = sum(untrusted_files.regular_size(file) for file in files)
         with reading(files[0].parent, "cannot be read"):
-            guarded.check_bytes(
+            untrusted_files.check_bytes(
                 "all batches in memory (not with --shuffle_buffer=)", needed, needed
             )
         blocks = [_read_batch(file)[0] for file in files]
@@ -88,10 +88,10 @@ def _read_batch(file: Path, most: int | None = None) -> tuple[Block, int]:
     """Return the first examples of a batch, all if `most` is None, and how many it has."""
     with reading(file, "not a readable batch of the downsampled ImageNet"):
         if file.suffix == ".npz":
-            with guarded.ArrayFile(file) as archive:
+            with untrusted_files.ArrayFile(file) as archive:
                 batch = {k: archive.array(k) for k in ("data", "labels") if k in archive.keys}
         else:
-            batch = guarded.read_pickle(guarded.read_bytes(file))
+            batch = untrusted_files.read_pickle(untrusted_files.read_bytes(file))
     if isinstance(batch, dict):
         batch = {k.decode("latin1") if isinstance(k, bytes) else k: v for k, v in batch.items()}
     missing = [k for k in ("data", "labels") if not isinstance(batch, dict) or k not in batch]

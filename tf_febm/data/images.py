@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import extras, guarded
+from tf_febm import extras, untrusted_files
 from tf_febm.data.files import entries, reading
 from tf_febm.data.pictures import picture_parts
 
@@ -69,7 +69,7 @@ def find_images(folder: Path) -> list[Path]:
     found, visited, pending = [], set(), [(folder, 0)]
     while pending:
         current, depth = pending.pop()
-        guarded.check_depth(current, depth)
+        untrusted_files.check_depth(current, depth)
         about = current.stat()
         identity = (about.st_dev, about.st_ino)
         if identity in visited:
@@ -158,7 +158,7 @@ def decode_images(paths: list[Path], size: int, grey: bool = False, share: float
     """
     channels = 1 if grey else 3
     needed = len(paths) * size * size * channels
-    guarded.check_bytes(f"{len(paths)} pictures of {size}×{size}", needed, needed)
+    untrusted_files.check_bytes(f"{len(paths)} pictures of {size}×{size}", needed, needed)
     images = np.empty((len(paths), size, size, channels), np.uint8)
     failures, room = {}, _Room(_OPEN)
 
@@ -212,11 +212,11 @@ def _opened(path: Path) -> Iterator[Any]:
 
     with (
         reading(path, "not a readable image"),
-        guarded.opened(path) as file,
+        untrusted_files.opened(path) as file,
         _without_limit_of_pillow(Image),
         Image.open(file) as image,
     ):
-        guarded.check_pixels(*image.size[::-1])
+        untrusted_files.check_pixels(*image.size[::-1])
         yield image
 
 

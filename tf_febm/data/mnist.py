@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, first_folder, reading
 from tf_febm.data.npz import Archive
@@ -53,10 +53,10 @@ def read_idx(file: Path, rank: int) -> np.ndarray:
     The format: two zero bytes, 8 (unsigned byte), the rank, one big-endian uint32 per axis, data.
     """
     with reading(file, "damaged or cut-off gzip file"):
-        content = guarded.read_bytes(file)
+        content = untrusted_files.read_bytes(file)
         # The name may lie: browsers unpack .gz and keep the suffix.
         if content[:2] == b"\x1f\x8b":
-            content = guarded.unpack_gzip(content, "what is packed in it")
+            content = untrusted_files.unpack_gzip(content, "what is packed in it")
     start, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
     if len(content) < header or content[:4] != start:
         raise ValueError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.data import npz_keys
 from tf_febm.data.classes import checked_ids, listed, numbered
 from tf_febm.data.files import (
@@ -39,7 +39,7 @@ class Archive:
     def __init__(self, path: Path):
         self.path = path
         with reading(path, "not a readable .npz archive"):
-            self._file = guarded.ArrayFile(path)
+            self._file = untrusted_files.ArrayFile(path)
         self.keys = self._file.keys
         # Reading decompresses, and several questions are asked about each array.
         self._arrays: dict[str, np.ndarray] = {}
@@ -61,14 +61,14 @@ class Archive:
         if key not in self._arrays:
             try:
                 self._arrays[key] = self._file.array(key)
-            except (guarded.NoArrayError, guarded.RefusedError) as error:
+            except (untrusted_files.NoArrayError, untrusted_files.RefusedError) as error:
                 raise ValueError(f"{self.where(key)}: {error}.") from None
             except Exception as error:
                 # A truncated archive raises zlib.error, BadZipFile, EOFError or ValueError.
                 raise ValueError(f"{self.where(key)}: cannot be read ({reason(error)}).") from error
         return self._arrays[key]
 
-    def header(self, key: str) -> guarded.Header | None:
+    def header(self, key: str) -> untrusted_files.Header | None:
         """Return shape and dtype of the array under a key, which is not read, or None."""
         # Whatever is wrong, nobody has asked for it.
         with contextlib.suppress(Exception):
@@ -101,7 +101,7 @@ class Archive:
         return checked_ids(self.array(key), count, self.where(key))
 
 
-def read(path: Path, split: str, held_out=every_tenth) -> Split | None:
+def read(path: Path, split: str, held_out: arguments.Data = every_tenth) -> Split | None:
     """Read a split from an archive, or return None where there is none.
 
     An array of rank 2 holds vectors, any other one images. Which arrays hold the examples and the

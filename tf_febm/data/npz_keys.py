@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_febm import guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.data.files import only_file
 from tf_febm.data.split_names import words
 
@@ -110,7 +110,7 @@ def choose(keys: Iterable[str]) -> Chosen | None:
     return Chosen(splits, [train.key, *(part.key for part in held_out)], unused)
 
 
-def holds_vectors(path) -> bool:
+def holds_vectors(path: arguments.Path) -> bool:
     """Whether the examples of an archive are vectors [n, d]; no array is read.
 
     Args:
@@ -119,7 +119,7 @@ def holds_vectors(path) -> bool:
     """
     with (
         contextlib.suppress(Exception),
-        guarded.ArrayFile(only_file(Path(path), (".npz",))) as file,
+        untrusted_files.ArrayFile(only_file(Path(path), (".npz",))) as file,
     ):
         return len(file.header(choose(file.keys).examples[0]).shape) == 2
     return False

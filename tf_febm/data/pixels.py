@@ -1,5 +1,7 @@
 """8-bit pixels: the levels 0 … 255, and the numbers in [0, 1) that models see."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +16,7 @@ _FRACTIONS = 65_536
 ORDER, DEQUANTISATION, NOISE, AUGMENTATION = 1, 2, 3, 4
 
 
-def from_levels(levels, fraction=0.5) -> np.ndarray | tf.Tensor:
+def from_levels(levels: arguments.Tensor, fraction: Any = 0.5) -> np.ndarray | tf.Tensor:
     """Return x = (v + fraction) / 256 of levels v.
 
     Level v is the interval [v, v + 1) / 256, so 0.5 gives its centre, the mean of the dequantised
@@ -32,7 +34,7 @@ def from_levels(levels, fraction=0.5) -> np.ndarray | tf.Tensor:
     return (np.asarray(levels, np.float32) + fraction) / NUM_LEVELS
 
 
-def to_levels(x) -> np.ndarray | tf.Tensor:
+def to_levels(x: arguments.Tensor) -> np.ndarray | tf.Tensor:
     """Return the level of each x, min(⌊256 x⌋, 255): the inverse of `from_levels`.
 
     Args:
@@ -48,7 +50,7 @@ def to_levels(x) -> np.ndarray | tf.Tensor:
 
 
 @arguments.checking({"images": arguments.ANY_ARRAY | arguments.NONE})
-def dequantise(images, seed=0) -> tf.Tensor:
+def dequantise(images: arguments.Tensor, seed: arguments.Seed = 0) -> tf.Tensor:
     """Dequantise 8-bit images: x = (v + u) / 256 with u uniform on [0, 1).
 
     The sum is exact in float32 (u has 16 bits), so 0 ≤ x < 1 and floor(256·x) gives v back.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import arguments, guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.data.files import Reader, Split, entries, every_tenth, reading, rows_of_split
 from tf_febm.data.rows import Block, Rows, block_edges, joined
 from tf_febm.data.streaming import STREAMED, checked_block, streamed
@@ -75,8 +75,10 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
         return streamed(rows, num_classes, source, labels, columns)
     needed = count * _array(first, own[0]).nbytes
     with reading(path, "cannot be read"):
-        size = sum(guarded.regular_size(file) for file in own)
-        guarded.check_bytes("the split in memory (not with --shuffle_buffer=)", needed, size)
+        size = sum(untrusted_files.regular_size(file) for file in own)
+        untrusted_files.check_bytes(
+            "the split in memory (not with --shuffle_buffer=)", needed, size
+        )
     whole = joined([block(k, min(k + 1000, count)) for k in range(0, count, 1000)])
     return Split(whole.examples, whole.labels, num_classes, source, labels, columns)
 
@@ -86,8 +88,10 @@ def holds_vectors(path) -> bool:
     # Whatever is wrong with it is said when it is read.
     with contextlib.suppress(Exception):
         files = _files(Path(path).expanduser(), "train")
-        places = guarded.record_places(files[0])[:1]
-        return "vector" in guarded.parse_example(guarded.read_records(files[0], places)[0])
+        places = untrusted_files.record_places(files[0])[:1]
+        return "vector" in untrusted_files.parse_example(
+            untrusted_files.read_records(files[0], places)[0]
+        )
     return False
 
 
@@ -98,7 +102,7 @@ class _Places:
         self._files, parts = files, []
         for file in files:
             with reading(file, "not a readable TFRecord file"):
-                parts.append(guarded.record_places(file))
+                parts.append(untrusted_files.record_places(file))
         self._places = np.concatenate(parts)
         self._ends = np.cumsum([len(part) for part in parts])
         self.rows = np.arange(len(self._places))
@@ -113,7 +117,10 @@ class _Places:
             file = self._files[number]
             with reading(file, "not a readable TFRecord file"):
                 places = self._places[rows[numbers == number]]
-                found += [guarded.parse_example(c) for c in guarded.read_records(file, places)]
+                found += [
+                    untrusted_files.parse_example(c)
+                    for c in untrusted_files.read_records(file, places)
+                ]
         return found
 
 
@@ -133,7 +140,7 @@ def _names(file: Path) -> tuple[str, ...] | None:
     if not file.is_file():
         return None
     with reading(file, "not a readable list of names"):
-        lines = guarded.read_bytes(file).decode("utf-8").splitlines()
+        lines = untrusted_files.read_bytes(file).decode("utf-8").splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"{file}: there are no names in it.")

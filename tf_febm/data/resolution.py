@@ -21,7 +21,9 @@ _ROWS = 10_000
 
 
 @arguments.checking({"values": arguments.ANY_ARRAY})
-def check_float32_resolution(values, where: str = "x", columns=None) -> None:
+def check_float32_resolution(
+    values: arguments.Tensor, where: str = "x", columns: arguments.Names | None = None
+) -> None:
     """Raise an error if float32 rounds away what tells the rows of an array apart.
 
     The numbers of float32 near v are |v|·2⁻²³ apart. A column is refused where that is more than

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from tf_febm import arguments, catalogue, guarded
+from tf_febm import arguments, catalogue, untrusted_files
 from tf_febm.data import toy_datasets
 from tf_febm.data.classes import warn_of_empty
 from tf_febm.data.files import Reader, Split, existing
@@ -130,7 +130,7 @@ def load(
     for key in answers:
         if key not in source.takes:
             raise ValueError(f"{key} is for {_FOR.get(key, 'tables (csv)')}, not for {name}.")
-    with guarded.limited(max_pixels, max_gib, max_depth):
+    with untrusted_files.limited(max_pixels, max_gib, max_depth):
         found = _read(name, source, data_dir, split, size, answers)
     classes: dict[str, Any] = {
         field: getattr(found, field) for field in ("labels", "num_classes", "source", "class_names")

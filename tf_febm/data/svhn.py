@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Reader, Remote, Split, reading
 
@@ -21,7 +21,7 @@ def read(path: Path, split: str) -> Split | None:
     if not file.is_file():
         return None
     with reading(file, "not a readable .mat file"):
-        content = guarded.read_matlab(guarded.read_bytes(file), ("X", "y"))
+        content = untrusted_files.read_matlab(untrusted_files.read_bytes(file), ("X", "y"))
     missing = [name for name in ("X", "y") if name not in content]
     if missing:
         raise ValueError(f"{file}: a file of SVHN has the variables X and y; no {missing[0]}.")

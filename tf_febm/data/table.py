@@ -7,11 +7,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, every_tenth, only_file, reading, rows_of_split
 from tf_febm.data.resolution import check_float32_resolution
@@ -253,7 +253,7 @@ def _numbers(file: Path, rows: list[tuple[int, list[str]]], columns) -> np.ndarr
     return values
 
 
-def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
+def checked_vectors(values: np.ndarray, where: str, columns: Any = None) -> np.ndarray:
     """Return real [n, d] as float32, finite."""
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
         raise ValueError(
@@ -272,7 +272,7 @@ def checked_vectors(values: np.ndarray, where: str, columns=None) -> np.ndarray:
     return vectors
 
 
-def check_columns_vary(vectors: np.ndarray, where: str, columns=None) -> None:
+def check_columns_vary(vectors: np.ndarray, where: str, columns: Any = None) -> None:
     """Raise an error if a column of vectors, float32 [n, d], n > 1, has one value throughout."""
     constant = np.flatnonzero(np.ptp(vectors, axis=0) == 0.0)
     if len(vectors) > 1 and len(constant):
@@ -286,10 +286,10 @@ def check_columns_vary(vectors: np.ndarray, where: str, columns=None) -> None:
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return (line number, fields) of all lines that are not empty."""
-    with reading(file, "not a readable table"), guarded.opened(file) as raw:
+    with reading(file, "not a readable table"), untrusted_files.opened(file) as raw:
         # Each field becomes a text of its own.
         size = os.fstat(raw.fileno()).st_size
-        guarded.check_bytes("what it holds", _TEXTS * size, size)
+        untrusted_files.check_bytes("what it holds", _TEXTS * size, size)
         text = io.TextIOWrapper(raw, newline="", encoding="utf-8-sig")
         head = text.readline()
         delimiter = max(",;\t", key=head.count)

@@ -5,8 +5,11 @@ what stands between the two marks word for word, and a test keeps the two equal.
 """
 
 import re
+from typing import Any
 
 import numpy as np
+
+from tf_febm import arguments
 
 __all__ = ["MISSING", "index_columns", "label_columns", "may_be_header", "number"]
 
@@ -18,7 +21,7 @@ _LABEL = re.compile(
 _MOST_CLASSES = 20
 
 
-def label_columns(names, values) -> list[int]:
+def label_columns(names: Any, values: arguments.Tensor) -> list[int]:
     """Return the places of columns that, by name and few whole values, seem to label the rows."""
     found = []
     for k, name in enumerate(names):
@@ -52,7 +55,7 @@ _PERHAPS_INDEX = re.compile(
 _YEARS = (1900, 2100)
 
 
-def number(field) -> float | None:
+def number(field: Any) -> float | None:
     """Return a field as a number, or None; NaN, written out, is one."""
     try:
         # Python's own numbers may hold "_", which names of columns do.
@@ -61,7 +64,7 @@ def number(field) -> float | None:
         return None
 
 
-def may_be_header(first, rest) -> bool:
+def may_be_header(first: Any, rest: Any) -> bool:
     """Say whether a first line that has numbers in it may still hold names.
 
     That is so where some fields are names, or the first are empty as above an index, and all are
@@ -173,7 +176,7 @@ def _is_whole(field):
     return _WHOLE.fullmatch(field.strip()) is not None
 
 
-def index_columns(names, values) -> list[int]:
+def index_columns(names: Any, values: Any) -> list[int]:
     """Return the places of columns that, by their names, seem to number the rows of values alone.
 
     These are the first ones, and others where each row has a whole number of its own; one column

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data import tfds_source
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, reading, reason
@@ -106,7 +106,9 @@ def read(
         needed = piece.size * first.examples.nbytes
         with reading(Path(builder.data_path), "cannot be read"):
             size = int(builder.info.dataset_size)
-            guarded.check_bytes("the split in memory (not with --shuffle_buffer=)", needed, size)
+            untrusted_files.check_bytes(
+                "the split in memory (not with --shuffle_buffer=)", needed, size
+            )
     whole = block(0, None)
     return Split(whole.examples, whole.labels, num_classes, source, *known)
 

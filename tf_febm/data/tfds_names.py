@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 
 __all__ = ["builder_name", "holds_vectors", "is_one"]
 
@@ -47,7 +47,7 @@ def holds_vectors(name: str, data_dir=None) -> bool:
         folder = Path(place).expanduser() / builder_name(name)
         # The newest version; without a configuration any says it.
         files = sorted(folder.glob("*/features.json")) or sorted(folder.glob("*/*/features.json"))
-        return not _has_image(json.loads(guarded.read_bytes(files[-1], _LARGEST)))
+        return not _has_image(json.loads(untrusted_files.read_bytes(files[-1], _LARGEST)))
     return False
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
 
@@ -29,7 +29,7 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
         # TensorFlow would wait for a pipe, and nothing ends that.
         for file in builder.data_path.iterdir():
             if not file.is_dir():
-                guarded.regular_size(file)
+                untrusted_files.regular_size(file)
         images, labels = _collect(builder, split, image_size, remote)
     except Exception as error:
         raise ValueError(

@@ -65,7 +65,7 @@ class ToyDataset:
         ]
         return np.concatenate(chunks)[:count].astype(np.float32)
 
-    def log_prob(self, x) -> np.ndarray:
+    def log_prob(self, x: arguments.Array) -> np.ndarray:
         """Return the log density, −inf where it is 0.
 
         Args:

@@ -13,5 +13,15 @@ value exceeds the dtype's range the result is ±inf, never NaN.
 from tf_febm.divergences import standard  # noqa: F401  (registers them)
 from tf_febm.divergences.base import Divergence, get, is_known, names, register
 from tf_febm.divergences.generators import from_generator
+from tf_febm.renamed import earlier_names
 
 __all__ = ["Divergence", "from_generator", "get", "is_known", "names", "register"]
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "divergence": "tf_febm.divergences.base",
+        "registry": "tf_febm.divergences.base",
+    },
+)

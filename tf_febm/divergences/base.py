@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -53,7 +54,7 @@ class Divergence:
         self._conjugate = conjugate
         self._with_exponential = with_exponential
 
-    def generator(self, log_ratio) -> tf.Tensor:
+    def generator(self, log_ratio: arguments.Numbers) -> tf.Tensor:
         """Return f(eʳ), whose mean under q is the divergence.
 
         Args:
@@ -64,11 +65,11 @@ class Divergence:
         """
         return _evaluate(self._generator, log_ratio, tf.float64)
 
-    def derivative(self, log_ratio) -> tf.Tensor:
+    def derivative(self, log_ratio: arguments.Numbers) -> tf.Tensor:
         """Return f'(eʳ), the optimal critic of the variational bound, as `generator` does f(eʳ)."""
         return _evaluate(self._derivative, log_ratio)
 
-    def conjugate(self, log_ratio) -> tf.Tensor:
+    def conjugate(self, log_ratio: arguments.Numbers) -> tf.Tensor:
         """Return F(r) = f*(f'(eʳ)) = eʳ f'(eʳ) − f(eʳ), as `generator` does f(eʳ)."""
         return _evaluate(self._conjugate, log_ratio)
 
@@ -176,7 +177,7 @@ def names() -> tuple[str, ...]:
 
 
 @arguments.checked
-def get(identifier, log_ratio_clip: float | None = None) -> Divergence:
+def get(identifier: Any, log_ratio_clip: float | None = None) -> Divergence:
     """Return a divergence by name.
 
     Args:

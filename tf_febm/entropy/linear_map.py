@@ -35,7 +35,7 @@ class LinearMap:
         ValueError: z is not floating [n, d], or G(z) has another batch size or no known shape.
     """
 
-    def __init__(self, function, z):
+    def __init__(self, function: arguments.Function, z: arguments.Array):
         self.z = z = check_latents(z)
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
             with tf.GradientTape(persistent=True, watch_accessed_variables=False) as inner:
@@ -65,13 +65,13 @@ class LinearMap:
             )
         return dimension
 
-    def product(self, tangent) -> tf.Tensor:
+    def product(self, tangent: arguments.Tensor) -> tf.Tensor:
         """Return J·tangent, [n, D], for [n, d]."""
         return self._outer.gradient(
             self._pulled_back, self._cotangent, tangent, unconnected_gradients=_ZERO
         )
 
-    def transposed_product(self, cotangent) -> tf.Tensor:
+    def transposed_product(self, cotangent: arguments.Tensor) -> tf.Tensor:
         """Return Jᵀ·cotangent, [n, d], for [n, D]."""
         return self._inner.gradient(self._flat, self.z, cotangent, unconnected_gradients=_ZERO)
 
@@ -87,7 +87,7 @@ class LinearMap:
         return tf.transpose(transposed, [0, 2, 1])
 
 
-def check_latents(z) -> tf.Tensor:
+def check_latents(z: arguments.Tensor) -> tf.Tensor:
     """Return z as a floating tensor [n, d] of known d, or raise a ValueError that echoes it."""
     z = tf.convert_to_tensor(z)
     if not z.dtype.is_floating or z.shape.rank != 2 or not z.shape[1]:

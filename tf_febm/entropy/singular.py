@@ -24,7 +24,12 @@ class SingularValue(NamedTuple):
 
 @arguments.checked
 def smallest_singular_value(
-    function, z, num_iterations: int = 10, *, start=None, seed=(0, 0)
+    function: arguments.Function,
+    z: arguments.Array,
+    num_iterations: int = 10,
+    *,
+    start: arguments.Array | None = None,
+    seed: arguments.Seed = (0, 0),
 ) -> SingularValue:
     """Estimate s_min of J = ∂G/∂z with products by J and Jᵀ only.
 
@@ -66,7 +71,11 @@ def smallest_singular_value(
 
 
 def smallest_singular_value_of(
-    linear_map: LinearMap, num_iterations: int = 10, *, start=None, seed=(0, 0)
+    linear_map: LinearMap,
+    num_iterations: int = 10,
+    *,
+    start: arguments.Tensor | None = None,
+    seed: arguments.Seed = (0, 0),
 ) -> SingularValue:
     """Return what `smallest_singular_value` does, of a map that is there already."""
     num_iterations = arguments.whole_number("num_iterations", num_iterations)

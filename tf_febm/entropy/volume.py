@@ -11,7 +11,7 @@ __all__ = ["jacobian", "log_volume", "log_volume_of", "normal_entropy", "normal_
 
 
 @arguments.checked
-def jacobian(function, z) -> tf.Tensor:
+def jacobian(function: arguments.Function, z: arguments.Array) -> tf.Tensor:
     """Return J = ∂G/∂z of every example.
 
     Time and memory are those of d backward passes through G at n examples, made as one batch.
@@ -31,7 +31,7 @@ def jacobian(function, z) -> tf.Tensor:
 
 
 @arguments.checked
-def log_volume(function, z) -> tf.Tensor:
+def log_volume(function: arguments.Function, z: arguments.Array) -> tf.Tensor:
     """Return ½ log det JᵀJ, the logarithm of the volume by which G stretches space at z.
 
         log p_g(G(z)) = log p₀(z) − ½ log det JᵀJ
@@ -71,7 +71,7 @@ def normal_entropy(dimension: int) -> float:
 
 
 @arguments.checked
-def normal_log_density(z) -> tf.Tensor:
+def normal_log_density(z: arguments.Array) -> tf.Tensor:
     """Return log p₀(z) of N(0, I_d), [n], at z, [n, d]."""
     z = check_latents(z)
     return -0.5 * (tf.reduce_sum(tf.square(z), axis=1) + z.shape[1] * math.log(2.0 * math.pi))

@@ -8,8 +8,6 @@ from tf_febm.evaluation.annealing import (
     held_out_log_likelihood,
 )
 from tf_febm.evaluation.charts import (
-    density_figure,
-    density_plot,
     histogram_chart,
     histogram_figure,
     line_chart,
@@ -19,6 +17,7 @@ from tf_febm.evaluation.charts import (
 )
 from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
 from tf_febm.evaluation.classifier import Classifier, train_classifier
+from tf_febm.evaluation.density_charts import density_figure, density_plot
 from tf_febm.evaluation.distribution_curve import (
     DistributionScores,
     PrecisionRecallCurve,
@@ -145,7 +144,11 @@ __all__ = [
 __getattr__ = earlier_names(
     __name__,
     {
+        "keras_inception": "tf_febm.evaluation.keras_networks",
+        "landscape": "tf_febm.evaluation.density_charts",
+        "marginals": "tf_febm.evaluation.charts",
         "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
-        "plane_picture": "tf_febm.evaluation.charts:density_plot",
+        "plane_picture": "tf_febm.evaluation.density_charts:density_plot",
+        "squeezenet": "tf_febm.evaluation.keras_networks",
     },
 )

@@ -61,14 +61,14 @@ class _State(NamedTuple):
 @arguments.checking({"data": arguments.ANY_ARRAY | arguments.NONE})
 def annealed_log_partition(
     energy_fn: Callable,
-    base=None,
+    base: arguments.Density | None = None,
     *,
-    data=None,
+    data: arguments.Data | None = None,
     bounds: tuple[float, float] | None = None,
     num_chains: int = 256,
     num_temperatures: int = 500,
     num_leapfrog_steps: int = 3,
-    seed=0,
+    seed: arguments.Seed = 0,
 ) -> AnnealedPartition:
     """Estimate log Z = log ∫ e^(−E(x)) dx by annealed importance sampling.
 
@@ -321,7 +321,7 @@ class HeldOutLogLikelihood(NamedTuple):
 
 @arguments.checked
 def held_out_log_likelihood(
-    energy_fn: Callable, x, log_z: float, batch_size: int = 8192
+    energy_fn: Callable, x: arguments.Array, log_z: float, batch_size: int = 8192
 ) -> HeldOutLogLikelihood:
     """Compute the mean log density of examples under q = e^(−E)/Z.
 

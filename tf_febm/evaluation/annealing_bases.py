@@ -29,7 +29,7 @@ class Domain(NamedTuple):
     shape: tuple[int, ...] | None
 
 
-def domain_of(energy_fn, bounds=None) -> Domain:
+def domain_of(energy_fn: arguments.Function, bounds: arguments.Bounds | None = None) -> Domain:
     """Return the domain of an energy: that of the model which it is, or is a method of.
 
     Args:
@@ -48,7 +48,9 @@ def domain_of(energy_fn, bounds=None) -> Domain:
     return Domain(True, model.bounds, model.sample_shape)
 
 
-def chosen_base(base, data, domain: Domain, seed) -> Any:
+def chosen_base(
+    base: arguments.Distribution, data: arguments.Data, domain: Domain, seed: arguments.Seed
+) -> Any:
     """Return the base that was given, if it can be right, or the one that fits the domain.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.evaluation.feature_network import one_line
 from tf_febm.files import write_atomically
 
@@ -32,7 +32,7 @@ def cached_arrays(path: Path, compute: Callable[[], dict], check: Callable[[dict
     """
     if path.exists():
         try:
-            arrays: dict = guarded.read_arrays(path)
+            arrays: dict = untrusted_files.read_arrays(path)
             check(arrays)
             return arrays
         except Exception as error:

@@ -1,13 +1,12 @@
-"""Charts as figures of matplotlib, pixels or SVG: lines, histograms, densities, marginals."""
+"""Charts as figures of matplotlib, pixels or SVG: lines, histograms, marginals."""
 
 import io
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
-from tf_febm import arguments, energies, extras
+from tf_febm import arguments, extras
+from tf_febm.renamed import earlier_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "add_legend",
-    "density_figure",
-    "density_plot",
     "figure",
     "histogram_chart",
     "histogram_figure",
@@ -36,8 +33,6 @@ DPI, WIDTH, HEIGHT = 200, 6.0, 3.75
 # Told apart by most readers with a colour weakness (Okabe and Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BINS = 40
-# Log densities further below the highest than this are drawn alike: e^-12 of the density there.
-DEPTH = 12.0
 # Axes in a row of `panels`.
 COLUMNS = 3
 
@@ -237,83 +232,13 @@ def histogram_figure(groups: dict, title: str = "", x_label: str = "") -> "Figur
     return drawn
 
 
-@arguments.checking({"data": arguments.ARRAY})
-def density_plot(energy_fn: Callable, samples, data, box=None, size: int = 200) -> np.ndarray:
-    """Draw the log density of a model, its samples and the data over one part of the plane.
-
-    The first panel shows −E less its largest value, down to −12: what lies lower has less than 10⁻⁵
-    of the density of the likeliest point. The other two show points; darker is more of them.
-
-    Args:
-        energy_fn: x, float32 [n, 2] -> E(x), [n] or [n, 1], such as `model.energy`.
-        samples: Real [n, 2]; points outside of the panel, or not finite, are left out.
-        data: Real [m, 2].
-        box: (low, high), the same for both axes. If None, each axis has a range of its own: that
-            of the data and a fifth of it on either side.
-        size: Energies are those at the centres of size × size cells, at least 32.
-
-    Returns:
-        uint8 [height, width, 3], for `save_png`.
-
-    Raises:
-        ValueError: An argument is out of its range.
-    """
-    return pixels(density_figure(energy_fn, samples, data, box, size))
-
-
-@arguments.checking({"data": arguments.ARRAY})
-def density_figure(energy_fn: Callable, samples, data, box=None, size: int = 200) -> "Figure":
-    """Draw what `density_plot` does, as a figure of matplotlib.
-
-    Args:
-        energy_fn: See there.
-        samples: See there.
-        data: See there.
-        box: See there.
-        size: See there.
-
-    Raises:
-        ValueError: See there.
-    """
-    size = arguments.whole_number("size", size, 32)
-    samples, data = _points("samples", samples), _points("data", data)
-    if box is None:
-        low, high = data.min(axis=0), data.max(axis=0)
-        margin = np.where(high > low, 0.2 * (high - low), 1.0)
-        low, high = low - margin, high + margin
-    else:
-        low, high = np.tile(arguments.interval("box", box), (2, 1)).T
-    centres = [a + (b - a) * (np.arange(size) + 0.5) / size for a, b in zip(low, high, strict=True)]
-    x = tf.constant(np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2), tf.float32)
-    energy = energies.per_example(energy_fn(x), x).numpy().astype(np.float64)
-    energy = np.where(np.isfinite(energy), energy, np.inf).reshape(size, size)
-    if np.isinf(energy).all():
-        energy = np.full_like(energy, DEPTH)
-    drawn = figure(7.5, 3.3)
-    drawn.set_layout_engine("compressed")
-    model, *others = parts = drawn.subplots(1, 3, sharex=True, sharey=True)
-    extent = (low[0], high[0], low[1], high[1])
-    picture = model.imshow(
-        np.clip(energy.min() - energy, -DEPTH, 0.0), extent=extent, origin="lower", aspect="auto",
-        vmin=-DEPTH, vmax=0.0, cmap="viridis",
-    )  # fmt: skip
-    for axes, points in zip(others, (samples, data), strict=True):
-        # Many points overlap, few must be seen.
-        alpha = float(np.clip(2000.0 / len(points), 0.02, 1.0))
-        axes.plot(*points.T, ".", color=COLOURS[0], markersize=2.5, alpha=alpha, mew=0)
-    titles = "model, log density", f"samples ({len(samples):,})", f"data ({len(data):,})"
-    for axes, title in zip(parts, titles, strict=True):
-        axes.set_title(title, fontsize=11)
-        axes.tick_params(labelsize=9)
-        axes.set(xlim=extent[:2], ylim=extent[2:], box_aspect=1)
-    ticks = np.linspace(-DEPTH, 0.0, 4)
-    bar = drawn.colorbar(picture, ax=model, location="bottom", extend="min", ticks=ticks)
-    bar.ax.tick_params(labelsize=9)
-    return drawn
-
-
-@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES | arguments.NONE})
-def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
+@arguments.checked
+def marginal_plots(
+    samples: arguments.Array,
+    data: arguments.Array,
+    columns: arguments.Names | None = None,
+    limit: int = 9,
+) -> np.ndarray:
     """Draw a histogram of every coordinate, of samples over data.
 
     What lies beyond the data by more than half their range is left out. Marginals that agree do not
@@ -334,8 +259,13 @@ def marginal_plots(samples, data, columns=None, limit: int = 9) -> np.ndarray:
     return pixels(marginal_figure(samples, data, columns, limit))
 
 
-@arguments.checking({"data": arguments.ARRAY, "columns": arguments.NAMES | arguments.NONE})
-def marginal_figure(samples, data, columns=None, limit: int = 9) -> "Figure":
+@arguments.checked
+def marginal_figure(
+    samples: arguments.Array,
+    data: arguments.Array,
+    columns: arguments.Names | None = None,
+    limit: int = 9,
+) -> "Figure":
     """Draw what `marginal_plots` does, as a figure of matplotlib.
 
     Args:
@@ -385,10 +315,9 @@ def _colours(names) -> list[str]:
     return [COLOURS[k % len(COLOURS)] for k in range(len(names))]
 
 
-def _points(name: str, points) -> np.ndarray:
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
-        raise ValueError(
-            f"{name} must have shape [n, 2], n ≥ 1; received shape {list(points.shape)}."
-        )
-    return points
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "marginals_picture": "tf_febm.evaluation.charts:marginal_plots",
+    },
+)

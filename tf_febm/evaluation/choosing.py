@@ -1,5 +1,7 @@
 """Choice of the feature network of an evaluation, by name or by what there is."""
 
+from typing import Any
+
 from tf_febm import arguments, catalogue
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.feature_network import FeatureNetwork
@@ -15,13 +17,13 @@ CLASSIFIED = tuple(name for name, entry in catalogue.DATASETS.items() if entry.c
 
 @arguments.checking({"train": arguments.DATASETS})
 def find_feature_network(
-    train,
+    train: arguments.Data,
     features: str = "auto",
     *,
-    inception=None,
-    squeezenet=None,
+    inception: Any = None,
+    squeezenet: Any = None,
     keras_weights: str = "imagenet",
-    cache_dir=None,
+    cache_dir: arguments.Path | None = None,
 ) -> FeatureNetwork | None:
     """Return the feature network for some images.
 
@@ -68,7 +70,7 @@ def find_feature_network(
     raise ValueError(no_network(features, train))
 
 
-def no_network(features: str, train) -> str:
+def no_network(features: str, train: arguments.Data) -> str:
     """Return what can be done where there is no feature network."""
     return (
         f"features={features} has no network for {train.name}: give inception= "

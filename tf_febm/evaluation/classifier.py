@@ -75,15 +75,15 @@ class Classifier(BatchedNetwork):
             )
         return to_unit_interval(images)
 
-    def probabilities(self, images) -> np.ndarray:
+    def probabilities(self, images: arguments.Array) -> np.ndarray:
         """Compute class probabilities, float32 [n, classes]; see `features_and_probabilities`."""
         return self.features_and_probabilities(images)[1]
 
 
 @arguments.checked
 def train_classifier(
-    images,
-    labels,
+    images: arguments.Array,
+    labels: arguments.Labels | None,
     num_classes: int,
     seed: int = 0,
     *,
@@ -92,7 +92,7 @@ def train_classifier(
     batch_size: int = 64,
     learning_rate: float = 2e-3,
     filters: int = 32,
-    cache_dir=None,
+    cache_dir: arguments.Path | None = None,
 ) -> Classifier:
     """Train a small convolutional classifier, or find it in a cache.
 

@@ -67,7 +67,9 @@ class DistributionScores(NamedTuple):
 
 
 @arguments.checked
-def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
+def prd_curve(
+    real: arguments.Reals, samples: arguments.Array, num_angles: int = 1001
+) -> PrecisionRecallCurve:
     """Compute the curve of precision and recall between two discrete distributions.
 
         α(λ) = Σ min(λ P, Q),   β(λ) = Σ min(P, Q/λ),   λ = tan(angle)
@@ -105,8 +107,8 @@ def prd_curve(real, samples, num_angles: int = 1001) -> PrecisionRecallCurve:
 
 @arguments.checked
 def distribution_scores(
-    real,
-    samples,
+    real: arguments.Reals,
+    samples: arguments.Array,
     *,
     num_clusters: int = 20,
     num_runs: int = 10,

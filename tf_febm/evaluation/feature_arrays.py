@@ -1,13 +1,16 @@
 """Checks that all figures make of the features they are given."""
 
 import warnings
+from typing import Any
 
 import numpy as np
+
+from tf_febm import arguments
 
 __all__ = ["checked_features", "checked_pair", "finite", "warn_if_few"]
 
 
-def finite(array, name: str) -> np.ndarray:
+def finite(array: arguments.Tensor, name: str) -> np.ndarray:
     """Return an array of floats, float64 unless it is float32, or raise a ValueError."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
@@ -20,7 +23,7 @@ def finite(array, name: str) -> np.ndarray:
     return array
 
 
-def checked_features(features, name: str, least: int = 2) -> np.ndarray:
+def checked_features(features: arguments.Tensor, name: str, least: int = 2) -> np.ndarray:
     """Return finite features [n, d] with n ≥ least and d ≥ 1, or raise a ValueError."""
     features = finite(features, name)
     if features.ndim != 2 or features.shape[0] < least or features.shape[1] < 1:
@@ -32,7 +35,10 @@ def checked_features(features, name: str, least: int = 2) -> np.ndarray:
 
 
 def checked_pair(
-    features_a, features_b, names=("features_a", "features_b"), least: int = 2
+    features_a: arguments.Tensor,
+    features_b: arguments.Tensor,
+    names: Any = ("features_a", "features_b"),
+    least: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return two sets of features of the same space, or raise a ValueError."""
     a, b = (
@@ -47,7 +53,7 @@ def checked_pair(
     return a, b
 
 
-def warn_if_few(features, name: str, stacklevel: int) -> None:
+def warn_if_few(features: arguments.Tensor, name: str, stacklevel: int) -> None:
     """Warn at a level above the caller if a set has no more rows than features."""
     rows, columns = features.shape
     if rows <= columns:

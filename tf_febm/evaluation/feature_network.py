@@ -38,10 +38,12 @@ class FeatureNetwork(Protocol):
     fingerprint: str
     published: bool
 
-    def features(self, images) -> np.ndarray:
+    def features(self, images: arguments.Tensor) -> np.ndarray:
         """Compute float32 [n, d] of images [n, height, width, channels], uint8 or in [0, 1]."""
 
-    def features_and_probabilities(self, images) -> tuple[np.ndarray, np.ndarray | None]:
+    def features_and_probabilities(
+        self, images: arguments.Tensor
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Compute features and class probabilities float32 [n, classes]; None without classes."""
 
 
@@ -71,7 +73,9 @@ class BatchedNetwork:
         """Return float32 images as the network takes them; raise a ValueError if it can not."""
         raise NotImplementedError
 
-    def features_and_probabilities(self, images) -> tuple[np.ndarray, np.ndarray | None]:
+    def features_and_probabilities(
+        self, images: arguments.Array
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Run the network once for both outputs, batch by batch.
 
         Args:
@@ -94,7 +98,7 @@ class BatchedNetwork:
             return np.concatenate(features), None
         return np.concatenate(features), np.concatenate(probabilities)
 
-    def features(self, images) -> np.ndarray:
+    def features(self, images: arguments.Array) -> np.ndarray:
         """Compute the features, float32 [n, d]; see `features_and_probabilities`."""
         return self.features_and_probabilities(images)[0]
 
@@ -118,7 +122,7 @@ class PhotographNetwork(BatchedNetwork):
         return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
-def compiled(forward: Callable, image_shape=(None, None, 3)) -> Callable:
+def compiled(forward: Callable, image_shape: arguments.Shape = (None, None, 3)) -> Callable:
     """Compile a function of images, once for any number of them and without XLA."""
     signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
     return tf.function(forward, input_signature=signature, jit_compile=False, autograph=False)

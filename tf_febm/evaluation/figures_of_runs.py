@@ -5,15 +5,16 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, data
+from tf_febm import arguments, data, randomness
 from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_likelihood
 from tf_febm.evaluation.choosing import CLASSIFIED
 from tf_febm.evaluation.classifier import train_classifier
 from tf_febm.evaluation.grid import log_partition_on_grid
-from tf_febm.evaluation.pixel_quality import pixel_quality
+from tf_febm.evaluation.pixel_quality import ENOUGH, pixel_quality
 from tf_febm.evaluation.plane_quality import plane_quality
 from tf_febm.evaluation.quality import sample_quality
 from tf_febm.evaluation.stacked import expected_of_uniform, stacked_modes
+from tf_febm.samplers import denoising_step
 
 __all__ = ["run_figures"]
 
@@ -22,11 +23,18 @@ WIDENING = 2.0
 
 
 @arguments.checking({"train": arguments.DATASETS, "held_out": arguments.DATASETS})
-def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
+def run_figures(
+    model: arguments.Model,
+    samples: np.ndarray,
+    train: arguments.Data,
+    held_out: arguments.Data,
+    noise_removed: float = 0.0,
+) -> dict:
     """Measure samples of a trained model by what is known of its data.
 
     Small labelled images have a classifier, whose features and classes tell quality and modes;
-    other images have statistics of their pixels. Vectors have a held-out log-likelihood, against
+    other images have statistics of their pixels, beside those of samples of the model's reference
+    alone, which is what training began with. Vectors have a held-out log-likelihood, against
     the truth where the density is known.
 
     Args:
@@ -34,6 +42,7 @@ def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
         samples: Float32 [n, …], in [0, 1] for images, in their own units for vectors.
         train: `ImageData` or `VectorData` that it was trained on.
         held_out: The same of the held-out examples.
+        noise_removed: Standard deviation of the noise that was taken off the samples.
 
     Returns:
         Figures by name, or "skipped" with the reason why there are none.
@@ -43,9 +52,22 @@ def run_figures(model, samples: np.ndarray, train, held_out) -> dict:
     if train.name == "stacked_mnist":
         return _of_stacked_digits(samples, train, held_out)
     if train.name not in CLASSIFIED:
-        return pixel_quality(samples, train.images, held_out.images).as_dict()
+        simple = _of_the_reference(model, len(samples), noise_removed)
+        return pixel_quality(samples, train.images, held_out.images, simple).as_dict()
     classifier = train_classifier(train.images, train.labels, train.num_classes, name=train.name)
     return sample_quality(samples, train, held_out, classifier).as_dict()
+
+
+def _of_the_reference(model, count: int, noise_removed: float) -> np.ndarray | None:
+    """Return samples of the reference alone as those of the model are shown; None without one."""
+    reference = model.reference
+    if reference is None:
+        return None
+    # Equal calls give equal figures.
+    drawn = reference.sample(min(max(count, 2), ENOUGH), randomness.sampling_seed(0))
+    if noise_removed:
+        drawn = denoising_step(reference.energy, drawn, noise_removed)
+    return np.clip(np.asarray(drawn), 0.0, 1.0)
 
 
 def _of_stacked_digits(samples, train, held_out) -> dict:

@@ -31,7 +31,7 @@ class Gaussian(NamedTuple):
 
 
 @arguments.checked
-def frechet_distance(features_a, features_b) -> float:
+def frechet_distance(features_a: arguments.Reals, features_b: arguments.Reals) -> float:
     """Measure the Fréchet distance between the Gaussians fitted to two sets of features.
 
     ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), with sample means and unbiased sample covariances, in
@@ -73,7 +73,9 @@ def frechet_distance(features_a, features_b) -> float:
 
 
 @arguments.checked
-def frechet_distance_from_moments(mean_a, cov_a, mean_b, cov_b) -> float:
+def frechet_distance_from_moments(
+    mean_a: arguments.Array, cov_a: arguments.Array, mean_b: arguments.Array, cov_b: arguments.Array
+) -> float:
     """Measure the Fréchet distance between two Gaussians given by their moments.
 
     ‖μa − μb‖² + tr(Σa + Σb − 2 (Σa Σb)^½), in float64. Each covariance is factored by its

@@ -50,7 +50,12 @@ class GridDivergence(NamedTuple):
 
 
 @arguments.checked
-def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPartition:
+def log_partition_on_grid(
+    energy_fn: Callable,
+    low: arguments.Numbers,
+    high: arguments.Numbers,
+    num_points: arguments.Whole,
+) -> GridPartition:
     """Compute log Z = log ∫ e^(−E(x)) dx over a box, by the midpoint rule in up to 3 dimensions.
 
     For smooth densities that vanish at the edge the rule converges faster than any power of the
@@ -74,7 +79,11 @@ def log_partition_on_grid(energy_fn: Callable, low, high, num_points) -> GridPar
 
 @arguments.checked
 def divergence_on_grid(
-    log_prob: Callable, energy_fn: Callable, low, high, num_points
+    log_prob: Callable,
+    energy_fn: Callable,
+    low: arguments.Numbers,
+    high: arguments.Numbers,
+    num_points: arguments.Whole,
 ) -> GridDivergence:
     """Compute KL(p‖q) of a known density p and q = e^(−E)/Z on a grid; see `log_partition_on_grid`.
 

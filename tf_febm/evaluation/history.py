@@ -1,6 +1,6 @@
 """The numbers of a fit over its epochs, as a figure."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tf_febm import arguments
 from tf_febm.evaluation.charts import COLOURS, add_legend, panels, style
@@ -12,7 +12,7 @@ __all__ = ["history_figure"]
 
 
 @arguments.checked
-def history_figure(history, names=None) -> "Figure":
+def history_figure(history: Any, names: Any = None) -> "Figure":
     """Draw the numbers of a fit over its epochs, those of validation beside those of training.
 
     Args:

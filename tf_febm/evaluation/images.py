@@ -15,7 +15,7 @@ READABLE_CELL = 32
 
 @arguments.checked
 def image_grid(
-    images,
+    images: arguments.Array,
     columns: int | None = None,
     padding: int = 1,
     upscale: int | None = None,
@@ -72,7 +72,7 @@ def image_grid(
 
 
 @arguments.checked
-def save_png(path, array) -> None:
+def save_png(path: arguments.Path, array: arguments.Array) -> None:
     """Write an image as a PNG file, whole or not at all.
 
     Args:

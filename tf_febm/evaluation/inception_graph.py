@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, guarded
+from tf_febm import arguments, untrusted_files
 from tf_febm.evaluation.feature_network import PhotographNetwork, one_line
 
 __all__ = ["InceptionGraph"]
@@ -65,7 +65,7 @@ class InceptionGraph(PhotographNetwork):
     for scores by Salimans et al., 2016, and Heusel et al., 2017.
     """
 
-    def __init__(self, path, batch_size: int = 50):
+    def __init__(self, path: arguments.Path, batch_size: int = 50):
         contents = _read(Path(path))
         session, pixels, outputs = _prepared(contents, path)
         widths = [int(output.shape[-1]) for output in outputs]
@@ -79,8 +79,8 @@ class InceptionGraph(PhotographNetwork):
 
 def _read(path: Path) -> bytes:
     try:
-        return guarded.read_bytes(path)
-    except (guarded.RefusedError, OSError) as error:
+        return untrusted_files.read_bytes(path)
+    except (untrusted_files.RefusedError, OSError) as error:
         kind, reason = OSError, str(error)
         if isinstance(error, OSError):
             kind, reason = type(error), error.strerror

@@ -25,7 +25,7 @@ class InceptionScore(NamedTuple):
 
 
 @arguments.checked
-def inception_score(probabilities, num_splits: int = 10) -> InceptionScore:
+def inception_score(probabilities: arguments.Reals, num_splits: int = 10) -> InceptionScore:
     """Measure exp(mean KL(p(y | x) ‖ p(y))) over class probabilities of images, split by split.
 
     It is the exponential of the mutual information between image and predicted class: 1 if all

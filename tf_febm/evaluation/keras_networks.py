@@ -14,7 +14,7 @@ from tf_febm.evaluation.feature_network import (
     one_line,
     plain_settings,
 )
-from tf_febm.guarded.hdf5 import clean_copy
+from tf_febm.untrusted_files.hdf5 import clean_copy
 
 __all__ = ["KerasInception", "SqueezeNet"]
 
@@ -113,7 +113,7 @@ class SqueezeNet(PhotographNetwork):
     <0.5MB model size", 2016.
     """
 
-    def __init__(self, path, side: int = 128, batch_size: int = 100):
+    def __init__(self, path: arguments.Path, side: int = 128, batch_size: int = 100):
         arguments.whole_number("side", side, 32)
         model = self.build()
         _load(model, path, "the 26 convolutions of SqueezeNet 1.1", SQUEEZENET_FILE)

@@ -36,7 +36,7 @@ class KernelDistance(NamedTuple):
 
 
 @arguments.checked
-def squared_mmd(features_a, features_b) -> float:
+def squared_mmd(features_a: arguments.Reals, features_b: arguments.Reals) -> float:
     """Estimate the squared maximum mean discrepancy with the kernel (x·y/d + 1)³, unbiased.
 
     mean over i ≠ j of k(aᵢ, aⱼ) + mean over i ≠ j of k(bᵢ, bⱼ) − 2 mean over i, j of k(aᵢ, bⱼ), in
@@ -63,8 +63,8 @@ def squared_mmd(features_a, features_b) -> float:
 
 @arguments.checked
 def kernel_distance(
-    features_a,
-    features_b,
+    features_a: arguments.Reals,
+    features_b: arguments.Reals,
     *,
     num_subsets: int = 100,
     subset_size: int | None = None,

@@ -27,7 +27,12 @@ class ModeCoverage(NamedTuple):
 
 @arguments.checked
 def mode_coverage(
-    samples, modes, scale: float, *, radius: float = 4.0, min_share: float = 0.01
+    samples: arguments.Array,
+    modes: arguments.Array,
+    scale: float,
+    *,
+    radius: float = 4.0,
+    min_share: float = 0.01,
 ) -> ModeCoverage:
     """Count the modes that samples cover.
 

@@ -25,7 +25,9 @@ class Neighbours(NamedTuple):
 
 
 @arguments.checking({"reference": arguments.ARRAY})
-def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
+def nearest_neighbours(
+    samples: arguments.Array, reference: arguments.Reference, k: int = 1
+) -> Neighbours:
     """Find the nearest reference images of each sample in pixel space; see `nearest_in_features`.
 
     Read it against the distances of held-out images to the same reference. A large distance does
@@ -51,7 +53,9 @@ def nearest_neighbours(samples, reference, k: int = 1) -> Neighbours:
 
 
 @arguments.checking({"reference": arguments.ARRAY})
-def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
+def nearest_in_features(
+    features: arguments.Reals, reference: arguments.Reference, k: int = 1
+) -> Neighbours:
     """Find the nearest reference rows of each row, such as features of images.
 
     Distances in the features of a network see past shifts and shades that rule distances between
@@ -92,7 +96,12 @@ def nearest_in_features(features, reference, k: int = 1) -> Neighbours:
 
 @arguments.checking({"reference": arguments.ARRAY})
 def neighbours_grid(
-    samples, reference, indices, padding: int = 1, upscale: int | None = None, background: int = 255
+    samples: arguments.Array,
+    reference: arguments.Reference,
+    indices: arguments.Array,
+    padding: int = 1,
+    upscale: int | None = None,
+    background: int = 255,
 ) -> np.ndarray:
     """Show samples beside their nearest neighbours: a row each, the sample first.
 

@@ -28,7 +28,7 @@ class OODMetrics(NamedTuple):
 
 
 @arguments.checked
-def ood_metrics(in_scores, out_scores) -> OODMetrics:
+def ood_metrics(in_scores: arguments.Reals, out_scores: arguments.Reals) -> OODMetrics:
     """Measure how well a score separates in-distribution from out-of-distribution examples.
 
     A *higher* score means more in-distribution: give −E(x), or any log density, of an energy-based

@@ -8,6 +8,7 @@ from tf_febm import arguments
 from tf_febm.evaluation.annealing import held_out_log_likelihood
 from tf_febm.evaluation.grid import divergence_on_grid
 from tf_febm.evaluation.modes import mode_coverage
+from tf_febm.renamed import earlier_arguments
 
 __all__ = ["PlaneQuality", "plane_quality"]
 
@@ -50,14 +51,20 @@ class PlaneQuality:
         return dataclasses.asdict(self)
 
 
-@arguments.checking({"held_out": arguments.ARRAY})
-def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
+@earlier_arguments({"bed": "toy_dataset"})
+@arguments.checked
+def plane_quality(
+    energy_fn: arguments.Function,
+    samples: arguments.Array,
+    toy_dataset: arguments.ToyDensity,
+    held_out: arguments.Array,
+) -> PlaneQuality:
     """Measure an energy and samples against a toy dataset.
 
     Args:
         energy_fn: x, float32 [n, 2] -> E(x), [n] or [n, 1], such as `model.energy`.
         samples: Real array [n, 2], those of the model.
-        bed: A `tf_febm.data.toy_datasets.ToyDataset`.
+        toy_dataset: A `tf_febm.data.toy_datasets.ToyDataset`.
         held_out: Real array [m, 2], points of the data that training has not seen.
 
     Returns:
@@ -66,20 +73,20 @@ def plane_quality(energy_fn, samples, bed, held_out) -> PlaneQuality:
     Raises:
         ValueError: A shape does not fit, samples are not finite, or an energy is NaN or −∞.
     """
-    low, high = bed.box
-    num_points = round((high - low) / bed.step)
-    found = divergence_on_grid(bed.log_prob, energy_fn, [low] * 2, [high] * 2, num_points)
+    low, high = toy_dataset.box
+    num_points = round((high - low) / toy_dataset.step)
+    found = divergence_on_grid(toy_dataset.log_prob, energy_fn, [low] * 2, [high] * 2, num_points)
     likelihood = held_out_log_likelihood(energy_fn, held_out, found.partition.log_z)
     coverage = None
-    if bed.modes is not None:
-        coverage = mode_coverage(samples, bed.modes, bed.mode_scale)
+    if toy_dataset.modes is not None:
+        coverage = mode_coverage(samples, toy_dataset.modes, toy_dataset.mode_scale)
     return PlaneQuality(
         kl=found.kl,
         log_z=found.partition.log_z,
         log_z_error=found.partition.error,
         edge_share=found.partition.edge_share,
         held_out_log_likelihood=likelihood.mean,
-        true_log_likelihood=float(bed.log_prob(np.asarray(held_out, np.float32)).mean()),
+        true_log_likelihood=float(toy_dataset.log_prob(np.asarray(held_out, np.float32)).mean()),
         gaussian_log_likelihood=_of_gaussian(np.asarray(held_out, np.float64)),
         modes_covered=None if coverage is None else coverage.covered,
         modes=None if coverage is None else coverage.total,

@@ -43,7 +43,9 @@ class DensityCoverage(NamedTuple):
 
 
 @arguments.checked
-def precision_and_recall(real, samples, k: int = 3) -> PrecisionRecall:
+def precision_and_recall(
+    real: arguments.Reals, samples: arguments.Array, k: int = 3
+) -> PrecisionRecall:
     """Measure improved precision and recall by k nearest neighbours.
 
     Precision is the share of samples within the estimated support of the real data, recall the
@@ -79,7 +81,9 @@ def precision_and_recall(real, samples, k: int = 3) -> PrecisionRecall:
 
 
 @arguments.checked
-def density_and_coverage(real, samples, k: int = 5) -> DensityCoverage:
+def density_and_coverage(
+    real: arguments.Reals, samples: arguments.Array, k: int = 5
+) -> DensityCoverage:
     """Measure density and coverage by k nearest neighbours.
 
     With balls around the real points as in `precision_and_recall`: density counts for each sample

@@ -86,7 +86,12 @@ class SampleQuality:
 
 
 @arguments.checking({"train": arguments.IMAGES, "held_out": arguments.IMAGES})
-def sample_quality(samples, train, held_out, classifier) -> SampleQuality:
+def sample_quality(
+    samples: arguments.Array,
+    train: arguments.Data,
+    held_out: arguments.Data,
+    classifier: arguments.Classifier,
+) -> SampleQuality:
     """Measure the quality of samples against real data, in the features of a classifier.
 
     With D the Fréchet distance between features, the ratio is D(samples, held-out) / D(train,

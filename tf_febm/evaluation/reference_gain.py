@@ -1,4 +1,4 @@
-"""What an energy that is relative to a Gaussian gained over it, in nats of held-out data."""
+"""Nats of held-out data that an energy gained over its Gaussian reference."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,13 @@ class ReferenceGain(NamedTuple):
 
 
 @arguments.checked
-def gain_over_reference(model, x, *, num_samples: int = 20_000, seed=0) -> ReferenceGain:
+def gain_over_reference(
+    model: arguments.Model,
+    x: arguments.Array,
+    *,
+    num_samples: int = 20_000,
+    seed: arguments.Seed = 0,
+) -> ReferenceGain:
     """Estimate how much likelier data are under a model than under its Gaussian reference.
 
     With q(x) ∝ N(x; μ, Σ) e^(−f(x)) it is

@@ -90,11 +90,11 @@ class SampleFigures:
 
 @arguments.checking({"network": arguments.FEATURE_NETWORK})
 def evaluate_samples(
-    samples,
-    real,
-    network,
+    samples: arguments.Array,
+    real: arguments.Reals,
+    network: arguments.Network,
     *,
-    cache_dir=None,
+    cache_dir: arguments.Path | None = None,
     num_subsets: int = 100,
     num_splits: int = 10,
     precision_recall_k: int = 3,

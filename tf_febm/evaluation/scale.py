@@ -14,7 +14,7 @@ __all__ = ["to_bytes", "to_unit_interval"]
 
 
 @arguments.checked
-def to_unit_interval(images, name: str = "images") -> np.ndarray:
+def to_unit_interval(images: arguments.Array, name: str = "images") -> np.ndarray:
     """Bring images to float32 in [0, 1], on the scale of dequantised data.
 
     8-bit values map to the centre of their interval, (v + 0.5) / 256, which is the mean of the
@@ -61,7 +61,7 @@ def to_unit_interval(images, name: str = "images") -> np.ndarray:
 
 
 @arguments.checked
-def to_bytes(images, name: str = "images") -> np.ndarray:
+def to_bytes(images: arguments.Array, name: str = "images") -> np.ndarray:
     """Bring images to 8 bits: floor(256 x), the inverse of dequantisation x = (v + u) / 256.
 
     8-bit images come back as they are. This is also what the original code does to its samples

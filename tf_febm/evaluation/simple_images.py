@@ -5,6 +5,7 @@ Figures of quality are read between them and real images.
 
 import numpy as np
 
+from tf_febm import arguments
 from tf_febm.evaluation.scale import to_unit_interval
 
 __all__ = ["gaussian_images", "noise_images"]
@@ -13,7 +14,7 @@ __all__ = ["gaussian_images", "noise_images"]
 ENOUGH = 10_000
 
 
-def gaussian_images(images, count: int, seed: int = 0) -> np.ndarray:
+def gaussian_images(images: arguments.Tensor, count: int, seed: int = 0) -> np.ndarray:
     """Draw from the Gaussian that has the mean and the covariance of images, cut to [0, 1].
 
     With X the n centred images, z standard normal [n]: the draw mean + Xᵀz/√(n − 1) has the sample
@@ -35,7 +36,7 @@ def gaussian_images(images, count: int, seed: int = 0) -> np.ndarray:
     return np.clip(drawn, 0.0, 1.0).reshape(count, *np.shape(images)[1:])
 
 
-def noise_images(shape, count: int, seed: int = 0) -> np.ndarray:
+def noise_images(shape: arguments.Shape, count: int, seed: int = 0) -> np.ndarray:
     """Draw every pixel uniformly from [0, 1).
 
     Args:

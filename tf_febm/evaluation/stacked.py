@@ -28,7 +28,7 @@ class StackedModes(NamedTuple):
 
 
 @arguments.checked
-def stacked_modes(samples, classifier) -> StackedModes:
+def stacked_modes(samples: arguments.Array, classifier: arguments.Classifier) -> StackedModes:
     """Count the modes of stacked images, by a classifier of their channels.
 
     Every image counts for the combination that the classifier finds most likely, whatever it looks

@@ -28,7 +28,9 @@ class FeatureStatistics(NamedTuple):
 
 
 @arguments.checking({"network": arguments.FEATURE_NETWORK})
-def feature_statistics(images, network, cache_dir=None) -> FeatureStatistics:
+def feature_statistics(
+    images: arguments.Array, network: arguments.Network, cache_dir: arguments.Path | None = None
+) -> FeatureStatistics:
     """Compute the features and moments of images, or find them in a cache.
 
     The name of a file in the cache is a hash of the images, byte for byte with dtype and shape, of

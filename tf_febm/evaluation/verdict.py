@@ -21,6 +21,14 @@ ADVICE_OF_TABLES = (
 MISSING = 0.1
 
 
+# Held-out images below which a comparison of two sets of samples often tells nothing.
+FEW_IMAGES = 100
+_LOOK = (
+    "Whether they look right no figure here tells: look at the pictures, or give "
+    "launch/evaluate.py a feature network."
+)
+
+
 class Verdict(NamedTuple):
     """How good the samples or the energy of a run are.
 
@@ -126,7 +134,6 @@ def _of_classified(quality: dict) -> Verdict:
 def _of_pixels(quality: dict) -> Verdict:
     rough = quality["roughness"] / max(quality["held_out_roughness"], 1e-12)
     spread = quality["spread"] / max(quality["held_out_spread"], 1e-12)
-    far = quality["coarse_distance"] / max(quality["noise_coarse_distance"], 1e-12)
     if rough > 4.0:
         text = "The samples are noise, or full of it: neighbouring pixels differ"
         return Verdict("poor", f"{text} {rough:.1f} times as much as in real images.")
@@ -136,15 +143,27 @@ def _of_pixels(quality: dict) -> Verdict:
     if rough < 0.1:
         text = "The samples are nearly flat: neighbouring pixels differ"
         return Verdict("poor", f"{text} {rough:.2f} times as much as in real images.")
-    if far > 0.5:
+    if "edge_gain" not in quality:
+        return Verdict("open", "Measured by an earlier version: evaluate the run anew.")
+    far, noise = (quality[f"{of}coarse_sample_distance"] for of in ("", "noise_"))
+    if far > 0.5 * noise:
         text = "Seen from afar the samples are hardly nearer to the data than noise is"
-        return Verdict("poor", f"{text}: {far:.2f} of its distance.")
-    return Verdict(
-        "open",
-        "Neither noise nor copies of one image: brightness, coarse shapes and grain are of the "
-        "order of the data's. Whether they look right no figure here tells: look at the pictures, "
-        "or give launch/evaluate.py a feature network.",
-    )
+        return Verdict("poor", f"{text}: {far / max(noise, 1e-12):.2f} of its distance.")
+    gain, error = quality["edge_gain"], 2.0 * quality["edge_gain_standard_error"]
+    found, real, simple = (quality[f"{of}edge_sample_distance"] for of in ("", "train_", "simple_"))
+    scale = f"edge distance {found:.3f}, untrained {simple:.3f}, real images {real:.3f}"
+    count = quality["num_held_out"]
+    if abs(gain) <= error:
+        few = f"; {count} held-out images are few" if count < FEW_IMAGES else ""
+        text = (
+            "Whether training helped cannot be told: samples are as near to unseen images as those"
+        )
+        return Verdict("open", f"{text} of an untrained model ({scale}{few}). {_LOOK}")
+    if gain < 0.0:
+        text = "Training has not helped, or not yet: an untrained model's samples are nearer to"
+        return Verdict("poor", f"{text} unseen images ({scale}). {_LOOK}")
+    text = "Training helped: samples are nearer to unseen images than those of an untrained model"
+    return Verdict("fair", f"{text} ({scale}). {_LOOK}")
 
 
 def _of_likelihood(quality: dict) -> Verdict:
@@ -236,10 +255,20 @@ _KINDS: dict[str, tuple[tuple, Callable[[dict], Verdict]]] = {
             ),
             (
                 "Coarse distance",
-                "Fréchet distance from training images, all averaged over large cells",
-                "coarse_distance",
-                "held_out_coarse_distance",
-                "noise_coarse_distance",
+                "energy distance from training images, all averaged over large cells; 0 of equal "
+                "laws; the simplest is noise",
+                "coarse_sample_distance",
+                "held_out_coarse_sample_distance",
+                "noise_coarse_sample_distance",
+                "lower",
+            ),
+            (
+                "Edge distance",
+                "energy distance from held-out images, in how strong and how rare edges are; 0 of "
+                "equal laws; the simplest is the untrained model",
+                "edge_sample_distance",
+                "train_edge_sample_distance",
+                "simple_edge_sample_distance",
                 "lower",
             ),
         ),

@@ -1,6 +1,7 @@
 """One scope of a TensorFlow-1 checkpoint, with errors in one line."""
 
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,7 @@ class ScopeReader:
         ValueError: It cannot be read, or has no such scope.
     """
 
-    def __init__(self, checkpoint, scope: str):
+    def __init__(self, checkpoint: Any, scope: str):
         self.checkpoint, self.scope = str(checkpoint), scope
         if not tf.io.gfile.exists(f"{self.checkpoint}.index"):
             raise FileNotFoundError(

@@ -11,13 +11,15 @@ from tf_febm.legacy.naming import (
     unused_shapes,
     variables_by_name,
 )
+from tf_febm.models import FEBM
+from tf_febm.renamed import warn_of_earlier
 
 __all__ = ["load_network", "load_networks"]
 
 
 @arguments.checked
 def load_network(
-    checkpoint,
+    checkpoint: arguments.Path,
     architecture: str | None = None,
     num_filters: int | None = None,
     num_classes: int | None = None,
@@ -73,7 +75,7 @@ def load_network(
 
 @arguments.checked
 def load_networks(
-    checkpoint,
+    checkpoint: arguments.Path,
     architecture: str | None = None,
     num_filters: int | None = None,
     num_classes: int | None = None,
@@ -130,6 +132,15 @@ def _given(**options) -> dict:
     if options["image_shape"] is not None:
         options["image_shape"] = arguments.shape("image_shape", options["image_shape"], 3)
     return {name: value for name, value in options.items() if value is not None}
+
+
+def load_febm(checkpoint, *network, network_options=None, **model) -> FEBM:
+    """Return `FEBM(*load_networks(…), …)`, by a name of version 0.1."""
+    warn_of_earlier("tf_febm.legacy.load_febm", "FEBM(*tf_febm.legacy.load_networks(path), …)")
+    names = ("architecture", "num_filters", "num_classes", "use_attention")
+    options = {**(network_options or {}), **dict(zip(names, network, strict=False))}
+    options |= {name: model.pop(name) for name in names if name in model}
+    return FEBM(*load_networks(checkpoint, **options), **model)
 
 
 def _read(

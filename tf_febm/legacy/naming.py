@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_febm import networks
+from tf_febm import arguments, networks
 from tf_febm.networks.resnets import PLANS
 
 __all__ = [
@@ -22,7 +22,7 @@ _ATTENTION = {f"atten/atten_{part}{leaf}" for part in "qkv" for leaf in ("weight
 }
 
 
-def variables_by_name(network) -> dict:
+def variables_by_name(network: arguments.Network) -> dict:
     """Return name -> Keras variable for all variables that define a network's energies.
 
     Names are those of the original code, without the scope.
@@ -41,7 +41,7 @@ def shapes_by_name(architecture: str, num_filters: int) -> dict[str, tuple[int, 
     return {name: tuple(v.shape) for name, v in variables_by_name(network).items()}
 
 
-def unused_names(architecture: str, network) -> set[str]:
+def unused_names(architecture: str, network: arguments.Network) -> set[str]:
     """Return the names of variables that the original code creates but does not use.
 
     They are: the bias `b` of every convolution; `g`, `gb` and `cb`, by which labels act, of
@@ -69,7 +69,7 @@ def unused_names(architecture: str, network) -> set[str]:
     return names - set(variables_by_name(network))
 
 
-def unused_shapes(network, num_classes: int | None) -> dict[str, set]:
+def unused_shapes(network: arguments.Network, num_classes: int | None) -> dict[str, set]:
     """Return name -> shapes that it may have, of the unused variables of convolutions.
 
     Args:

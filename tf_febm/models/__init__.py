@@ -8,9 +8,12 @@ from tf_febm.models.chains import Batch
 from tf_febm.models.contrastive_divergence import ContrastiveDivergence
 from tf_febm.models.density_ratio import DensityRatio
 from tf_febm.models.dual import DualFEBM
+from tf_febm.models.energy_discrepancy import EnergyDiscrepancy
 from tf_febm.models.febm import FEBM
 from tf_febm.models.noise_contrastive import NoiseContrastive
+from tf_febm.models.pseudo_spherical import PseudoSpherical
 from tf_febm.models.recovery import Recovery
+from tf_febm.models.score_matching import ScoreMatching
 from tf_febm.models.variational import VariationalModel
 
 # What can be chosen by name is imported with the package: files of models name its classes.
@@ -24,9 +27,12 @@ __all__ = [
     "ContrastiveDivergence",
     "DensityRatio",
     "DualFEBM",
+    "EnergyDiscrepancy",
     "EnergyModel",
     "NoiseContrastive",
     "PooledSamples",
+    "PseudoSpherical",
+    "ScoreMatching",
     "Recovery",
     "VariationalModel",
     "pooled_chains",

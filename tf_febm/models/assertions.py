@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,7 +42,7 @@ def assertions_in_one_line() -> Iterator[None]:
         raise ValueError(_STOPPED.format(message)) from None
 
 
-def assertion(condition, message: str) -> tf.Operation | None:
+def assertion(condition: Any, message: str) -> tf.Operation | None:
     """Return the operation that stops a compiled step with a message; None when run eagerly."""
     return tf.debugging.Assert(tf.reduce_all(condition), [f"{_FRAME}{message}{_END}"])
 

@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 
 __all__ = ["WeightAverage", "averaged_variables", "update_with"]
 
@@ -21,7 +22,7 @@ class WeightAverage(tf.Module):
         decay: The final d, in [0, 1).
     """
 
-    def __init__(self, variables, decay: float):
+    def __init__(self, variables: Any, decay: float):
         super().__init__(name="weight_average")
         self.decay = check_decay("average_decay", decay)
         self._sources = tuple(variables)
@@ -61,7 +62,7 @@ class WeightAverage(tf.Module):
                 source.assign(value)
 
 
-def averaged_variables(network) -> list:
+def averaged_variables(network: arguments.Network) -> list:
     """Return the weights of a network that its average is of: all that are floating.
 
     Frozen layers are among them, since they may be trained later; so are moving statistics, which
@@ -70,7 +71,7 @@ def averaged_variables(network) -> list:
     return [weight for weight in network.weights if "float" in weight.dtype]
 
 
-def update_with(average, optimizer, before) -> None:
+def update_with(average: Any, optimizer: arguments.Optimizer, before: arguments.Tensor) -> None:
     """Take the weights into their average, if an optimizer has changed them.
 
     It has not where it accumulates gradients over several steps, or skipped one.

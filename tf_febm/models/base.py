@@ -219,7 +219,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         """The range of the data, as the sampler has it."""
         return getattr(self.sampler, "bounds", None)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create all variables for inputs of a shape.
 
         Args:
@@ -295,7 +295,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
 
     # --- evaluation -----------------------------------------------------------------------------
 
-    def energy(self, x, labels=None) -> tf.Tensor:
+    def energy(self, x: arguments.Array, labels: arguments.Labels | None = None) -> tf.Tensor:
         """Return E(x); lower is more likely.
 
         Args:
@@ -311,7 +311,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         """
         return self._energy(self._as_batch(x, labels))
 
-    def score(self, x, labels=None) -> tf.Tensor:
+    def score(self, x: arguments.Array, labels: arguments.Labels | None = None) -> tf.Tensor:
         """Return −∇ₓE(x), the gradient of the log density.
 
         Args and errors are those of `energy`.
@@ -322,12 +322,12 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         batch = self._as_batch(x, labels)
         return -energies.value_and_gradient(self._energy_given(batch.labels), batch.samples)[1]
 
-    def call(self, inputs, training=False) -> tf.Tensor:
+    def call(self, inputs: arguments.Tensor, training: bool = False) -> tf.Tensor:
         """Return the energies, [n], of x or of (x, labels)."""
         x, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self._energy(self._as_batch(x, labels), training)
 
-    def predict_step(self, data) -> tf.Tensor:
+    def predict_step(self, data: arguments.Data) -> tf.Tensor:
         """Return the energies of a batch, x or (x, labels), as `predict` does."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(x, (tuple, list)):
@@ -380,8 +380,6 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         if self.reference is None:
             return relative
         return energies.RelativeEnergy(relative, self.reference)
-
-    # --- averaged weights -----------------------------------------------------------------------
 
     def averaged_weights(self) -> contextlib.AbstractContextManager:
         """Return a context in which the energy's weights are their running average.

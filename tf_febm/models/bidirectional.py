@@ -142,17 +142,17 @@ class BidirectionalEBM(GeneratorModel):
 
     def compile(
         self,
-        optimizer=None,
-        generator_optimizer=None,
+        optimizer: arguments.Optimizer | None = None,
+        generator_optimizer: arguments.Optimizer | None = None,
         *,
         jit_compile: bool = False,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        loss: arguments.Tensor | None = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Set the two optimizers; each is the published Adam(2e-4, β = (0, 0.9)) if None.
 

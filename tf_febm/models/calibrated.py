@@ -29,7 +29,9 @@ class Calibrated:
     calibration: Calibration | None = None
     _calibrated_at: int | None = None
 
-    def calibrate(self, x, labels=None, batch_size: int = 512) -> None:
+    def calibrate(
+        self, x: arguments.Array, labels: arguments.Labels | None = None, batch_size: int = 512
+    ) -> None:
         """Keep the energies of examples that were not trained on, for `p_value` and `threshold`.
 
         They are saved with the model and exported, and hold for the weights of now: after further
@@ -59,7 +61,7 @@ class Calibrated:
             calibration = Calibration([energies[classes == k] for k in range(self.num_classes)])
         self.calibration, self._calibrated_at = calibration, self._digest()
 
-    def p_value(self, x, labels=None) -> tf.Tensor:
+    def p_value(self, x: arguments.Array, labels: arguments.Labels | None = None) -> tf.Tensor:
         """Return the conformal p-value of each example: how usual its energy is, not how likely.
 
             p = (1 + #{calibration energies ≥ E(x)}) / (n + 1)

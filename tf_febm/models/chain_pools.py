@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, compiled, randomness
 from tf_febm.networks.cached_weights import cached_weights
+from tf_febm.renamed import earlier_names
 from tf_febm.samplers.chain import step_argument
 
 __all__ = ["PooledSamples", "pooled_chains", "pooled_chains_by_pool"]
@@ -28,9 +29,9 @@ class PooledSamples(NamedTuple):
 
 @arguments.checked
 def pooled_chains(
-    model,
+    model: arguments.Model,
     num_samples: int,
-    seed=None,
+    seed: arguments.Seed | None = None,
     *,
     pool_size: int = 1000,
     batch_size: int = 512,
@@ -93,9 +94,9 @@ def pooled_chains(
 
 @arguments.checked
 def pooled_chains_by_pool(
-    model,
+    model: arguments.Model,
     num_samples: int,
-    seed=None,
+    seed: arguments.Seed | None = None,
     *,
     pool_size: int = 1000,
     batch_size: int = 512,
@@ -305,3 +306,13 @@ def _share(name, value):
     if value > 1.0:
         raise ValueError(f"{name} must lie in [0, 1]; received {value}.")
     return value
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "MixedSamples": "tf_febm.models.chain_pools:PooledSamples",
+        "mixed_chain": "tf_febm.models.chain_pools:pooled_chains",
+        "mixed_chain_pools": "tf_febm.models.chain_pools:pooled_chains_by_pool",
+    },
+)

@@ -80,7 +80,9 @@ class Chains:
         seed = tf.random.fold_in(state, _EVALUATION + parallel.replica_number())
         return tf.random.fold_in(seed, tf.cast(self._means.updates(), tf.int32))
 
-    def fresh_batch(self, count, seed, labels=None) -> Batch:
+    def fresh_batch(
+        self, count: int, seed: arguments.Seed, labels: arguments.Labels | None = None
+    ) -> Batch:
         """Return starting points of chains: uniform in the bounds, or standard normal without.
 
         A sampler that has a method `fresh` (shape, seed) says itself where chains start.
@@ -104,7 +106,13 @@ class Chains:
         return Batch(samples, labels)
 
     def negative_batch(
-        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+        self,
+        count: int,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
+        *,
+        fresh: arguments.Array | None = None,
+        remember: bool = True,
     ) -> Batch:
         """Run the chains of one training step.
 
@@ -158,14 +166,14 @@ class Chains:
     def sample(
         self,
         num_samples: int,
-        labels=None,
-        seed=None,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
         *,
         initial: str = "noise",
         num_steps: int | None = None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
-        **sampler_options,
+        **sampler_options: Any,
     ) -> Any:
         """Draw samples with the model's sampler.
 
@@ -205,15 +213,15 @@ class Chains:
 
     def sample_batch(
         self,
-        num_samples,
-        labels=None,
-        seed=None,
+        num_samples: int,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
         *,
-        initial="noise",
-        num_steps=None,
-        return_diagnostics=False,
-        return_trajectory=False,
-        **sampler_options,
+        initial: Any = "noise",
+        num_steps: arguments.Whole | None = None,
+        return_diagnostics: bool = False,
+        return_trajectory: bool = False,
+        **sampler_options: Any,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels."""
         if not tf.is_tensor(num_samples):
@@ -248,7 +256,13 @@ class Chains:
             tuple(sorted(options.items())),
         )
 
-    def descend(self, samples, labels=None, num_steps: int = 20, epsilon: float = 0.1) -> tf.Tensor:
+    def descend(
+        self,
+        samples: arguments.Array,
+        labels: arguments.Labels | None = None,
+        num_steps: int = 20,
+        epsilon: float = 0.1,
+    ) -> tf.Tensor:
         """Return samples after gradient steps without noise; see `samplers.descend`.
 
         Steps are taken in the reference's white coordinates if the model has one, else inside the
@@ -278,7 +292,9 @@ class Chains:
         program = compiled.program_of(self, ("descend", num_steps, epsilon), make)
         return compiled.run_on_batches(program, (batch.samples, batch.labels))
 
-    def denoise(self, samples, noise_stddev: float, labels=None) -> tf.Tensor:
+    def denoise(
+        self, samples: arguments.Array, noise_stddev: float, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return the posterior mean of samples without noise; see `samplers.denoising_step`.
 
         For a model trained on data with noise, its own samples: they carry it too. What comes out

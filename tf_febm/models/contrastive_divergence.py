@@ -52,7 +52,7 @@ class ContrastiveDivergence(EnergyModel):
     the l2 term).
     """
 
-    METRICS = (
+    METRICS: tuple[str, ...] = (
         "loss",
         "energy_data",
         "energy_model",
@@ -141,16 +141,15 @@ class ContrastiveDivergence(EnergyModel):
         own = updates.losses_of(self.energy_network)
         energy_model = self._evaluate(self.energy_network, model, training)
         weights = of_batches(data.weights, model.weights)
-        mean_data = parallel.batch_mean(energy_data, weights.data)
-        mean_model = parallel.batch_mean(energy_model, weights.model)
-        objective = mean_data - mean_model
+        counted, described = self._counted(weights, data, energy_data, model, energy_model)
+        objective = parallel.batch_mean(energy_data, counted[0])
+        objective -= parallel.batch_mean(energy_model, counted[1])
         objective += self.l2_coeff * objectives.energy_regulariser(
             energy_data, energy_model, **weights.arguments
         )
         loss = weights.scale * objective + own
-        if self.reference is not None:
-            mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
-            mean_model = parallel.batch_mean(self._whole(energy_model, model), weights.model)
+        mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
+        mean_model = parallel.batch_mean(self._whole(energy_model, model), weights.model)
         mean_data, mean_model, objective = map(weights.told, (mean_data, mean_model, objective))
         total, mean_data, mean_model = parallel.all_reduce_sum(
             [objective + own, mean_data, mean_model]
@@ -161,7 +160,12 @@ class ContrastiveDivergence(EnergyModel):
             "energy_model": mean_model,
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
+            **described,
         }
+
+    def _counted(self, weights, data: Batch, energy_data, model: Batch, energy_model) -> tuple:
+        """Return what each example and each sample counts for in the gap, and further metrics."""
+        return (weights.data, weights.model), {}
 
 
 def _drawn_by_weight(weights, seed) -> tf.Tensor:

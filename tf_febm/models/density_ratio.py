@@ -1,6 +1,7 @@
 """The log density ratio of two samples by any f-divergence: the first half of f-EBM by itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -62,13 +63,15 @@ class DensityRatio(keras.Model):
     # What functions of tf_febm ask of whatever has a ratio.
     conditional, num_classes, bounds = False, None, None
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create all variables for samples of a shape, (None, …)."""
         self.sample_shape = tuple(input_shape[1:])
         self._ratio(tf.zeros((2, *self.sample_shape)))
         self.built = True
 
-    def compile(self, optimizer=None, *, run_eagerly: bool = False) -> None:
+    def compile(
+        self, optimizer: arguments.Optimizer | None = None, *, run_eagerly: bool = False
+    ) -> None:
         """Set the optimizer; `keras.optimizers.Adam(1e-3)` if None.
 
         Args:
@@ -81,8 +84,8 @@ class DensityRatio(keras.Model):
 
     def fit(
         self,
-        p_samples,
-        q_samples,
+        p_samples: arguments.Tensor,
+        q_samples: arguments.Tensor,
         *,
         batch_size: int = 256,
         epochs: int = 1,
@@ -143,7 +146,7 @@ class DensityRatio(keras.Model):
         )
         return self
 
-    def log_ratio(self, x) -> tf.Tensor:
+    def log_ratio(self, x: arguments.Array) -> tf.Tensor:
         """Return r(x) ≈ log p(x)/q(x), float32 [n].
 
         Args:
@@ -157,7 +160,9 @@ class DensityRatio(keras.Model):
         self._check_shape("x", x)
         return self._ratio(x)
 
-    def log_density_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_density_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return `log_ratio(x)`: under this name functions such as `importance_weights` ask for it.
 
         Args:
@@ -168,11 +173,11 @@ class DensityRatio(keras.Model):
             raise ValueError("labels were given, but the network takes none.")
         return self.log_ratio(x)
 
-    def call(self, x, training=False) -> tf.Tensor:
+    def call(self, x: arguments.Tensor, training: bool = False) -> tf.Tensor:
         """Return r(x), [n]."""
         return self._ratio(x, training)
 
-    def train_step(self, batch) -> dict:
+    def train_step(self, batch: arguments.Data) -> dict:
         """Ascend the bound on a batch of samples of p and one of q."""
         with tf.GradientTape() as tape:
             logs = self._figures(batch, training=True)
@@ -181,7 +186,7 @@ class DensityRatio(keras.Model):
         updates.take_step(tape, share, self.network, self.optimizer)
         return self._mean_of(logs)
 
-    def test_step(self, batch) -> dict:
+    def test_step(self, batch: arguments.Data) -> dict:
         """Return the figures of training for held-out samples."""
         return self._mean_of(self._figures(batch, training=False))
 
@@ -215,7 +220,7 @@ class DensityRatio(keras.Model):
             self.optimizer.build(self.network.trainable_variables)
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None) -> "DensityRatio":
+    def from_config(cls, config: dict, custom_objects: Any = None) -> "DensityRatio":
         """Make one from the result of `get_config`."""
         made = {
             key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)

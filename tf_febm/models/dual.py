@@ -38,7 +38,9 @@ class DualFEBM(VariationalModel):
     ICML 2020, Theorem 1.
     """
 
-    def log_density_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_density_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return V(x) ≈ log p(x)/q(x).
 
         Args and errors are those of `energy`. It is as good as V is close to its optimum; q is the
@@ -48,6 +50,11 @@ class DualFEBM(VariationalModel):
             Float32 [n].
         """
         return self._evaluate(self.variational_network, self._as_batch(x, labels))
+
+    @property
+    def _second_role(self) -> str:
+        """What the variational network stands for."""
+        return "the log ratio itself"
 
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return V: the energy does not enter."""

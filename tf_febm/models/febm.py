@@ -122,7 +122,9 @@ class FEBM(SlowEnergyModel):
             name=name,
         )
 
-    def log_density_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_density_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return r = H(x) + E(x) ≈ log p(x)/q(x).
 
         Args and errors are those of `energy`. It is as good as H is close to its optimum; q is the

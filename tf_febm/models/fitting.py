@@ -54,18 +54,23 @@ class Fitting(Steps):
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
 
+    @property
+    def _second_role(self) -> str | None:
+        """What the second network stands for, so that models can tell whether theirs agree."""
+        return self.SECOND_PLAYER
+
     def compile(
         self,
-        optimizer=None,
+        optimizer: arguments.Optimizer | None = None,
         *,
         jit_compile: bool = False,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        loss: arguments.Tensor | None = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Set the optimizer.
 
@@ -133,22 +138,22 @@ class Fitting(Steps):
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
+        x: arguments.Tensor | None = None,
+        y: arguments.Tensor | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: arguments.Data | None = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: arguments.Tensor | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
     ) -> keras.callbacks.History:
         """Train; everything as in `keras.Model.fit`.
 
@@ -222,15 +227,15 @@ class Fitting(Steps):
 
     def evaluate(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
+        x: arguments.Tensor | None = None,
+        y: arguments.Tensor | None = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: arguments.Tensor | None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Measure the metrics on held-out data; everything as in `keras.Model.evaluate`.
 
@@ -263,7 +268,12 @@ class Fitting(Steps):
         return self._in_order(logs, return_dict)
 
     def train_on_batch(
-        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
+        self,
+        x: arguments.Tensor,
+        y: arguments.Tensor | None = None,
+        sample_weight: arguments.Tensor | None = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """Take one step; everything as in `keras.Model.train_on_batch`.
 
@@ -282,7 +292,13 @@ class Fitting(Steps):
             logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
         return self._in_order(logs, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False) -> Any:
+    def test_on_batch(
+        self,
+        x: arguments.Tensor,
+        y: arguments.Tensor | None = None,
+        sample_weight: arguments.Tensor | None = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Measure a batch; everything as in `keras.Model.test_on_batch`.
 
         Returns:
@@ -318,7 +334,14 @@ class Fitting(Steps):
     def _in_order(self, logs: dict, as_dict: bool):
         return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> np.ndarray:
+    def predict(
+        self,
+        x: arguments.Tensor,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> np.ndarray:
         """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
         inputs.require_data(x)
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
@@ -329,7 +352,7 @@ class Fitting(Steps):
                 x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
 
-    def predict_on_batch(self, x) -> np.ndarray:
+    def predict_on_batch(self, x: arguments.Tensor) -> np.ndarray:
         """Return the energies of one batch; everything as in `keras.Model.predict_on_batch`."""
         inputs.require_batch(x, None, self.sample_shape)
         with assertions_in_one_line():

@@ -131,12 +131,12 @@ class GeneratorModel(EnergyModel):
 
     # --- the generator --------------------------------------------------------------------------
 
-    def latents(self, count, seed) -> tf.Tensor:
+    def latents(self, count: int, seed: arguments.Seed) -> tf.Tensor:
         """Return `count` latent variables z ~ N(0, I), float32 [count, latent_dim]."""
         z = randomness.normal([count, self.latent_dim], seed)
         return tf.ensure_shape(z, (None, self.latent_dim))
 
-    def generate(self, z) -> tf.Tensor:
+    def generate(self, z: arguments.Array) -> tf.Tensor:
         """Return G(z), float32 [n, …], in inference mode.
 
         Args:
@@ -212,7 +212,13 @@ class GeneratorModel(EnergyModel):
     # --- sampling -------------------------------------------------------------------------------
 
     def negative_batch(
-        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+        self,
+        count: int,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
+        *,
+        fresh: arguments.Array | None = None,
+        remember: bool = True,
     ) -> Batch:
         """Return samples of the generator, constants to any gradient: there are no chains.
 
@@ -231,15 +237,15 @@ class GeneratorModel(EnergyModel):
     def sample(
         self,
         num_samples: int,
-        labels=None,
-        seed=None,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
         *,
         initial: str = "generator",
         refine_steps: int | None = None,
         num_steps: int | None = None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
-        **sampler_options,
+        **sampler_options: Any,
     ) -> Any:
         """Draw samples of the generator, refined by the model's sampler if asked for.
 
@@ -279,16 +285,16 @@ class GeneratorModel(EnergyModel):
 
     def sample_batch(
         self,
-        num_samples,
-        labels=None,
-        seed=None,
+        num_samples: int,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
         *,
-        initial="generator",
-        refine_steps=None,
-        num_steps=None,
-        return_diagnostics=False,
-        return_trajectory=False,
-        **sampler_options,
+        initial: Any = "generator",
+        refine_steps: int | None = None,
+        num_steps: arguments.Whole | None = None,
+        return_diagnostics: bool = False,
+        return_trajectory: bool = False,
+        **sampler_options: Any,
     ) -> Batch:
         """Draw samples as `sample` does, and return them with their labels, None."""
         if refine_steps is not None and num_steps is not None:

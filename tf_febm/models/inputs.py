@@ -3,6 +3,7 @@
 import numbers
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,14 +32,14 @@ __all__ = [
 ]
 
 
-def refuse_dictionary(value, what: str) -> None:
+def refuse_dictionary(value: Any, what: str) -> None:
     """Raise a TypeError that names the keys if a value is a dictionary where arrays are taken."""
     if isinstance(value, Mapping):
         keys = ", ".join(map(repr, value))
         raise TypeError(f"{what} must be an array; received a dictionary with the keys {keys}.")
 
 
-def check_samples(x, sample_shape, what: str = "x") -> tf.Tensor:
+def check_samples(x: arguments.Tensor, sample_shape: arguments.Shape, what: str = "x") -> tf.Tensor:
     """Return x as a floating tensor [n, *sample_shape], or raise an error that echoes it.
 
     Where a graph is made and the shape is not all known, it is checked when that runs.
@@ -74,7 +75,7 @@ def _with_shape_checked(x: tf.Tensor, sample_shape, what: str) -> tf.Tensor:
     return x
 
 
-def split_labels(data, conditional: bool) -> tuple:
+def split_labels(data: arguments.Data, conditional: bool) -> tuple:
     """Unpack what `fit` hands to a step into (x, labels, weights), or say what is missing.
 
     Weights are float32 [n], at least 0, one per example; None for equal ones.
@@ -100,7 +101,12 @@ def split_labels(data, conditional: bool) -> tuple:
     return x, labels, None if weights is None else checked_weights(weights, x)
 
 
-def assert_valid_values(x: tf.Tensor, bounds, labels, num_classes: int | None) -> tf.Tensor:
+def assert_valid_values(
+    x: tf.Tensor,
+    bounds: arguments.Bounds | None,
+    labels: arguments.Labels | None,
+    num_classes: int | None,
+) -> tf.Tensor:
     """Return x behind assertions, for use inside a compiled step.
 
     It fails on NaN or Inf, on values outside the bounds (images in 0 … 255, say), and on labels
@@ -137,7 +143,7 @@ def _outside(low: float, high: float, rank: int) -> str:
     return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
 
 
-def is_fine_by_bounds(bounds, rank: int) -> bool:
+def is_fine_by_bounds(bounds: arguments.Bounds | None, rank: int) -> bool:
     """Whether samples are in reach of float32 by their bounds, as levels of pictures are.
 
     Vectors may lie in bounds, too, that are far from zero beside their deviations.
@@ -149,7 +155,7 @@ def is_fine_by_bounds(bounds, rank: int) -> bool:
     return bounds is not None and rank > 2
 
 
-def check_resolution(x, bounds, what: str = "x") -> None:
+def check_resolution(x: arguments.Tensor, bounds: arguments.Bounds | None, what: str = "x") -> None:
     """Raise a ValueError if float32 rounds away what tells the rows of a float64 array apart.
 
     Other arrays have been rounded already.
@@ -189,7 +195,7 @@ def assert_float32_resolution(x: tf.Tensor) -> tf.Tensor:
         return tf.cast(x, tf.float32)
 
 
-def sample_shape_of(data) -> tuple[int, ...] | None:
+def sample_shape_of(data: arguments.Data) -> tuple[int, ...] | None:
     """Return the shape of one example of anything that `fit` takes, or None if it cannot be told.
 
     Args:
@@ -254,7 +260,7 @@ def _require_batches(data, first, what: str, sample_shape) -> None:
         )
 
 
-def require_data(x, what: str = "x") -> None:
+def require_data(x: arguments.Tensor, what: str = "x") -> None:
     """Raise an error if there are no data, or what can be none."""
     if x is None:
         raise ValueError(f"{what} must be an array or a dataset; received None.")
@@ -265,7 +271,11 @@ def require_data(x, what: str = "x") -> None:
         arguments.ARRAY.check(what, x)
 
 
-def require_batch(x, y=None, sample_shape=None) -> None:
+def require_batch(
+    x: arguments.Tensor,
+    y: arguments.Tensor | None = None,
+    sample_shape: arguments.Shape | None = None,
+) -> None:
     """Raise an error if x is no array, or y has not one label for each of its examples."""
     refuse_dictionary(x, "x")
     if not isinstance(x, tuple):
@@ -279,7 +289,7 @@ def require_batch(x, y=None, sample_shape=None) -> None:
         require_same_length(x, y)
 
 
-def require_same_length(x, y) -> None:
+def require_same_length(x: arguments.Tensor, y: arguments.Tensor) -> None:
     """Raise a ValueError if arrays x and y have different lengths."""
     if y is None or not hasattr(x, "shape"):
         return
@@ -292,7 +302,12 @@ def require_same_length(x, y) -> None:
         raise ValueError(f"y must have one label for each of {rows} examples; received {labels}.")
 
 
-def require_arrays(data, bounds=None, what: str = "x", sample_shape=None) -> None:
+def require_arrays(
+    data: arguments.Data,
+    bounds: arguments.Bounds | None = None,
+    what: str = "x",
+    sample_shape: arguments.Shape | None = None,
+) -> None:
     """Raise an error for what no step could be taken on, before the first one.
 
     Dictionaries are refused, by their keys, and NumPy arrays whose columns float32 cannot tell

@@ -2,12 +2,13 @@
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models.assertions import behind
 
 __all__ = ["as_rows", "class_numbers", "label_checks", "of_some_class", "one_hot"]
 
 
-def class_numbers(labels) -> tf.Tensor | None:
+def class_numbers(labels: arguments.Labels | None) -> tf.Tensor | None:
     """Return labels as class numbers, int32 [n]; of rows over the classes the likeliest one."""
     if labels is None:
         return None
@@ -15,7 +16,9 @@ def class_numbers(labels) -> tf.Tensor | None:
     return tf.cast(labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1), tf.int32)
 
 
-def one_hot(labels, num_classes: int, count=None) -> tf.Tensor:
+def one_hot(
+    labels: arguments.Labels | None, num_classes: int, count: arguments.Whole | None = None
+) -> tf.Tensor:
     """Check labels, and return them as rows, float32 [n, num_classes].
 
     Args:
@@ -71,7 +74,9 @@ def _rows_of_unknown_rank(labels, num_classes: int) -> tf.Tensor:
     return tf.ensure_shape(rows, (None, num_classes))
 
 
-def of_some_class(labels, num_classes: int, count=None) -> tf.Tensor:
+def of_some_class(
+    labels: arguments.Labels | None, num_classes: int, count: arguments.Whole | None = None
+) -> tf.Tensor:
     """Return labels as a tensor of a type and a shape that labels can have."""
     accepted = (
         f"labels must be integers from 0 to {num_classes - 1}, shape [n], or rows that are "

@@ -1,7 +1,11 @@
 """One Keras metric for all numbers of a step."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+from tf_febm import arguments
 
 __all__ = ["MeanOfEach"]
 
@@ -16,7 +20,7 @@ class MeanOfEach(keras.metrics.Metric):
         names: The scalars' names.
     """
 
-    def __init__(self, names, name: str = "means"):
+    def __init__(self, names: Any, name: str = "means"):
         super().__init__(name=name)
         self.names = tuple(names)
         # Weighted sums, behind them the sum of the weights of each, and last the number of updates.
@@ -25,7 +29,9 @@ class MeanOfEach(keras.metrics.Metric):
         )
         self.given = self.names
 
-    def update_state(self, values: dict, counted: dict | None = None, weight=1.0) -> None:
+    def update_state(
+        self, values: dict, counted: dict | None = None, weight: arguments.Tensor = 1.0
+    ) -> None:
         """Add scalars. Every update between two resets must give the same names.
 
         Args:
@@ -47,10 +53,10 @@ class MeanOfEach(keras.metrics.Metric):
         row = weight * tf.stack(row)
         self.total.assign_add(tf.concat([row, tf.stack([*weights, tf.constant(1.0)])], axis=0))
 
-    def save_own_variables(self, store) -> None:
+    def save_own_variables(self, store: Any) -> None:
         """Save nothing: sums of an epoch are no state, and all workers would have to read them."""
 
-    def load_own_variables(self, store) -> None:
+    def load_own_variables(self, store: Any) -> None:
         """Load nothing, whatever an earlier version saved."""
 
     # No property: Keras would read it, which takes all workers, where one of them saves the model.

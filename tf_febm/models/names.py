@@ -1,4 +1,4 @@
-"""What the data call the classes and the columns: kept with a model, and without effect on it."""
+"""Names of classes and columns: kept with a model, and without effect on it."""
 
 from tf_febm.data.classes import check_names
 

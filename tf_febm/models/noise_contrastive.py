@@ -138,7 +138,7 @@ class NoiseContrastive(EnergyModel):
     def log_ratio_clip(self, clip) -> None:
         self._divergence = divergences.get(self.divergence.unclipped, clip)
 
-    def log_prob(self, x, labels=None) -> tf.Tensor:
+    def log_prob(self, x: arguments.Array, labels: arguments.Labels | None = None) -> tf.Tensor:
         """Return −E(x) − log Z as it was learned, float32 [n].
 
         Args and errors are those of `energy`. Not guaranteed: that it integrates to 1, which it
@@ -147,7 +147,9 @@ class NoiseContrastive(EnergyModel):
         return -self.energy(x, labels) - self._offset
 
     # Not log_density_ratio, which is to q: weights of samples of the model are made of that.
-    def log_noise_ratio(self, x, labels=None) -> tf.Tensor:
+    def log_noise_ratio(
+        self, x: arguments.Array, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return r(x) ≈ log p(x)/n(x), the log density ratio of data and noise, float32 [n].
 
         Args and errors are those of `energy`.

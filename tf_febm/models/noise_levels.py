@@ -64,7 +64,7 @@ class NoiseLevels:
         """T, the number of levels that have an energy, the data's first."""
         return len(self.sigmas)
 
-    def noised(self, x, rows, seed) -> tf.Tensor:
+    def noised(self, x: arguments.Array, rows: arguments.Tensor, seed: arguments.Seed) -> tf.Tensor:
         """Draw x_t given the data, [n, …].
 
         Args:
@@ -76,13 +76,17 @@ class NoiseLevels:
         noise = tf.sqrt(tf.maximum(1.0 - tf.square(signal), 0.0)) * self.spread
         return self.center + signal * (x - self.center) + noise * _normal_like(x, seed)
 
-    def following(self, x, rows, seed) -> tf.Tensor:
+    def following(
+        self, x: arguments.Array, rows: arguments.Tensor, seed: arguments.Seed
+    ) -> tf.Tensor:
         """Draw x_{t+1} given x_t; the arguments are those of `noised`."""
         shrunk = _each(self.shrinkage, rows, x) * (x - self.center)
         noise = _each(np.asarray(self.sigmas), rows, x) * self.spread
         return self.center + shrunk + noise * _normal_like(x, seed)
 
-    def before(self, noisier, rows) -> tuple[tf.Tensor, tf.Tensor]:
+    def before(
+        self, noisier: arguments.Tensor, rows: arguments.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and deviation of x_t given x_{t+1}, where x_t is N(c, s²I).
 
             m = c + √(1 − σ_t²) (x_{t+1} − c),   d = s σ_t.
@@ -97,12 +101,12 @@ class NoiseLevels:
         mean = self.center + _each(self.shrinkage, rows, noisier) * (noisier - self.center)
         return mean, _each(np.asarray(self.sigmas), rows, noisier) * self.spread
 
-    def energy(self, x) -> tf.Tensor:
+    def energy(self, x: arguments.Array) -> tf.Tensor:
         """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …]."""
         axes = list(range(1, x.shape.rank))
         return 0.5 * tf.reduce_sum(tf.square((x - self.center) / self.spread), axis=axes)
 
-    def last(self, shape, seed) -> tf.Tensor:
+    def last(self, shape: arguments.Shape, seed: arguments.Seed) -> tf.Tensor:
         """Draw x_T from N(c, s²I), float32 of a shape [n, …]."""
         return self.center + self.spread * randomness.normal(shape, seed)
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models import updates
 
 __all__ = ["NoticeChanges", "Noticing"]
@@ -14,7 +15,7 @@ __all__ = ["NoticeChanges", "Noticing"]
 class NoticeChanges(keras.callbacks.Callback):
     """Let what a callback assigns to the model take effect from the next epoch on."""
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Look at the settings."""
         self.model._notice_changes()
 

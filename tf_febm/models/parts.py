@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import keras
 
+from tf_febm import arguments
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import Preconditioned
 
 __all__ = ["check_network", "checked_reference", "classes_of", "in_white"]
 
 
-def checked_reference(reference) -> GaussianReference | None:
+def checked_reference(reference: arguments.Reference) -> GaussianReference | None:
     """Return a reference or None, or raise an error if it cannot be used."""
     if reference is not None and not isinstance(reference, GaussianReference):
         raise TypeError(
@@ -22,7 +23,9 @@ def checked_reference(reference) -> GaussianReference | None:
     return reference
 
 
-def check_network(name: str, network, energy=None) -> keras.layers.Layer:
+def check_network(
+    name: str, network: arguments.Network, energy: arguments.Tensor | None = None
+) -> keras.layers.Layer:
     """Return a network, or raise an error if it is no Keras layer or has a part of the energy's.
 
     Two optimizers would move what is shared, and a file of Keras would hold it twice. A network
@@ -50,7 +53,7 @@ def _automatic(kind: type) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-def classes_of(network) -> int | None:
+def classes_of(network: arguments.Network) -> int | None:
     """Return the width of a functional network's second input, if it has one."""
     shape = getattr(network, "input_shape", None)
     if shape and isinstance(shape[0], (tuple, list)) and len(shape) == 2:
@@ -58,7 +61,7 @@ def classes_of(network) -> int | None:
     return None
 
 
-def in_white(sampler, reference) -> Callable:
+def in_white(sampler: arguments.Sampler, reference: arguments.Reference) -> Callable:
     """Return a sampler whose chains move in a reference's coordinates; as it is without one.
 
     Raises:

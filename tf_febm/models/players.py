@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 from tf_febm.models.updates import stepping
 
 __all__ = [
@@ -19,12 +19,12 @@ __all__ = [
 ]
 
 
-def optimizers_of(model) -> list:
+def optimizers_of(model: arguments.Model) -> list:
     """Return the optimizers of a model as it holds them, that of the energy first."""
     return [optimizer for _, optimizer in model._players() if optimizer is not None]
 
 
-def rate_variable(optimizer) -> keras.Variable | None:
+def rate_variable(optimizer: arguments.Optimizer) -> keras.Variable | None:
     """Return the variable that holds a learning rate; None if it comes from a function."""
     rate = stepping(optimizer)._learning_rate
     return rate if isinstance(rate, keras.Variable) else None
@@ -54,7 +54,7 @@ class RatesInStep(keras.callbacks.Callback):
         # Each optimizer but the first; the first's rate and its own when last seen; their ratio.
         self._seen: list[tuple[Any, float, float, float | None]] = []
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Take note of the rates as they are."""
         self._seen = []
         first, *others = optimizers_of(self.model)
@@ -70,12 +70,12 @@ class RatesInStep(keras.callbacks.Callback):
                 ratio = _ratio(leading, rate, known)
                 self._seen.append((other, leading, rate, ratio))
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Look at the rates."""
         if self.every_batch or batch == 0:
             self._look()
 
-    def _look(self, *_) -> None:
+    def _look(self, *_: Any) -> None:
         if not self._seen:
             return
         first = self.model.optimizer
@@ -103,7 +103,7 @@ class RatesInStep(keras.callbacks.Callback):
     on_epoch_begin = on_epoch_end = on_train_end = _look
 
 
-def rate_of(optimizer) -> float:
+def rate_of(optimizer: arguments.Optimizer) -> float:
     """Return the present learning rate of an optimizer, whatever it comes from."""
     variable = rate_variable(optimizer)
     if variable is None:
@@ -136,7 +136,7 @@ class _Seen:
         self.optimizer = optimizer
 
 
-def for_all(model, callbacks) -> Any:
+def for_all(model: arguments.Model, callbacks: Any) -> Any:
     """Return callbacks and, beside them, what does the same for all optimizers of a model.
 
     Args:

@@ -90,6 +90,7 @@ class Recovery(SlowEnergyModel):
     """
 
     INITIAL: tuple[str, ...] = ("noise",)
+    ROLE = "log p given the noisier level up to a constant"
     SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
     SETTINGS = {
         **{k: v for k, v in VariationalModel.SETTINGS.items()
@@ -218,7 +219,9 @@ class Recovery(SlowEnergyModel):
         """Return x -> E(x | labels)."""
         return energies.RelativeEnergy(super()._energy_given(labels, training), self.levels)
 
-    def energy(self, x, labels=None, *, level: int = 0) -> tf.Tensor:
+    def energy(
+        self, x: arguments.Array, labels: arguments.Labels | None = None, *, level: int = 0
+    ) -> tf.Tensor:
         """Return E(x, t); lower is more likely.
 
         Args:
@@ -237,7 +240,9 @@ class Recovery(SlowEnergyModel):
         """
         return self._energy(self._at(self._as_batch(x, labels), level))
 
-    def score(self, x, labels=None, *, level: int = 0) -> tf.Tensor:
+    def score(
+        self, x: arguments.Array, labels: arguments.Labels | None = None, *, level: int = 0
+    ) -> tf.Tensor:
         """Return −∇ₓE(x, t), of the shape of x; arguments and errors are those of `energy`."""
         batch = self._at(self._as_batch(x, labels), level)
         return -energies.value_and_gradient(self._energy_given(batch.labels), batch.samples)[1]
@@ -248,7 +253,14 @@ class Recovery(SlowEnergyModel):
         return batch._replace(labels=self._rows(tf.fill(tf.shape(batch.samples)[:1], level),
                                                 batch.labels))  # fmt: skip
 
-    def log_conditional_ratio(self, x, noisier, labels=None, *, level: int = 0) -> tf.Tensor:
+    def log_conditional_ratio(
+        self,
+        x: arguments.Array,
+        noisier: arguments.Tensor,
+        labels: arguments.Labels | None = None,
+        *,
+        level: int = 0,
+    ) -> tf.Tensor:
         """Return r ≈ log p(x_t | x_{t+1})/q(x_t | x_{t+1}), float32 [n].
 
         Args:
@@ -334,8 +346,6 @@ class Recovery(SlowEnergyModel):
             **weights,
         )
 
-    # --- sampling -------------------------------------------------------------------------------
-
     def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
         start_seed, label_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
         if self.conditional and labels is None:
@@ -353,7 +363,13 @@ class Recovery(SlowEnergyModel):
         return Batch(x, labels)
 
     def negative_batch(
-        self, count, labels=None, seed=None, *, fresh=None, remember: bool = True
+        self,
+        count: int,
+        labels: arguments.Labels | None = None,
+        seed: arguments.Seed | None = None,
+        *,
+        fresh: arguments.Array | None = None,
+        remember: bool = True,
     ) -> Batch:
         """Return samples of the model, walked down the levels, constants to any gradient.
 

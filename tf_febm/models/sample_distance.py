@@ -1,7 +1,8 @@
-"""How far samples are from data: one number that falls as a model learns."""
+"""Distance of samples and data, number by number: it falls as a model learns."""
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models.updates import Counted
 
 __all__ = ["sample_distance"]
@@ -10,12 +11,21 @@ __all__ = ["sample_distance"]
 MOST = 1024
 
 
-def sample_distance(data, samples, weights=None, sample_weights=None) -> Counted:
+def sample_distance(
+    data: arguments.Data,
+    samples: arguments.Tensor,
+    weights: arguments.Tensor | None = None,
+    sample_weights: arguments.Tensor | None = None,
+) -> Counted:
     """Estimate the energy distance 2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ of two laws, without bias.
 
     x, x′ are independent examples and y, y′ independent samples, ‖·‖ is the Euclidean norm. The
     distance is 0 where both have one law, and positive elsewhere; its estimate may be negative.
     Vectors [n, d] are divided by the deviation of each column of these data, where that is not 0.
+
+    Images are compared pixel by pixel: it tells brightness, colours and coarse shapes apart, and
+    hardly sharp images from blurred ones. How they look `training.QualityMetrics` measures, in the
+    features of a network.
 
     The name is from statistics: the energy of the model has no part in it. Of more than 1,024
     examples, or samples, the first so many count: time and memory grow with their square.

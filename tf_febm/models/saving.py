@@ -58,7 +58,7 @@ class Saving(Fitting):
             found |= {f"{name}_{i}": variable for i, variable in enumerate(average.averages)}
         return found
 
-    def save_own_variables(self, store) -> None:
+    def save_own_variables(self, store: Any) -> None:
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
         for name, variable in self.own_variables().items():
             store[name] = variable.numpy()
@@ -68,7 +68,7 @@ class Saving(Fitting):
             for key, value in self.buffer.state().items():
                 store[f"buffer_{key}"] = value
 
-    def load_own_variables(self, store) -> None:
+    def load_own_variables(self, store: Any) -> None:
         """Read what `save_own_variables` wrote."""
         stored = set(store.keys())
         for name, variable in self.own_variables().items():
@@ -92,7 +92,7 @@ class Saving(Fitting):
             weights += [variable.numpy() for variable in average.variables]
         return weights
 
-    def set_weights(self, weights) -> None:
+    def set_weights(self, weights: arguments.Tensor) -> None:
         """Set all weights, from what `get_weights` returned.
 
         Where the averages are missing, they begin anew at these weights.
@@ -139,10 +139,10 @@ class Saving(Fitting):
 
     def export(
         self,
-        filepath,
+        filepath: arguments.Path,
         format: str = "saved_model",
         verbose: bool | None = None,
-        input_signature=None,
+        input_signature: Any = None,
         *,
         num_steps: int | None = None,
     ) -> Path:
@@ -209,7 +209,7 @@ class Saving(Fitting):
         self.compile(**{k: deserialise(v) if isinstance(v, dict) else v for k, v in config.items()})
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None) -> Any:
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Any:
         """Make a model from the result of `get_config`."""
         names = config.get("column_names")
         config = {key: value for key, value in config.items() if key != "column_names"}

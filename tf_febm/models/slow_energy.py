@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 from tf_febm.models.averaging import averaged_variables, check_decay
 from tf_febm.models.chains import Batch
 from tf_febm.models.variational import VariationalModel
@@ -15,6 +15,16 @@ __all__ = ["SlowEnergyModel", "slow_copy", "update_slow_copy"]
 
 class SlowEnergyModel(VariationalModel):
     """Base of the models that may subtract a slow average of E in the log ratio."""
+
+    # What H is at its optimum.
+    ROLE = "log p up to a constant"
+
+    @property
+    def _second_role(self) -> str:
+        """What the variational network stands for."""
+        return f"H, {self.ROLE}" + ", and the slow average of E" * (
+            self.slow_energy_decay is not None
+        )
 
     def _set_slow_energy(self, decay: float | None) -> None:
         """Take the decay; before the model's constructor, which builds."""
@@ -60,7 +70,7 @@ class SlowEnergyModel(VariationalModel):
         return {**super()._settings(), "slow_energy_decay": self.slow_energy_decay}
 
 
-def slow_copy(network) -> keras.Layer:
+def slow_copy(network: arguments.Network) -> keras.Layer:
     """Return a network like another one, with weights of its own that are never trained.
 
     Raises:
@@ -77,7 +87,9 @@ def slow_copy(network) -> keras.Layer:
     return copied
 
 
-def update_slow_copy(slow, network, decay, changed=True) -> None:
+def update_slow_copy(
+    slow: arguments.Network, network: arguments.Network, decay: Any, changed: Any = True
+) -> None:
     """Take the present weights into a slow copy: w̄ ← d w̄ + (1 − d) w.
 
     Args:

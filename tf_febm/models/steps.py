@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_febm import arguments, parallel, workers
 from tf_febm import networks as network_library
-from tf_febm import parallel, workers
 from tf_febm.models import inputs, updates
 from tf_febm.models.averaging import update_with
 from tf_febm.models.chains import Batch
@@ -18,7 +18,7 @@ __all__ = ["Steps"]
 class Steps(Noticing):
     """The part of a model that takes one step, on a batch that it has checked."""
 
-    def train_step(self, data) -> dict:
+    def train_step(self, data: arguments.Data) -> dict:
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
         if data.weights is not None and not self._weights_are_relative:
@@ -33,7 +33,7 @@ class Steps(Noticing):
             finally:
                 updates.forget_losses(*self.networks)
 
-    def test_step(self, data) -> dict:
+    def test_step(self, data: arguments.Data) -> dict:
         """Measure on a held-out batch, against chains that leave no trace."""
         data = self._checked_batch(data)
         with parallel.one_batch(tf.shape(data.samples)[0]):

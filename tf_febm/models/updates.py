@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 
 __all__ = [
     "Counted",
@@ -33,7 +33,13 @@ class Counted(NamedTuple):
     counted: tf.Tensor
 
 
-def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> Counted:
+def take_step(
+    tape: Any,
+    loss: arguments.Tensor,
+    network: arguments.Network,
+    optimizer: arguments.Optimizer,
+    fresh: arguments.Tensor = frozenset(),
+) -> Counted:
     """Let an optimizer change the weights of a network along the gradient of a loss.
 
     Args:
@@ -75,7 +81,7 @@ def take_step(tape, loss, network, optimizer, fresh=frozenset()) -> Counted:
 _BEGINS = -1.0
 
 
-def mark_unmoved(players, ids) -> None:
+def mark_unmoved(players: Any, ids: arguments.Tensor) -> None:
     """Have weights that an optimizer of the Adam kind has never moved begin anew; see `take_step`.
 
     Args:
@@ -87,7 +93,7 @@ def mark_unmoved(players, ids) -> None:
             velocity.assign(tf.fill(velocity.shape, tf.constant(_BEGINS, velocity.dtype)))
 
 
-def marked(players) -> frozenset[int]:
+def marked(players: Any) -> frozenset[int]:
     """Return the ids of the weights that begin with the next update."""
     return frozenset(
         id(variable)
@@ -137,7 +143,7 @@ def _begin_moments(optimizer, variable, gradient) -> None:
         slot.assign(tf.where(begins, seen, known))
 
 
-def losses_of(network) -> Any:
+def losses_of(network: arguments.Network) -> Any:
     """Return the sum of a network's `losses`, as of its last call: this replica's share of it.
 
     Regularisers of weights count once; what a call adds (`add_loss`, activity regularisers) counts
@@ -147,13 +153,13 @@ def losses_of(network) -> Any:
     return tf.add_n(losses) / parallel.replicas() if losses else 0.0
 
 
-def forget_losses(*networks) -> None:
+def forget_losses(*networks: Any) -> None:
     """Drop what calls inside a compiled step added to `losses`: it means nothing outside of it."""
     for network in networks:
         network._clear_losses()
 
 
-def learnable(network) -> list:
+def learnable(network: arguments.Network) -> list:
     """Return the weights of a network that are trained unless their layer is frozen.
 
     Keras' `trainable_variables` leaves frozen ones out, and so changes when a layer is frozen.
@@ -166,7 +172,7 @@ def learnable(network) -> list:
     return [variable for variable in network.weights if id(variable) in ids]
 
 
-def stepping(optimizer) -> keras.optimizers.Optimizer:
+def stepping(optimizer: arguments.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer that changes the weights: the one inside of a `LossScaleOptimizer`."""
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -155,17 +156,17 @@ class VariationalModel(EnergyModel):
 
     def compile(
         self,
-        optimizer=None,
-        variational_optimizer=None,
+        optimizer: arguments.Optimizer | None = None,
+        variational_optimizer: arguments.Optimizer | None = None,
         *,
         jit_compile: bool = False,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         auto_scale_loss: bool = True,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
+        loss: arguments.Tensor | None = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Set the two optimizers; each is the paper's, `optimizers.default()`, if None.
 

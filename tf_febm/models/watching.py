@@ -1,9 +1,11 @@
-"""What Keras' callbacks make of a model's numbers: the line of a fit, and what is watched."""
+"""Numbers of a model that Keras' callbacks show and watch."""
 
 import warnings
 from typing import Any
 
 import keras
+
+from tf_febm import arguments
 
 __all__ = ["prepared", "with_short_line"]
 
@@ -48,7 +50,7 @@ class ShortLine(keras.callbacks.ProgbarLogger):
         super().on_test_end(self._shown(logs))
 
 
-def with_short_line(callbacks, verbose) -> list:
+def with_short_line(callbacks: Any, verbose: int | str) -> list:
     """Return callbacks with what shows the line of a fit, unless the caller has one or wants none.
 
     Args:
@@ -61,7 +63,7 @@ def with_short_line(callbacks, verbose) -> list:
     return found if own or verbose in (0, False) else [*found, ShortLine()]
 
 
-def prepared(model, callbacks) -> Any:
+def prepared(model: arguments.Model, callbacks: Any) -> Any:
     """Tell Keras' callbacks which way a number goes; warn of those that watch one that goes no way.
 
     Args:

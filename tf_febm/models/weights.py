@@ -8,13 +8,13 @@ arrays, or of what training has seen so far.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import parallel
+from tf_febm import arguments, parallel
 from tf_febm.models.assertions import assertion
 
 __all__ = [
@@ -40,7 +40,7 @@ class MeanWeight(tf.Module):
         super().__init__(name="mean_weight")
         self.sums = tf.Variable(tf.zeros([2], tf.float64), trainable=False)
 
-    def relative(self, weights) -> tf.Tensor:
+    def relative(self, weights: arguments.Tensor) -> tf.Tensor:
         """Take the weights of a batch into the mean, and return them divided by it, [n]."""
         added = tf.stack([tf.reduce_sum(weights), tf.cast(tf.size(weights), weights.dtype)])
         # Every replica adds the same to its own copy.
@@ -74,12 +74,12 @@ class WeightedBatches(NamedTuple):
         """The weights under the names that the objectives give them."""
         return {"weights_data": self.data, "weights_model": self.model}
 
-    def told(self, value) -> tf.Tensor:
+    def told(self, value: Any) -> tf.Tensor:
         """Return an objective as it is with weights whose mean in the batch is 1."""
         return value if self.data is None else tf.math.divide_no_nan(value, self.level)
 
 
-def of_batches(data_weights, model_weights) -> WeightedBatches:
+def of_batches(data_weights: arguments.Tensor, model_weights: arguments.Tensor) -> WeightedBatches:
     """Return how two batches with weights, [n] or None, enter a step.
 
     Args:
@@ -95,7 +95,7 @@ def of_batches(data_weights, model_weights) -> WeightedBatches:
     return WeightedBatches(data_weights, model_weights, level=mean)
 
 
-def check_class_weight(class_weight, num_classes: int | None) -> None:
+def check_class_weight(class_weight: Any, num_classes: int | None) -> None:
     """Raise an error if `class_weight` is not a weight for each of some classes.
 
     Raises:
@@ -128,7 +128,7 @@ def check_class_weight(class_weight, num_classes: int | None) -> None:
             )
 
 
-def check_one_kind(weights, class_weight) -> None:
+def check_one_kind(weights: arguments.Tensor, class_weight: Any) -> None:
     """Raise a ValueError if both `sample_weight` and `class_weight` are given."""
     if weights is not None and class_weight is not None:
         raise ValueError(
@@ -136,7 +136,13 @@ def check_one_kind(weights, class_weight) -> None:
         )
 
 
-def of_arrays(x, y, weights, class_weight, validation_split: float = 0.0) -> np.ndarray | None:
+def of_arrays(
+    x: arguments.Tensor,
+    y: arguments.Tensor,
+    weights: arguments.Tensor,
+    class_weight: Any,
+    validation_split: float = 0.0,
+) -> np.ndarray | None:
     """Return one weight per example of arrays, float32 [n], with a mean of 1.
 
     The mean is that of the examples before those that `validation_split` takes away.
@@ -185,7 +191,7 @@ def of_arrays(x, y, weights, class_weight, validation_split: float = 0.0) -> np.
     return (found / mean).astype(np.float32)
 
 
-def with_weights_kept(x, y, weights) -> tuple:
+def with_weights_kept(x: arguments.Tensor, y: arguments.Tensor, weights: arguments.Tensor) -> tuple:
     """Return (x, y, weights) such that Keras passes the weights on.
 
     It drops them where arrays have no y, and several replicas cannot take a dataset of None. Labels
@@ -247,7 +253,7 @@ class _LabelsOfNoWidth(keras.utils.PyDataset):
         self._data.on_epoch_end()
 
 
-def checked_weights(weights, x) -> tf.Tensor:
+def checked_weights(weights: arguments.Tensor, x: arguments.Tensor) -> tf.Tensor:
     """Return sample weights as float32 [n] behind assertions, for use inside a compiled step."""
     try:
         weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)

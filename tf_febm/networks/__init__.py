@@ -106,6 +106,8 @@ __getattr__ = earlier_names(
         "QuadraticWell": "tf_febm.networks.units:QuadraticConfinement",
         "confined": "tf_febm.networks.units:with_confinement",
         "preparation": "tf_febm.networks.cached_weights",
+        "convolution_matrix": "tf_febm.networks.convolution",
         "prepared": "tf_febm.networks.cached_weights:cached_weights",
+        "residual": "tf_febm.networks.resnets",
     },
 )

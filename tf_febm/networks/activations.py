@@ -1,17 +1,19 @@
 """Fused activations: gradients in fewer passes over the memory than those of Keras."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.renamed import earlier_names
 
 __all__ = ["fused_activation", "swish"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-def swish(x) -> tf.Tensor:
+def swish(x: arguments.Tensor) -> tf.Tensor:
     """Compute swish, x·σ(x), with a derivative of three operations instead of six.
 
         d/dx xσ(x) = σ(x) + x·σ(x)(1 − σ(x))
@@ -42,7 +44,7 @@ def swish(x) -> tf.Tensor:
     return activate(x)
 
 
-def fused_activation(activation) -> Callable:
+def fused_activation(activation: Any) -> Callable:
     """Return a Keras activation, with `swish` in the place of Keras' own.
 
     Args:

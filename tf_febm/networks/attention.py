@@ -40,14 +40,14 @@ class SelfAttention(keras.layers.Layer):
         # As the layer's policy has it, whatever the global one is.
         self.dropout = keras.layers.Dropout(dropout, dtype=output_dtype(policy))
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for images [n, height, width, channels]."""
         self.value = SpectralConv2D(input_shape[-1], 1, name="value", dtype=self.dtype_policy)
         for layer in (self.query, self.key, self.value):
             layer.build(input_shape)
         self.gamma = self.add_weight(shape=(1,), initializer="zeros", name="gamma")
 
-    def call(self, x, training=False) -> tf.Tensor:
+    def call(self, x: arguments.Tensor, training: bool = False) -> tf.Tensor:
         """Return images of the shape of x."""
         query, key = (
             tf.cast(self._at_positions(layer(x)), self.variable_dtype)
@@ -58,7 +58,7 @@ class SelfAttention(keras.layers.Layer):
         mean = tf.matmul(tf.cast(tf.nn.softmax(scores), value.dtype), value)
         return x + tf.convert_to_tensor(self.gamma) * tf.reshape(mean, tf.shape(x))
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the input."""
         return input_shape
 

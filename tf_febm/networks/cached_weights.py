@@ -63,7 +63,7 @@ class CachedWeightsLayer(keras.layers.Layer):
 
 @contextlib.contextmanager
 @arguments.checked
-def cached_weights(*networks) -> Any:
+def cached_weights(*networks: Any) -> Any:
     """Compute once, for the length of a `with` block, what layers derive from weights alone.
 
         with networks.cached_weights(network):
@@ -99,7 +99,7 @@ def cached_weights(*networks) -> Any:
         _CACHE.reset(token)
 
 
-def layers_of(network, kind: type[keras.layers.Layer]) -> list:
+def layers_of(network: arguments.Network, kind: type[keras.layers.Layer]) -> list:
     """Return a network's built layers of a class, at any depth, each once.
 
     Args:

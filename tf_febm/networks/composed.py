@@ -50,10 +50,10 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
         self.weights_of_terms = [float(w) for w in weights]
         self.classes, self.labels = list(classes), list(labels)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: arguments.Shape | None = None) -> None:
         """Nothing is left to build: networks build themselves at their first call."""
 
-    def call(self, inputs, training=False) -> Any:
+    def call(self, inputs: arguments.Tensor, training: bool = False) -> Any:
         """Return E(x), [n]."""
         x, rows = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         terms = []

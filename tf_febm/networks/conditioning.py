@@ -16,19 +16,19 @@ class LabelShift(keras.layers.Layer):
     The weight `shift`, [num_classes, channels], starts at zero.
     """
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for images [n, …, channels] and labels [n, num_classes]."""
         images, labels = input_shape
         self.shift = self.add_weight(
             shape=(labels[-1], images[-1]), initializer="zeros", name="shift"
         )
 
-    def call(self, inputs) -> tf.Tensor:
+    def call(self, inputs: arguments.Tensor) -> tf.Tensor:
         """Return the images of (images, one_hot), shifted."""
         images, labels = inputs
         return images + _over_space(tf.matmul(labels, tf.convert_to_tensor(self.shift)))
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the images."""
         return input_shape[0]
 
@@ -42,7 +42,7 @@ class LabelScale(keras.layers.Layer):
     labels share, at zero.
     """
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for images [n, …, channels] and labels [n, num_classes]."""
         images, labels = input_shape
         self.scale = self.add_weight(
@@ -50,13 +50,13 @@ class LabelScale(keras.layers.Layer):
         )
         self.offset = self.add_weight(shape=images[-1:], initializer="zeros", name="offset")
 
-    def call(self, inputs) -> tf.Tensor:
+    def call(self, inputs: arguments.Tensor) -> tf.Tensor:
         """Return the images of (images, one_hot), scaled."""
         images, labels = inputs
         scale = tf.matmul(labels, tf.convert_to_tensor(self.scale))
         return images * _over_space(scale + tf.convert_to_tensor(self.offset))
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the images."""
         return input_shape[0]
 

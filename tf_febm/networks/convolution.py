@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["Weights", "block_size", "convolve", "gradient_kernel", "input_gradient"]
 
 # Elements of a convolution's matrix: 8 MB in float32. Beyond the cache the product waits for it.
@@ -110,7 +112,7 @@ class Weights(NamedTuple):
     kernel: tf.Tensor
     precomputed: GradientKernel | ConvolutionMatrix | None = None
 
-    def for_chain(self, stride: int, padding: str, size) -> "Weights":
+    def for_chain(self, stride: int, padding: str, size: arguments.Whole) -> "Weights":
         """Return these with what is faster; the arguments are those of `gradient_kernel`."""
         matrix = convolution_matrix(self.kernel, stride, padding, size)
         if matrix is not None:
@@ -140,7 +142,13 @@ def block_size(channels: int, stride: int, kernel_size: int = 3, filters: int = 
     return stride if stride == 1 or wide else None
 
 
-def gradient_kernel(kernel, stride: int, padding: str, size, block=None) -> GradientKernel | None:
+def gradient_kernel(
+    kernel: arguments.Tensor,
+    stride: int,
+    padding: str,
+    size: arguments.Whole,
+    block: arguments.Tensor | None = None,
+) -> GradientKernel | None:
     """Return what `convolve` takes to compute its input gradient as a convolution.
 
     Args:
@@ -197,7 +205,7 @@ def convolution_matrix(kernel, stride: int, padding: str, size) -> ConvolutionMa
     return ConvolutionMatrix(matrix, tf.transpose(matrix), tuple(size), outputs)
 
 
-def input_gradient(upstream, gradient: GradientKernel) -> tf.Tensor:
+def input_gradient(upstream: arguments.Tensor, gradient: GradientKernel) -> tf.Tensor:
     """Return the gradient for the images of a convolution.
 
     Args:
@@ -239,12 +247,12 @@ def multiply(x, convolution: ConvolutionMatrix) -> tf.Tensor:
 
 
 def convolve(
-    x,
-    kernel,
+    x: arguments.Tensor,
+    kernel: arguments.Tensor,
     precomputed: GradientKernel | ConvolutionMatrix | None,
     stride: int,
     padding: str,
-    bias=None,
+    bias: arguments.Tensor | None = None,
 ) -> tf.Tensor:
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 

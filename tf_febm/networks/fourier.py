@@ -34,7 +34,7 @@ class FourierFeatures(arguments.Configured, FullPrecision, keras.layers.Layer):
         self.frequency = arguments.number("frequency", frequency, above=True)
         self.seed = arguments.whole_number("seed", seed)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Draw the frequencies for inputs [n, d]."""
         rng = np.random.default_rng(self.seed)
         frequencies = rng.normal(0.0, self.frequency, (input_shape[-1], self.num_features))
@@ -46,7 +46,7 @@ class FourierFeatures(arguments.Configured, FullPrecision, keras.layers.Layer):
             name="frequencies",
         )
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return [n, d + 2·num_features] of x, [n, d]."""
         angles = ops.matmul(x, self.frequencies)
         return ops.concatenate([x, ops.sin(angles), ops.cos(angles)], axis=-1)

@@ -50,7 +50,7 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
         arguments.choice("data_format", data_format, (_LAST, "channels_first", None))
         super().__init__(filters, kernel_size, strides, padding, data_format or _LAST, **kwargs)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for images [n, height, width, channels]."""
         super().build(input_shape)
         self.image_size = tuple(input_shape[1:3])
@@ -72,7 +72,7 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
         weights = convolution.Weights(kernel)
         return weights.for_chain(self.strides[0], self.padding.upper(), self.image_size)
 
-    def call(self, inputs) -> tf.Tensor:
+    def call(self, inputs: arguments.Tensor) -> tf.Tensor:
         """Return [n, height', width', filters]."""
         weights = self.cached_weights()
         if weights is None:

@@ -39,7 +39,7 @@ class MonotoneSum(arguments.Configured, FullPrecision, keras.layers.Layer):
         self.num_steps = arguments.whole_number("num_steps", num_steps, 1)
         self.seed = seed
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for inputs [n, d]."""
         d, kinds = input_shape[-1], keras.initializers
 
@@ -54,7 +54,7 @@ class MonotoneSum(arguments.Configured, FullPrecision, keras.layers.Layer):
         uniform = kinds.RandomUniform(-_REACH, _REACH, seed=self.seed)
         self.centres = add("centres", steps, begin=uniform)
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return y, [n, d], of x, [n, d]."""
         angles = ops.exp(self.log_steepness) * (ops.expand_dims(x, -1) - self.centres)
         steps = ops.sum(ops.softplus(self.heights) * ops.tanh(angles), axis=-1)
@@ -73,13 +73,13 @@ class TriangularProduct(FullPrecision, keras.layers.Layer):
     Source: Kingma, Dhariwal 2018 (Glow), without their permutation.
     """
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for inputs [n, d]."""
         d = input_shape[-1]
         self.matrix = self.add_weight(shape=(d, d), initializer="zeros", name="matrix")
         self.log_diagonal = self.add_weight(shape=(d,), initializer="zeros", name="log_diagonal")
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return y, [n, d], of x, [n, d]."""
         lower = ops.tril(self.matrix, -1) + ops.eye(x.shape[-1], dtype=x.dtype)
         upper = ops.triu(self.matrix, 1) + ops.diag(ops.exp(self.log_diagonal))

@@ -37,10 +37,10 @@ class NormalisedEnergy(FullPrecision, keras.layers.Layer):
         """The shape of the network's input, where it tells one."""
         return getattr(self.network, "input_shape", None)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: arguments.Shape | None = None) -> None:
         """Nothing is left to build: the network builds itself at its first call."""
 
-    def call(self, inputs, training=False) -> Any:
+    def call(self, inputs: arguments.Tensor, training: bool = False) -> Any:
         """Return E(x) + c, float32, of the shape of the network's output."""
         return ops.cast(self.network(inputs, training=training), "float32") + self.log_partition
 

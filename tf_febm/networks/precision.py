@@ -1,5 +1,7 @@
 """Full precision of parts of a network under a mixed policy."""
 
+from typing import Any
+
 import keras
 
 from tf_febm import arguments
@@ -9,7 +11,7 @@ __all__ = ["FullPrecision", "computes_in_half", "output_dtype"]
 _SHORT = ("float16", "bfloat16")
 
 
-def output_dtype(policy=None) -> str:
+def output_dtype(policy: Any = None) -> str:
     """Return the dtype of a network's inputs and energies: that of its weights.
 
     Under `mixed_bfloat16` and `mixed_float16` that is float32: the last product of a network costs
@@ -46,10 +48,10 @@ class FullPrecision:
         ValueError: The layer's policy, its own or the global one, has weights of 16 bits.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": output_dtype(kwargs.get("dtype"))})
 
 
-def computes_in_half(network) -> bool:
+def computes_in_half(network: arguments.Network) -> bool:
     """Return whether any layer of a network computes in float16."""
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())

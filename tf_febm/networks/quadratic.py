@@ -31,7 +31,7 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
         self.initial_mean = arguments.number("mean", mean, minimum=-math.inf)
         self.initial_scale = arguments.number("scale", scale, above=True)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create μ and log σ for inputs [n, d]."""
 
         def add(name, value):
@@ -49,7 +49,7 @@ class QuadraticEnergy(FullPrecision, keras.layers.Layer):
         """The current σ, [d]."""
         return ops.exp(self.log_scale)
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return the energies, [n, 1], of x, [n, d]."""
         standardised = (x - self.mean) * ops.exp(-self.log_scale)
         return 0.5 * ops.sum(ops.square(standardised), axis=-1, keepdims=True)

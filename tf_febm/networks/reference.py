@@ -81,7 +81,7 @@ class GaussianReference:
 
     # --- fitting --------------------------------------------------------------------------------
 
-    def adapt(self, data) -> "GaussianReference":
+    def adapt(self, data: arguments.Data) -> "GaussianReference":
         """Fit μ and Σ to data, and return this reference.
 
         Args:
@@ -178,7 +178,7 @@ class GaussianReference:
         return {"scale": scale, **factors_of(found.components_ / own)}
 
     @classmethod
-    def from_moments(cls, mean, scale) -> "GaussianReference":
+    def from_moments(cls, mean: arguments.Numbers, scale: arguments.Numbers) -> "GaussianReference":
         """Return the diagonal reference with a mean and standard deviations, both [d]."""
         from tf_febm.networks.units import checked_units
 
@@ -202,7 +202,7 @@ class GaussianReference:
         """
         return self._array("mean").shape
 
-    def whiten(self, x) -> Any:
+    def whiten(self, x: arguments.Array) -> Any:
         """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
         centred = x - self._constant("mean", x)
         if self.covariance == "full":
@@ -210,19 +210,19 @@ class GaussianReference:
         z = self._components(centred) / self._constant("scale", x)
         return self._with_factors(z, lambda gains: 1.0 / gains)
 
-    def color(self, z) -> Any:
+    def color(self, z: arguments.Array) -> Any:
         """Return x = μ + A z, [n, …], of white z."""
         scaled = self._with_factors(z, lambda gains: gains) * self._constant("scale", z)
         return self._constant("mean", z) + self._composed(scaled)
 
-    def gradient(self, gradient) -> Any:
+    def gradient(self, gradient: arguments.Tensor) -> Any:
         """Return Aᵀ g, the gradient for z of what has the gradient g for x, [n, …]."""
         if self.covariance == "full":
             gradient = gradient * self._constant("units", gradient)
         scaled = self._components(gradient) * self._constant("scale", gradient)
         return self._with_factors(scaled, lambda gains: gains)
 
-    def zca(self, x) -> Any:
+    def zca(self, x: arguments.Array) -> Any:
         """Return Σ^(−½) (x − μ), [n, …], images themselves, for a spectral covariance.
 
         The symmetric root is that of a Σ without factors; see `without_factors`.
@@ -243,16 +243,16 @@ class GaussianReference:
             made._fit["scale"] = made._fit["scale"] * np.sqrt(1.0 + shared).reshape(shape)
         return made
 
-    def energy(self, x) -> Any:
+    def energy(self, x: arguments.Array) -> Any:
         """Return ½‖z‖², [n], of x [n, …] in raw units, in the dtype of x."""
         return self.energy_of_white(self.whiten(x))
 
     @staticmethod
-    def energy_of_white(z) -> Any:
+    def energy_of_white(z: arguments.Array) -> Any:
         """Return ½‖z‖², [n], of z [n, …]."""
         return 0.5 * ops.sum(ops.square(z), axis=tuple(range(1, len(z.shape))))
 
-    def log_prob(self, x) -> Any:
+    def log_prob(self, x: arguments.Array) -> Any:
         """Return log N(x; μ, Σ), [n], of x [n, …] in raw units."""
         return -self.energy(x) - self.log_normaliser
 
@@ -265,7 +265,7 @@ class GaussianReference:
                 scale += np.log(self._fit[more]).sum()
         return float(0.5 * self._array("mean").size * np.log(2.0 * np.pi) + scale)
 
-    def sample(self, num_samples, seed) -> tf.Tensor:
+    def sample(self, num_samples: int, seed: arguments.Seed) -> tf.Tensor:
         """Draw from N(μ, Σ), float32 [num_samples, …], by an integer seed tensor [2]."""
         shape = tf.concat([[num_samples], self.sample_shape], axis=0)
         return self.color(

@@ -3,13 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["MAX_NUMBERS", "examples_of", "factors_of", "units_of"]
 
 # Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
 MAX_NUMBERS = 40_000_000
 
 
-def examples_of(data) -> np.ndarray:
+def examples_of(data: arguments.Data) -> np.ndarray:
     """Return examples as float64 [n, …].
 
     Raises:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -50,9 +51,9 @@ def build(
     num_classes: int | None = None,
     use_attention: bool = False,
     frequency: float | None = None,
-    whiten=None,
-    mean=None,
-    scale=None,
+    whiten: Any = None,
+    mean: arguments.Numbers | None = None,
+    scale: arguments.Numbers | None = None,
     confinement: float = 0.0,
     name: str | None = None,
 ) -> keras.Model:

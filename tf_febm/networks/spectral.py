@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -29,7 +29,9 @@ class Normalised(NamedTuple):
     vector: tf.Tensor
 
 
-def normalise(kernel, vector, bounded: bool = False) -> Normalised:
+def normalise(
+    kernel: arguments.Tensor, vector: arguments.Tensor, bounded: bool = False
+) -> Normalised:
     """Divide a kernel by an estimate of its spectral norm, after one power iteration.
 
         W: the kernel as a matrix [–1, out]
@@ -133,7 +135,7 @@ class SpectralConv2D(SpectralLayer):
         self.kernel_size = arguments.whole_number("kernel_size", kernel_size, 1)
         self.strides = arguments.whole_number("strides", strides, 1)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for images [n, height, width, channels]."""
         self.image_size = tuple(input_shape[1:3])
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
@@ -146,13 +148,13 @@ class SpectralConv2D(SpectralLayer):
         """Return the normalised kernel and what its gradient for the input needs."""
         return self.compute_weights().for_chain(self.strides, "SAME", self.image_size)
 
-    def call(self, x) -> tf.Tensor:
+    def call(self, x: arguments.Tensor) -> tf.Tensor:
         """Return [n, ⌈height/strides⌉, ⌈width/strides⌉, filters]."""
         kernel, precomputed = self.cached_weights()
         x = convolution.convolve(x, kernel, precomputed, self.strides, "SAME")
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         sizes = (None if s is None else math.ceil(s / self.strides) for s in input_shape[1:3])
         return (input_shape[0], *sizes, self.filters)
@@ -174,23 +176,23 @@ class SpectralDense(SpectralLayer):
         super().__init__(bounded, use_bias, **kwargs)
         self.units = arguments.whole_number("units", units, 1)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: arguments.Shape) -> None:
         """Create the weights for vectors [n, length]."""
         self.add_kernel((input_shape[-1], self.units))
 
-    def call(self, x) -> tf.Tensor:
+    def call(self, x: arguments.Tensor) -> tf.Tensor:
         """Return [n, units]."""
         x = tf.matmul(x, self.cached_weights())
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         return (*input_shape[:-1], self.units)
 
 
 @contextlib.contextmanager
 @arguments.checked
-def power_iteration(*networks) -> Iterator[None]:
+def power_iteration(*networks: Any) -> Iterator[None]:
     """Advance the power iteration of every spectrally normalised layer by one, around a step.
 
     The new vectors are computed when the block is entered and stored when it ends, so every

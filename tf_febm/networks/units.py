@@ -9,6 +9,7 @@ from keras import ops
 
 from tf_febm import arguments
 from tf_febm.networks.precision import FullPrecision, output_dtype
+from tf_febm.renamed import earlier_names
 
 __all__ = ["QuadraticConfinement", "Standardise", "standardised", "with_confinement"]
 
@@ -36,7 +37,7 @@ class Standardise(FullPrecision, keras.layers.Layer):
         # Keras would cast x before `call` sees it.
         self.autocast = False
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return z, [n, d], of x, [n, d], in the dtype of the layer."""
         dtype = keras.backend.result_type(x.dtype, self.compute_dtype)
         mean, scale = (ops.cast(ops.array(v), dtype) for v in (self.mean, self.scale))
@@ -62,7 +63,7 @@ class QuadraticConfinement(arguments.Configured, FullPrecision, keras.layers.Lay
         super().__init__(**kwargs)
         self.strength = arguments.number("strength", strength)
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return the energies, [n, 1], of x, [n, …]."""
         x = ops.cast(x, self.compute_dtype)
         axes = tuple(range(1, len(x.shape)))
@@ -89,7 +90,9 @@ def with_confinement(network: keras.Model, strength: float) -> keras.Model:
 
 
 @arguments.checking({"network": None})
-def standardised(network: keras.Model, mean, scale) -> keras.Model:
+def standardised(
+    network: keras.Model, mean: arguments.Numbers, scale: arguments.Numbers
+) -> keras.Model:
     """Return a network that takes x in raw units and sees (x − mean)/scale.
 
     Its energies are −log densities of x up to a constant as before: the Jacobian of a constant
@@ -173,3 +176,12 @@ def _as_given(inputs):
 
 # Files of networks from before the class had this name.
 keras.saving.get_custom_objects()["tf_febm>QuadraticWell"] = QuadraticConfinement
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "QuadraticWell": "tf_febm.networks.units:QuadraticConfinement",
+        "confined": "tf_febm.networks.units:with_confinement",
+    },
+)

@@ -40,11 +40,11 @@ class Whiten(keras.layers.Layer):
             )
         self.reference = reference.without_factors()
 
-    def call(self, x) -> Any:
+    def call(self, x: arguments.Tensor) -> Any:
         """Return the whitened images, of the shape of x."""
         return self.reference.zca(x)
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the output for a shape of the input."""
         return tuple(input_shape)
 

@@ -16,7 +16,13 @@ __all__ = ["data_gradient_penalty", "latent_gradient_penalty", "lower_bound", "u
 
 
 @arguments.checked
-def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.Tensor:
+def lower_bound(
+    energy_data: arguments.Numbers,
+    energy_model: arguments.Numbers,
+    entropy: arguments.Numbers,
+    *,
+    weights_data: arguments.Numbers | None = None,
+) -> tf.Tensor:
     """Estimate the lower bound of the negative log-likelihood.
 
         ⌊L⌋ = E_data[E] − E_g[E] + H[p_g],   L − ⌊L⌋ = KL(p_g‖q) ≥ 0
@@ -55,7 +61,12 @@ def lower_bound(energy_data, energy_model, entropy, *, weights_data=None) -> tf.
 
 
 @arguments.checked
-def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> tf.Tensor:
+def upper_bound(
+    lower: arguments.Numbers,
+    penalty: arguments.Numbers,
+    weight: float = 1.0,
+    threshold: float = 0.0,
+) -> tf.Tensor:
     """Return the upper bound of the negative log-likelihood, ⌈L⌉ = ⌊L⌋ + max(0, w·GP − τ).
 
     θ descends it: descending the lower bound could go on to −∞.
@@ -93,7 +104,9 @@ def upper_bound(lower, penalty, weight: float = 1.0, threshold: float = 0.0) -> 
 
 
 @arguments.checked
-def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
+def latent_gradient_penalty(
+    energy_gradient: arguments.Numbers, log_density_gradient: arguments.Numbers
+) -> tf.Tensor:
     """Estimate half the relative Fisher information of p₀ and the pulled-back model.
 
         GP = ½ E‖∇_z[E(G(z)) + log p_g(G(z))]‖²,   log p_g(G(z)) = log p₀(z) − ½ log det JᵀJ
@@ -124,7 +137,9 @@ def latent_gradient_penalty(energy_gradient, log_density_gradient) -> tf.Tensor:
 
 
 @arguments.checked
-def data_gradient_penalty(energy_gradient, *, weights_data=None) -> tf.Tensor:
+def data_gradient_penalty(
+    energy_gradient: arguments.Numbers, *, weights_data: arguments.Numbers | None = None
+) -> tf.Tensor:
     """Return E_data‖∇ₓE(x)‖², the zero-centred gradient penalty: a baseline without a bound.
 
     Args:

@@ -10,15 +10,15 @@ __all__ = ["conditional_energy_surrogate"]
 
 @arguments.checked
 def conditional_energy_surrogate(
-    divergence,
-    log_ratio_data,
-    log_ratio_model,
-    energy_model,
+    divergence: arguments.DivergenceLike,
+    log_ratio_data: arguments.Numbers,
+    log_ratio_model: arguments.Numbers,
+    energy_model: arguments.Numbers,
     samples_per_condition: int,
     *,
-    energy_data=None,
-    weights_data=None,
-    weights_model=None,
+    energy_data: arguments.Numbers | None = None,
+    weights_data: arguments.Numbers | None = None,
+    weights_model: arguments.Numbers | None = None,
 ) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters is that of a conditional bound.
 

@@ -17,7 +17,12 @@ __all__ = ["dual_surrogate", "energy_regulariser", "energy_surrogate", "variatio
 
 @arguments.checked
 def variational_bound(
-    divergence, log_ratio_data, log_ratio_model, *, weights_data=None, weights_model=None
+    divergence: arguments.DivergenceLike,
+    log_ratio_data: arguments.Numbers,
+    log_ratio_model: arguments.Numbers,
+    *,
+    weights_data: arguments.Numbers | None = None,
+    weights_model: arguments.Numbers | None = None,
 ) -> tf.Tensor:
     """Estimate the variational lower bound of D_f(p‖q).
 
@@ -51,15 +56,15 @@ def variational_bound(
 
 @arguments.checked
 def energy_surrogate(
-    divergence,
-    log_ratio_data,
-    log_ratio_model,
-    energy_model,
+    divergence: arguments.DivergenceLike,
+    log_ratio_data: arguments.Numbers,
+    log_ratio_model: arguments.Numbers,
+    energy_model: arguments.Numbers,
     *,
-    leave_one_out=True,
-    energy_data=None,
-    weights_data=None,
-    weights_model=None,
+    leave_one_out: bool = True,
+    energy_data: arguments.Numbers | None = None,
+    weights_data: arguments.Numbers | None = None,
+    weights_model: arguments.Numbers | None = None,
 ) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters estimates that of the bound.
 
@@ -135,7 +140,12 @@ def energy_surrogate(
 
 @arguments.checked
 def dual_surrogate(
-    divergence, log_ratio_model, energy_model, *, leave_one_out=True, weights_model=None
+    divergence: arguments.DivergenceLike,
+    log_ratio_model: arguments.Numbers,
+    energy_model: arguments.Numbers,
+    *,
+    leave_one_out: bool = True,
+    weights_model: arguments.Numbers | None = None,
 ) -> tf.Tensor:
     """Return a scalar whose gradient for the energy's parameters is that of the dual form.
 
@@ -171,7 +181,11 @@ def dual_surrogate(
 
 @arguments.checked
 def energy_regulariser(
-    value_data, value_model, *, weights_data=None, weights_model=None
+    value_data: arguments.Numbers,
+    value_model: arguments.Numbers,
+    *,
+    weights_data: arguments.Numbers | None = None,
+    weights_model: arguments.Numbers | None = None,
 ) -> tf.Tensor:
     """Return mean(value_data²) + mean(value_model²), which keeps a network's output near zero.
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import arguments, data, guarded
+from tf_febm import arguments, data, untrusted_files
 from tf_febm.files import write_atomically
-from tf_febm.guarded import records
 from tf_febm.recipes import Recipe, Restored
+from tf_febm.untrusted_files import records
 
 __all__ = ["Pretrained", "describe", "load", "names", "write"]
 
@@ -51,7 +51,7 @@ class Pretrained:
 
 
 @arguments.checked
-def names(folder=None) -> tuple[str, ...]:
+def names(folder: arguments.Path | None = None) -> tuple[str, ...]:
     """Return the names of all models that there are.
 
     Args:
@@ -62,7 +62,7 @@ def names(folder=None) -> tuple[str, ...]:
 
 
 @arguments.checked
-def describe(name: str, folder=None) -> Pretrained:
+def describe(name: str, folder: arguments.Path | None = None) -> Pretrained:
     """Return how a model was made and how good it is.
 
     Args:
@@ -73,12 +73,12 @@ def describe(name: str, folder=None) -> Pretrained:
         ValueError: There is no model of this name.
         OSError: Its files are damaged or cannot be read.
     """
-    found = guarded.read_record(_place(name, folder).with_suffix(".json"), _SCHEMA)
+    found = untrusted_files.read_record(_place(name, folder).with_suffix(".json"), _SCHEMA)
     return Pretrained(**{**found, "recipe": Recipe(**found["recipe"])})
 
 
 @arguments.checked
-def load(name: str, folder=None) -> Any:
+def load(name: str, folder: arguments.Path | None = None) -> Any:
     """Return a trained model, ready to sample, to score and to train.
 
     Its energy has the averaged weights of the run, where it kept an average; so there is nothing to
@@ -102,12 +102,12 @@ def load(name: str, folder=None) -> Any:
     # The recipe takes from images no more than their shape.
     blank = data.as_data(np.zeros((1, *about.data["sample_shape"]), np.uint8))
     model = about.recipe.build(blank)
-    arrays = guarded.read_arrays(path)
+    arrays = untrusted_files.read_arrays(path)
     kept = {key.removeprefix("buffer_"): value for key, value in arrays.items() if "buffer_" in key}
     weights = [arrays[f"weight_{i}"] for i in range(len(arrays) - len(kept))]
     shapes = [tuple(variable.shape) for variable in _weights_of(model)]
     if [array.shape for array in weights] != shapes:
-        raise guarded.DamagedError(f"{path} has not the weights of the recipe beside it.")
+        raise untrusted_files.DamagedError(f"{path} has not the weights of the recipe beside it.")
     for variable, array in zip(_weights_of(model), weights, strict=True):
         variable.assign(array)
     # An average begins at these.
@@ -121,7 +121,7 @@ def load(name: str, folder=None) -> Any:
 @arguments.checked
 def write(
     run: Restored,
-    folder,
+    folder: arguments.Path,
     *,
     num_chains: int = 500,
     num_steps: int = 400,
@@ -172,10 +172,10 @@ def write(
         "num_steps": num_steps,
         "figures": {},
     }
-    guarded.write_record(path.with_suffix(".json"), record)
+    untrusted_files.write_record(path.with_suffix(".json"), record)
     if measure is not None:
         figures = measure(load(recipe.name, folder))
-        guarded.write_record(path.with_suffix(".json"), {**record, "figures": figures})
+        untrusted_files.write_record(path.with_suffix(".json"), {**record, "figures": figures})
     return path
 
 

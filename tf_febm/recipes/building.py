@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import catalogue, data, networks, optimizers, samplers
+from tf_febm import arguments, catalogue, data, networks, optimizers, samplers
 from tf_febm.data.pixels import from_levels
 from tf_febm.data.table import check_columns_vary
 from tf_febm.networks.reference import NOISE
@@ -34,7 +34,7 @@ def kind_of(source: Data) -> str:
     return "vectors" if isinstance(source, data.VectorData) else "images"
 
 
-def build_model(recipe, source: Data) -> Any:
+def build_model(recipe: arguments.RecipeLike, source: Data) -> Any:
     """Return the compiled model; see `Recipe.build`."""
     check_fit(recipe, source)
     check_memory(recipe, source)
@@ -133,7 +133,7 @@ def check_fit(recipe, source: Data) -> None:
 
 
 def make_stream(
-    recipe, source: Data, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+    recipe: arguments.RecipeLike, source: Data, start_step: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """Return the batches of training from a step on, or a part of each."""
     return data.stream(
@@ -151,7 +151,7 @@ def make_stream(
     )
 
 
-def make_sampler(recipe, source: Data) -> Any:
+def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
     """Return the sampler, in the bounds or the units of the data."""
     entry = catalogue.SAMPLERS[recipe.sampler]
     settings = {name: getattr(recipe, name) for name in entry.settings}
@@ -200,7 +200,9 @@ def make_reference(recipe, source: Data) -> networks.GaussianReference:
     return networks.GaussianReference(recipe.reference, noise).adapt(x)
 
 
-def make_buffer(recipe) -> samplers.ReplayBuffer | samplers.PersistentChains | None:
+def make_buffer(
+    recipe: arguments.RecipeLike,
+) -> samplers.ReplayBuffer | samplers.PersistentChains | None:
     """Return where the chains of a step come from: a replay buffer, persistent chains or None."""
     if recipe.chains == "persistent":
         # Each replica has chains of its own, as many as it has examples.

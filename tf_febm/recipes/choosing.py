@@ -39,7 +39,10 @@ def get(name: str) -> Recipe:
 
 @arguments.checked
 def for_dataset(
-    dataset: str, method: str = "febm", accelerator: bool = False, data_dir=None
+    dataset: str,
+    method: str = "febm",
+    accelerator: bool = False,
+    data_dir: arguments.Path | None = None,
 ) -> Recipe:
     """Return the recipe that a data set starts from: its own, or one that it shares with others.
 

@@ -7,7 +7,7 @@ where it says no more than what is done anyway, a line says so.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tf_febm import catalogue
+from tf_febm import arguments, catalogue
 
 __all__ = ["Rule", "check", "has_effect", "refuse_vain"]
 
@@ -120,6 +120,11 @@ _PENALTY = Rule(
     "penalty=latent or data",
     lambda recipe, kind: "none",
 )
+_NOISED = Rule(
+    lambda recipe, kind: recipe.method != "score_matching" or recipe.kind == "denoising",
+    "kind=denoising",
+    lambda recipe, kind: recipe.kind,
+)
 _ITERATED = Rule(
     lambda recipe, kind: (
         recipe.entropy == "smallest_singular_value"
@@ -196,6 +201,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     # Of max(0, w·GP − τ) nothing is left without w.
     yield "penalty_threshold", _above_zero("penalty_weight")
     yield "entropy_iterations", _ITERATED
+    yield "noise_stddev", _NOISED
 
 
 RULES: dict[str, list[Rule]] = {}
@@ -219,7 +225,7 @@ _OFF: dict[str, tuple] = {
 
 
 def check(
-    recipe,
+    recipe: arguments.RecipeLike,
     given: Mapping[str, Any],
     kind: str | None = None,
     tolerated: Collection[str] = (),
@@ -244,6 +250,6 @@ def check(
     return refuse_vain(settings, RULES, recipe, kind)
 
 
-def has_effect(name: str, recipe, kind: str | None = None) -> bool:
+def has_effect(name: str, recipe: arguments.RecipeLike, kind: str | None = None) -> bool:
     """Return whether a setting has an effect, as far as is known."""
     return _broken(RULES.get(name, ()), recipe, kind) is None

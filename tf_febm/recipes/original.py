@@ -18,7 +18,10 @@ __all__ = ["change_sampler", "restore_original"]
 
 @arguments.checked
 def restore_original(
-    checkpoint, dataset: str | None, data_dir=None, use_attention: bool = False
+    checkpoint: arguments.Path,
+    dataset: str | None,
+    data_dir: arguments.Path | None = None,
+    use_attention: bool = False,
 ) -> Restored:
     """Return the energy of a checkpoint of the original code, ready to sample and measure.
 
@@ -74,7 +77,7 @@ def restore_original(
 
 @arguments.checked
 def change_sampler(
-    sampler,
+    sampler: arguments.Sampler,
     *,
     step_lr: float | None = None,
     noise_scale: float | None = None,

@@ -1,13 +1,13 @@
 """A recipe: everything that decides how a model is made and trained, but the data."""
 
 import dataclasses
-import sys
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tf_febm import arguments, catalogue
+from tf_febm import arguments
 from tf_febm.recipes import effects
+from tf_febm.recipes.ranges import checked
 
 __all__ = ["Recipe"]
 
@@ -103,6 +103,11 @@ class Recipe:
         entropy_weight: Weight of the entropy in the generator's loss.
         entropy_iterations: LOBPCG iterations for the smallest singular value.
 
+        gamma: γ of pseudo_spherical; 0 is contrastive divergence.
+        kind: How scores are matched, "denoising", "sliced" or "exact".
+        noise_stddev: Standard deviation of the noise of denoising score matching, or of energy
+            discrepancy, in units of the chains.
+
         seed: Seed of weights, data order and chains.
         guard: Whether to go back to the last good checkpoint when training diverges.
         max_rollbacks: How often to go back before giving up.
@@ -190,6 +195,10 @@ class Recipe:
     entropy_weight: float = 1.0
     entropy_iterations: int = 10
 
+    gamma: float = 1.0
+    kind: str = "denoising"
+    noise_stddev: float = 0.1
+
     seed: int = 0
     guard: bool = True
     max_rollbacks: int = 3
@@ -206,7 +215,7 @@ class Recipe:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = _checked(field.name, _TYPES[field.name], getattr(self, field.name))
+            value = checked(field.name, _TYPES[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
         if None not in (self.grad_clip, self.grad_clip_norm):
             raise ValueError(
@@ -292,7 +301,7 @@ class Recipe:
         """Return the fields by name, ready for JSON."""
         return dataclasses.asdict(self)
 
-    def build(self, data, labels=None) -> Any:
+    def build(self, data: arguments.Data, labels: arguments.Labels | None = None) -> Any:
         """Return the compiled model of this recipe, adapted to the data.
 
         Args:
@@ -313,7 +322,12 @@ class Recipe:
         return building.build_model(self, as_data(data, labels, "data"))
 
     def stream(
-        self, data, labels=None, *, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+        self,
+        data: arguments.Data,
+        labels: arguments.Labels | None = None,
+        *,
+        start_step: int = 0,
+        shard: tuple[int, int] = (0, 1),
     ) -> Any:
         """Return the endless batches that the model is fitted to: see `tf_febm.data.stream`.
 
@@ -335,72 +349,3 @@ class Recipe:
 
 # Field -> its type; what is Optional there may be None.
 _TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
-
-CHOICES: dict[str, tuple[str | None, ...]] = {
-    "method": tuple(catalogue.METHODS),
-    "sampler": tuple(catalogue.SAMPLERS),
-    "network": tuple(catalogue.NETWORKS),
-    "generator": tuple(catalogue.GENERATORS),
-    "chains": ("replay", "persistent", "fresh"),
-    "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
-    "penalty": ("latent", "data", None),
-    "entropy": ("auto", "logdet", "smallest_singular_value"),
-    "reference": ("auto", "diagonal", "low_rank", "full", "spectral", None),
-    "best_mode": ("min", "max"),
-}
-# Least values that are not 0.
-LEAST = {
-    "steps": 1,
-    "batch_size": 2,
-    "variational_steps": 1,
-    "num_leapfrog_steps": 1,
-    "buffer_capacity": 1,
-    "width": 1,
-    "levels": 1,
-    "chains_per_pair": 2,
-    "latent_dim": 1,
-    "log_interval": 1,
-    "sample_interval": 1,
-    "save_interval": 1,
-    "keep_checkpoints": 1,
-    "num_samples": 2,
-}
-# Numbers that must be above 0, and those below 1.
-_POSITIVE = (
-    *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
-    *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
-    *("target_acceptance", "adam_epsilon", "frequency"),
-)
-_BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
-
-
-def _checked(name: str, kind: Any, value: Any) -> Any:
-    """Return the value of a field, of its type; raise a ValueError that names the field."""
-    kinds = typing.get_args(kind) or (kind,)
-    if value is None and type(None) in kinds:
-        return None
-    known_text = value is None or isinstance(value, str)
-    if name in CHOICES and not (known_text and value in CHOICES[name]):
-        known = ", ".join(map(str, CHOICES[name]))
-        raise ValueError(f"{name} must be one of {known}; received {value!r}.")
-    if bool in kinds:
-        return arguments.switch(name, value)
-    if int in kinds:
-        if name == "seed" and arguments.whole_number(name, value) >= 2**31:
-            raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
-        return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
-    if float in kinds:
-        value = arguments.number(name, value, above=name in _POSITIVE)
-        if name in _BELOW_ONE and value >= 1.0:
-            low = "(" if name in _POSITIVE else "["
-            raise ValueError(f"{name} must lie in {low}0, 1); received {value}.")
-        if name == "restart_probability" and value > 1.0:
-            raise ValueError(f"{name} must lie in [0, 1]; received {value}.")
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be a string; received {value!r}.")
-    # The command line makes recipes before TensorFlow is there, and asks for the name afterwards.
-    divergences = sys.modules.get("tf_febm.divergences")
-    if name == "divergence" and divergences is not None:
-        divergences.get(value)
-    return value

@@ -37,8 +37,8 @@ class Restored(NamedTuple):
 
 @arguments.checking({"folder": arguments.PATH | arguments.having("a RunFolder", "read_options")})
 def restore(
-    folder,
-    data_dir=None,
+    folder: arguments.Path | RunFolder,
+    data_dir: arguments.Path | None = None,
     step: int | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Restored:
@@ -56,17 +56,17 @@ def restore(
             have other classes now.
     """
     step = arguments.optional(arguments.whole_number, "step", step)
-    folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
-    options = folder.read_options()
+    kept = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+    options = kept.read_options()
     # What the steps up to this checkpoint were trained with, not what comes after.
-    options |= _options_of(folder, step)
-    recipe = _recipe(options["recipe"], folder)
+    options |= _options_of(kept, step)
+    recipe = _recipe(options["recipe"], kept)
     names = {field.name for field in dataclasses.fields(data.Source)}
     where = {name: value for name, value in options["data"].items() if name in names}
     if "name" not in where:
         raise ValueError(
-            f"{folder.path} was trained on arrays, which are not stored: load its "
-            f"{folder.model.name} by keras.models.load_model."
+            f"{kept.path} was trained on arrays, which are not stored: load its "
+            f"{kept.model.name} by keras.models.load_model."
         )
     if data_dir is not None:
         where["data_dir"] = data_dir
@@ -76,11 +76,11 @@ def restore(
     if known is not None and known != present:
         raise ValueError(f"The run has the classes {known}; {train.source} has {present}.")
     model = recipe.build(train)
-    checkpoints = Checkpoints(folder.checkpoints, model, report=report)
+    checkpoints = Checkpoints(kept.checkpoints, model, report=report)
     if not checkpoints.steps:
-        raise FileNotFoundError(f"There is no checkpoint in {folder.checkpoints}.")
+        raise FileNotFoundError(f"There is no checkpoint in {kept.checkpoints}.")
     step = checkpoints.restore(step)
-    return Restored(folder, recipe, model, train, held_out, checkpoints, step)
+    return Restored(kept, recipe, model, train, held_out, checkpoints, step)
 
 
 def _options_of(folder: RunFolder, step: int | None) -> dict:

@@ -32,6 +32,7 @@ __getattr__ = earlier_names(
     __name__,
     {
         "MixedSamples": "tf_febm.models.chain_pools:PooledSamples",
+        "standardised": "tf_febm.samplers.preconditioned",
         "Standardised": "tf_febm.samplers.preconditioned:Preconditioned",
         "mixed_chain": "tf_febm.models.chain_pools:pooled_chains",
         "mixed_chain_pools": "tf_febm.models.chain_pools:pooled_chains_by_pool",

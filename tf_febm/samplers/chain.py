@@ -47,7 +47,7 @@ class ChainResult(NamedTuple):
     step_size: tf.Tensor | None = None
 
 
-def step_count(num_steps) -> int | tf.Tensor:
+def step_count(num_steps: arguments.Whole) -> int | tf.Tensor:
     """Return a number of steps as an int, or as an int32 scalar where its value is not known yet.
 
     Args:
@@ -73,7 +73,7 @@ def step_count(num_steps) -> int | tf.Tensor:
         return tf.identity(count)
 
 
-def step_argument(sampler, num_steps) -> int | tf.Tensor | None:
+def step_argument(sampler: arguments.Sampler, num_steps: arguments.Whole) -> int | tf.Tensor | None:
     """Return a number of steps as a compiled function is to be given it for a sampler.
 
     Args:
@@ -115,17 +115,18 @@ def noted(arrays: tuple, step, values) -> tuple[tf.TensorArray, ...]:
 def run_chain(
     step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
     initial_state: tf.Tensor,
-    num_steps,
-    seed,
+    num_steps: arguments.Whole,
+    seed: arguments.Seed,
     *,
     diagnostics: bool = False,
     trajectory: bool = False,
+    differentiable: bool = False,
 ) -> ChainResult:
     """Run a kernel for a number of steps, each with a seed of its own.
 
     The loop is one `tf.while_loop`: no Python and no host round trip in it when compiled, and
     memory that does not depend on `num_steps` unless a history is asked for. No gradient flows
-    through it: samples are constants to whoever trains on them.
+    through it, unless that is asked for: samples are constants to whoever trains on them.
 
     Args:
         step: (state [n, …], seed [2]) -> (next state, StepInfo).
@@ -134,11 +135,17 @@ def run_chain(
         seed: An int, a pair of ints, or an integer tensor [2].
         diagnostics: Whether to keep every StepInfo.
         trajectory: Whether to keep every state.
+        differentiable: Whether a `tf.GradientTape` around the call gives gradients of the states
+            for the initial ones and for what the kernel depends on, through every step, with the
+            noise of the seed held as it is (Eq. 13 of Yu et al., 2020). All steps are then kept:
+            memory grows with num_steps, and a step back costs about two steps forward or more. The
+            kernel must be differentiable; other histories are constants.
 
     Returns:
         A ChainResult; its history fields are None unless asked for.
     """
-    state = tf.stop_gradient(tf.convert_to_tensor(initial_state))
+    cut = tf.identity if differentiable else tf.stop_gradient
+    state = cut(tf.convert_to_tensor(initial_state))
     num_steps = step_count(num_steps)
     seeds = randomness.split(randomness.as_seed(seed), at_least(1, num_steps))
     nothing = tf.zeros(tf.shape(state)[:1], state.dtype)
@@ -168,7 +175,7 @@ def run_chain(
     )
     parts = (tf.stop_gradient(array.stack()[1:]) for array in infos)
     return ChainResult(
-        samples=tf.stop_gradient(state),
-        trajectory=tf.stop_gradient(states.stack()) if trajectory else None,
+        samples=cut(state),
+        trajectory=cut(states.stack()) if trajectory else None,
         **dict(zip(StepInfo._fields, parts, strict=False)),
     )

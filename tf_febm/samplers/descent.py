@@ -1,4 +1,4 @@
-"""What takes the noise off finished samples: descent on the energy, and the posterior mean."""
+"""Removal of noise from finished samples: descent on the energy, and the posterior mean."""
 
 import tensorflow as tf
 
@@ -9,12 +9,12 @@ __all__ = ["denoising_step", "descend"]
 
 @arguments.checked
 def descend(
-    energy_fn,
-    initial_state,
+    energy_fn: arguments.Function,
+    initial_state: arguments.Array,
     num_steps: int = 20,
     epsilon: float = 0.1,
     *,
-    reference=None,
+    reference: arguments.Reference | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> tf.Tensor:
     """Move samples downhill, towards the nearest mode of q.
@@ -61,7 +61,9 @@ def descend(
 
 
 @arguments.checked
-def denoising_step(energy_fn, samples, noise_stddev: float) -> tf.Tensor:
+def denoising_step(
+    energy_fn: arguments.Function, samples: arguments.Array, noise_stddev: float
+) -> tf.Tensor:
     """Return the posterior mean of what noisy samples were before the noise.
 
         E[x | y] = y − s² ∇E(y),  y = x + s ξ,  ξ ~ N(0, I)

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_febm import arguments
+
 __all__ = ["DualAveraging"]
 
 # As Hoffman & Gelman chose them.
@@ -39,12 +41,12 @@ class DualAveraging(NamedTuple):
     log_start: tf.Tensor
 
     @classmethod
-    def start(cls, size: float, dtype=tf.float32) -> "DualAveraging":
+    def start(cls, size: float, dtype: arguments.DtypeLike = tf.float32) -> "DualAveraging":
         """Begin with a step size h_1."""
         zero, log_size = tf.zeros([], dtype), tf.math.log(tf.constant(size, dtype))
         return cls(zero, zero, log_size, log_size, log_size)
 
-    def update(self, rate, target: float) -> "DualAveraging":
+    def update(self, rate: arguments.Tensor, target: float) -> "DualAveraging":
         """Return the state after a step of the chain.
 
         Args:

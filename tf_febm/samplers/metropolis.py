@@ -1,10 +1,10 @@
 """Metropolis-adjusted chains: a Hamiltonian proposal, its acceptance, and the loop of both."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_febm import energies, randomness
+from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, at_least, history, noted, step_count
 from tf_febm.samplers.dual_averaging import DualAveraging
 
@@ -29,7 +29,9 @@ class Proposal(NamedTuple):
     gradient: tf.Tensor
 
 
-def reflect(state, momentum, bounds) -> tuple:
+def reflect(
+    state: arguments.Tensor, momentum: arguments.Tensor, bounds: arguments.Bounds | None
+) -> tuple:
     """Let what has left the box [low, high] in each coordinate bounce off its walls.
 
     That is free motion in a box: it conserves volume and, run backwards, returns to where it began,
@@ -52,7 +54,14 @@ def reflect(state, momentum, bounds) -> tuple:
     return place, tf.where(odd, -momentum, momentum)
 
 
-def leapfrog(energy_fn, start: Proposal, momentum, step_size, num_steps: int, bounds=None) -> tuple:
+def leapfrog(
+    energy_fn: arguments.Function,
+    start: Proposal,
+    momentum: arguments.Tensor,
+    step_size: Any,
+    num_steps: int,
+    bounds: arguments.Bounds | None = None,
+) -> tuple:
     """Follow the dynamics of H = E(x) + ‖p‖²/2 by the leapfrog rule.
 
         p ← p − (h/2)∇E(x),  x ← x + h·p,  p ← p − (h/2)∇E(x)
@@ -98,16 +107,16 @@ def leapfrog(energy_fn, start: Proposal, momentum, step_size, num_steps: int, bo
 
 
 def run_metropolis(
-    energy_fn,
-    initial_state,
-    seed,
+    energy_fn: arguments.Function,
+    initial_state: arguments.Tensor,
+    seed: arguments.Seed,
     *,
-    num_steps,
+    num_steps: arguments.Whole,
     leapfrog_steps: int,
     step_size: float,
     burn_in: int = 0,
     target_acceptance: float = 0.65,
-    bounds=None,
+    bounds: arguments.Bounds | None = None,
     diagnostics: bool = False,
     trajectory: bool = False,
 ) -> ChainResult:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
+from tf_febm.samplers import storage as codings
 from tf_febm.samplers.replay_buffer import ReplayBuffer
 
 __all__ = ["PersistentChains"]
@@ -79,7 +80,9 @@ class PersistentChains(ReplayBuffer):
     def _beside_samples(self) -> list[str]:
         return [*super()._beside_samples(), *([] if self.labels is None else ["turn"])]
 
-    def start(self, fresh: tf.Tensor, seed, labels=None) -> tf.Tensor:
+    def start(
+        self, fresh: tf.Tensor, seed: arguments.Seed, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Return the next chains, at their last states.
 
         Args:
@@ -94,9 +97,9 @@ class PersistentChains(ReplayBuffer):
         count = tf.shape(fresh)[0]
         turn = self._next_turn(count, labels)
         restart = randomness.uniform([count], seed) < self.restart_probability
-        return self._choose(restart | turn.fresh, fresh, tf.gather(self.samples, turn.source))
+        return codings.choose(restart | turn.fresh, fresh, tf.gather(self.samples, turn.source))
 
-    def write(self, samples: tf.Tensor, labels=None) -> None:
+    def write(self, samples: tf.Tensor, labels: arguments.Labels | None = None) -> None:
         """Put the ends of the chains where `start` took them from, and go on to the next.
 
         Args:
@@ -157,7 +160,7 @@ class PersistentChains(ReplayBuffer):
         slot, source = tf.cast(slot, tf.int64), tf.cast(source, tf.int64)
         return _Turn(tf.where(empty, window, slot), source, empty | (available == 0))
 
-    def load_state(self, state) -> None:
+    def load_state(self, state: arguments.Tensor) -> None:
         """Restore what `state` returned; the chains must be built and as many."""
         if self.labels is not None and "turn" not in state:
             # Written before chains went on by their labels: in the order of the ring.

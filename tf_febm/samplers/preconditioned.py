@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
 from tf_febm.networks.reference import GaussianReference
+from tf_febm.renamed import earlier_names
 
 __all__ = ["Preconditioned"]
 
@@ -38,7 +39,9 @@ class Preconditioned:
     # Those of x: there are none.
     bounds = None
 
-    def __init__(self, sampler, reference, spread: float = 1.0):
+    def __init__(
+        self, sampler: arguments.Sampler, reference: arguments.Reference | None, spread: float = 1.0
+    ):
         if not callable(sampler):
             raise TypeError(
                 f"sampler must be callable (energy_fn, initial_state, seed); received {sampler!r}."
@@ -63,13 +66,19 @@ class Preconditioned:
         """Whether the sampler inside takes a tensor as `num_steps`."""
         return getattr(self.sampler, "takes_step_tensors", False)
 
-    def fresh(self, shape, seed) -> tf.Tensor:
+    def fresh(self, shape: arguments.Sizes, seed: arguments.Seed) -> tf.Tensor:
         """Return where new chains start: μ + spread·A ξ, float32 of a shape [n, …]."""
         noise = randomness.normal(shape, seed)
         self._check(noise, "A Preconditioned sampler runs chains")
         return self.reference.color(self.spread * noise)
 
-    def __call__(self, energy_fn, initial_state, seed, **options) -> Any:
+    def __call__(
+        self,
+        energy_fn: arguments.Function,
+        initial_state: arguments.Array,
+        seed: arguments.Seed,
+        **options: Any,
+    ) -> Any:
         """Run chains of the shape of `initial_state`, [n, …], in raw units.
 
         Args:
@@ -132,3 +141,11 @@ class Preconditioned:
 
 # Files of models from before the class had this name.
 keras.saving.get_custom_objects()["tf_febm>Standardised"] = Preconditioned
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Standardised": "tf_febm.samplers.preconditioned:Preconditioned",
+    },
+)

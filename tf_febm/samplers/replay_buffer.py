@@ -110,7 +110,12 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         """Whether the variables exist."""
         return bool(self._parts)
 
-    def build(self, sample_shape, bounds=None, num_classes: int | None = None) -> None:
+    def build(
+        self,
+        sample_shape: arguments.Shape,
+        bounds: arguments.Bounds | None = None,
+        num_classes: int | None = None,
+    ) -> None:
         """Create the variables.
 
         Args:
@@ -156,7 +161,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         """Number of samples held, an int64 scalar."""
         return tf.minimum(self.written, self.capacity)
 
-    def read(self, count, seed, labels=None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def read(
+        self, count: int, seed: arguments.Seed, labels: arguments.Labels | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Draw stored samples.
 
         Args:
@@ -182,7 +189,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return codings.decode(stored, self.bounds, noise_seed), labels
 
-    def holds(self, labels) -> tf.Tensor:
+    def holds(self, labels: arguments.Labels | None) -> tf.Tensor:
         """Return of each class number, int32 [n], whether there is a sample of it, bool [n]."""
         arguments.LABELS.check("labels", labels)
         return tf.gather(self._class_counts(), self._checked_labels(labels)) > 0
@@ -249,7 +256,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         index = (part["written"] - 1 - tf.range(count, dtype=tf.int64)) % self.capacity
         return codings.decode(tf.gather(part["samples"], index), self.bounds)
 
-    def start(self, fresh: tf.Tensor, seed, labels=None) -> tf.Tensor:
+    def start(
+        self, fresh: tf.Tensor, seed: arguments.Seed, labels: arguments.Labels | None = None
+    ) -> tf.Tensor:
         """Choose where chains start: in the buffer, or afresh with the restart probability.
 
         Args:
@@ -271,9 +280,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         else:
             restart |= ~self.holds(labels)
         stored, _ = self.read(count, read_seed, labels)
-        return self._choose(restart, fresh, stored)
+        return codings.choose(restart, fresh, stored)
 
-    def write(self, samples: tf.Tensor, labels=None) -> None:
+    def write(self, samples: tf.Tensor, labels: arguments.Labels | None = None) -> None:
         """Put samples into the ring, in place of the oldest; those not finite are left out.
 
         Args:
@@ -305,14 +314,14 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         first, last = (tf.cumsum(tf.cast(m, tf.int64), exclusive=True) for m in (stored, ~stored))
         place = tf.where(stored, first, total + last)
         index = tf.gather(self._slots(count, labels), place)
-        self._update(
+        codings.update(
             self.samples,
             index,
             stored,
             codings.encode(samples, self.samples.dtype, self.storage, self.bounds),
         )
         if self.labels is not None:
-            self._update(self.labels, index, stored, tf.cast(labels, tf.int32))
+            codings.update(self.labels, index, stored, tf.cast(labels, tf.int32))
         self._advance(index, total)
 
     def _check_shape(self, name: str, samples: tf.Tensor) -> None:
@@ -331,22 +340,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         """Return which samples may take a place, booleans [n]."""
         return tf.reduce_all(tf.math.is_finite(samples), axis=list(range(1, samples.shape.rank)))
 
-    @staticmethod
-    def _update(variable, index, chosen, values):
-        """Write the chosen of `values` to their places in a variable."""
-        mask = tf.reshape(chosen, [-1] + [1] * (values.shape.rank - 1))
-        values = tf.where(mask, values, tf.gather(variable, index))
-        variable.scatter_nd_update(index[:, None], values)
-
     def _slots(self, count, labels=None):
         """Return where the next `count` samples go, int64 [count]."""
         return (self.written + tf.range(tf.cast(count, tf.int64))) % self.capacity
-
-    @staticmethod
-    def _choose(restart, fresh, stored) -> tf.Tensor:
-        """Return fresh samples where `restart` is true, stored ones elsewhere."""
-        mask = tf.reshape(restart, [-1] + [1] * (fresh.shape.rank - 1))
-        return tf.ensure_shape(tf.where(mask, fresh, stored), fresh.shape)
 
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""
@@ -354,7 +350,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         state = {"samples": self.samples[:size].numpy(), "written": self.written.numpy()}
         return state | {name: self._part(name)[:size].numpy() for name in self._beside_samples()}
 
-    def load_state(self, state) -> None:
+    def load_state(self, state: arguments.Tensor) -> None:
         """Restore what `state` returned.
 
         A buffer with storage="auto" takes samples of both kinds, since earlier versions stored

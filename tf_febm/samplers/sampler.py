@@ -26,6 +26,8 @@ class Sampler(arguments.Configured):
 
     # `num_steps` of a call may be a tensor, for which nothing is traced anew.
     takes_step_tensors = True
+    # Whether its steps are smooth, so that gradients may flow through chains.
+    smooth = False
 
     def __init__(self, num_steps: int, bounds: tuple[float, float] | None):
         self.num_steps = arguments.whole_number("num_steps", num_steps)
@@ -33,13 +35,14 @@ class Sampler(arguments.Configured):
 
     def __call__(
         self,
-        energy_fn,
-        initial_state,
-        seed,
+        energy_fn: arguments.Function,
+        initial_state: arguments.Array,
+        seed: arguments.Seed,
         *,
-        num_steps=None,
+        num_steps: arguments.Whole | None = None,
         return_diagnostics: bool = False,
         return_trajectory: bool = False,
+        differentiable: bool = False,
     ) -> Any:
         """Run chains of the shape of `initial_state`.
 
@@ -57,6 +60,8 @@ class Sampler(arguments.Configured):
             return_diagnostics: Whether to record energy and gradient norm of each step, and the
                 clipped share of `Langevin`, or probability of acceptance and step size of others.
             return_trajectory: Whether to record every state.
+            differentiable: Whether gradients flow through the chains, see `run_chain`; `Langevin`
+                alone can do that. Clipping has the gradient of what it leaves as it is, else 0.
 
         Returns:
             The final states, of the shape and dtype of `initial_state`; or, if a history was asked
@@ -64,7 +69,7 @@ class Sampler(arguments.Configured):
 
         Raises:
             ValueError: `initial_state` is not floating or has no batch axis, or the energy does
-                not return one value per chain.
+                not return one value per chain; or the sampler has steps without a gradient.
         """
         x = tf.convert_to_tensor(initial_state)
         if not x.dtype.is_floating or not x.shape.rank:
@@ -74,6 +79,13 @@ class Sampler(arguments.Configured):
             )
         num_steps = self.num_steps if num_steps is None else num_steps
         history = {"diagnostics": return_diagnostics, "trajectory": return_trajectory}
+        if differentiable:
+            if not self.smooth:
+                raise ValueError(
+                    f"differentiable=True is for Langevin; received it for {type(self).__name__}, "
+                    "whose steps are accepted or rejected, and have no gradient for that."
+                )
+            history["differentiable"] = True
         result = self._run(energy_fn, x, seed, num_steps, **history)
         return result if return_diagnostics or return_trajectory else result.samples
 

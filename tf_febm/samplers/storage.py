@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 from tf_febm.data import pixels
 
-__all__ = ["STORAGES", "check", "decode", "dtype", "encode"]
+__all__ = ["STORAGES", "check", "choose", "decode", "dtype", "encode", "update"]
 
 STORAGES = ("auto", "uint8", "uint8_published", "float32")
 
@@ -33,7 +33,9 @@ def dtype(storage: str, bounds: tuple[float, float] | None, sample_shape: tuple)
     return tf.uint8 if in_bytes else tf.float32
 
 
-def encode(samples: tf.Tensor, dtype: tf.DType, storage: str, bounds) -> tf.Tensor:
+def encode(
+    samples: tf.Tensor, dtype: tf.DType, storage: str, bounds: arguments.Bounds | None
+) -> tf.Tensor:
     """Return what is stored of samples, clipped to the bounds in 8 bits; see `ReplayBuffer`."""
     samples = tf.cast(samples, tf.float32)
     if dtype == tf.float32:
@@ -45,10 +47,27 @@ def encode(samples: tf.Tensor, dtype: tf.DType, storage: str, bounds) -> tf.Tens
     return pixels.to_levels(unit)
 
 
-def decode(stored: tf.Tensor, bounds, seed=None) -> tf.Tensor:
+def decode(
+    stored: tf.Tensor, bounds: arguments.Bounds | None, seed: arguments.Seed | None = None
+) -> tf.Tensor:
     """Return samples from what is stored, with noise of a seed, or the centres of cells."""
     if stored.dtype == tf.float32:
         return stored
     low, high = bounds
     noise = 0.5 if seed is None else randomness.uniform(tf.shape(stored), seed)
     return low + (high - low) * pixels.from_levels(stored, noise)
+
+
+def update(variable: tf.Variable, index: tf.Tensor, chosen: tf.Tensor, values: tf.Tensor) -> None:
+    """Write the chosen of `values` to their places in a variable."""
+    values = tf.where(_like(chosen, values), values, tf.gather(variable, index))
+    variable.scatter_nd_update(index[:, None], values)
+
+
+def choose(restart: tf.Tensor, fresh: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
+    """Return fresh samples where `restart` is true, stored ones elsewhere."""
+    return tf.ensure_shape(tf.where(_like(restart, fresh), fresh, stored), fresh.shape)
+
+
+def _like(mask, samples):
+    return tf.reshape(mask, [-1] + [1] * (samples.shape.rank - 1))

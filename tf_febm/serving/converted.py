@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.serving.endpoints import Endpoints
 
 __all__ = ["write_onnx", "write_tflite"]
@@ -18,7 +19,7 @@ __all__ = ["write_onnx", "write_tflite"]
 OPSET = 17
 
 
-def write_onnx(model, path: Path) -> None:
+def write_onnx(model: arguments.Model, path: Path) -> None:
     """Write an ONNX file with the inputs x and, if conditional, labels, and the output energy."""
     try:
         import onnx
@@ -41,7 +42,7 @@ def write_onnx(model, path: Path) -> None:
     Path(path).write_bytes(proto.SerializeToString())
 
 
-def write_tflite(model, path: Path) -> None:
+def write_tflite(model: arguments.Model, path: Path) -> None:
     """Write a LiteRT (TensorFlow Lite) file with the signature `serving_default`."""
     if not hasattr(tf, "lite"):
         raise ImportError(f"format='tflite' needs tf.lite; TensorFlow {tf.__version__} has none.")

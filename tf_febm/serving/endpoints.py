@@ -1,11 +1,12 @@
 """A model's functions as graphs of tensors, over plain copies of its weights."""
 
 import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tf_febm import randomness
+from tf_febm import arguments, randomness
 
 __all__ = ["Endpoints"]
 
@@ -22,7 +23,7 @@ class Endpoints(tf.Module):
         num_steps: Steps of the chains, or None for the sampler's own.
     """
 
-    def __init__(self, model, num_steps: int | None = None):
+    def __init__(self, model: arguments.Model, num_steps: int | None = None):
         super().__init__(name="tf_febm_model")
         # tf.Module tracks every attribute: what must not be saved hides in a closure.
         originals = [v for network in model.evaluated_networks for v in network.variables]
@@ -45,19 +46,21 @@ class Endpoints(tf.Module):
         """The form of x."""
         return tf.TensorSpec([None, *self._of_model()[0].sample_shape], tf.float32, name="x")
 
-    def energy(self, x, labels=None) -> dict:
+    def energy(self, x: arguments.Tensor, labels: arguments.Labels | None = None) -> dict:
         """Return {"energy": E(x)}."""
         return self._evaluate("energy", x, labels)
 
-    def score(self, x, labels=None) -> dict:
+    def score(self, x: arguments.Tensor, labels: arguments.Labels | None = None) -> dict:
         """Return {"score": −∇ₓE(x)}."""
         return self._evaluate("score", x, labels)
 
-    def log_density_ratio(self, x, labels=None) -> dict:
+    def log_density_ratio(
+        self, x: arguments.Tensor, labels: arguments.Labels | None = None
+    ) -> dict:
         """Return {"log_density_ratio": r(x)}."""
         return self._evaluate("log_density_ratio", x, labels)
 
-    def p_value(self, x, labels=None) -> dict:
+    def p_value(self, x: arguments.Tensor, labels: arguments.Labels | None = None) -> dict:
         """Return {"p_value": …} of a calibrated model."""
         model, _ = self._of_model()
         energy = self._evaluate("energy", x, labels)["energy"]
@@ -68,7 +71,9 @@ class Endpoints(tf.Module):
         with self._copies():
             return {name: getattr(model, name)(x, labels)}
 
-    def sample(self, num_samples, seed, labels=None) -> dict:
+    def sample(
+        self, num_samples: Any, seed: arguments.Seed, labels: arguments.Labels | None = None
+    ) -> dict:
         """Return {"samples": …} and the labels of a conditional model, drawn by a seed."""
         model, num_steps = self._of_model()
         # As `randomness.sampling_seed` does with a Python int.

@@ -17,8 +17,8 @@ BAD_VALUES = ("error", "nan")
 
 @arguments.checked
 def export(
-    model,
-    path,
+    model: arguments.Model,
+    path: arguments.Path,
     format: str = "saved_model",
     *,
     num_steps: int | None = None,

@@ -2,13 +2,16 @@
 
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.data.bounds import rows_in_bounds
 from tf_febm.serving.endpoints import Endpoints
 
 __all__ = ["write"]
 
 
-def write(model, path, num_steps: int | None, bad_values: str) -> None:
+def write(
+    model: arguments.Model, path: arguments.Path, num_steps: int | None, bad_values: str
+) -> None:
     """Write the folder; see `export`, which checks the arguments."""
     endpoints = Endpoints(model, num_steps)
     signatures = _signatures(endpoints, model, bad_values)

@@ -1,1 +1,1 @@
-"""What people at a terminal see and do: time in words, pages of help, signals. No TensorFlow."""
+"""Terminal input and output: time in words, pages of help, signals. No TensorFlow."""

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Listener", "listen", "stop_listening"]
 
@@ -104,7 +104,7 @@ def listen(listener: Listener) -> None:
         signal.signal(number, handle)
 
 
-def stop_listening(handler=None) -> None:
+def stop_listening(handler: Any = None) -> None:
     """End what `listen` began.
 
     Args:

@@ -1,4 +1,4 @@
-"""What signals do to a program: they end it gently, between two steps, or at once."""
+"""Ends of a program by signals: gentle, between two steps, or at once."""
 
 import os
 import signal

@@ -1,5 +1,6 @@
 """Long runs: a folder that holds all of a run, checkpoints, and callbacks that fill it."""
 
+from tf_febm.renamed import earlier_names
 from tf_febm.training.callbacks import (
     AveragedWeights,
     ChainDiagnostics,
@@ -56,3 +57,12 @@ __all__ = [
     "versions",
     "write_report",
 ]
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "buffers": "tf_febm.training.resharding",
+        "health": "tf_febm.training.numerical_checks",
+    },
+)

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,8 +43,8 @@ class ChainDiagnostics(Recorder):
     def __init__(
         self,
         every: int,
-        writer=None,
-        folder=None,
+        writer: arguments.Writer | None = None,
+        folder: arguments.Path | None = None,
         *,
         num_chains: int = 32,
         num_steps: int | None = None,
@@ -54,7 +55,7 @@ class ChainDiagnostics(Recorder):
         self.num_chains = arguments.whole_number("num_chains", num_chains, 1)
         self.num_steps = num_steps
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Run the chains and write what they did."""
         result = self.model.sample(
             self.num_chains,
@@ -101,14 +102,14 @@ class QualityMetrics(Recorder):
 
     def __init__(
         self,
-        measure,
+        measure: Any,
         every: int,
         *,
         num_samples: int = 1000,
         num_steps: int | None = None,
         initial: str | None = None,
-        writer=None,
-        names=(),
+        writer: arguments.Writer | None = None,
+        names: Any = (),
         prefix: str = "",
         at_epoch_ends: bool = False,
     ):
@@ -121,7 +122,7 @@ class QualityMetrics(Recorder):
         self._options = {"num_steps": num_steps, "initial": initial}
         self.figures = {prefix + name: math.nan for name in names}
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Draw samples with the best weights and measure them."""
         options = dict(self._options)
         if options["initial"] is None:
@@ -137,7 +138,7 @@ class QualityMetrics(Recorder):
         }
         self._summarise(step, self.figures)
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Measure, if it is time, and pass the newest figures on."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
@@ -163,7 +164,9 @@ class AveragedWeights(keras.callbacks.Callback):
         swap_at_end: Whether the model has the averaged weights after the fit.
     """
 
-    def __init__(self, decay: float = 0.999, path=None, *, swap_at_end: bool = True):
+    def __init__(
+        self, decay: float = 0.999, path: arguments.Path | None = None, *, swap_at_end: bool = True
+    ):
         super().__init__()
         self.decay = check_decay("decay", decay)
         self.path = None if path is None else Path(path)
@@ -173,7 +176,7 @@ class AveragedWeights(keras.callbacks.Callback):
         self._averages: list[_UpdatedAverage] = []
         self._own = False
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Start the average at the present weights, or go on with that of an earlier fit.
 
         Raises:
@@ -189,18 +192,18 @@ class AveragedWeights(keras.callbacks.Callback):
             )
         self._take_up()
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Take up what is trained from now on."""
         if self._own:
             self._take_up()
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Take the weights into the average, if they were changed."""
         if self._own:
             for average in self._averages:
                 average.update()
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Save the averaged model."""
         if self._own:
             self._take_up()
@@ -209,7 +212,7 @@ class AveragedWeights(keras.callbacks.Callback):
             with replacing(self.path, ".keras") as temporary, self.applied():
                 self.model.save(temporary)
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs: arguments.Logs | None = None) -> None:
         """Put the average in the place of the weights."""
         if self.swap_at_end:
             weights = [w for network in self.model.networks for w in network.weights]
@@ -308,7 +311,7 @@ class VariationalRate(keras.callbacks.Callback):
         super().__init__()
         self.ratio = arguments.number("ratio", ratio, above=True)
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Look for the second optimizer.
 
         Raises:
@@ -327,13 +330,13 @@ class VariationalRate(keras.callbacks.Callback):
                 f"{rate}: give that optimizer a number, or leave VariationalRate out."
             )
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Set the rate."""
         rate = self.ratio * players.rate_of(self.model.optimizer)
         # NumPy's: TensorFlow keeps Python's numbers as long as the process lives.
         self._optimizer.learning_rate = np.float32(rate)
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Set the rate again, once those that come later in the list have begun the epoch."""
         if batch == 0:
             self.on_epoch_begin(0)

@@ -13,8 +13,9 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
+from tf_febm.untrusted_files import DamagedError, opened, read_record, records, write_record
 
 __all__ = [
     "DamagedError",
@@ -134,7 +135,7 @@ def working_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def place(working: Path, folder: Path, step: int, facts: dict, others=()) -> None:
+def place(working: Path, folder: Path, step: int, facts: dict, others: Any = ()) -> None:
     """Move a checkpoint from its working folder to its place, in an order that is safe to break.
 
     All files are on the disk before any has its name; an older checkpoint of the same step gives

@@ -55,8 +55,8 @@ class Checkpoints(StoredCheckpoints):
 
     def __init__(
         self,
-        folder,
-        model,
+        folder: arguments.Path,
+        model: arguments.Model,
         max_to_keep: int = 3,
         *,
         best_metric: str | None = None,

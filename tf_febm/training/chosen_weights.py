@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tf_febm import evaluation
+from tf_febm import arguments, evaluation
 from tf_febm.training.checkpoints import Checkpoints
 from tf_febm.training.held_out_gain import HeldOutGain
 from tf_febm.training.schedule import steps_taken
@@ -26,7 +26,12 @@ def rows_aside(count: int, seed: int, share: float = SHARE) -> tuple[np.ndarray,
     return order[aside:], order[:aside]
 
 
-def divided(recipe, model, source, asked: bool = False) -> tuple:
+def divided(
+    recipe: arguments.RecipeLike,
+    model: arguments.Model,
+    source: arguments.Data,
+    asked: bool = False,
+) -> tuple:
     """Return the rows that a run trains on, and those that choose its weights.
 
     Args:
@@ -68,7 +73,7 @@ def divided(recipe, model, source, asked: bool = False) -> tuple:
     return part(rows), part(aside)
 
 
-def begin(checkpoints: Checkpoints, model, aside) -> HeldOutGain:
+def begin(checkpoints: Checkpoints, model: arguments.Model, aside: arguments.Data) -> HeldOutGain:
     """Return the callback that measures the rows; keep the model as it is before the first step."""
     if not steps_taken(model):
         with model.best_weights():

@@ -3,17 +3,18 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tf_febm import evaluation
+from tf_febm import arguments, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_json
 
 __all__ = ["draw_attempts", "unusual_since", "write_diagnosis"]
 
 
-def unusual_since(attempt: Sequence[dict], problem) -> int:
+def unusual_since(attempt: Sequence[dict], problem: Any) -> int:
     """Return the step at whose record a quantity began to be unusual and stayed so.
 
     Unusual is within a factor of ten of the limit, or not finite.
@@ -44,7 +45,11 @@ def unusual_since(attempt: Sequence[dict], problem) -> int:
 
 
 def write_diagnosis(
-    path, attempts: Sequence[Sequence[dict]], problem, since: int, rollbacks: list
+    path: arguments.Path,
+    attempts: Sequence[Sequence[dict]],
+    problem: Any,
+    since: int,
+    rollbacks: list,
 ) -> None:
     """Write `path`, JSON, and a picture of the same name.
 

@@ -1,8 +1,8 @@
-"""What a training step will cost on this machine, before one is taken."""
+"""Estimated costs of a training step on this machine, before one is taken."""
 
 import time
 
-from tf_febm import catalogue, energies, networks
+from tf_febm import arguments, catalogue, energies, networks
 
 __all__ = ["gradient_seconds", "least_seconds", "step_seconds"]
 
@@ -18,7 +18,9 @@ UPDATE = 3.5
 FASTEST = 1e-5
 
 
-def gradient_seconds(model, x, labels=None) -> float:
+def gradient_seconds(
+    model: arguments.Model, x: arguments.Tensor, labels: arguments.Labels | None = None
+) -> float:
     """Return how long ∇ₓE of a batch takes; a few steps of a chain are timed.
 
     Args:
@@ -40,7 +42,9 @@ def gradient_seconds(model, x, labels=None) -> float:
     return shortest
 
 
-def step_seconds(recipe, model, data) -> float | None:
+def step_seconds(
+    recipe: arguments.RecipeLike, model: arguments.Model, data: arguments.Data
+) -> float | None:
     """Return about how long a training step of a recipe will take.
 
     Args:
@@ -66,7 +70,7 @@ def step_seconds(recipe, model, data) -> float | None:
     return None if seconds < SLOW else seconds * _gradients(recipe, model)
 
 
-def least_seconds(recipe, model) -> float:
+def least_seconds(recipe: arguments.RecipeLike, model: arguments.Model) -> float:
     """Return how long a training step will take at least, on any machine."""
     return FASTEST * _gradients(recipe, model)
 

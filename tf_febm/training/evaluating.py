@@ -77,14 +77,14 @@ class Sampling:
     }
 )
 def evaluate_run(
-    run,
-    network,
-    out,
+    run: Any,
+    network: arguments.Network,
+    out: arguments.Path,
     sampling: Sampling,
     *,
     reference: str = "train",
     num_real: int | None = None,
-    cache_dir=None,
+    cache_dir: arguments.Path | None = None,
     curve: bool = False,
     report: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
@@ -108,7 +108,7 @@ def evaluate_run(
         What evaluation.json holds: "sampling", "versions"; "samples" and "held_out", figures with
         the images that they were measured against; "nearest", median distances to the nearest
         training image: samples much nearer than held-out images are copies; and "quality", where
-        the network is a `evaluation.Classifier`.
+        the network is a `evaluation.Classifier`, or where there is none.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -141,6 +141,9 @@ def evaluate_run(
         if isinstance(network, evaluation.Classifier) and held_out.labels is not None:
             quality = evaluation.sample_quality(samples, train, held_out, network)
             result["quality"] = quality.as_dict()
+        elif network is None and train.name not in (*evaluation.CLASSIFIED, "stacked_mnist"):
+            noise = sampling.noise_removed
+            result["quality"] = evaluation.run_figures(run.model, samples, train, held_out, noise)
         files.write_json(new / "evaluation.json", result)
     if curve:
         with files.staged(out) as new:
@@ -149,7 +152,7 @@ def evaluate_run(
 
 
 @arguments.checked
-def evaluate_rows(run, out, *, odd: float = 0.05) -> dict[str, Any]:
+def evaluate_rows(run: Any, out: arguments.Path, *, odd: float = 0.05) -> dict[str, Any]:
     """Score the rows of a finished run on vectors; write evaluation.json, scores.csv and charts.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a finished run leaves: samples, pictures, the model, its figures."""
+"""Results of a finished run: samples, pictures, the model, its figures."""
 
 import inspect
 import math
@@ -9,12 +9,12 @@ import numpy as np
 
 from tf_febm import applications, arguments, evaluation
 from tf_febm.files import replacing, write_atomically
-from tf_febm.guarded import write_record
 from tf_febm.training.pictures import GRID, for_showing, is_picture, picture_maker, to_unit_scale
 from tf_febm.training.progress import counting
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
 from tf_febm.training.schedule import steps_taken
+from tf_febm.untrusted_files import write_record
 
 __all__ = ["draw_samples", "finish", "to_unit_scale"]
 
@@ -24,7 +24,7 @@ CHUNK = 250
 
 @arguments.checked
 def finish(
-    model,
+    model: arguments.Model,
     folder: RunFolder,
     *,
     num_samples: int,
@@ -33,7 +33,7 @@ def finish(
     descent_steps: int = 0,
     noise_removed: float = 0.0,
     measure: Callable[[np.ndarray], dict] | None = None,
-    probe=None,
+    probe: arguments.Tensor | None = None,
     segments: Sequence[dict] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> dict:
@@ -110,7 +110,7 @@ def finish(
 
 @arguments.checked
 def draw_samples(
-    model,
+    model: arguments.Model,
     count: int,
     num_steps: int,
     seed: int,

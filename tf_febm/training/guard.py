@@ -1,6 +1,7 @@
 """Rollback to the last good checkpoint when training diverges."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -75,11 +76,11 @@ class DivergenceGuard(keras.callbacks.Callback):
         self,
         checkpoints: Checkpoints | None,
         *,
-        reference=None,
+        reference: arguments.Reference | None = None,
         max_rollbacks: int = 3,
         rate_factor: float = 0.5,
         limits: checks.Limits | None = None,
-        diagnosis=None,
+        diagnosis: Any = None,
         report: Callable[[str], None] = lambda line: None,
     ):
         super().__init__()
@@ -103,7 +104,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         # Whether the epoch that has just ended was taken back.
         self.went_back = False
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Keep what there is no checkpoint of; take up the learning rates of an earlier part."""
         # At step 0 also if there are checkpoints, which are then of what was given up.
         first = not steps_taken(self.model)
@@ -130,11 +131,11 @@ class DivergenceGuard(keras.callbacks.Callback):
         scale = notes.get("rate_scale", 1.0)
         scale_rates(self.model, scale, held=restored_notes.get("rate_scale", 1.0))
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Begin anew."""
         self.went_back = False
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Look at the state; go back, or give up, if it is broken.
 
         Raises:

@@ -31,11 +31,11 @@ class HeldOutGain(Recorder):
 
     def __init__(
         self,
-        x,
+        x: arguments.Array,
         num_samples: int = 20_000,
         *,
         restore_best_weights: bool = False,
-        writer=None,
+        writer: arguments.Writer | None = None,
     ):
         super().__init__(every=1, at_epoch_ends=True, writer=writer)
         self.x = x
@@ -44,13 +44,13 @@ class HeldOutGain(Recorder):
         self.gain = self.best_gain = math.nan
         self._best: Any = None
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Measure the model as it is."""
         self._measure()
         self.best_gain = self.gain
         self._best = self.model.get_weights() if self.restore_best_weights else None
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Measure, and keep the best weights."""
         self._summarise(step, self._measure(), "held_out/")
         if self.gain > self.best_gain:
@@ -58,13 +58,13 @@ class HeldOutGain(Recorder):
             if self.restore_best_weights:
                 self._best = self.model.get_weights()
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Measure, and pass the figure on."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["held_out_gain"] = self.gain
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs: arguments.Logs | None = None) -> None:
         """Put the best weights back."""
         if self._best is not None:
             self.model.set_weights(self._best)

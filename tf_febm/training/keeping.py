@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from tf_febm import arguments
 from tf_febm.training.checkpoints import Checkpoints
 from tf_febm.training.schedule import steps_taken
 
@@ -39,17 +40,17 @@ class StateKeeper(keras.callbacks.Callback):
         self._began = 0.0
         self._closed = False
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Keep the state before the step."""
         self._keep()
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Keep the state after it, for what other callbacks do."""
         self._seconds = time.monotonic() - self._began
         self._keep()
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Keep the state after a return to an earlier one."""
         self._keep()
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tf_febm import arguments
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks.
@@ -18,7 +20,7 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
-def locked(folder) -> Iterator[None]:
+def locked(folder: arguments.Path) -> Iterator[None]:
     """Hold the lock of a folder for the length of a `with` block.
 
     The operating system lets go of it when the process ends, however it ends: what a killed run

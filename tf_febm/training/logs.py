@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_febm import arguments
+
 __all__ = ["numbers", "own_numbers"]
 
 
@@ -15,7 +17,7 @@ def numbers(logs: dict | None) -> dict[str, float]:
     return found
 
 
-def own_numbers(model, logs: dict | None) -> dict[str, float]:
+def own_numbers(model: arguments.Model, logs: dict | None) -> dict[str, float]:
     """Return the entries of logs that the steps of a model report, in training and validation.
 
     What a callback adds is none of the model's state: a figure that has not been measured yet is

@@ -78,7 +78,7 @@ class _Saver(Recorder):
 
 @arguments.checked
 def train(
-    model,
+    model: arguments.Model,
     stream: Callable[[int], tf.data.Dataset],
     folder: RunFolder,
     checkpoints: Checkpoints,
@@ -87,7 +87,7 @@ def train(
     log_interval: int,
     sample_interval: int,
     save_interval: int,
-    probe=None,
+    probe: arguments.Tensor | None = None,
     noise_removed: float = 0.0,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,

@@ -1,11 +1,11 @@
-"""What a run takes of memory, estimated before any of it is taken."""
+"""Estimated memory of a run, before any of it is taken."""
 
 import math
 from typing import Any, NamedTuple
 
 import keras
 
-from tf_febm import guarded, networks
+from tf_febm import arguments, networks, untrusted_files
 
 __all__ = ["Need", "check_memory", "needs"]
 
@@ -34,7 +34,9 @@ class Need(NamedTuple):
     size: float
 
 
-def needs(recipe, source, model=None) -> list[Need]:
+def needs(
+    recipe: arguments.RecipeLike, source: Any, model: arguments.Model | None = None
+) -> list[Need]:
     """Estimate what a run of a recipe takes, roughly: without temporary results and libraries.
 
     Args:
@@ -60,14 +62,16 @@ def needs(recipe, source, model=None) -> list[Need]:
     ]
 
 
-def check_memory(recipe, source, model=None) -> float:
+def check_memory(
+    recipe: arguments.RecipeLike, source: Any, model: arguments.Model | None = None
+) -> float:
     """Return how many bytes a run takes, roughly; see `needs`.
 
     Raises:
         ValueError: That is more than this machine has.
     """
     found = needs(recipe, source, model)
-    total, present = sum(need.size for need in found), guarded.memory_bytes()
+    total, present = sum(need.size for need in found), untrusted_files.memory_bytes()
     if total > present:
         largest = max(found, key=lambda need: need.size)
         raise ValueError(

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_febm import arguments
 from tf_febm.models import players
+from tf_febm.renamed import earlier_names
 
 __all__ = [
     "Limits",
@@ -107,7 +109,7 @@ class Past(Sequence):
         return {**found, "step": int(found["step"])}
 
 
-def nonfinite_variable(model) -> str | None:
+def nonfinite_variable(model: arguments.Model) -> str | None:
     """Return the name of the first group of the model's state that holds NaN or Inf."""
     for group, variables in model.state_variables().items():
         for variable in variables:
@@ -116,7 +118,7 @@ def nonfinite_variable(model) -> str | None:
     return None
 
 
-def scale_figures(model) -> dict:
+def scale_figures(model: arguments.Model) -> dict:
     """Return the smallest scale of the losses, `loss_scale`; nothing where none is adapted."""
     scales = []
     for optimizer in players.optimizers_of(model):
@@ -126,7 +128,7 @@ def scale_figures(model) -> dict:
     return {"loss_scale": _first_nan(scales, default=min)} if scales else {}
 
 
-def chain_figures(samples, bounds=None) -> dict:
+def chain_figures(samples: arguments.Tensor, bounds: arguments.Bounds | None = None) -> dict:
     """Measure how far chains, or data, lie apart.
 
     Args:
@@ -214,3 +216,11 @@ def examine(figures: dict, past: Sequence[dict], usual: dict, limits: Limits) ->
         text = f"the chains are stuck at the bounds with {edge:.1%} of their coordinates"
         return Problem("chain_edge", edge, limits.edge, text)
     return None
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Trouble": "tf_febm.training.numerical_checks:Problem",
+    },
+)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, evaluation
+from tf_febm.training.run_folder import RunFolder
 
 __all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale", "write_data_picture"]
 
@@ -13,7 +14,9 @@ __all__ = ["for_showing", "is_picture", "picture_maker", "to_unit_scale", "write
 GRID = 100
 
 
-def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Tensor:
+def for_showing(
+    model: arguments.Model, batch: arguments.Data, descent_steps: int, noise_removed: float
+) -> tf.Tensor:
     """Return the samples of a batch after descent and without noise; as they are with 0 of each."""
     samples = batch.samples
     if descent_steps:
@@ -21,13 +24,13 @@ def for_showing(model, batch, descent_steps: int, noise_removed: float) -> tf.Te
     return model.denoise(samples, noise_removed, batch.labels) if noise_removed else samples
 
 
-def is_picture(shape) -> bool:
+def is_picture(shape: arguments.Shape) -> bool:
     """Whether samples of a shape can be shown: images of one or three channels."""
     return len(shape) == 3 and shape[-1] in (1, 3)
 
 
 @arguments.checked
-def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
+def to_unit_scale(model: arguments.Model, samples: np.ndarray) -> np.ndarray:
     """Return samples scaled from the model's bounds to [0, 1]; vectors without as they are.
 
     Images of a model whose sampler has no bounds, as those of one with a reference, are in [0, 1]
@@ -39,7 +42,9 @@ def to_unit_scale(model, samples: np.ndarray) -> np.ndarray:
     return np.clip((samples - low) / (high - low), 0.0, 1.0)
 
 
-def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None:
+def picture_maker(
+    model: arguments.Model, data: arguments.Data | None = None
+) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return how to draw samples of a model: samples -> uint8 [height, width, channels].
 
     Args:
@@ -61,7 +66,7 @@ def picture_maker(model, data=None) -> Callable[[np.ndarray], np.ndarray] | None
     return None
 
 
-def write_data_picture(folder, model, x) -> None:
+def write_data_picture(folder: RunFolder, model: arguments.Model, x: arguments.Tensor) -> None:
     """Write `samples/data.png` of a run on images, which its samples are seen beside.
 
     Args:

@@ -52,22 +52,22 @@ class Progress(Recorder):
         # The first step of all is compiled: it tells nothing of those that come.
         self._compiled: float | None = None
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Take note of the step."""
         super().on_epoch_begin(epoch, logs)
         self._taken, self._epoch_began = self.first_step, time.monotonic()
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Take note of the time."""
         self._step_began, self._inside = time.monotonic(), True
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Count the step."""
         self._taken, self._inside = self.first_step + batch + 1, False
         if self._compiled is None:
             self._compiled = time.monotonic()
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Write the line of an epoch, if it is time for one."""
         self._measure(step - self.first_step)
         late = time.monotonic() - self._written >= self.seconds

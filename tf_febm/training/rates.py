@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tf_febm import arguments
 from tf_febm.models import players, updates
 
 __all__ = ["ScaledFunction", "ScaledSchedule", "scale_rates"]
@@ -19,11 +20,11 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         scale: The constant.
     """
 
-    def __init__(self, schedule, scale: float):
+    def __init__(self, schedule: Any, scale: float):
         super().__init__()
         self.schedule, self.scale = schedule, float(scale)
 
-    def __call__(self, step) -> Any:
+    def __call__(self, step: arguments.Whole) -> Any:
         """Return the rate at a step."""
         return self.schedule(step) * self.scale
 
@@ -64,7 +65,7 @@ class ScaledFunction:
         return cls(keras.saving.deserialize_keras_object(config["function"]), config["scale"])
 
 
-def scale_rates(model, scale: float, held: float = 1.0) -> None:
+def scale_rates(model: arguments.Model, scale: float, held: float = 1.0) -> None:
     """Multiply the learning rates of all optimizers of a model.
 
     Args:

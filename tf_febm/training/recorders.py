@@ -19,11 +19,11 @@ import tensorflow as tf
 
 from tf_febm import arguments, evaluation, extras, randomness
 from tf_febm.files import append, write_table
-from tf_febm.guarded import RefusedError, read_bytes
-from tf_febm.guarded.records import CHECKSUM
 from tf_febm.training.logs import numbers
 from tf_febm.training.pictures import for_showing, picture_maker
 from tf_febm.training.schedule import steps_taken
+from tf_febm.untrusted_files import RefusedError, read_bytes
+from tf_febm.untrusted_files.records import CHECKSUM
 
 __all__ = ["EnergyHistograms", "MetricsTable", "SampleGrids", "Scalars"]
 
@@ -106,14 +106,14 @@ class MetricsTable(Recorder):
         path: The file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         super().__init__(every=1)
         self.path = Path(path)
         # Seconds of training so far, and the columns of the file; none yet if empty.
         self.seconds = 0.0
         self._columns: list[str] = []
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Take up the rows of an earlier part; drop those of steps that were taken back."""
         found, damaged = _rows_of(self.path)
         if damaged:
@@ -136,7 +136,7 @@ class MetricsTable(Recorder):
         whole = ({name: row.get(name, "") for name in self._columns} for row in rows)
         write_table(self.path, map(_signed, whole), columns)
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Add a row."""
         steps, elapsed = self.steps_and_seconds()
         self.seconds += elapsed
@@ -217,11 +217,11 @@ class Scalars(Recorder):
         settings: Hyper-parameters, name -> value, for the board of this name; or None.
     """
 
-    def __init__(self, writer, settings: Mapping[str, Any] | None = None):
+    def __init__(self, writer: arguments.Writer | None, settings: Mapping[str, Any] | None = None):
         super().__init__(every=1, writer=writer)
         self._settings = dict(settings or {})
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Write the settings, once."""
         if self._settings:
             from tensorboard.plugins.hparams import api
@@ -232,7 +232,7 @@ class Scalars(Recorder):
                 api.hparams(shown)
             self._settings = {}
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Write one point of every curve."""
         self._summarise(step, {_grouped(name): value for name, value in numbers(logs).items()})
         self._writer.flush()
@@ -270,10 +270,10 @@ class SampleGrids(Recorder):
 
     def __init__(
         self,
-        folder,
+        folder: arguments.Path,
         every: int,
-        writer=None,
-        data=None,
+        writer: arguments.Writer | None = None,
+        data: arguments.Data | None = None,
         *,
         at_epoch_ends: bool = False,
         noise_removed: float = 0.0,
@@ -282,7 +282,7 @@ class SampleGrids(Recorder):
         self.folder, self._data = None if folder is None else Path(folder), data
         self.noise_removed = arguments.number("noise_removed", noise_removed)
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: arguments.Logs | None = None) -> None:
         """Refuse models whose samples make no pictures."""
         if picture_maker(self.model, self._data) is None:
             raise ValueError(
@@ -291,7 +291,7 @@ class SampleGrids(Recorder):
                 f"{self.model.bounds}."
             )
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Draw samples and write their picture."""
         initial = self.model.evaluation_start
         count = SAMPLES_PER_GRID if self._data is None else POINTS_PER_PICTURE
@@ -318,13 +318,20 @@ class EnergyHistograms(Recorder):
     """
 
     def __init__(
-        self, data, labels, every: int, writer=None, folder=None, *, at_epoch_ends: bool = False
+        self,
+        data: arguments.Data,
+        labels: arguments.Labels | None,
+        every: int,
+        writer: arguments.Writer | None = None,
+        folder: arguments.Path | None = None,
+        *,
+        at_epoch_ends: bool = False,
     ):
         super().__init__(every, at_epoch_ends, writer)
         self._data, self._labels = data, labels
         self.folder = None if folder is None else Path(folder)
 
-    def record(self, step, logs) -> None:
+    def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Evaluate the energies and write both histograms."""
         # Samples of the same labels, as in a training step.
         labels = {} if self._labels is None else {"labels": self._labels}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import guarded
+from tf_febm import untrusted_files
 from tf_febm.files import write_atomically
 from tf_febm.training.resharding import reshard
 from tf_febm.training.stored_variables import VALUE, is_own, kind_and_number
@@ -73,7 +73,7 @@ def read(path: str, folder: Path, files: Iterable[str]) -> dict[str, list[list[n
             found.setdefault(group, {})[int(rest.split("/")[0])] = reader.get_tensor(key)
     for name in files:
         if name.endswith(".npz"):
-            for key, array in guarded.read_arrays(folder / name).items():
+            for key, array in untrusted_files.read_arrays(folder / name).items():
                 group, _, number = key.partition("/")
                 found.setdefault(group, {})[int(number)] = array
     parts: dict[str, list] = {}

@@ -10,10 +10,10 @@ from pathlib import Path
 from tf_febm import arguments, catalogue, evaluation
 from tf_febm.evaluation import charts
 from tf_febm.files import write_atomically
-from tf_febm.guarded import DamagedError, read_record
 from tf_febm.training import report_page
 from tf_febm.training.recorders import read_metrics
 from tf_febm.training.run_folder import RunFolder
+from tf_febm.untrusted_files import DamagedError, read_record
 
 __all__ = ["write_report"]
 
@@ -38,6 +38,10 @@ _METHODS = {
     "febm": "f-EBM",
     "contrastive_divergence": "energy-based model by contrastive divergence",
     "dual": "f-EBM in its dual form",
+    "noise_contrastive": "energy-based model by noise-contrastive estimation",
+    "pseudo_spherical": "energy-based model by pseudo-spherical contrastive divergence",
+    "score_matching": "energy-based model by score matching",
+    "energy_discrepancy": "energy-based model by energy discrepancy",
     "bidirectional": "energy-based model between bidirectional bounds",
 }
 _LABELS = {
@@ -114,6 +118,8 @@ def _about(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) ->
     if recipe.get("conditional"):
         method += ", conditional on classes,"
     text = f"{'An' if method[0] in 'ef' else 'A'} {method} of {_data(data)}"
+    if options["start"]["init_from"]:
+        text += f", begun with the weights of {options['start']['init_from']}"
     last = rows[-1] if rows else {}
     steps = int(summary.get("steps", last.get("step", 0)))
     seconds = float(summary.get("seconds", last.get("seconds", math.nan)))
@@ -232,6 +238,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         "Settings that changed on the way": _parts(options.get("segments", [])),
         "Recipe": _values(options["recipe"]),
         "Data": _values(options["data"]),
+        "Start": _values(options["start"] if options["start"]["init_from"] else {}),
         "Versions": _values(options["versions"]),
     }
     return [report_page.folded(title, inner) for title, inner in sections.items()]

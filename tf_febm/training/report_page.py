@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
-from tf_febm.guarded import opened, read_bytes
+from tf_febm.untrusted_files import opened, read_bytes
 
 __all__ = ["chart", "code", "folded", "heading", "page", "paragraph", "picture", "row", "table"]
 

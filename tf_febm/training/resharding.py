@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tf_febm.renamed import earlier_names
+
 __all__ = ["reshard"]
 
 
@@ -39,3 +41,11 @@ def reshard(parts: list[list[np.ndarray]], count: int, capacity: int) -> list[li
             arrays.append(array)
         shards.append([*arrays, np.asarray(len(own), np.int64)])
     return shards
+
+
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "deal": "tf_febm.training.resharding:reshard",
+    },
+)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tf_febm import arguments, original_names
-from tf_febm.guarded import DamagedError, opened, read_record, records, write_record
 from tf_febm.training.checkpoint_files import check_segments, steps_in
 from tf_febm.training.lock import LOCK_NAME, locked
+from tf_febm.untrusted_files import DamagedError, opened, read_record, records, write_record
 
 __all__ = ["RunFolder"]
 
@@ -77,7 +77,7 @@ _GROUP = records.Field(records.mapping(), needed=False)
 # Version 0.1 had flags in the place of recipe and data.
 _SEGMENTS = records.Field(check_segments, needed=False)
 _OPTIONS = {
-    **dict.fromkeys(("recipe", "data", "versions", "flags", "command"), _GROUP),
+    **dict.fromkeys(("recipe", "data", "start", "versions", "flags", "command"), _GROUP),
     "segments": _SEGMENTS,
 }
 _SUMMARY = {
@@ -92,6 +92,15 @@ _SUMMARY = {
 }
 
 
+# What the options of a run say of its start, if it began with weights of its own.
+NO_START: dict[str, Any] = {"init_from": None, "init_chains": False}
+
+
+def _fixed(of_recipe: tuple[str, ...], of_data: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return part of the options -> names of what a continued run may not change."""
+    return {"recipe": of_recipe, "data": of_data, "start": tuple(NO_START)}
+
+
 @arguments.checked
 class RunFolder:
     """Name the places of a run below <logdir>/<exp>.
@@ -100,7 +109,7 @@ class RunFolder:
         path: The folder. Nothing is touched until `prepare`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         self.path = Path(path)
         self.options = self.path / "options.json"
         self.metrics = self.path / "metrics.csv"
@@ -138,7 +147,7 @@ class RunFolder:
             OSError: The folder holds something else, or cannot be written.
         """
         try:
-            self._make_way(options, {"recipe": fixed, "data": fixed_of_data}, overwrite)
+            self._make_way(options, _fixed(fixed, fixed_of_data), overwrite)
             self.samples.mkdir(parents=True, exist_ok=True)
             # Permissions, read-only mounts and full disks: trying tells.
             with tempfile.TemporaryFile(dir=self.path) as file:
@@ -161,7 +170,7 @@ class RunFolder:
         Args and errors are those of `prepare`.
         """
         if self._holds_a_run() and not overwrite:
-            self._compare(options, {"recipe": fixed, "data": fixed_of_data})
+            self._compare(options, _fixed(fixed, fixed_of_data))
 
     def _make_way(self, options: dict, fixed: dict, overwrite: bool) -> None:
         if not self._holds_a_run():
@@ -184,6 +193,7 @@ class RunFolder:
         """Raise a ValueError if the run that is there is another one."""
         earlier = self._earlier_options()
         # What an earlier version did not store cannot have been otherwise.
+        options = {**options, "start": {**NO_START, **options.get("start", {})}}
         changed = [
             f"{name}={earlier[part][name]!r} (now {options.get(part, {}).get(name)!r})"
             for part, names in fixed.items()
@@ -205,6 +215,8 @@ class RunFolder:
             if "flags" not in stored:
                 parts = ("recipe", "data", "versions")
                 found = {part: dict(stored[part].items()) for part in parts}
+                # Before there were warm starts, each run began with weights of its own.
+                found["start"] = {**NO_START, **stored.get("start", {})}
                 return {**found, "segments": list(stored.get("segments", []))}
             # Version 0.1 stored what the command line said; None was what had no effect.
             flags = {k: v for k, v in stored["flags"].items() if v is not None}
@@ -212,6 +224,7 @@ class RunFolder:
             return {
                 "recipe": {**original_names.fields_of(flags), "flags": True},
                 "data": {**original_names.source_of(flags), **names},
+                "start": dict(NO_START),
                 "versions": dict(stored.get("versions", {}).items()),
             }
         except FileNotFoundError:
@@ -321,8 +334,8 @@ class RunFolder:
         """Store the options of the run.
 
         Args:
-            options: "recipe", "data" and "versions", each name -> value; and "segments", rows of
-                "from", the step from which on the recipe and the versions of the row were those of
-                training.
+            options: "recipe", "data", "start" and "versions", each name -> value; and "segments",
+                rows of "from", the step from which on the recipe and the versions of the row were
+                those of training.
         """
         write_record(self.options, options)

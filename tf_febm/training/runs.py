@@ -1,19 +1,18 @@
 """A whole run by a recipe: data, model, folder, checkpoints, guard, samples, figures, report."""
 
 import contextlib
-import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, catalogue, data, evaluation, extras, parallel, workers
-from tf_febm.guarded import memory_bytes
+from tf_febm import arguments, catalogue, evaluation, extras, parallel, workers
 from tf_febm.terminal.clock import duration
-from tf_febm.training import checkpoint_files, chosen_weights
+from tf_febm.training import checkpoint_files, chosen_weights, run_data
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.estimate import least_seconds, step_seconds
@@ -23,9 +22,11 @@ from tf_febm.training.loop import train
 from tf_febm.training.memory import check_memory
 from tf_febm.training.pictures import write_data_picture
 from tf_febm.training.report import write_report
-from tf_febm.training.run_folder import RunFolder
+from tf_febm.training.run_folder import NO_START, RunFolder
 from tf_febm.training.schedule import steps_taken
 from tf_febm.training.stop import GracefulStop
+from tf_febm.training.warm_start import warm_start
+from tf_febm.untrusted_files import memory_bytes
 
 __all__ = ["Run", "TooLongError", "describe", "run"]
 
@@ -72,12 +73,14 @@ class Run(NamedTuple):
 
 @arguments.checked
 def run(
-    recipe,
-    data,
-    folder,
-    strategy=None,
+    recipe: arguments.RecipeLike,
+    data: arguments.Data,
+    folder: arguments.Path,
+    strategy: arguments.Strategy | None = None,
     *,
-    held_out=None,
+    held_out: arguments.Data | None = None,
+    init_from: arguments.Path | None = None,
+    init_chains: bool = False,
     overwrite: bool = False,
     resume_step: int | None = None,
     dry_run: bool = False,
@@ -104,6 +107,11 @@ def run(
         strategy: Of `parallel.make_strategy`; the present one if None.
         held_out: The data that figures and watched energies are of. Of a `Source` its test split;
             else, if None, every tenth example, which is then not trained on.
+        init_from: Folder of a finished run, by any method, whose weights this one begins with: the
+            energy's, and the second network's where it stands for the same in both methods. None
+            for weights of its own. It is in the options, with the SHA-256 of that run's model, and
+            an interrupted run goes on by the same call without another look at it.
+        init_chains: Whether the replay buffer begins with that run's chains, too.
         overwrite: Whether to remove a run that is there.
         resume_step: Step of the checkpoint to go on from; the newest if None.
         dry_run: Whether to stop before anything is written, with the plan reported.
@@ -128,6 +136,7 @@ def run(
     extras.needs()
     if resume_step is not None and overwrite:
         raise ValueError("resume_step and overwrite exclude each other.")
+    _check_start(init_from, init_chains, resume_step, folder)
     place = catalogue.load(catalogue.METHODS[recipe.method].place)
     metrics = [name for name in place.METRICS if name not in place.EVALUATION_ONLY]
     if recipe.best_metric not in (None, chosen_weights.METRIC, *metrics):
@@ -136,15 +145,17 @@ def run(
         )
     strategy = tf.distribute.get_strategy() if strategy is None else strategy
     parallel.check_batch_size(recipe.batch_size, strategy)
-    stored = {"recipe": recipe.as_dict(), "data": _described(data)}
+    stored = {"recipe": recipe.as_dict(), "data": run_data.described(data)}
+    stored["start"] = NO_START | ({} if init_from is None else {"init_from": str(init_from)})
+    stored["start"]["init_chains"] = bool(init_chains)
     choices = (bool(overwrite), resume_step, bool(dry_run))
     everything = {**stored, "data": {**stored["data"], "data_dir": None}, "choices": choices}
     workers.check_same(strategy, "Recipes", json.dumps(everything, sort_keys=True))
     keras.utils.set_random_seed(recipe.seed)
-    source, held_out = workers.run_on_all(strategy, lambda: _loaded(data, held_out))
+    source, held_out = workers.run_on_all(strategy, lambda: run_data.loaded(data, held_out))
     stored["data"] |= {
-        "hash": _hash(source),
-        "class_names": _class_names(recipe, source),
+        "hash": run_data.hash_of(source),
+        "class_names": run_data.class_names_of(recipe, source),
         "num_examples": source.total,
         "sample_shape": list(source.sample_shape),
         "source": source.source,
@@ -152,22 +163,32 @@ def run(
     }
     kind = "images" if hasattr(source, "images") else "vectors"
     notes = recipe.without_effect(chosen or {}, kind)
-    _check_splits(recipe, source, held_out)
+    run_data.check_splits(recipe, source, held_out)
     with strategy.scope():
         model = recipe.build(source)
     rows, aside = chosen_weights.divided(recipe, model, source, "best_metric" in (chosen or {}))
     unused = recipe.best_metric == chosen_weights.METRIC and aside is None
-    folder = RunFolder(folder)
+    run_folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
     report = report if chief else _be_silent
     for note in notes:
         report(f"warning: {note}")
-    report(describe(recipe, source, model, folder, None if dry_run else chosen))
+    report(describe(recipe, source, model, run_folder, None if dry_run else chosen))
     needed = check_memory(recipe, source, model) / 2**30
     report(f"Memory: about {needed:.2g} GiB; this machine has {memory_bytes() / 2**30:.0f}.")
-    there = () if overwrite else checkpoint_files.steps_in(folder.checkpoints)
+    there = () if overwrite else checkpoint_files.steps_in(run_folder.checkpoints)
     start = max(there, default=0) if resume_step is None else resume_step
     left = max(recipe.steps - start, 0)
+
+    def begin_warm() -> None:
+        found = warm_start(model, init_from, chains=init_chains)
+        stored["start"] = found
+        report(f"Begins with {' and '.join(found['taken'])} of {init_from} ({found['method']}).")
+        for name, reason in found["left"].items():
+            report(f"Its {name} network is left: {reason}.")
+
+    if init_from is not None and not start:
+        workers.run_on_all(strategy, begin_warm)
     cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
     least = least_seconds(recipe, model)
     if cost is not None:
@@ -183,14 +204,14 @@ def run(
         )
     if dry_run:
         workers.barrier(strategy)
-        return Run(model, folder, 0, False, None)
+        return Run(model, run_folder, 0, False, None)
     with contextlib.ExitStack() as stack:
         if chief:
-            workers.run_on_all(strategy, lambda: stack.enter_context(folder.locked()))
+            workers.run_on_all(strategy, lambda: stack.enter_context(run_folder.locked()))
         else:
             workers.run_on_all(strategy, lambda: None)
         checkpoints = Checkpoints(
-            folder.checkpoints,
+            run_folder.checkpoints,
             model,
             max_to_keep=recipe.keep_checkpoints,
             best_metric=None if unused else recipe.best_metric,
@@ -202,27 +223,34 @@ def run(
             if resume_step is not None:
                 checkpoints.path_of(resume_step)
             if chief:
-                folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+                run_folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
 
         workers.run_on_all(strategy, check)
         step = 0 if overwrite else checkpoints.restore(resume_step)
+        if init_from is not None and start and not step:
+            # The run went back to its beginning.
+            workers.run_on_all(strategy, begin_warm)
         if step >= recipe.steps:
             report(f"Nothing to train: the run has {step} steps, and {recipe.steps} are asked for.")
-            finished = int(chief and folder.result_step() == step)
+            finished = int(chief and run_folder.result_step() == step)
             if workers.from_first(strategy, finished):
                 workers.barrier(strategy, last=True)
-                return Run(model, folder, step, True, folder.read_summary() if chief else None)
+                return Run(
+                    model, run_folder, step, True, run_folder.read_summary() if chief else None
+                )
         else:
-            _begin(strategy, folder, checkpoints, stored, overwrite)
+            _begin(strategy, run_folder, checkpoints, stored, overwrite, step)
         if 0 < step < recipe.steps:
             report(f"Continuing from step {step} of {recipe.steps}.")
         return _train_in(
-            *(folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase),
+            *(run_folder, recipe, model, checkpoints, source, held_out, report, stop, on_phase),
             *(rows, aside, cost),
         )
 
 
-def _begin(strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bool) -> None:
+def _begin(
+    strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bool, step: int
+) -> None:
     """Make the folder ready, and write down what the steps from now on are trained with."""
 
     def prepare() -> None:
@@ -232,6 +260,8 @@ def _begin(strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bo
     earlier = folder.read_options() if folder.options.is_file() and not overwrite else None
     workers.run_on_all(strategy, prepare)
     options = {**stored, "versions": versions()}
+    if earlier is not None and step:
+        options["start"] = earlier["start"]
     segment = {name: options[name] for name in OF_SEGMENTS}
     known = earlier is not None and "flags" not in earlier["recipe"]
     checkpoints.begin(segment, {name: earlier[name] for name in OF_SEGMENTS} if known else None)
@@ -304,7 +334,9 @@ def _train_in(
         descent_steps=recipe.descent_steps,
         noise_removed=recipe.noise_removed,
         seed=recipe.seed,
-        measure=lambda drawn: evaluation.run_figures(model, drawn, source, held_out) | taken,
+        measure=lambda drawn: (
+            evaluation.run_figures(model, drawn, source, held_out, recipe.noise_removed) | taken
+        ),
         probe=probe,
         segments=checkpoints.history,
         report=report,
@@ -314,58 +346,34 @@ def _train_in(
     return Run(model, folder, step, True, summary)
 
 
+def _check_start(init_from, init_chains: bool, resume_step: int | None, folder) -> None:
+    """Raise a ValueError where what a run is to begin with contradicts the rest."""
+    if init_from is None:
+        if init_chains:
+            raise ValueError("init_chains=True needs init_from, the run whose chains to take.")
+        return
+    if resume_step is not None:
+        raise ValueError(
+            f"init_from={str(init_from)!r} and resume_step={resume_step} exclude each other: a run "
+            "either begins or goes on."
+        )
+    if Path(init_from).resolve() == Path(folder).resolve():
+        raise ValueError(
+            f"init_from={str(init_from)!r} is the folder of this run itself: give another folder "
+            "to one of the two."
+        )
+
+
 def _be_silent(line: str) -> None:
     """Report nothing: of several workers the first speaks."""
 
 
-def _described(source) -> dict[str, Any]:
-    """Return what is stored of where data came from."""
-    return source.as_dict() if isinstance(source, data.Source) else {}
-
-
-def _loaded(source, held_out) -> tuple:
-    """Return the training and the held-out data."""
-    if isinstance(source, data.Source):
-        if held_out is not None:
-            raise ValueError("held_out is the test split of a Source: leave it out.")
-        return source.load()
-    source = data.as_data(source, what="data")
-    return (
-        data.hold_out(source)
-        if held_out is None
-        else (source, data.as_data(held_out, what="held_out"))
-    )
-
-
-def _check_splits(recipe, source, held_out) -> None:
-    """Raise a ValueError where what is held out does not fit, before anything is trained."""
-    if not recipe.conditional:
-        return
-    for split in (source, held_out):
-        if split.labels is None:
-            raise ValueError(f"conditional=True needs labels; {split.source} has none.")
-    if source.class_names != held_out.class_names:
-        raise ValueError(
-            f"The splits have different classes: {source.source}, and {held_out.source}."
-        )
-
-
-def _class_names(recipe, source) -> list[str] | None:
-    return list(source.class_names) if recipe.conditional and source.class_names else None
-
-
-def _hash(source) -> str:
-    """Return the SHA-256 of the examples and labels that are trained on."""
-    digest = hashlib.sha256()
-    for array in (getattr(source, "images", None), getattr(source, "vectors", None), source.labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def describe(
-    recipe, source, model, folder: RunFolder, chosen: Collection[str] | None = None
+    recipe: arguments.RecipeLike,
+    source: Any,
+    model: arguments.Model,
+    folder: RunFolder,
+    chosen: Collection[str] | None = None,
 ) -> str:
     """Return the plan of a run, a few lines for people.
 
@@ -386,10 +394,14 @@ def describe(
         if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
     )
     settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
+    # The rest of the reasons is in the report.
+    why, noise = re.split(r"[:;.] |\.$", recipe.why)[0], ""
+    if recipe.data_noise:
+        noise = f"\nEnergies below are of data and chains with noise of {recipe.data_noise:g}."
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
         f"{method} on {source.total} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {recipe.why}{settings}"
+        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {why}.{settings}{noise}"
     )

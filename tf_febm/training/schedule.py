@@ -7,7 +7,7 @@ __all__ = ["steps_in_epochs", "steps_taken"]
 
 
 @arguments.checked
-def steps_taken(model) -> int:
+def steps_taken(model: arguments.Model) -> int:
     """Return the number of training steps that a model has taken, each on a batch.
 
     `optimizer.iterations` is another number where gradients are accumulated: that of the changes of

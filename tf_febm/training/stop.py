@@ -45,7 +45,7 @@ class GracefulStop(keras.callbacks.Callback):
         """
         return None if self.keeper is None else self.keeper.leave()
 
-    def agree(self, strategy) -> bool:
+    def agree(self, strategy: arguments.Strategy | None) -> bool:
         """Return whether training ends; all workers have to ask at the same step.
 
         Args:
@@ -56,14 +56,14 @@ class GracefulStop(keras.callbacks.Callback):
             self.ending = True
         return self.ending
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: arguments.Logs | None = None) -> None:
         """Pass the request on."""
         strategy = self.model.distribute_strategy
         # Counted from the first step of the epoch, the same for all workers.
         if not workers.spans_workers(strategy) or (batch + 1) % self.ASK_EVERY == 0:
             self._pass_on(strategy)
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
         """Ask the other workers."""
         self._pass_on(self.model.distribute_strategy)
 

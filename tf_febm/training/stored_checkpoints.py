@@ -1,4 +1,4 @@
-"""What a folder holds of checkpoints, read without a change to them or to the model."""
+"""Reading of stored checkpoints, without a change to them or to the model."""
 
 from pathlib import Path
 
@@ -24,7 +24,9 @@ class StoredCheckpoints:
         mode: Whether the best is the "min" or the "max" of that metric.
     """
 
-    def __init__(self, folder, model, best_metric: str | None, mode: str):
+    def __init__(
+        self, folder: arguments.Path, model: arguments.Model, best_metric: str | None, mode: str
+    ):
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max'; received {mode!r}.")
         self.folder = Path(folder)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tf_febm import arguments
 from tf_febm.files import as_json, write_json
-from tf_febm.guarded.opening import read_bytes
+from tf_febm.untrusted_files.opening import read_bytes
 
 __all__ = [
     "CHECKSUM",
@@ -57,7 +57,7 @@ Schema = Mapping[str, Field]
 
 
 @arguments.checked
-def write_record(path, facts: dict) -> None:
+def write_record(path: arguments.Path, facts: dict) -> None:
     """Write facts as indented JSON with their checksum, atomically.
 
     Args:
@@ -69,7 +69,9 @@ def write_record(path, facts: dict) -> None:
 
 
 @arguments.checked
-def read_record(path, schema: Schema | None = None, what: str | None = None) -> dict:
+def read_record(
+    path: arguments.Path, schema: Schema | None = None, what: str | None = None
+) -> dict:
     """Return the facts of a record, without the checksum.
 
     Args:
@@ -142,25 +144,25 @@ def _check(facts: dict, schema: Schema) -> None:
             raise ValueError(f"{name}: {error}") from None
 
 
-def whole(value) -> None:
+def whole(value: Any) -> None:
     """Check a whole number from 0 to 2^63 - 1."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError("no whole number")
 
 
-def number(value) -> None:
+def number(value: Any) -> None:
     """Check a finite number."""
     if type(value) not in (int, float) or not abs(value) < 1e308:
         raise ValueError("no finite number")
 
 
-def text(value) -> None:
+def text(value: Any) -> None:
     """Check a string."""
     if not isinstance(value, str):
         raise ValueError("no text")
 
 
-def plain_name(value) -> None:
+def plain_name(value: Any) -> None:
     """Check the name of a file, which leads to no other folder."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"{str(value)[:40]!r} is no plain name of a file")

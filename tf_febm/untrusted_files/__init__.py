@@ -5,9 +5,9 @@ All readers of the library read through these: `opening` opens regular files and
 `pickles`, `matlab` and `hdf5` take no more than arrays out of formats that can hold anything.
 """
 
-from tf_febm.guarded.archives import ArrayFile, Header, NoArrayError, read_arrays
-from tf_febm.guarded.matlab import read_matlab
-from tf_febm.guarded.opening import (
+from tf_febm.untrusted_files.archives import ArrayFile, Header, NoArrayError, read_arrays
+from tf_febm.untrusted_files.matlab import read_matlab
+from tf_febm.untrusted_files.opening import (
     Limits,
     RefusedError,
     check_bytes,
@@ -21,9 +21,9 @@ from tf_febm.guarded.opening import (
     regular_size,
     unpack_gzip,
 )
-from tf_febm.guarded.pickles import read_pickle
-from tf_febm.guarded.records import DamagedError, read_record, write_record
-from tf_febm.guarded.tfrecords import parse_example, read_records, record_places
+from tf_febm.untrusted_files.pickles import read_pickle
+from tf_febm.untrusted_files.records import DamagedError, read_record, write_record
+from tf_febm.untrusted_files.tfrecords import parse_example, read_records, record_places
 
 __all__ = [
     "ArrayFile",

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from tf_febm.guarded import read_pickle
+from tf_febm.untrusted_files import read_pickle
 
 
 def text(value):

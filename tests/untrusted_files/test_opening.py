@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tf_febm import data, guarded
+from tf_febm import data, untrusted_files
 
 
 @pytest.fixture
@@ -21,13 +21,15 @@ def pipe(tmp_path):
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
 def test_only_regular_files_are_opened(request, name):
     path = request.getfixturevalue(name) if name == "pipe" else name
-    with pytest.raises(guarded.RefusedError, match="this is .*; accepted is a regular file"):
-        guarded.read_bytes(path)
+    with pytest.raises(
+        untrusted_files.RefusedError, match="this is .*; accepted is a regular file"
+    ):
+        untrusted_files.read_bytes(path)
 
 
 def test_a_folder_is_an_error_of_the_system(tmp_path):
     with pytest.raises(IsADirectoryError):
-        guarded.read_bytes(tmp_path)
+        untrusted_files.read_bytes(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,9 @@ class TestArchives:
 
 def test_gzip_unpacks_to_what_is_allowed():
     packed = gzip.compress(bytes(100_000))
-    assert guarded.unpack_gzip(packed, "it") == bytes(100_000)
-    with guarded.limited(max_gib=1e-5), pytest.raises(guarded.RefusedError, match="it takes"):
-        guarded.unpack_gzip(packed, "it")
+    assert untrusted_files.unpack_gzip(packed, "it") == bytes(100_000)
+    with (
+        untrusted_files.limited(max_gib=1e-5),
+        pytest.raises(untrusted_files.RefusedError, match="it takes"),
+    ):
+        untrusted_files.unpack_gzip(packed, "it")

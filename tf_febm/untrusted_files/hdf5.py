@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_febm.guarded import hdf5_child
-from tf_febm.guarded.archives import read_arrays
-from tf_febm.guarded.opening import allowed_bytes, limited, regular_size
+from tf_febm import arguments
+from tf_febm.untrusted_files import hdf5_child
+from tf_febm.untrusted_files.archives import read_arrays
+from tf_febm.untrusted_files.opening import allowed_bytes, limited, regular_size
 
 __all__ = ["clean_copy"]
 
@@ -29,7 +30,7 @@ _SECONDS = 120
 
 
 @contextlib.contextmanager
-def clean_copy(path) -> Iterator[Path]:
+def clean_copy(path: arguments.Path) -> Iterator[Path]:
     """Give the path of a file with the groups, arrays and attributes of another, and no more.
 
     Args:

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from tf_febm import guarded
-from tf_febm.guarded import hdf5, hdf5_child
-from tf_febm.guarded.hdf5 import clean_copy
+from tf_febm import untrusted_files
+from tf_febm.untrusted_files import hdf5, hdf5_child
+from tf_febm.untrusted_files.hdf5 import clean_copy
 
 
 def test_groups_arrays_and_attributes_come_over_and_links_do_not(tmp_path):
@@ -57,5 +57,5 @@ def test_more_memory_than_is_allowed(tmp_path):
         # Nothing is stored for it.
         file.create_dataset("a", (1 << 33,), "u1", chunks=(1 << 20,), compression="gzip")
     refused = pytest.raises(ValueError, match="more memory than")
-    with guarded.limited(max_gib=0.5), refused, clean_copy(path):
+    with untrusted_files.limited(max_gib=0.5), refused, clean_copy(path):
         pass

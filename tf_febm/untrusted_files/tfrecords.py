@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.guarded.opening import check_bytes, opened
+from tf_febm.untrusted_files.opening import check_bytes, opened
 
 __all__ = ["parse_example", "read_records", "record_places"]
 

@@ -1,4 +1,4 @@
-"""Arrays of numbers in MATLAB's files of version 5 (-v6 and -v7), by a reader of our own.
+"""Arrays of numbers in MATLAB's files of version 5 (-v6 and -v7), by a reader in Python alone.
 
 A file is a header of 128 bytes and a list of elements: a type, a length and as many bytes, padded
 to eight; a variable is one that holds flags, shape, name and values as elements in turn, and may be
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.guarded.opening import check_bytes
+from tf_febm.untrusted_files.opening import check_bytes
 
 __all__ = ["read_matlab"]
 

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.guarded.opening import check_bytes, opened
+from tf_febm.untrusted_files.opening import check_bytes, opened
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
 
@@ -56,7 +56,7 @@ class ArrayFile:
         OSError: It is not there, or cannot be read.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: arguments.Path):
         self.path = Path(path)
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
@@ -113,7 +113,7 @@ class ArrayFile:
 
 
 @arguments.checked
-def read_arrays(path) -> dict[str, np.ndarray]:
+def read_arrays(path: arguments.Path) -> dict[str, np.ndarray]:
     """Return all arrays of an .npz by name; see `ArrayFile`."""
     with ArrayFile(path) as file:
         return {key: file.array(key) for key in file.keys}

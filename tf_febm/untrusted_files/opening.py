@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tf_febm import arguments
 
@@ -103,7 +103,7 @@ def limited(
 
 
 @arguments.checked
-def regular_size(path) -> int:
+def regular_size(path: arguments.Path) -> int:
     """Return the size of a regular file, which links may lead to.
 
     Raises:
@@ -117,7 +117,7 @@ def regular_size(path) -> int:
 
 @contextlib.contextmanager
 @arguments.checked
-def opened(path) -> Iterator[IO[bytes]]:
+def opened(path: arguments.Path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading, in a `with` block.
 
     Raises:
@@ -133,7 +133,7 @@ def opened(path) -> Iterator[IO[bytes]]:
 
 
 @arguments.checked
-def read_bytes(path, most: int | None = None) -> bytes:
+def read_bytes(path: arguments.Path, most: int | None = None) -> bytes:
     """Return what a regular file holds.
 
     Args:
@@ -185,7 +185,7 @@ def allowed_bytes(file_size: int) -> int:
 
 # What a file promises may be any number.
 @arguments.checking({"count": None})
-def check_bytes(what, count: int, file_size: int) -> None:
+def check_bytes(what: Any, count: int, file_size: int) -> None:
     """Raise a RefusedError if something of a file takes more memory than the limits allow.
 
     Args:

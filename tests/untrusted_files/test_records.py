@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tf_febm.guarded import DamagedError, read_record, records, write_record
+from tf_febm.untrusted_files import DamagedError, read_record, records, write_record
 
 FACTS = {"steps": 3, "note": "é \u2028", "loss": 1e-05, "none": None, "list": [1, {"a": 2.5}]}
 SCHEMA = {name: records.Field(lambda value: None) for name in FACTS}
