@@ -104,8 +104,10 @@ def test_what_cannot_be_read_in_mid_training_is_named():
 
 
 def test_rows_are_checked_and_cannot_be_held_out():
-    with pytest.raises(ValueError, match="shuffle_buffer must be a whole number"):
+    with pytest.raises(ValueError, match="buffer must be a whole number"):
         data.Rows((0, 4), lambda start, stop: None, 0)
+    with pytest.raises(ValueError, match="edges must ascend from 0 .*received"):
+        data.Rows((0, 4, 4), lambda start, stop: None, 1)
     with pytest.raises(TypeError, match="rows must be a Rows or None; received 3"):
         data.ImageData("a", np.zeros((1, 2, 2, 1), np.uint8), rows=3)
     with pytest.raises(ValueError, match="not in memory.*give held_out"):
@@ -119,7 +121,7 @@ def test_a_model_is_built_on_the_sample_and_trained_on_all():
         {
             "reference": "diagonal", "network": "mlp", "width": 4, "batch_size": 30, "num_steps": 1,
             "step_size": None, "epsilon": 0.01, "grad_clip": None, "data_noise": 0.0,
-            "buffer_capacity": 20,
+            "buffer_capacity": 60,
         }
     )  # fmt: skip
     model = recipe.build(images)

@@ -122,7 +122,7 @@ def found(loaded):
     return {x.tobytes(): int(k) for x, k in zip(loaded.images, loaded.labels, strict=True)}
 
 
-@pytest.mark.parametrize("buffer", [None, 16])
+@pytest.mark.parametrize("buffer", [None, 30])
 def test_prepared_copies(pictures, buffer):
     folder, splits, alone = pictures
     source = data.Source("tfds:mine", folder, shuffle_buffer=buffer)
@@ -153,7 +153,7 @@ def test_a_prepared_table(tmp_path):
     split = {"train": {"a": {"b": numbers[:, 0]}, "c": numbers}}
     features = {"a": {"b": tfds.features.Scalar(tf.float64)}}
     prepare(tmp_path, features | {"c": tfds.features.Tensor(shape=(2,), dtype=tf.float64)}, split)
-    train, test = data.Source("tfds:mine", tmp_path, shuffle_buffer=8).load()
+    train, test = data.Source("tfds:mine", tmp_path, shuffle_buffer=40).load()
     assert train.columns == ("a/b", "c[0]", "c[1]") and train.total + test.total == 30
     read = np.concatenate([train.vectors, test.vectors])
     expected = np.column_stack([numbers[:, 0], numbers]).astype(np.float32)

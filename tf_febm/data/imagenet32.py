@@ -15,7 +15,7 @@ from tf_febm import arguments, untrusted_files
 from tf_febm.data.classes import checked_ids
 from tf_febm.data.files import Reader, Split, entries, first_folder, reading
 from tf_febm.data.rows import Block, Rows, joined
-from tf_febm.data.streaming import STREAMED, checked_block, streamed
+from tf_febm.data.streaming import ALL_IN_MEMORY, STREAMED, checked_block, streamed
 
 __all__ = ["IMAGENET32", "read"]
 
@@ -56,9 +56,7 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
     if shuffle_buffer is None:
         needed = sum(untrusted_files.regular_size(file) for file in files)
         with reading(files[0].parent, "cannot be read"):
-            untrusted_files.check_bytes(
-                "all batches in memory (not with --shuffle_buffer=)", needed, needed
-            )
+            untrusted_files.check_bytes(ALL_IN_MEMORY, needed, needed)
         blocks = [_read_batch(file)[0] for file in files]
         shape = blocks[0].examples.shape[1:]
         whole = joined(

@@ -1,5 +1,6 @@
 """Writing of data as TFRecord files, which `load("records")` reads."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ __all__ = ["write_records"]
 
 
 @arguments.checking({"data": None, "split": arguments.NAME})
-def write_records(folder, data, split: str = "train", per_file: int = 10_000) -> list[Path]:
+def write_records(
+    folder: str | os.PathLike, data, split: str = "train", per_file: int = 10_000
+) -> list[Path]:
     """Write a split of a data set as TFRecord files; see `data.records` for their layout.
 
     Data that are not in memory are read block by block, and all of them are written.

@@ -23,7 +23,8 @@ import numpy as np
 from tf_febm import arguments, untrusted_files
 from tf_febm.data.files import Reader, Split, entries, every_tenth, reading, rows_of_split
 from tf_febm.data.rows import Block, Rows, block_edges, joined
-from tf_febm.data.streaming import STREAMED, checked_block, streamed
+from tf_febm.data.streaming import ALL_IN_MEMORY, STREAMED, checked_block, streamed
+from tf_febm.untrusted_files import tfrecords
 
 __all__ = ["RECORDS", "holds_vectors", "read"]
 
@@ -76,9 +77,7 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
     needed = count * _array(first, own[0]).nbytes
     with reading(path, "cannot be read"):
         size = sum(untrusted_files.regular_size(file) for file in own)
-        untrusted_files.check_bytes(
-            "the split in memory (not with --shuffle_buffer=)", needed, size
-        )
+        untrusted_files.check_bytes(ALL_IN_MEMORY, needed, size)
     whole = joined([block(k, min(k + 1000, count)) for k in range(0, count, 1000)])
     return Split(whole.examples, whole.labels, num_classes, source, labels, columns)
 
@@ -88,10 +87,8 @@ def holds_vectors(path) -> bool:
     # Whatever is wrong with it is said when it is read.
     with contextlib.suppress(Exception):
         files = _files(Path(path).expanduser(), "train")
-        places = untrusted_files.record_places(files[0])[:1]
-        return "vector" in untrusted_files.parse_example(
-            untrusted_files.read_records(files[0], places)[0]
-        )
+        places = tfrecords.record_places(files[0])[:1]
+        return "vector" in tfrecords.parse_example(tfrecords.read_records(files[0], places)[0])
     return False
 
 
@@ -102,7 +99,7 @@ class _Places:
         self._files, parts = files, []
         for file in files:
             with reading(file, "not a readable TFRecord file"):
-                parts.append(untrusted_files.record_places(file))
+                parts.append(tfrecords.record_places(file))
         self._places = np.concatenate(parts)
         self._ends = np.cumsum([len(part) for part in parts])
         self.rows = np.arange(len(self._places))
@@ -117,10 +114,8 @@ class _Places:
             file = self._files[number]
             with reading(file, "not a readable TFRecord file"):
                 places = self._places[rows[numbers == number]]
-                found += [
-                    untrusted_files.parse_example(c)
-                    for c in untrusted_files.read_records(file, places)
-                ]
+                contents = tfrecords.read_records(file, places)
+                found += [tfrecords.parse_example(content) for content in contents]
         return found
 
 

@@ -32,6 +32,7 @@ class Block(NamedTuple):
     labels: np.ndarray | None
 
 
+@arguments.checked
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
     """Name the examples of a split that are not in memory.
@@ -46,6 +47,9 @@ class Rows:
         edges: Row numbers at which blocks begin, 0 first, and the number of all rows, last.
         read: (start, stop) of a part of one block to the `Block`. Called from other threads.
         buffer: Rows that are shuffled together, at least 1.
+
+    Raises:
+        ValueError: The edges do not ascend from 0, or the buffer holds nothing.
     """
 
     edges: tuple[int, ...]
@@ -53,11 +57,17 @@ class Rows:
     buffer: int
     # Limits that hold where the files were named hold where they are read.
     _context: contextvars.Context = dataclasses.field(
-        default_factory=contextvars.copy_context, repr=False
+        default_factory=contextvars.copy_context, init=False, repr=False
     )
 
     def __post_init__(self):
-        arguments.whole_number("shuffle_buffer", self.buffer, 1)
+        arguments.whole_number("buffer", self.buffer, 1)
+        edges = tuple(arguments.whole_number("edges", edge) for edge in self.edges)
+        if len(edges) < 2 or edges[0] != 0 or (np.diff(edges) <= 0).any():
+            raise ValueError(
+                f"edges must ascend from 0 to the number of rows; received {self.edges!r:.100}."
+            )
+        object.__setattr__(self, "edges", edges)
 
     def __len__(self) -> int:
         return self.edges[-1]
@@ -70,7 +80,7 @@ class Rows:
         """Return the same rows with a function of examples `[n, …]` applied to every block."""
 
         def read(start, stop):
-            block = self.read(start, stop)
+            block = self.block(start, stop)
             return block._replace(examples=function(block.examples))
 
         return dataclasses.replace(self, read=read)

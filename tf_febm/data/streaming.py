@@ -6,10 +6,12 @@ from tf_febm.data.classes import checked_labels
 from tf_febm.data.files import Split
 from tf_febm.data.rows import Block, Rows
 
-__all__ = ["STREAMED", "checked_block", "streamed"]
+__all__ = ["ALL_IN_MEMORY", "STREAMED", "checked_block", "streamed"]
 
 # What `load` takes for such a reader.
 STREAMED = "shuffle_buffer"
+# What takes the memory, where that is too much, and how it need not.
+ALL_IN_MEMORY = "the split in memory, which shuffle_buffer (--shuffle_buffer=) keeps out of it,"
 # How a source says that the arrays are not all.
 _NOTE = "{} examples, read as they are trained on through a buffer of {}"
 

@@ -13,7 +13,7 @@ from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, reading, reason
 from tf_febm.data.images import resize_array
 from tf_febm.data.rows import Block, Rows, block_edges, joined
-from tf_febm.data.streaming import STREAMED, checked_block, streamed
+from tf_febm.data.streaming import ALL_IN_MEMORY, STREAMED, checked_block, streamed
 from tf_febm.data.tfds_names import builder_name
 
 __all__ = ["TFDS", "read"]
@@ -106,9 +106,7 @@ def read(
         needed = piece.size * first.examples.nbytes
         with reading(Path(builder.data_path), "cannot be read"):
             size = int(builder.info.dataset_size)
-            untrusted_files.check_bytes(
-                "the split in memory (not with --shuffle_buffer=)", needed, size
-            )
+            untrusted_files.check_bytes(ALL_IN_MEMORY, needed, size)
     whole = block(0, None)
     return Split(whole.examples, whole.labels, num_classes, source, *known)
 

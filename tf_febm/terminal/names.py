@@ -22,5 +22,5 @@ def define_dataset(
     name: str, default: str, choices: list[str], text: str, *, flag_values: flags.FlagValues
 ) -> None:
     """Register the flag."""
-    parser, serializer = _DatasetParser(choices), flags.ArgumentSerializer()
-    flags.DEFINE(parser, name, default, text, flag_values, serializer)
+    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
+    flags.DEFINE(_DatasetParser(choices), name, default, text, flag_values, serializer)

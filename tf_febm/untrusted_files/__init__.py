@@ -23,7 +23,6 @@ from tf_febm.untrusted_files.opening import (
 )
 from tf_febm.untrusted_files.pickles import read_pickle
 from tf_febm.untrusted_files.records import DamagedError, read_record, write_record
-from tf_febm.untrusted_files.tfrecords import parse_example, read_records, record_places
 
 __all__ = [
     "ArrayFile",
@@ -39,14 +38,11 @@ __all__ = [
     "limits",
     "memory_bytes",
     "opened",
-    "parse_example",
     "read_arrays",
     "read_bytes",
     "read_matlab",
     "read_pickle",
     "read_record",
-    "read_records",
-    "record_places",
     "regular_size",
     "unpack_gzip",
     "write_record",

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import arguments
 from tf_febm.untrusted_files.opening import check_bytes, opened
 
 __all__ = ["parse_example", "read_records", "record_places"]
@@ -23,7 +22,6 @@ _MOST_ENTRIES = 10_000
 _POLYNOMIAL = 0x82F63B78
 
 
-@arguments.checked
 def record_places(path: Path) -> np.ndarray:
     """Return where the records of a file begin and how long they are, int64 [n, 2].
 
@@ -55,8 +53,7 @@ def record_places(path: Path) -> np.ndarray:
     return np.array(places, np.int64).reshape(-1, 2)
 
 
-@arguments.checking({"places": arguments.ANY_ARRAY})
-def read_records(path: Path, places) -> list[bytes]:
+def read_records(path: Path, places: np.ndarray) -> list[bytes]:
     """Return records by their places.
 
     Args:
@@ -70,9 +67,9 @@ def read_records(path: Path, places) -> list[bytes]:
     found = []
     with opened(path) as file:
         size = file.seek(0, 2)
-        total = int(sum(int(length) for _, length in places))
+        total = int(places[:, 1].sum())
         check_bytes("what is read of it", total, size)
-        for place, length in np.asarray(places).tolist():
+        for place, length in places.tolist():
             file.seek(place)
             found.append(file.read(length + _FOOT))
     by_length: dict[int, list[int]] = {}
@@ -112,7 +109,6 @@ def _checksums(rows: np.ndarray) -> np.ndarray:
     return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
 
 
-@arguments.checked
 def parse_example(content: bytes) -> dict[str, bytes | np.ndarray]:
     """Return the entries of an Example: the only bytes of one, or its numbers.
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data.loading import fails
-from tf_febm import data, recipes, untrusted_files
+from tf_febm import data, recipes
 from tf_febm.untrusted_files import tfrecords
 
 RNG = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_examples_as_protobuf_writes_them():
     example.features.feature["b"].int64_list.value.extend(values["b"])
     example.features.feature["c"].float_list.value.extend(values["c"])
     example.features.feature["d"].bytes_list.value.append(b"\0x")
-    found = untrusted_files.parse_example(example.SerializeToString())
+    found = tfrecords.parse_example(example.SerializeToString())
     assert {k: found[k].tolist() for k in values} == values and found["d"] == b"\0x"
 
 
@@ -95,8 +95,8 @@ def test_no_damage_goes_unnoticed(tmp_path):
     good = file.read_bytes()
 
     def read():
-        places = untrusted_files.record_places(file)
-        return untrusted_files.read_records(file, places)
+        places = tfrecords.record_places(file)
+        return tfrecords.read_records(file, places)
 
     assert len(read()) == 3
     for k in range(0, 8 * len(good), 7):
@@ -115,7 +115,7 @@ def test_no_damage_goes_unnoticed(tmp_path):
 
 def _places(good, file):
     file.write_bytes(good)
-    return untrusted_files.record_places(file)
+    return tfrecords.record_places(file)
 
 
 def _written(folder, *examples):
