@@ -70,6 +70,7 @@ LINES = {
     "--variational_steps=2": ("--method=dual", [CD, BOUNDS]),
     "--variational_l2_coeff=1": ("", [CD, BOUNDS]),
     "--leave_one_out": ("", [CD, BOUNDS]),
+    "--class_weight_coeff=1": ("--cclass", ["", BOUNDS]),
     "--log_ratio_clip=5": ("", [CD, BOUNDS]),
     "--warmup_steps=10": ("", [CD, BOUNDS, "--l2_coeff=0", "--dataset=csv"]),
     "--slow_energy_decay=0.9": ("", [CD, BOUNDS, "--method=dual"]),

@@ -47,6 +47,8 @@ class Recipe:
         variational_steps: Steps of the variational network for one of the energy.
         l2_coeff: Weight of the mean squared outputs in both losses.
         variational_l2_coeff: That of the variational network; l2_coeff if None.
+        class_weight_coeff: Weight of −log p(y|x) in the loss of the energy of a conditional model;
+            see `FEBM`.
         leave_one_out: Whether the covariance in the energy's gradient is unbiased.
         warmup_steps: First steps, in which the l2 terms alone are trained.
         shift_invariant: Whether f-EBM takes no gradient along a constant added to the energy.
@@ -149,6 +151,7 @@ class Recipe:
     variational_steps: int = 1
     l2_coeff: float = 1.0
     variational_l2_coeff: float | None = None
+    class_weight_coeff: float = 0.0
     leave_one_out: bool = True
     warmup_steps: int = 10
     shift_invariant: bool = False
