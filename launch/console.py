@@ -72,7 +72,7 @@ def definers(
     kinds = {"text": flags.DEFINE_string, "texts": flags.DEFINE_multi_string}
     kinds |= {"whole": flags.DEFINE_integer, "real": flags.DEFINE_float}
     kinds |= {"switch": flags.DEFINE_bool, "choice": flags.DEFINE_enum}
-    kinds |= {"alias": flags.DEFINE_alias, "dataset": names.define_dataset}
+    kinds |= {"alias": flags.DEFINE_alias, "names": names.define_names}
     return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 

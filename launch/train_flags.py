@@ -52,7 +52,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values, "Data")
     known = [name for name in catalogue.DATASETS if name != "tfds"]
-    add.dataset("dataset", "digits", [*known, "tfds:NAME"], "See data.load.")
+    add.names("dataset", "digits", [*known, "tfds:NAME"], "See data.load.")
     add.text("data_dir", None, "Local folder or file of the data set.")
     add.whole("image_size", None, "Side of the images of celeba and folder.", 1)
     asks = "auto asks where that is not clear."

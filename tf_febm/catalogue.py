@@ -6,6 +6,7 @@ a line stands for.
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ __all__ = [
     "dataset",
     "find",
     "load",
+    "tfds_name",
 ]
 
 
@@ -292,6 +294,34 @@ DATASETS = {
 }
 
 
+# A name of TensorFlow Datasets, and one of its configurations.
+_OF_TFDS = re.compile(r"tfds:([a-z][a-z0-9_]*)(?::([\w.\-]+))?")
+
+
 def dataset(name: Any) -> Dataset | None:
-    """Return the row of a data set, None if there is none; of "tfds:name" it is that of "tfds"."""
-    return DATASETS.get(name.partition(":")[0] if str(name).startswith("tfds:") else name)
+    """Return the row of a data set, None if there is none; of "tfds:name" it is that of "tfds".
+
+    Raises:
+        ValueError: The name begins with "tfds:" and is no name of TensorFlow Datasets.
+    """
+    if not isinstance(name, str):
+        return None
+    if name.startswith("tfds:"):
+        tfds_name(name)
+        return DATASETS["tfds"]
+    return DATASETS.get(name)
+
+
+def tfds_name(name: str) -> str:
+    """Return what TensorFlow Datasets calls "tfds:name" or "tfds:name:config".
+
+    Raises:
+        ValueError: It is neither.
+    """
+    found = _OF_TFDS.fullmatch(name)
+    if found is None:
+        raise ValueError(
+            "Names of TensorFlow Datasets are tfds:<name> or tfds:<name>:<config>, such as "
+            f"tfds:cifar10; received {name!r}."
+        )
+    return found[1] if found[2] is None else f"{found[1]}/{found[2]}"

@@ -7,14 +7,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from tf_febm import untrusted_files
+from tf_febm import catalogue, untrusted_files
 from tf_febm.data import tfds_source
 from tf_febm.data.classes import listed
 from tf_febm.data.files import Reader, Split, reading, reason
 from tf_febm.data.images import resize_array
 from tf_febm.data.rows import Block, Rows, block_edges, joined
 from tf_febm.data.streaming import ALL_IN_MEMORY, STREAMED, checked_block, streamed
-from tf_febm.data.tfds_names import builder_name
 
 __all__ = ["TFDS", "read"]
 
@@ -68,7 +67,9 @@ def read(
     if not builder.data_path.exists():
         urls = [*(getattr(builder, "url_infos", None) or ()), _HOST]
         host = urlsplit(next((url for url in urls if url.startswith("http")), _HOST))
-        tfds_source.prepare(builder, name, builder_name(name), f"{host.scheme}://{host.netloc}")
+        tfds_source.prepare(
+            builder, name, catalogue.tfds_name(name), f"{host.scheme}://{host.netloc}"
+        )
     fields = _fields(name, builder.info)
     if fields.image is not None and image_size is None:
         shape = _feature(builder.info.features, fields.image).shape
@@ -83,7 +84,7 @@ def read(
         # Labels of test splits are often kept back.
     shape = first.examples.shape[1:]
     num_classes = None if fields.class_names is None else len(fields.class_names)
-    where = f"tensorflow_datasets {builder_name(name)} in {builder.data_path}, {piece.name}"
+    where = f"tensorflow_datasets {catalogue.tfds_name(name)} in {builder.data_path}, {piece.name}"
 
     def block(start: int, stop: int | None) -> Block:
         try:
@@ -152,7 +153,7 @@ def _pieces(name: str, info, split: str) -> list[_Piece]:
 
 
 def _builder(name: str, path: Path | None) -> Any:
-    asked = builder_name(name)
+    asked = catalogue.tfds_name(name)
     try:
         return tfds_source.make_builder(asked, path)
     except ImportError as error:

@@ -77,7 +77,7 @@ def for_dataset(
 
 
 def _holds_vectors(dataset: str, data_dir) -> bool:
-    if tfds_names.is_one(dataset):
+    if dataset.startswith("tfds:"):
         return tfds_names.holds_vectors(dataset, data_dir)
     told = {"npz": npz_keys.holds_vectors, "records": records.holds_vectors}.get(dataset)
     return bool(told is not None and data_dir and told(data_dir))

@@ -1,26 +1,25 @@
-"""A flag for the name of a data set: one of a table, or any of TensorFlow Datasets."""
+"""A flag of one of several names, some of which others may follow."""
 
 from absl import flags
 
-from tf_febm.data import tfds_names
+__all__ = ["define_names"]
 
-__all__ = ["define_dataset"]
+# Ends a choice that stands for all names that begin as it does.
+ANY = ":NAME"
 
 
-class _DatasetParser(flags.EnumParser):
-    """Take what the catalogue has, and names such as tfds:cifar10."""
+class _Parser(flags.EnumParser):
+    """Take a choice, or what begins as one with NAME at its end."""
 
     def parse(self, argument: str) -> str:
         """Return the name; raise a ValueError if there is none."""
-        if tfds_names.is_one(argument):
-            tfds_names.builder_name(argument)
-            return argument
-        return super().parse(argument)
+        begins = tuple(c.removesuffix(ANY) + ":" for c in self.enum_values if c.endswith(ANY))
+        return argument if argument.startswith(begins) else super().parse(argument)
 
 
-def define_dataset(
+def define_names(
     name: str, default: str, choices: list[str], text: str, *, flag_values: flags.FlagValues
 ) -> None:
     """Register the flag."""
     serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
-    flags.DEFINE(_DatasetParser(choices), name, default, text, flag_values, serializer)
+    flags.DEFINE(_Parser(choices), name, default, text, flag_values, serializer)
