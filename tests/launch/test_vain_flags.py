@@ -90,7 +90,7 @@ LINES = {
     "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
     "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
     "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
-    "--noise_scale=2": (
+    "--noise_scale=0.2": (
         "--sampler=mala",
         ["--sampler=mala --step_lr=0.1", "--sampler=hmc --step_lr=0.1", STILL],
     ),
@@ -233,7 +233,7 @@ class TestEvaluation:
         known |= {"has_features": False, "num_steps": 0}
         for flag in (
             *("--label_share=0.1", "--averaged", "--step_lr=1", "--noise_scale=0.1"),
-            *("--proj_norm=1", "--reference=all", "--cache_dir=a"),
+            *("--proj_norm=1", "--compare_with=all", "--cache_dir=a"),
         ):
             values = parsed(evaluate.define, flag)
             with pytest.raises(ValueError, match=flag.split("=")[0]):
