@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from tf_febm import arguments
 from tf_febm.data.arrays import as_data
+from tf_febm.data.image_data import ImageData
 from tf_febm.data.records import COLUMNS, LABELS
 from tf_febm.data.rows import Block
+from tf_febm.data.vector_data import VectorData
 from tf_febm.files import replacing, write_atomically
 
 __all__ = ["write_records"]
@@ -18,7 +20,10 @@ __all__ = ["write_records"]
 
 @arguments.checking({"data": None, "split": arguments.NAME})
 def write_records(
-    folder: str | os.PathLike, data, split: str = "train", per_file: int = 10_000
+    folder: str | os.PathLike,
+    data: ImageData | VectorData | arguments.Tensor,
+    split: str = "train",
+    per_file: int = 10_000,
 ) -> list[Path]:
     """Write a split of a data set as TFRecord files; see `data.records` for their layout.
 

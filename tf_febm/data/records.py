@@ -1,4 +1,4 @@
-"""TFRecord files of examples: a layout of ours, its writer and its reader.
+"""TFRecord files of examples: their layout, and its reader.
 
 A folder holds `train-*.tfrecord` and, if anything is held out, `test-*.tfrecord`. Each record is a
 `tf.train.Example`:

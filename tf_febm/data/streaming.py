@@ -1,4 +1,4 @@
-"""What readers of data that are not in memory share: checks of blocks, and splits of them."""
+"""Common parts of readers of data that are not in memory: checked blocks, and splits of them."""
 
 import numpy as np
 
@@ -17,7 +17,11 @@ _NOTE = "{} examples, read as they are trained on through a buffer of {}"
 
 
 def streamed(
-    rows: Rows, num_classes: int | None, source: str, class_names=None, columns=None
+    rows: Rows,
+    num_classes: int | None,
+    source: str,
+    class_names: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] | None = None,
 ) -> Split:
     """Return a split of which a sample is in memory.
 
@@ -33,7 +37,13 @@ def streamed(
     return Split(sample.examples, sample.labels, num_classes, source, class_names, columns, rows)
 
 
-def checked_block(examples, labels, num_classes: int | None, shape, where: str) -> Block:
+def checked_block(
+    examples: np.ndarray,
+    labels: np.ndarray | None,
+    num_classes: int | None,
+    shape: tuple[int, ...],
+    where: str,
+) -> Block:
     """Return what was read, as what it must be.
 
     Args:

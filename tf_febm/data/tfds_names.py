@@ -1,4 +1,4 @@
-"""What prepared copies of TensorFlow Datasets hold.
+"""Contents of prepared copies of TensorFlow Datasets.
 
 Without TensorFlow: a command line asks before it is imported.
 """
@@ -17,7 +17,7 @@ __all__ = ["holds_vectors"]
 _LARGEST = 16 << 20
 
 
-def holds_vectors(name: str, data_dir=None) -> bool:
+def holds_vectors(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether a prepared copy has no pictures in it; False where there is none to tell."""
     with contextlib.suppress(Exception):
         place = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"

@@ -1,5 +1,6 @@
 """TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
 
+import os
 import threading
 from typing import Any
 
@@ -40,7 +41,7 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     return Split(images, labels, remote.num_classes, source)
 
 
-def make_builder(builder_name: str, data_dir=None) -> Any:
+def make_builder(builder_name: str, data_dir: str | os.PathLike | None = None) -> Any:
     """Return the TFDS builder of that name; nothing is downloaded yet.
 
     Args:
@@ -73,7 +74,7 @@ def is_reachable(url: str, seconds: float = REACHABLE_WITHIN_SECONDS) -> bool:
     return bool(answers)
 
 
-def prepare(builder, name: str, fetched: str, url: str, otherwise: str = "") -> None:
+def prepare(builder: Any, name: str, fetched: str, url: str, otherwise: str = "") -> None:
     """Let TensorFlow Datasets download what it has not.
 
     Args:
