@@ -7,7 +7,7 @@ import train_flags
 from absl import flags
 
 from tests.launch.conftest import resolve
-from tf_febm import original_lines as tables
+from tf_febm import original_names as tables
 from tf_febm.recipes import effects as rules
 
 
