@@ -72,7 +72,7 @@ class Sampler(NamedTuple):
 SAMPLERS: dict[str, Sampler] = {
     "langevin": Sampler(
         "tf_febm.samplers.langevin:Langevin",
-        ("step_size", "noise_scale", "grad_clip", "grad_clip_norm"),
+        ("step_size", "noise_scale", "grad_clip", "grad_clip_norm", "schedule", "noise_schedule"),
         (1.0, 0.5),
     ),
     "mala": Sampler(
@@ -86,6 +86,15 @@ SAMPLERS: dict[str, Sampler] = {
         ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance"),
         (0.5, 1.0),
         0.651,
+    ),
+    "parallel_tempering": Sampler(
+        "tf_febm.samplers.tempering:ParallelTempering",
+        (
+            *("step_size", "burn_in", "target_acceptance"),
+            *("num_temperatures", "smallest_inverse_temperature"),
+        ),
+        (1.0, 0.5),
+        0.574,
     ),
 }
 
