@@ -226,6 +226,17 @@ SOURCES: dict[str, str] = {
     "max_pixels": "max_pixels",
     "max_gib": "max_gib",
     "max_depth": "max_depth",
+    "label_attribute": "label_attribute",
+    "shuffle_buffer": "shuffle_buffer",
+}
+# Those that are for some data sets alone.
+ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "subfolders": ("folder",),
+    **dict.fromkeys(("table_header", "table_index", "label_column", "drop_columns"), ("csv",)),
+    "label_attribute": ("celeba",),
+    "shuffle_buffer": ("imagenet32", "records", "tfds"),
+    "max_pixels": ("folder", "celeba"),
+    "max_depth": ("folder",),
 }
 _ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
 

@@ -48,6 +48,8 @@ LINES = {
     "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
     "--subfolders=splits": ("--dataset=folder", ["", "--dataset=csv"]),
     "--max_pixels=100": ("--dataset=folder", ["--dataset=csv", "--dataset=mnist"]),
+    "--label_attribute=Smiling": ("--dataset=celeba", ["", "--dataset=folder"]),
+    "--shuffle_buffer=9": ("--dataset=tfds:mnist", ["", "--dataset=folder"]),
     "--max_depth=3": ("--dataset=folder", ["--dataset=celeba", "--dataset=npz"]),
     "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
     "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),

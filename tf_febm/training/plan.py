@@ -43,7 +43,7 @@ def describe(
     # A generator makes what chains make elsewhere.
     drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
     return (
-        f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
+        f"{method} on {source.total} {kind} {source.sample_shape} from {source.source}\n"
         f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
         f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {why}.{settings}{noise}"
     )

@@ -39,7 +39,10 @@ FIXED = (
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
     *("penalty", "entropy"),
 )
-FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
+FIXED_OF_DATA = (
+    *("name", "data_dir", "image_size", "label_column", "drop_columns"),
+    *("label_attribute", "shuffle_buffer"),
+)
 # Seconds of a run, at least, that are worth a line where a step is fast.
 WORTH_SAYING = 3600.0
 # What each part of a run is told to have been trained with.
@@ -154,7 +157,7 @@ def run(
     stored["data"] |= {
         "hash": run_data.hash_of(source),
         "class_names": run_data.class_names_of(recipe, source),
-        "num_examples": len(source),
+        "num_examples": source.total,
         "sample_shape": list(source.sample_shape),
         "source": source.source,
         "columns": list(columns) if (columns := getattr(source, "columns", None)) else None,
