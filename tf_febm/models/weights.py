@@ -282,7 +282,12 @@ def _wrong_shape(shape: tuple, count) -> str:
     )
 
 
-def outputs_penalty(weight: float, value_data, value_model, weights: WeightedBatches):
+def outputs_penalty(
+    weight: float,
+    value_data: arguments.Tensor,
+    value_model: arguments.Tensor,
+    weights: WeightedBatches,
+) -> Any:
     """Return the weighted regulariser of a network's outputs, zero without a weight."""
     if not weight:
         return 0.0
