@@ -8,9 +8,8 @@ table in training is asked here too: whether a first line of numbers holds names
 whether columns that seem to number the rows belong to the data, --drop_index or --keep_index.
 A conditional model scores the rows as those of one class, --label. Where the model knows the names
 of its columns and the table has a line of names, columns are found by name, in any order, and
-others are left out. Prints row, from 1 and without the line of names, as launch/apply.py has it,
-energy and rank, 1 for the oddest, and the p-value of a calibrated model, in the order of the file;
---top=10 prints the ten oddest rows alone.
+others are left out. Prints row, from 1 and without the line of names, energy and rank, 1 for the
+oddest, and the p-value of a calibrated model, in the order of the file; --top=10 prints ten rows.
 """
 
 import argparse

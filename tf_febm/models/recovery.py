@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, energies, networks, objectives, parallel, randomness
@@ -396,7 +395,5 @@ class Recovery(SlowEnergyModel):
         """Return the constructor's arguments, serialised."""
         config = super().get_config()
         del config["buffer"], config["reference"]
-        levels = {"levels": list(self.levels.sigmas)}
-        levels |= {name: np.asarray(getattr(self.levels, name)).tolist()
-                   for name in ("center", "spread")}  # fmt: skip
-        return {**config, **levels}
+        of_data = {name: getattr(self.levels, name).tolist() for name in ("center", "spread")}
+        return {**config, "levels": list(self.levels.sigmas), **of_data}
