@@ -34,7 +34,8 @@ def test_rows():
         "classes": {"broken": {"auroc": 0.98765}},
     }  # fmt: skip
     level, oddest, apart = said(words.of_rows(result))
-    assert level.startswith("61 of 1,200 rows are called odd: with p-values up to 0.05, the energy")
+    assert level.startswith("61 of 1,200 rows are called odd: their p_value, the share of usual")
+    assert level.endswith("is at most --odd=0.05, the limit for all; the energy is 3.142 or more.")
     assert oddest.count("row 7 (broken), furthest out in a (+4.0 σ)") == 3
     assert apart.startswith("Class broken is told from other rows to 0.988 (AUROC")
     few = {**result, "note": "Too few.", "threshold": None, "num_odd": 0}
@@ -55,3 +56,13 @@ def test_applications():
     assert "to 0.250 (AUROC" in apart and "the best score is score_norm, 0.750" in apart
     result["denoising"]["psnr_denoised"] = 11.0
     assert said(words.of_applications(result))[0].startswith("Removing noise does not work")
+
+
+def test_training_that_was_stopped():
+    assert words.stopped(7) == "Stopped at step 7; the same command continues from there."
+    without = words.stopped(7, " without --overwrite")
+    assert "the same command without --overwrite continues" in without
+    # There is nothing to continue from.
+    assert words.stopped(0, " without --overwrite") == (
+        "Stopped before the first step; the same command begins anew."
+    )

@@ -90,7 +90,7 @@ def folder(tmp_path_factory):
         model, lambda step: data.stream(toy, 8, start_step=step), folder,
         training.Checkpoints(folder.checkpoints, model), total_steps=16, log_interval=2,
         sample_interval=2, save_interval=8,
-        probe=(data.dequantise(images[:4], seed=0), None),
+        watched=(data.dequantise(images[:4], seed=0), None),
     )  # fmt: skip
     training.finish(
         model, folder, num_samples=4, num_steps=3, seed=1,

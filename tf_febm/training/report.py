@@ -231,7 +231,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
                 )
             ]
         ),
-        "Energies of data and of samples": _series(folder.samples.glob("energies_*.png")),
+        _of_energies(options["recipe"]): _series(folder.samples.glob("energies_*.png")),
         "Curves": _curves(rows),
         "All figures": _values(summary.get("quality") or {}),
         "Speed": _values({k: summary[k] for k in ("seconds", "steps_per_second") if k in summary}),
@@ -242,6 +242,12 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         "Versions": _values(options["versions"]),
     }
     return [report_page.folded(title, inner) for title, inner in sections.items()]
+
+
+def _of_energies(recipe: dict) -> str:
+    noise = recipe.get("data_noise")
+    of = f", both with the noise of training, {noise:g}" if noise else ""
+    return f"Energies of data and of samples{of}"
 
 
 def _loading(folder: RunFolder, recipe: dict) -> str:
