@@ -38,8 +38,8 @@ def test_rows():
     assert level.endswith("is at most --odd=0.05, the limit for all; the energy is 3.142 or more.")
     assert oddest.count("row 7 (broken), furthest out in a (+4.0 σ)") == 3
     assert apart.startswith("Class broken is told from other rows to 0.988 (AUROC")
-    few = {**result, "note": "Too few.", "threshold": None, "num_odd": 0}
-    assert said(words.of_rows(few))[0] == "Too few."
+    few = {**result, "note": "Ask for odd=0.1.", "threshold": None, "num_odd": 0}
+    assert said(words.of_rows(few))[0] == "Ask for --odd=0.1."
 
 
 def test_applications():

@@ -56,7 +56,7 @@ def of_rows(result: Mapping[str, Any]) -> list[str]:
     """
     told = []
     if result.get("note"):
-        told.append(result["note"])
+        told.append(result["note"].replace("odd=", "--odd="))
     else:
         told.append(
             f"{result['num_odd']} of {result['num_rows']:,} rows are called odd: their p_value, the "

@@ -197,7 +197,7 @@ def _side_by_side(folder: RunFolder) -> str:
             return report_page.row([data])
         made = pictures[-1]
         name = f"Samples at {_step(made)}"
-    caption = name if data else f"{name}, beside data"
+    caption = name if data else f"{name}, beside data it has not seen"
     return report_page.row([report_page.picture(made, caption, wide=not data), data])
 
 
