@@ -27,7 +27,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     add.real("noise", 0.3, "Standard deviation of the noise.", 0.0)
     add.whole("num_images", 256, "Held-out images to use.", 2)
-    add.real("odd", 0.05, "Rows with a p_value up to this are odd: of usual rows, this share.", 0.0, 1.0)
+    add.real("odd", 0.05, "Rows of a table with a p_value up to this are odd.", 0.0, 1.0)
     add.whole("steps", 400, "Langevin steps of filling in and of chains from noise.", 2)
     add.whole("resume_iter", -1, "Checkpoint; -1 is the newest.")
     add.whole("seed", 0, "Seed of all of it.", 0, 2**31 - 1)

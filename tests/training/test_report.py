@@ -118,7 +118,7 @@ def test_the_first_screen(text):
     assert re.search(r"<title>.*\(poor\)</title>", text)
     # Every figure beside that of real data and of the simplest model.
     row = page.text.index(next(t for t in page.text if t.startswith("Roughness: ")))
-    assert [t for t in page.text[row + 1 :] if t.strip()][:3] == ["0.17", "0.01", "0.1666"]
+    assert [t for t in page.text[row + 1 :] if t.strip()][:3] == ["0.17", "0.01", "0.167"]
     images = [alt["alt"] for tag, alt in page.tags if tag == "img"]
     assert images[:2] == ["Samples of the model", "Data the model has not seen"]
 

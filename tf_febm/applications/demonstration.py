@@ -134,6 +134,6 @@ def _tell_apart(model, held_out, others: Mapping, seed: int, out: Path, report) 
 
 
 def _write_rows(path: Path, *rows) -> None:
-    """Write rows of as many images as fit."""
-    shown = np.concatenate([row[:SHOWN] for row in rows])
+    """Write rows of as many images as fit; what a model without bounds made is clipped."""
+    shown = np.clip(np.concatenate([row[:SHOWN] for row in rows]), 0.0, 1.0)
     evaluation.save_png(path, evaluation.image_grid(shown, columns=len(rows[0][:SHOWN])))

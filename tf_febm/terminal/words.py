@@ -59,9 +59,10 @@ def of_rows(result: Mapping[str, Any]) -> list[str]:
         told.append(result["note"].replace("odd=", "--odd="))
     else:
         told.append(
-            f"{result['num_odd']} of {result['num_rows']:,} rows are called odd: their p_value, the "
-            f"share of usual rows that are as odd as this one or odder, is at most --odd="
-            f"{result['odd']:g}, the limit for all; the energy is {result['threshold']:.4g} or more."
+            f"{result['num_odd']} of {result['num_rows']:,} rows are called odd: their p_value, "
+            "the share of usual rows that are as odd as this one or odder, is at most --odd="
+            f"{result['odd']:g}, the limit for all; the energy is {result['threshold']:.4g} or "
+            "more."
         )
     odd = [
         f"row {row['row']}{_of(row.get('class'))}, furthest out in {row['furthest']}"

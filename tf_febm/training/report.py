@@ -208,7 +208,7 @@ def _scale(quality: dict) -> str:
         (
             (
                 f"{reading.name}: {reading.meaning}; {best[reading.better]}",
-                *map(_shown, (reading.value, reading.best, reading.simple)),
+                *(_shown(end, 3) for end in (reading.value, reading.best, reading.simple)),
             )
             for reading in evaluation.readings(quality)
         ),
@@ -285,12 +285,12 @@ def _parts(segments: list[dict]) -> str:
     return _values(changes)
 
 
-def _shown(value) -> str:
+def _shown(value, digits: int = 4) -> str:
     if value is None:
         return "–"
     if isinstance(value, list):
         return ", ".join(_shown(each) for each in value)
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _step(path: Path) -> str:
