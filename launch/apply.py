@@ -11,14 +11,14 @@ import console
 from absl import flags
 
 # Flags that are nothing to vectors.
-_OF_IMAGES = ("against", "noise", "num_images", "steps", "seed")
+_OF_IMAGES = ("against", "noise", "num_images", "final_steps", "seed")
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values)
     add.text("run", None, "Folder of the run, <logdir>/<exp>.")
-    add.text("data_dir", None, "Local folder or file of the data, if it moved.")
+    add.text("data_dir", None, "Local folder or file of the data set; if it has moved since.")
     add.texts(
         "against",
         [],
@@ -28,10 +28,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.real("noise", 0.3, "Standard deviation of the noise.", 0.0)
     add.whole("num_images", 256, "Held-out images to use.", 2)
     add.real("odd", 0.05, "Rows of a table with a p_value up to this are odd.", 0.0, 1.0)
-    add.whole("steps", 400, "Langevin steps of filling in and of chains from noise.", 2)
-    add.whole("resume_iter", -1, "Checkpoint; -1 is the newest.")
-    add.whole("seed", 0, "Seed of all of it.", 0, 2**31 - 1)
-    add.text("out", None, "Where it goes; <run>/applications if unset.")
+    steps = "Steps of the sampler for each of these samples; and of filling in."
+    add.whole("final_steps", 400, steps, 2)
+    add.alias("steps", "final_steps")
+    add.whole("resume_iter", -1, "Checkpoint to take; -1 is the newest.")
+    add.whole("seed", 0, "Seed of all that is random.", 0, 2**31 - 1)
+    add.text("out", None, "Where the results go; <run>/applications if unset.")
     add.switch("debug", False, "Show tracebacks of errors.")
 
 
@@ -75,7 +77,7 @@ def run(values) -> int:
                 new,
                 num_images=values.num_images,
                 noise=values.noise,
-                num_steps=values.steps,
+                num_steps=values.final_steps,
                 others=others,
                 seed=values.seed,
                 report=console.log,

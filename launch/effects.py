@@ -41,7 +41,7 @@ ALWAYS = (
     *("original", "num_samples", "im_number", "final_steps", "num_steps", "descent_steps"),
     *("seed", "data_dir", "rounds", "repeat_scale", "num_real", "features"),
     *("dataset", "cclass", "use_attention", "large_model", "larger_model", "wider_model"),
-    *("noise_removed", "out", "debug"),
+    *("noise_removed", "reference", "out", "debug"),
 )
 ROWS = ("run", "exp", "logdir", "resume_iter", "data_dir", "dataset", "odd", "out", "debug")
 _RUN = _rule(
@@ -98,7 +98,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "keras_weights": (
         _of_features("--features=keras_inception", "keras_weights", "keras_inception"),
     ),
-    **dict.fromkeys(("reference", "cache_dir"), (_FIGURES,)),
+    **dict.fromkeys(("compare_with", "cache_dir"), (_FIGURES,)),
 }
 # (Flag, rule) -> the value that says what is done anyway where the rule does not hold.
 _OFF = {("ensemble", _ROUNDS): 1, ("averaged", _ROUNDS): True, ("averaged", _AVERAGE): False}

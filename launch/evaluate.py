@@ -22,8 +22,8 @@ SAME = ("ensemble", "nomix", "pool_size", "averaged")
 OF_CHAINS = ("step_lr", "noise_scale", "proj_norm")
 # Flags of networks, which evaluation.find_feature_network has too.
 FILES = ("inception", "squeezenet", "keras_weights")
-# Names of the original.
-ALIASES = {"num_steps": "final_steps", "im_number": "num_samples"}
+# Names of the original, and one of version 0.1.
+ALIASES = {"num_steps": "final_steps", "im_number": "num_samples", "reference": "compare_with"}
 BATCH = 512  # Chains of a round, unless the pool is smaller.
 
 
@@ -31,33 +31,36 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values, "The run")
     add.text("run", None, "Folder of the run, <logdir>/<exp>.")
-    add.whole("resume_iter", -1, "Checkpoint to measure; -1 is the newest.")
-    add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")
+    add.whole("resume_iter", -1, "Checkpoint to take; -1 is the newest.")
+    add.text("data_dir", None, "Local folder or file of the data set; if it has moved since.")
     add.text("original", None, "Checkpoint of the original code, dir/model_45900, for --dataset=.")
     add = console.definers(values, "Samples")
-    samples = "Samples to draw; as many as the run drew at its end if unset."
-    add.whole("num_samples", None, samples, 10)
-    add.whole("final_steps", None, "Steps of the sampler for each; those of the run if unset.", 0)
-    add.whole("descent_steps", None, "Steps of descent afterwards; the run's if unset.", 0)
-    add.whole("seed", None, "Seed of the samples; the run's if unset.", 0, 2**31 - 1)
+    own = console.definers(values, "Samples", "the run's")
+    own.whole("num_samples", None, "Samples to draw.", 10)
+    own.whole("final_steps", None, "Steps of the sampler for each of these samples.", 0)
+    own.whole("descent_steps", None, "Steps without noise after these, of falling size.", 0)
+    own.whole("seed", None, "Seed of all that is random.", 0, 2**31 - 1)
     published = "Sample as published: so many rounds of a pool of chains from noise, some of which "
     rounds = f"{published}restart between rounds. 0 continues the chains of training."
     add.whole("rounds", 0, rounds, 0)
     add.whole("nomix", 10, "Last rounds, in which no chain restarts and no label is redrawn.", 0)
     add.whole("pool_size", 1000, "Chains of a pool.", 1)
-    add.whole("batch_size", None, f"Of these, how many run in a round; {BATCH} or all if unset.", 1)
+    chains = f"Examples, and chains, of a step; of a round of the pool, {BATCH} or all if unset."
+    add.whole("batch_size", None, chains, 1)
     add.real("restart_share", 0.01, "Of the images of a round that restart from noise.", 0.0, 1.0)
     add.real("label_share", 0.1, "Of the labels of a round that are redrawn.", 0.0, 1.0)
-    add.real("noise_removed", None, "Noise taken off at the end; the run's if unset.", 0.0)
-    add.real("step_lr", None, "Step size of the sampler; the run's if unset.", 0.0)
-    add.real("proj_norm", None, "Largest gradient of Langevin chains; the run's if unset.", 0.0)
-    add.real("noise_scale", None, "Deviation of their noise, itself; the run's if unset.", 0.0)
+    own.real("noise_removed", None, "Noise taken off at the end.", 0.0)
+    own.real("step_lr", None, "Step size of the sampler.", 0.0)
+    bound = "Bound on each coordinate of the gradient of a Langevin step; or its norm, as the run."
+    own.real("proj_norm", None, bound, 0.0)
+    noise = "Standard deviation of the noise of a Langevin step, in units of the chains."
+    own.real("noise_scale", None, noise, 0.0)
     add.switch("averaged", True, "Sample with averaged weights, if the run kept any.")
     add.whole("ensemble", 1, "Newest checkpoints whose weights the rounds use in turn.", 1)
     add = console.definers(values, "Measuring")
     add.switch("curve", False, "Measure every checkpoint that was kept.")
     real = "Real images to compare with; the published evaluation takes all of them."
-    add.choice("reference", "train", REFERENCES, real)
+    add.choice("compare_with", "train", REFERENCES, real)
     add.whole("num_real", None, "How many of these, drawn at random; all if unset.", 10)
     auto = "auto: the one whose file is given, else the classifier of a small labelled data set, "
     features = f"Feature network. {auto}else none, and there are no figures."
@@ -137,7 +140,7 @@ def run(values) -> int:
         more = f"--batch_size={values.batch_size} is more than --pool_size={values.pool_size}"
         warnings.append(f"{more}: all chains of a pool run in each round.")
     kept = {"train": len(train), "test": len(held_out)}
-    most = kept.get(values.reference, sum(kept.values()))
+    most = kept.get(values.compare_with, sum(kept.values()))
     if values.num_real is not None and values.num_real > most:
         warnings.append(f"--num_real={values.num_real} is more than there are: {most} images.")
     for warning in warnings:
@@ -155,7 +158,7 @@ def run(values) -> int:
             **{name: getattr(values, name) for name in SAME},
             **own,
         ),
-        reference=values.reference,
+        reference=values.compare_with,
         num_real=values.num_real,
         cache_dir=values.cache_dir,
         curve=values.curve,

@@ -16,12 +16,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values)
     add.text("run", None, "Folder of the run, <logdir>/<exp>.")
-    out = "Where to write; <run>/saved_model, energy.onnx or energy.tflite if unset."
+    out = "Where the results go; <run>/saved_model, energy.onnx or energy.tflite if unset."
     add.text("out", None, out)
     kinds = "saved_model has energy, score, log density ratio and samples; the others the energy."
     add.choice("format", "saved_model", list(PLACES), kinds)
-    steps = "Langevin steps of the endpoint sample, whose chains start from noise; those of a "
-    add.whole("num_steps", None, f"{steps}training step if unset.", 0)
+    steps = "Steps of the sampler; of the endpoint sample, from noise. As a training step if unset."
+    add.whole("num_steps", None, steps, 0)
     bad = "What saved_model says of rows out of bounds or NaN: an error, or NaN for these alone."
     add.choice("bad_values", "error", ["error", "nan"], bad)
     add.switch("debug", False, "Show tracebacks of errors.")

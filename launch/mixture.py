@@ -11,23 +11,24 @@ from absl import flags
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values)
-    add.text("divergence", "js", "A divergence, such as js or alpha:-0.5, or all.")
+    known = "The f-divergence, by a name that `divergences.get` knows; or all."
+    add.text("divergence", "js", known)
     add.text(
         "mixture",
         "0.33:-1:0.0625,0.67:2:2",
         "The target, as weight:mean:variance,…; weights sum to 1.",
     )
-    add.whole("steps", 8000, "Iterations per divergence, a multiple of 100.")
-    add.whole("batch_size", 1000, "Samples of the data, and of the model, per iteration.", 2)
+    add.whole("steps", 8000, "Training steps; for each divergence, a multiple of 100.")
+    add.whole("batch_size", 1000, "Examples, and chains, of a step.", 2)
     add.choice("sampler", "exact", ["exact", "langevin"], "How the model is sampled.")
     add.choice("rule", "library", ["library", "tails", "paper", "published"], "How it is trained.")
-    add.whole("seed", 0, "Seed of everything.", 0, 2**31 - 1)
-    add.whole("num_samples", 100_000, "Samples of Figure 2; the weights take 10 times that.", 2)
+    add.whole("seed", 0, "Seed of all that is random.", 0, 2**31 - 1)
+    add.whole("num_samples", 100_000, "Samples to draw; the weights take 10 times that.", 2)
     add.whole("trajectories", 8, "Random starts of Figure 4 per divergence; 0: no figure.", 0)
     add.whole("trajectory_steps", 2000, "Iterations of each, a multiple of 100.")
     add.switch("baselines", True, "Whether to run contrastive divergence and the dual form.")
-    add.text("out", "runs/mixture", "Folder of the results.")
-    add.switch("debug", False, "Show tracebacks.")
+    add.text("out", "runs/mixture", "Where the results go.")
+    add.switch("debug", False, "Show tracebacks of errors.")
 
 
 def resolve(values) -> dict:

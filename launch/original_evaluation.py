@@ -7,21 +7,25 @@ import original_flags
 from absl import flags
 
 with console.without_tensorflow():
+    from tf_febm import catalogue
     from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
-    from tf_febm.original_names import SWITCHES
+    from tf_febm.original_names import SWITCHES, stands_for
+    from tf_febm.recipes.recipe import field_texts
 
 
 def define(values: flags.FlagValues) -> None:
     """Register the flags of the original that evaluate.py has no use for but in its lines."""
     add = console.definers(values, original_flags.TITLE)
-    add.text("logdir", "runs", "Folder of all runs, with --exp.")
-    add.text("exp", None, "Name of the run, in the place of --run=<logdir>/<exp>.")
+    add.text("logdir", "runs", "Folder of all runs; with --exp.")
+    add.text("exp", None, "Name of the run; in the place of --run=<logdir>/<exp>.")
     add.whole("repeat_scale", None, "Half of --rounds, as in the original.", 0)
     # Options of the run that a line may say again.
-    add.text("dataset", None, "The run's data set, or that of --original.")
-    for name in EVALUATION_OF_THE_RUN:
+    own = "Data set; that of the run, or of --original."
+    add.choice("dataset", None, list(catalogue.DATASETS), own)
+    for name, field in EVALUATION_OF_THE_RUN.items():
         if name != "dataset":
-            add.switch(name, None, "As the run has it.")
+            text = f"The same as {stands_for(name)}" if name in SWITCHES else field_texts()[field]
+            add.switch(name, None, f"{text.rstrip('.')}; as the run has it.")
     original_flags.define_table(EVALUATION_ORIGINAL, values)
 
 

@@ -13,11 +13,12 @@ from effects import as_given
 
 with console.without_tensorflow():
     from tf_febm import catalogue, original_names
+    from tf_febm.original_names import stands_for
     from tf_febm.recipes import choosing, ranges
     from tf_febm.recipes import recipe as recipes
 
 # Settings whose flags have texts or values of their own.
-_BY_HAND = ("name", "why", "chains", "grad_clip_norm", "noise_scale")
+_BY_HAND = ("name", "why", "chains", "grad_clip_norm")
 # The first settings of the groups in which --help shows them.
 _FIRST_OF_GROUPS = {
     "steps": "Training",
@@ -28,8 +29,13 @@ _FIRST_OF_GROUPS = {
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")
-# Limits of what files may take that are for some data sets alone.
-_LIMITS = {"max_pixels": ("folder", "celeba"), "max_depth": ("folder",)}
+# Flags that are for some values of another one alone.
+_NEEDS = {
+    "max_pixels": ("dataset", ("folder", "celeba")),
+    "max_depth": ("dataset", ("folder",)),
+    "num_replicas": ("strategy", ("mirrored",)),
+    "wait_seconds": ("strategy", ("multi_worker",)),
+}
 
 
 class Plan(NamedTuple):
@@ -53,7 +59,7 @@ class Plan(NamedTuple):
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values, "Data")
-    add.choice("dataset", "digits", list(catalogue.DATASETS), "See data.load.")
+    add.choice("dataset", "digits", list(catalogue.DATASETS), "Data set; see data.load.")
     add.text("data_dir", None, "Local folder or file of the data set.")
     add.whole("image_size", None, "Side of the images of celeba and folder.", 1)
     asks = "auto asks where that is not clear."
@@ -72,23 +78,22 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.choice("recipe", "auto", ["auto", *choosing.names()], start)
     add.alias("preset", "recipe")
     # The settings of the recipe; what is not given is the recipe's.
-    texts, types = _texts(), typing.get_type_hints(recipes.Recipe)
+    texts, types = recipes.field_texts(), typing.get_type_hints(recipes.Recipe)
     group = "Model"
     for field, kind in types.items():
         group = _FIRST_OF_GROUPS.get(field, group)
         if field not in _BY_HAND:
             _define(field, typing.get_args(kind) or (kind,), texts[field], values, group)
     add = console.definers(values, "Chains", "preset")
-    add.real("noise_scale", None, "Deviation of the noise of a step, in 0.005.", 0)
     add.choice("proj_norm_type", None, ["li", "l2"], "Bound each coordinate or the norm.")
     add.switch("replay_batch", None, "Start chains in a replay buffer.")
     add.switch("pcd", None, "As many chains as --batch_size, each of which goes on where it ended.")
     # Where it goes, and how it starts.
     add = console.definers(values, "Output and start")
     add.text("logdir", "runs", "Folder of all runs.")
-    add.text("exp", None, "Name of this run; <dataset>_<method>_<divergence> if unset.")
+    add.text("exp", None, "Name of the run; <dataset>_<method>_<divergence> if unset.")
     add.switch("suffix_exp", False, "Add _<divergence> to --exp, as the original.")
-    add.whole("resume_iter", -1, "Checkpoint to continue from; -1: the newest.")
+    add.whole("resume_iter", -1, "Checkpoint to take; -1 is the newest.")
     add.text("init_from", None, "Folder of a finished run, of any method, to begin with.")
     add.switch("init_chains", False, "Begin with the chains of --init_from's replay buffer, too.")
     add.switch("overwrite", False, "Remove an earlier run of this name.")
@@ -101,7 +106,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.real("wait_seconds", 600.0, "How long --strategy=multi_worker waits for the others.", 0.0)
     add = console.definers(values, original_flags.TITLE)
     for name in original_names.SWITCHES:
-        add.switch(name, False, f"The same as {_stands_for(name)}.")
+        add.switch(name, False, f"The same as {stands_for(name)}.")
     original_flags.define_table(original_flags.ORIGINAL, values)
 
 
@@ -117,18 +122,6 @@ def _define(field: str, kinds: tuple, text: str, values: flags.FlagValues, group
         add.whole(name, None, text, ranges.LEAST.get(field, 0))
     else:
         (add.real if float in kinds else add.text)(name, None, text)
-
-
-def _stands_for(switch: str) -> str:
-    """Return a switch of the original as flags of ours."""
-    row = original_names.SWITCHES[switch].items()
-    return " ".join(f"--{name}" if value is True else f"--{name}={value}" for name, value in row)
-
-
-def _texts() -> dict[str, str]:
-    """Return field -> what its docstring says."""
-    found = re.findall(r"^        (\w+): (.*(?:\n {12}.*)*)", recipes.Recipe.__doc__, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
 
 
 def resolve(values: flags.FlagValues, accelerator: bool = False) -> Plan:
@@ -223,7 +216,7 @@ def _shorthands(values, given: dict) -> dict[str, Any]:
         for name, value in settings.items():
             if given.get(name, value) != value:
                 several = len(settings) > 1
-                what = f"--{switch} is {_stands_for(switch)}: it" if several else f"--{switch}"
+                what = f"--{switch} is {stands_for(switch)}: it" if several else f"--{switch}"
                 raise ValueError(f"{what} and {as_given(values[name])} exclude each other.")
         found |= settings
     return found
@@ -270,13 +263,11 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         raise ValueError(
             f"--image_size={values.image_size} is for images, not for vectors: leave it out."
         )
-    for name, kinds in _LIMITS.items():
-        if values[name].present and values.dataset not in kinds:
-            about = f"is for --dataset={' or '.join(kinds)}, not {values.dataset}"
-            raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
-    for name, strategy in (("num_replicas", "mirrored"), ("wait_seconds", "multi_worker")):
-        if values[name].present and values.strategy != strategy:
-            about = f"is for --strategy={strategy}, not {values.strategy}"
+    if kind == "images" and not values.hmc:
+        original_names.refuse_units(values.noise_scale)
+    for name, (flag, kinds) in _NEEDS.items():
+        if values[name].present and values[flag].value not in kinds:
+            about = f"is for --{flag}={' or '.join(kinds)}, not {values[flag].value}"
             raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
     if recipe.network.startswith("resnet") and values["num_filters"].present:
         published = catalogue.NETWORKS[recipe.network].default_width

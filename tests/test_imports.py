@@ -24,6 +24,7 @@ LAYERS = (
     ("divergences", "entropy"),
     ("calibration", "objectives", "networks", "data"),
     ("samplers", "serving"),
+    ("partition",),
     ("models",),
     ("compose",),
     ("evaluation",),

@@ -45,7 +45,13 @@ print(json.dumps([loaded, errors]))
 def test_one_version(project):
     in_setup = re.search(r'version="(.*?)"', (project / "setup.py").read_text()).group(1)
     assert tf_febm.__version__ == in_setup
-    assert f"## [{in_setup}]" in (project / "CHANGELOG.md").read_text()
+    log, citation = ((project / name).read_text() for name in ("CHANGELOG.md", "CITATION.cff"))
+    newest = log[log.index("\n## [") :]
+    dated = newest.startswith(f"\n## [{in_setup}] - 20")
+    assert dated or newest.startswith(f"\n## [Unreleased]\n\nThis will be version {in_setup}.\n")
+    assert f"\nversion: {in_setup}\n" in citation and ("date-released" in citation) == dated
+    headings = re.findall(r"^## \[(.*?)\]|^### (.*)", newest, re.MULTILINE)
+    assert headings[1:5] == [("", name) for name in ("Added", "Changed", "Removed", "Fixed")]
     assert metadata.version("tf_febm") == in_setup
 
 

@@ -29,17 +29,48 @@ FEW_STEPS = [
     "--steps=3", "--batch_size=4", "--num_steps=2", "--num_samples=10", "--final_steps=2",
 ]  # fmt: skip
 
+PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+INLINE = re.findall(r"`([^`]+)`", PROSE)
 # One serves what `launch/export.py` wrote; test_commands_on_a_run runs it.
 (SERVED,) = (code for code in blocks("python") if "saved_model.load" in code)
-SNIPPETS = [code for code in blocks("python") if code != SERVED]
+# Fenced and inline, in their order.
+SNIPPETS = [
+    fenced or inline
+    for fenced, inline in re.findall(
+        r"```python\n(.*?)```|(?<!`)`(tf_febm\.[^`\n]*\))`", README, flags=re.DOTALL
+    )
+    if fenced != SERVED
+]
+COMMANDS += [line for line in INLINE if re.match(r"(python launch/|make |tf-febm )", line)]
+COMMANDS = list(dict.fromkeys(COMMANDS))
 
 
 def test_links_lead_somewhere():
-    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    targets = re.findall(r"\[.*?\]\((.*?)\)", prose, flags=re.DOTALL)
+    targets = re.findall(r"\[.*?\]\((.*?)\)", PROSE, flags=re.DOTALL)
     assert len(targets) > 10
     for target in targets:
         assert target.startswith("http") or (PROJECT / target).is_file(), target
+
+
+def run_snippet(code, names):
+    """Run one in a session, and put in what it supposes the reader to have."""
+    if code.startswith("tf_febm.FEBM("):
+        model = names["model"]
+        names |= {"energy": model.energy_network, "variational": model.variational_network}
+        names |= {"sampler": model.sampler, "buffer": model.buffer}
+    exec(code, names)
+
+
+def test_what_stands_in_lines_is_run_too():
+    """Whatever looks like a command or a call is one that a test of this file runs."""
+    calls = [text for text in INLINE if "(" in text and not re.fullmatch(r"q\(x\).*", text)]
+    assert len(calls) == 3 and set(calls) <= set(SNIPPETS)
+    lines = [text for text in INLINE if " " in text and text not in calls]
+    assert set(lines) - set(COMMANDS) == {'pip install ".[run]"', ". .venv/bin/activate"}
+    assert '"run": ' in (PROJECT / "setup.py").read_text()
+    for line in COMMANDS:
+        program, word, *_ = shlex.split(line)
+        assert program in ("python", "make") or (program, word) == ("tf-febm", "train")
 
 
 def test_python_snippets(tmp_path, monkeypatch, capsys):
@@ -52,7 +83,8 @@ def test_python_snippets(tmp_path, monkeypatch, capsys):
         monkeypatch.setitem(choosing.RECIPES, name, short)
     names = {}
     for code in SNIPPETS:
-        exec(code, names)
+        run_snippet(code, names)
+    assert Path("runs/mine/report.html").is_file()
     assert names["digits"].shape == (100, 8, 8, 1) and Path("digits.keras").is_file()
     # 10×10 digits, enlarged; three panels.
     assert Image.open("digits.png").size == (331, 331) and Image.open("moons.png").width == 1500
@@ -94,29 +126,37 @@ def test_launcher_commands(line, tmp_path):
     assert launched("train", *words, f"--logdir={tmp_path}", *FEW_STEPS) == 0
 
 
-def of_make(target, arguments):
-    """Return the words of the line that `make` would run for a target, the last that it prints."""
+def run_make(*words):
+    """Run make with the environment of this process in the place of the one that it sets up."""
     if shutil.which("make") is None:
         pytest.skip("make is not here")
-    result = subprocess.run(
-        ["make", "--dry-run", target, f"ARGS={arguments}"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60,
+    return subprocess.run(
+        ["make", *words, "READY=", f"BIN={Path(sys.executable).parent}"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=300,
         env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
     )  # fmt: skip
+
+
+def test_make_train_with_options():
+    """As it stands, without the training; test_commands_on_a_run does that in this process."""
+    (line,) = (line for line in COMMANDS if line.startswith("make train ARGS="))
+    result = run_make(
+        *[f"{word} --dry_run" if "=" in word else word for word in shlex.split(line)[1:]]
+    )
     assert result.returncode == 0, result.stderr
-    return shlex.split(result.stdout.splitlines()[-1])
+    assert "runs/digits_1" in result.stdout and "seed=1" in result.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if re.fullmatch(r"make [\w-]+", line)])
+def test_make_has_a_rule(line):
+    """It says 1 of what is to be done, and 2 of what nobody has told it how to do."""
+    assert run_make("--question", line.split()[1]).returncode == 1
 
 
 def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
-    """Those that need no file of the reader's, on a run of the line of `make train`.
-
-    That line is run in this process; test_the_line_of_make_train starts a process of its own.
-    """
-    assert "make train" in COMMANDS and "make test" in COMMANDS
-    python, script, *words = of_make("train", " ".join(FEW_STEPS))
-    assert (python, script) == (".venv/bin/python", "launch/train.py")
+    """Those that need no file of the reader's, on a run of what `make train` trains."""
     monkeypatch.chdir(tmp_path)
-    assert launched("train", *words) == 0
+    assert launched("train", "--dataset=digits", "--exp=digits", *FEW_STEPS) == 0
     assert (tmp_path / "runs" / "digits" / "samples" / "final.png").exists()
     # Images that choose the weight of the energy, a matter of seconds.
     monkeypatch.setattr(denoising, "_CALIBRATION", 8)
@@ -134,31 +174,10 @@ def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
         assert (tmp_path / "runs" / "digits" / name).stat().st_size > 0
 
 
-def test_the_line_of_make_train(tmp_path):
-    """As a process, elsewhere than in the checkout."""
-    _, script, *words = of_make("train", "--dry_run")
-    result = subprocess.run(
-        [sys.executable, str(PROJECT / script), *words],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_make_train(tmp_path):
     """All of it in one go; the tests above show each part."""
-    if shutil.which("make") is None or not (PROJECT / ".venv" / ".ready").exists():
-        pytest.skip("make, or the environment that it sets up, is not here")
-    arguments = " ".join([f"--logdir={tmp_path}", *FEW_STEPS])
-    result = subprocess.run(
-        ["make", "train", f"ARGS={arguments}"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
-    )
+    result = run_make("train", f"ARGS={' '.join([f'--logdir={tmp_path}', *FEW_STEPS])}")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "digits" / "samples" / "final.png").exists()

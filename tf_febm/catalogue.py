@@ -115,7 +115,7 @@ class Method(NamedTuple):
 
 _TWO_PLAYERS = (
     *("divergence", "log_ratio_clip", "variational_steps", "variational_l2_coeff"),
-    *("leave_one_out", "warmup_steps"),
+    *("class_weight_coeff", "leave_one_out", "warmup_steps"),
 )
 
 METHODS: dict[str, Method] = {
@@ -127,7 +127,7 @@ METHODS: dict[str, Method] = {
     "contrastive_divergence": Method(
         "tf_febm.models.contrastive_divergence:ContrastiveDivergence",
         ("energy",),
-        (),
+        ("class_weight_coeff",),
         fixed={"initial": "noise"},
     ),
     "dual": Method("tf_febm.models.dual:DualFEBM", ("energy", "variational"), _TWO_PLAYERS),
@@ -141,7 +141,7 @@ METHODS: dict[str, Method] = {
     "pseudo_spherical": Method(
         "tf_febm.models.pseudo_spherical:PseudoSpherical",
         ("energy",),
-        ("gamma",),
+        ("gamma", "class_weight_coeff"),
         fixed={"initial": "noise"},
     ),
     "score_matching": Method(

@@ -37,7 +37,7 @@ class Original(NamedTuple):
 SAME = (
     *("dataset", "batch_size", "logdir", "exp", "log_interval", "save_interval", "resume_iter"),
     *("lr", "divergence", "l2_coeff", "cclass", "proj_norm", "proj_norm_type", "num_steps"),
-    *("step_lr", "replay_batch", "noise_scale", "pcd", "use_attention"),
+    *("step_lr", "replay_batch", "pcd", "use_attention"),
 )
 MAPPED = {
     "num_filters": "the width of the networks, which the original fixes: left out, it is the same",
@@ -45,15 +45,20 @@ MAPPED = {
     "larger_model": "--network=resnet32_larger",
     "wider_model": "--network=resnet32_wider",
     "hmc": "--sampler=hmc",
+    "noise_scale": "the deviation itself, which the original's training counts in 0.005",
     "augment": "--random_flip --random_crop=4",
 }
 
 _TWO_PLAYERS = "the objective is that of --method and --divergence"
 _NO_DSPRITES = "there is no dSprites here"
 _NOT_CUT_OUT = "images are not cut out; leave it out"
+_FROM_NOISE = "chains start in the buffer or from noise; leave it out"
+_NORMALISED = "the normalisation is part of the network; leave it out"
 # Of data.py and models.py, which both programs import.
 _OF_DATA = {
-    "single": Original(False, True, "there is no training on a single image; leave it out"),
+    "single": Original(
+        False, True, "nothing is trained on or compared with one image; leave it out"
+    ),
     "cutout": Original(False, "augment", _NOT_CUT_OUT),
     "cutout_inside": Original(False, False, _NOT_CUT_OUT),
     "cutout_prob": Original(1.0, False, _NOT_CUT_OUT),
@@ -84,9 +89,7 @@ ORIGINAL = {
     "proposal_debug": Original(
         False, False, "the acceptance of mala and hmc is in the logs as chain/acceptance"
     ),
-    "datasource": Original(
-        "random", True, "chains start in the buffer or from noise; leave it out"
-    ),
+    "datasource": Original("random", True, _FROM_NOISE),
     "data_workers": Original(4, False, "tf.data chooses its threads"),
     "num_gpus": Original(1, False, "say --strategy=mirrored; --batch_size is that of all"),
     "epoch_num": Original(10000, False, "the length of a run is --steps"),
@@ -94,7 +97,7 @@ ORIGINAL = {
     "train": Original(True, True, "launch/evaluate.py measures a finished run"),
     "mixup": Original(False, True, "images are not mixed; leave it out"),
     "rescale": Original(1.0, True, "images lie in [0, 1]; leave it out"),
-    "spec_eval": Original(False, True, "the normalisation is part of the network; leave it out"),
+    "spec_eval": Original(False, True, _NORMALISED),
     **{
         name: Original(False, False, _NO_DSPRITES)
         for name in ("cond_shape", "cond_size", "cond_pos", "cond_rot")
@@ -124,11 +127,10 @@ EVALUATION_ORIGINAL = {
     "idx": Original(0, False, _UNUSED),
     "scaled": Original(True, False, _UNUSED),
     "gamma_sr": Original(1.0, False, _UNUSED),
-    "datasource": Original("random", False, "chains of an evaluation start from noise"),
-    "spec_eval": Original(False, False, "no normalisation moves while nothing is trained"),
+    "datasource": Original("random", False, _FROM_NOISE),
+    "spec_eval": Original(False, False, _NORMALISED),
     **_OF_DATA,
     # Nothing is augmented here.
     "cutout": Original(False, False, _NOT_CUT_OUT),
-    "single": Original(False, True, "all images are the reference; leave it out"),
     **_OF_NETWORKS,
 }

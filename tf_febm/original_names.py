@@ -6,10 +6,20 @@ The command line keeps the original's names, and so did the run folders of versi
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FIELDS", "FLAGS", "NOISE_UNIT", "SOURCES", "SWITCHES", "fields_of", "source_of"]
+__all__ = [
+    "FIELDS",
+    "FLAGS",
+    "NOISE_UNIT",
+    "SOURCES",
+    "SWITCHES",
+    "fields_of",
+    "refuse_units",
+    "source_of",
+    "stands_for",
+]
 
-# Standard deviation of the noise that the noise_scale of the original's training program counts in;
-# its evaluation program, and everything else here, have the standard deviation itself.
+# Standard deviation that the noise_scale of the original's training program counts in, and that of
+# version 0.1; the original's evaluation program, and everything here, have the deviation itself.
 NOISE_UNIT = 0.005
 
 # Name on the command line -> the field, where they differ.
@@ -55,18 +65,25 @@ SOURCES: dict[str, str] = {
 _ANSWERS = {"auto": None, "yes": True, "no": False, "drop": True, "keep": False}
 
 
-def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in the original's names and units as fields of a recipe.
+def stands_for(switch: str) -> str:
+    """Return a switch of the original as flags of ours."""
+    row = SWITCHES[switch].items()
+    return " ".join(f"--{name}" if value is True else f"--{name}={value}" for name, value in row)
+
+
+def fields_of(settings: Mapping[str, Any], noise_unit: float = 1.0) -> dict[str, Any]:
+    """Return settings in the original's names as fields of a recipe.
 
     Args:
         settings: Name -> value; names that are neither are left out.
+        noise_unit: What noise_scale counts in.
     """
     found = {}
     for name, value in settings.items():
         if name in SOURCES or name in _OTHERWISE:
             continue
         if name == "noise_scale" and value is not None:
-            value = NOISE_UNIT * value
+            value = noise_unit * value
         elif name in _NONE_IF_ZERO and value == 0.0 or value == "none":
             value = None
         found[FIELDS.get(name, name)] = value
@@ -77,6 +94,15 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     elif "replay_batch" in settings:
         found["chains"] = "replay" if settings["replay_batch"] else "fresh"
     return found
+
+
+def refuse_units(noise: float | None) -> None:
+    """Raise a ValueError if a deviation of noise on images is one in the original's units."""
+    if noise is not None and noise >= 0.5:
+        raise ValueError(
+            f"noise_scale={noise} is a standard deviation, of pixels in [0, 1]; the original's "
+            f"training program counts in {NOISE_UNIT}: for that write {noise * NOISE_UNIT:g}."
+        )
 
 
 def source_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,14 @@ METHODS = ("noise_contrastive", "febm", "dual")
 CHECKS = 30
 
 
-@arguments.checked
+# `fit` checks what scikit-learn sets, as it has estimators do.
+_SETTINGS = (
+    *("contamination", "method", "divergence", "steps", "batch_size", "validation_fraction"),
+    *("settings", "random_state", "verbose"),
+)
+
+
+@arguments.checking(dict.fromkeys(_SETTINGS))
 class EnergyDetector(OutlierMixin, BaseEstimator):
     """Detect anomalies in tables by an energy that is trained on the usual rows.
 

@@ -5,7 +5,7 @@ import json
 import re
 import runpy
 
-from studies import all_methods, beds, claims
+from studies import all_methods, beds, claims, classification
 from tf_febm import extras, recipes
 
 
@@ -46,6 +46,16 @@ def test_the_table_of_anomalies_is_what_was_measured(project):
     assert rows == expected
     assert measured["commit"] in page
     assert recipes.get(measured["recipe"]).method == "noise_contrastive"
+
+
+def test_the_table_of_classifiers_is_what_was_measured(project):
+    measured = json.loads(
+        (project / "docs" / "measured" / "classification" / "digits.json").read_text("utf-8")
+    )
+    page = (project / "docs" / "concepts" / "classes.md").read_text("utf-8")
+    assert "\n".join(classification.table(measured)) in page
+    assert f"{measured['num_examples']['digits']} held-out digits" in page
+    assert f"{measured['steps']['digits']:,} steps" in page and measured["commit"] in page
 
 
 def test_the_table_of_packages_is_what_was_measured(project):

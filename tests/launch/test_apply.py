@@ -18,7 +18,7 @@ def refuse(refused):
     return partial(refused, "apply")
 
 
-FEW = ["--num_images=20", "--steps=3"]
+FEW = ["--num_images=20", "--final_steps=3"]
 
 
 @pytest.mark.slow

@@ -111,9 +111,9 @@ class TestResults:
 
     def test_a_curve_over_the_checkpoints_against_all_images(self, evaluate, run_folder):
         """The default is in the first test, and "test" below."""
-        code, output, errors = evaluate(f"--run={run_folder}", "--curve", "--reference=all")
+        code, output, errors = evaluate(f"--run={run_folder}", "--curve", "--compare_with=all")
         assert code == 0, errors
-        assert "images (all) …" in output and "reference all" in output
+        assert "images (all) …" in output
         out = run_folder / "evaluation"
         rows = list(csv.DictReader((out / "curve.csv").open()))
         assert [row["step"] for row in rows] == ["3", "6"]
@@ -230,7 +230,7 @@ class TestBadInput:
         assert "A classifier needs labels" in refuse(*run, "--features=classifier")
         assert "--curve needs features" in refuse(*run, "--curve")
         line = refuse(*run, "--reference=all")
-        assert "--reference=all is for figures, and there is no feature network" in line
+        assert "--compare_with=all is for figures, and there is no feature network" in line
         line = refuse(*run, "--label_share=0.2", "--rounds=12")
         assert "--label_share=0.2 is for runs with labels (--cclass)" in line
         assert not (run_folder / "evaluation").exists()

@@ -186,7 +186,7 @@ class TestPublishedLinesFromEndToEnd:
         ("argument", "message"),
         [
             ("--nocclass", "--cclass=False is not what the run has, cclass=True"),
-            ("--dataset=imagenet", "--dataset=imagenet is not what the run has"),
+            ("--dataset=mnist", "--dataset=mnist is not what the run has"),
             ("--large_model", "--large_model=True is not what the run has, network=mlp"),
             ("--exp=cifar10_cond_febm_new_kl", "There is no run in cachedir/cifar10_cond_febm_new"),
             ("--run=runs/cifar10_cond_febm_new", "--run and --exp exclude each other"),

@@ -26,7 +26,7 @@ def built(*arguments):
 
 class TestWhatFlagsMean:
     def test_langevin_is_the_default(self):
-        sampler = sampler_of("--step_lr=3", "--noise_scale=2", "--proj_norm=0.1")
+        sampler = sampler_of("--step_lr=3", "--noise_scale=0.01", "--proj_norm=0.1")
         assert isinstance(sampler, samplers.Langevin)
         assert (sampler.step_size, sampler.noise_scale, sampler.grad_clip) == (3.0, 0.01, 0.1)
 
@@ -55,10 +55,10 @@ class TestWhatFlagsMean:
         assert mala["target_acceptance"] == samplers.MALA().target_acceptance
 
     def test_steps_by_default_have_the_noise_of_the_preset(self):
-        """Of the digits, 10 units of 0.005: mala adds √(2τ)ξ, a leapfrog step h·p."""
+        """Of the digits, 0.05: mala adds √(2τ)ξ, a leapfrog step h·p."""
         assert math.sqrt(2 * sampler_of("--sampler=mala").step_size) == pytest.approx(0.05)
         assert sampler_of("--sampler=hmc").step_size == pytest.approx(0.05)
-        found = sampler_of("--sampler=hmc", "--noise_scale=4")
+        found = sampler_of("--sampler=hmc", "--noise_scale=0.02")
         assert found.step_size == pytest.approx(0.02)
 
     @pytest.mark.parametrize(("name", "step"), [("mala", 0.005), ("hmc", 0.1)])
@@ -80,7 +80,7 @@ class TestWhatFlagsMean:
         np.testing.assert_allclose(scale[0], source.scale)
 
     def test_a_step_that_is_given_wins_over_the_presets_epsilon(self):
-        recipe = resolve("--dataset=moons", "--step_lr=0.1", "--noise_scale=20").recipe
+        recipe = resolve("--dataset=moons", "--step_lr=0.1", "--noise_scale=0.1").recipe
         assert (recipe.epsilon, recipe.step_size, recipe.noise_scale) == (None, 0.1, 0.1)
 
     def test_pcd(self):
@@ -100,8 +100,8 @@ class TestWhatFlagsMean:
             "--proj_norm=0.1 is for --sampler=langevin, not mala: leave",
         ),
         (
-            "--sampler=hmc --step_lr=0.1 --noise_scale=2",
-            "--noise_scale=2.0 is for --sampler=langevin, not hmc with --step_lr=0.1: leave one",
+            "--sampler=hmc --step_lr=0.1 --noise_scale=0.2",
+            "--noise_scale=0.2 is for --sampler=langevin, not hmc with --step_lr=0.1: leave one",
         ),
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
         ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
@@ -112,8 +112,8 @@ class TestWhatFlagsMean:
             "--step_lr=0.1 is for steps that epsilon does not set",
         ),
         (
-            "--epsilon=0.1 --noise_scale=1",
-            "--noise_scale=1.0 is for steps that epsilon does not set",
+            "--epsilon=0.1 --noise_scale=0.1",
+            "--noise_scale=0.1 is for steps that epsilon does not set",
         ),
         (
             "--pcd --method=bidirectional",
@@ -241,7 +241,7 @@ def test_a_run_and_what_else_is_made_of_it(call, pictures, tmp_path, line):
     code, _, errors = call("evaluate", f"--run={run}", "--proj_norm=0.1")
     assert code == 1 and "--proj_norm=0.1 is for Langevin dynamics; the sampler is" in errors
     if kind == "mala":  # Applications with hmc are in tests/applications/test_programs.py.
-        code, _, errors = call("apply", f"--run={run}", "--num_images=12", "--steps=3")
+        code, _, errors = call("apply", f"--run={run}", "--num_images=12", "--final_steps=3")
         assert code == 0, errors
         found = json.loads((run / "applications" / "applications.json").read_text())
         assert found["inpainting"]["known_pixels_equal"]

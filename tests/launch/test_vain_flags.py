@@ -68,6 +68,7 @@ LINES = {
     "--variational_steps=2": ("--method=dual", [CD, BOUNDS]),
     "--variational_l2_coeff=1": ("", [CD, BOUNDS]),
     "--leave_one_out": ("", [CD, BOUNDS]),
+    "--class_weight_coeff=1": ("--cclass", ["", BOUNDS]),
     "--log_ratio_clip=5": ("", [CD, BOUNDS]),
     "--warmup_steps=10": ("", [CD, BOUNDS, "--l2_coeff=0", "--dataset=csv"]),
     "--slow_energy_decay=0.9": ("", [CD, BOUNDS, "--method=dual"]),
@@ -87,7 +88,7 @@ LINES = {
     "--frequency=2": ("--dataset=moons", ["", "--dataset=csv", "--dataset=moons --network=mlp"]),
     "--step_lr=2": ("--num_steps=0", [STILL, STILL + " --sampler=mala"]),
     "--epsilon=0.01": ("--dataset=csv", [STILL, STILL + " --sampler=hmc"]),
-    "--noise_scale=2": (
+    "--noise_scale=0.2": (
         "--sampler=mala",
         ["--sampler=mala --step_lr=0.1", "--sampler=hmc --step_lr=0.1", STILL],
     ),
@@ -230,7 +231,7 @@ class TestEvaluation:
         known |= {"has_features": False, "num_steps": 0}
         for flag in (
             *("--label_share=0.1", "--averaged", "--step_lr=1", "--noise_scale=0.1"),
-            *("--proj_norm=1", "--reference=all", "--cache_dir=a"),
+            *("--proj_norm=1", "--compare_with=all", "--cache_dir=a"),
         ):
             values = parsed(evaluate.define, flag)
             with pytest.raises(ValueError, match=flag.split("=")[0]):

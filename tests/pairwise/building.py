@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_febm
-from pairwise.features import values_of
+from pairwise.features import is_hybrid, values_of
 from tf_febm import catalogue, networks, optimizers, parallel, recipes, samplers, training
 
 __all__ = [
@@ -191,6 +191,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "l2_coeff": 0.1,
         "seed": 3,
     }
+    classes_too = {"class_weight_coeff": 0.5} if is_hybrid(case) else {}
     if case["energy"] == "relative":
         settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
         if case["sampler"] in ("published", "hmc"):
@@ -211,7 +212,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         elif case["model"] == "noise_contrastive":
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
-            model = tf_febm.NoiseContrastive(energy, noise, **settings)
+            model = tf_febm.NoiseContrastive(energy, noise, **settings, **classes_too)
         elif case["model"] == "score_matching":
             model = tf_febm.ScoreMatching(energy, "sliced", **settings)
         elif case["model"] == "energy_discrepancy":
@@ -225,6 +226,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             other = network("variational", 4, 1, l2[1], rows)
             model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
         else:
+            settings |= classes_too
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:
                 settings["slow_energy_decay"] = 0.8
@@ -261,6 +263,8 @@ def by_recipe(case: dict):
     else:
         chains = "fresh" if case["buffer"] == "none" else case["buffer"]
         changes |= {"conditional": case["conditional"] != "no", "chains": chains}
+        if is_hybrid(case):
+            changes["class_weight_coeff"] = 0.5
         if chains == "persistent":
             # As many chains as there are examples in a batch.
             changes["batch_size"] = 40

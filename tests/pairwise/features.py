@@ -17,6 +17,7 @@ __all__ = [
     "MOST_CASES",
     "REMEMBERED",
     "RULES",
+    "is_hybrid",
     "text_of",
     "values_of",
 ]
@@ -46,6 +47,8 @@ AXES = {
     "made": ("by_hand", "recipe"),
     # "relative": to a Gaussian reference, and for f-EBM with the slow average of E inside H.
     "energy": ("whole", "relative"),
+    # "hybrid": with class_weight_coeff.
+    "classes": ("plain", "hybrid"),
 }
 
 FEWER = {
@@ -65,10 +68,14 @@ FEWER = {
 }
 if not ALL:
     AXES |= FEWER
+    # Models of one-hot labels are hybrid; see `is_hybrid`.
+    del AXES["classes"]
 
 # What a failing case is brought back to, axis by axis, to see which features it takes.
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
+# Without a loss of classes.
+_PLAIN = {"score_matching", "energy_discrepancy", "recovery"}
 _CHAINLESS = {
     *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
 }
@@ -76,8 +83,10 @@ RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
     (("model", _CHAINLESS), ("buffer", {"replay", "persistent"})),
-    # Without classes there is nothing to weigh by class.
+    # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
+    *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
+    *[(("classes", {"hybrid"}), ("model", _PLAIN))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -143,6 +152,12 @@ MOST_CASES = 65 if ALL else 30
 def values_of(case: dict, axis: str) -> set[str]:
     """Return the features of an axis: those of "one+other" are two."""
     return {*case[axis].split("+")}
+
+
+def is_hybrid(case: dict) -> bool:
+    """Return whether the loss of a case has the classes in it."""
+    chosen = case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
+    return chosen and case["model"] not in _PLAIN
 
 
 def text_of(case: dict) -> str:

@@ -62,6 +62,8 @@ class TestSavedModel:
             expected["sample|labels"] = drawn.labels
             expected["sample_labels|samples"] = model.sample(N, labels, seed=SEED)
             expected["sample_labels|labels"] = labels
+            for name in ("class_log_probs", "marginal_energy"):
+                expected[f"{name}|{name}"] = getattr(model, name)(x)
         assert {key for key in found if "|" in key} == expected.keys()
         for key, value in expected.items():
             np.testing.assert_allclose(found[key], value, atol=1e-5, err_msg=key)

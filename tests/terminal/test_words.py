@@ -54,6 +54,8 @@ def test_applications():
     noise, apart = said(words.of_applications(result))
     assert noise.startswith("Removing noise works: 12.0 dB with noise of 0.3, 17.0 dB without")
     assert "to 0.250 (AUROC" in apart and "the best score is score_norm, 0.750" in apart
+    result["inpainting"]["finite"] = False
+    assert said(words.of_applications(result))[1].startswith("Filling in ran away")
     result["denoising"]["psnr_denoised"] = 11.0
     assert said(words.of_applications(result))[0].startswith("Removing noise does not work")
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies, entropy
-from tf_febm.evaluation.grid import log_partition_on_grid
+from tf_febm.partition import log_partition_on_grid
 
 __all__ = ["PlaneBounds", "plane_bounds"]
 

@@ -1,12 +1,7 @@
 """Quality of samples and energies: distances, scores, likelihood, modes, neighbours, pictures."""
 
 from tf_febm.evaluation import images as pictures
-from tf_febm.evaluation.annealing import (
-    AnnealedPartition,
-    HeldOutLogLikelihood,
-    annealed_log_partition,
-    held_out_log_likelihood,
-)
+from tf_febm.evaluation.attacks import projected_gradient_attack
 from tf_febm.evaluation.charts import (
     histogram_chart,
     histogram_figure,
@@ -16,6 +11,14 @@ from tf_febm.evaluation.charts import (
     marginal_plots,
 )
 from tf_febm.evaluation.choosing import CLASSIFIED, FEATURES, find_feature_network
+from tf_febm.evaluation.classification import (
+    AttackedAccuracy,
+    ClassificationFigures,
+    classification_figures,
+    expected_calibration_error,
+    model_classification,
+    refine_by_chains,
+)
 from tf_febm.evaluation.classifier import Classifier, train_classifier
 from tf_febm.evaluation.density_charts import density_figure, density_plot
 from tf_febm.evaluation.distribution_curve import (
@@ -27,12 +30,6 @@ from tf_febm.evaluation.distribution_curve import (
 from tf_febm.evaluation.feature_network import FeatureNetwork
 from tf_febm.evaluation.figures_of_runs import run_figures
 from tf_febm.evaluation.frechet import frechet_distance, frechet_distance_from_moments
-from tf_febm.evaluation.grid import (
-    GridDivergence,
-    GridPartition,
-    divergence_on_grid,
-    log_partition_on_grid,
-)
 from tf_febm.evaluation.history import history_figure
 from tf_febm.evaluation.images import image_grid, save_png
 from tf_febm.evaluation.inception_graph import InceptionGraph
@@ -62,16 +59,30 @@ from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
+from tf_febm.partition import (
+    AnnealedPartition,
+    BracketedPartition,
+    GridDivergence,
+    GridPartition,
+    HeldOutLogLikelihood,
+    annealed_log_partition,
+    bracketed_log_partition,
+    divergence_on_grid,
+    held_out_log_likelihood,
+    log_partition_on_grid,
+)
 from tf_febm.renamed import earlier_names
 
 __all__ = [
-    "CLASSIFIED",
-    "FEATURES",
-    "run_figures",
     "AnnealedPartition",
+    "AttackedAccuracy",
+    "BracketedPartition",
+    "CLASSIFIED",
+    "ClassificationFigures",
     "Classifier",
     "DensityCoverage",
     "DistributionScores",
+    "FEATURES",
     "FeatureNetwork",
     "FeatureStatistics",
     "GridDivergence",
@@ -96,12 +107,15 @@ __all__ = [
     "StackedModes",
     "Verdict",
     "annealed_log_partition",
+    "bracketed_log_partition",
+    "classification_figures",
     "density_and_coverage",
     "density_figure",
     "density_plot",
     "distribution_scores",
     "divergence_on_grid",
     "evaluate_samples",
+    "expected_calibration_error",
     "expected_of_uniform",
     "feature_statistics",
     "find_feature_network",
@@ -121,6 +135,7 @@ __all__ = [
     "marginal_figure",
     "marginal_plots",
     "mode_coverage",
+    "model_classification",
     "nearest_in_features",
     "nearest_neighbours",
     "neighbours_grid",
@@ -130,7 +145,10 @@ __all__ = [
     "plane_quality",
     "prd_curve",
     "precision_and_recall",
+    "projected_gradient_attack",
     "readings",
+    "refine_by_chains",
+    "run_figures",
     "sample_quality",
     "save_png",
     "squared_mmd",

@@ -6,14 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, data, randomness
-from tf_febm.evaluation.annealing import annealed_log_partition, held_out_log_likelihood
 from tf_febm.evaluation.choosing import CLASSIFIED
 from tf_febm.evaluation.classifier import train_classifier
-from tf_febm.evaluation.grid import log_partition_on_grid
 from tf_febm.evaluation.pixel_quality import ENOUGH, pixel_quality
 from tf_febm.evaluation.plane_quality import plane_quality
 from tf_febm.evaluation.quality import sample_quality
 from tf_febm.evaluation.stacked import expected_of_uniform, stacked_modes
+from tf_febm.partition import (
+    annealed_log_partition,
+    held_out_log_likelihood,
+    log_partition_on_grid,
+)
 from tf_febm.samplers import denoising_step
 
 __all__ = ["run_figures"]

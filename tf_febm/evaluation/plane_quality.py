@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.evaluation.annealing import held_out_log_likelihood
-from tf_febm.evaluation.grid import divergence_on_grid
 from tf_febm.evaluation.modes import mode_coverage
+from tf_febm.partition import divergence_on_grid, held_out_log_likelihood
 from tf_febm.renamed import earlier_arguments
 
 __all__ = ["PlaneQuality", "plane_quality"]

@@ -7,17 +7,14 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, energies, parallel
-from tf_febm.models import inputs, updates
-from tf_febm.models.averaging import (
-    WeightAverage,
-    averaged_variables,
-    check_decay,
-)
-from tf_febm.models.calibrated import Calibrated
+from tf_febm.models import updates
+from tf_febm.models.averaging import WeightAverage, averaged_variables, check_decay
 from tf_febm.models.chains import Batch, Chains
+from tf_febm.models.classifying import ClassCounts, Classifying
 from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.names import Named
+from tf_febm.models.normalisation import Normalised
 from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
@@ -29,7 +26,7 @@ __all__ = ["EnergyModel"]
 
 
 @arguments.checked
-class EnergyModel(Named, Calibrated, Chains, Saving):
+class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
     """Base of the models: q(x) ∝ exp(−E(x)) with a network for E and a sampler for q.
 
     Args:
@@ -81,7 +78,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         self.average_decay = average_decay
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.seed = seed
-        self._means = MeanOfEach(self.METRICS)
+        self._means = MeanOfEach((*self.METRICS, *self.CLASS_METRICS))
 
     # What a built model was made with, and would not follow.
     SETTLED: tuple[str, ...] = (
@@ -239,6 +236,8 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
             parallel.check_spread(network.name, network.variables, self.distribute_strategy)
         with tf.init_scope():
             self.mean_weight = MeanWeight()
+            if self.conditional:
+                self.class_counts = ClassCounts(self.num_classes)
             self._build_networks()
             if self.buffer is not None:
                 self.buffer.build(self.sample_shape, self.bounds, self.num_classes)
@@ -339,10 +338,7 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
         return self.energy(x, labels)
 
     def _as_batch(self, x, labels, what: str = "x") -> Batch:
-        if self.sample_shape is None:
-            self.build(tf.convert_to_tensor(x).shape)
-        inputs.check_resolution(x, self.bounds, what)
-        x = inputs.check_samples(x, self.sample_shape, what)
+        x = self._checked_samples(x, what)
         if not self.conditional:
             if labels is not None:
                 raise ValueError("labels were given, but the energy network takes none.")
@@ -371,12 +367,14 @@ class EnergyModel(Named, Calibrated, Chains, Saving):
 
     def _energy_given(self, labels, training=False):
         """Return x -> E(x | labels), for those who differentiate it by x."""
+        return self._differentiable(
+            lambda x: self._evaluate(self.energy_network, Batch(x, labels), training)
+        )
 
-        def energy(x):
-            return self._evaluate(self.energy_network, Batch(x, labels), training)
-
-        half = computes_in_half(self.energy_network)
-        relative = energies.HalfPrecisionEnergy(energy) if half else energy
+    def _differentiable(self, relative):
+        """Return x -> E(x) from what the energy network says, with whole gradients."""
+        if computes_in_half(self.energy_network):
+            relative = energies.HalfPrecisionEnergy(relative)
         if self.reference is None:
             return relative
         return energies.RelativeEnergy(relative, self.reference)

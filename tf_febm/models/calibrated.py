@@ -117,8 +117,10 @@ class Calibrated:
     def _digest(self) -> int:
         """Return a checksum of what energies are made of."""
         found = 0
-        for variable in self.energy_network.variables:
-            found = zlib.crc32(np.ascontiguousarray(variable.numpy()).tobytes(), found)
+        # As it is now, whatever is being traced.
+        with tf.init_scope():
+            for variable in self.energy_network.variables:
+                found = zlib.crc32(np.ascontiguousarray(variable.numpy()).tobytes(), found)
         return found
 
     def _calibration_state(self) -> dict:

@@ -42,6 +42,8 @@ class ContrastiveDivergence(EnergyModel):
         initial: Where chains start that do not come from the buffer, its restarts included: "data",
             at the batch (and with its labels), or "noise".
         l2_coeff: Weight, at least 0, of mean E² over both batches.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
 
     All other arguments are those of `EnergyModel`.
 
@@ -63,7 +65,7 @@ class ContrastiveDivergence(EnergyModel):
     )
     SETTINGS = {
         "initial": functools.partial(arguments.choice, choices=("data", "noise")),
-        "l2_coeff": arguments.number,
+        **dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number),
     }
 
     def __init__(
@@ -74,6 +76,7 @@ class ContrastiveDivergence(EnergyModel):
         buffer: ReplayBuffer | None = None,
         initial: str = "data",
         l2_coeff: float = 1.0,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         reference: GaussianReference | None = None,
@@ -93,6 +96,7 @@ class ContrastiveDivergence(EnergyModel):
             name=name,
         )
         self.initial, self.l2_coeff = initial, l2_coeff
+        self.class_weight_coeff = class_weight_coeff
         self._check_settings()
         self._build_if_known()
 
@@ -147,6 +151,8 @@ class ContrastiveDivergence(EnergyModel):
         objective += self.l2_coeff * objectives.energy_regulariser(
             energy_data, energy_model, **weights.arguments
         )
+        class_term, classes = self._class_term(data, weights, training)
+        objective += class_term
         loss = weights.scale * objective + own
         mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
         mean_model = parallel.batch_mean(self._whole(energy_model, model), weights.model)
@@ -161,6 +167,7 @@ class ContrastiveDivergence(EnergyModel):
             "energy_gap": mean_data - mean_model,
             "buffer_fill": self._buffer_fill(),
             **described,
+            **classes,
         }
 
     def _counted(self, weights, data: Batch, energy_data, model: Batch, energy_model) -> tuple:

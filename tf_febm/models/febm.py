@@ -40,6 +40,9 @@ class FEBM(SlowEnergyModel):
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss of θ, and of mean H²
             in that of ω.
         variational_l2_coeff: That of ω, where it is another one.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data in the loss of θ,
+            for a conditional model, with log p(y|x) as in `class_log_probs`: the hybrid loss of a
+            density and a classifier. It takes num_classes evaluations of E more in each step.
         shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not
             depend on. Algorithm 1 has one wherever H is not at its optimum, and if θ is the faster
             player, r runs away along it; see `objectives.energy_surrogate`.
@@ -82,6 +85,7 @@ class FEBM(SlowEnergyModel):
         reference: GaussianReference | None = None,
         l2_coeff: float = 1.0,
         variational_l2_coeff: float | None = None,
+        class_weight_coeff: float = 0.0,
         shift_invariant: bool = False,
         slow_energy_decay: float | None = None,
         warmup_steps: int = 10,
@@ -111,6 +115,7 @@ class FEBM(SlowEnergyModel):
             buffer=buffer,
             l2_coeff=l2_coeff,
             variational_l2_coeff=variational_l2_coeff,
+            class_weight_coeff=class_weight_coeff,
             leave_one_out=leave_one_out,
             log_ratio_clip=log_ratio_clip,
             warmup_steps=warmup_steps,

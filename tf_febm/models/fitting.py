@@ -53,6 +53,8 @@ class Fitting(Steps):
     EVALUATION_ONLY = ("sample_distance",)
     # Those of training that the line of a fit shows.
     SHOWN: tuple[str, ...] = ("loss", "energy_gap")
+    # Those of a loss that tells classes apart, behind the others.
+    CLASS_METRICS: tuple[str, ...] = ("class_loss", "class_accuracy")
 
     @property
     def _second_role(self) -> str | None:
@@ -332,7 +334,11 @@ class Fitting(Steps):
         return "val_sample_distance"
 
     def _in_order(self, logs: dict, as_dict: bool):
-        return logs if as_dict else [logs[name] for name in self.METRICS if name in logs]
+        # Those of classes come between what evaluation has as well and the norms of gradients.
+        last = [name for name in self.METRICS if name in self.TRAINING_ONLY]
+        first = [name for name in self.METRICS if name not in last]
+        names = (*first, *self.CLASS_METRICS, *last)
+        return logs if as_dict else [logs[name] for name in names if name in logs]
 
     def predict(
         self,
@@ -342,7 +348,10 @@ class Fitting(Steps):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> np.ndarray:
-        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`."""
+        """Return the energies of x or (x, labels); everything as in `keras.Model.predict`.
+
+        Classes of a conditional model are what `class_log_probs(x)` tells.
+        """
         inputs.require_data(x)
         inputs.require_arrays(x, self.bounds, sample_shape=self.sample_shape)
         if isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], (list, tuple)):

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, parallel
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
+from tf_febm.models.normalisation import LogProb
 from tf_febm.models.parts import check_network, classes_of
 from tf_febm.models.weights import of_batches
 from tf_febm.networks import GaussianReference
@@ -53,6 +55,8 @@ class NoiseContrastive(EnergyModel):
         noise_ratio: Samples of the noise for one of the data, at least 1. More of them cost an
             evaluation each, and make the gradient less noisy.
         l2_coeff: Weight, at least 0, of mean E² over both batches in the loss.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
 
     All other arguments are those of `EnergyModel` but the buffer. A model whose noise is no
@@ -78,7 +82,7 @@ class NoiseContrastive(EnergyModel):
     SHOWN = ("loss",)
     SETTINGS = {
         "noise_ratio": lambda name, value: arguments.whole_number(name, value, 1),
-        "l2_coeff": arguments.number,
+        **dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number),
     }
 
     def __init__(
@@ -91,6 +95,7 @@ class NoiseContrastive(EnergyModel):
         reference: GaussianReference | None = None,
         noise_ratio: int = 4,
         l2_coeff: float = 0.0,
+        class_weight_coeff: float = 0.0,
         log_ratio_clip: float | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -115,6 +120,7 @@ class NoiseContrastive(EnergyModel):
         self.noise = _checked_noise(noise, self.reference)
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.noise_ratio, self.l2_coeff = noise_ratio, l2_coeff
+        self.class_weight_coeff = class_weight_coeff
         self._check_settings()
         self._build_if_known()
 
@@ -138,13 +144,60 @@ class NoiseContrastive(EnergyModel):
     def log_ratio_clip(self, clip) -> None:
         self._divergence = divergences.get(self.divergence.unclipped, clip)
 
-    def log_prob(self, x: arguments.Array, labels: arguments.Labels | None = None) -> tf.Tensor:
-        """Return −E(x) − log Z as it was learned, float32 [n].
+    def log_prob(
+        self,
+        x: arguments.Array,
+        labels: arguments.Labels | None = None,
+        return_interval: bool = False,
+    ) -> Any:
+        """Return −E(x) − log Z, with log Z of `fit_log_partition` for these weights, or as learned.
 
-        Args and errors are those of `energy`. Not guaranteed: that it integrates to 1, which it
-        does at the optimum. `evaluation.gain_over_reference` estimates the rest.
+        Of the learned one it is not guaranteed that the density integrates to 1, which it does at
+        the optimum; fit_log_partition(method="learned") says how far it is from that.
+
+        Args:
+            x: As `energy` takes it.
+            labels: The same.
+            return_interval: See `EnergyModel.log_prob`; needs `fit_log_partition`.
+
+        Returns:
+            Float32 [n], or a LogProb of three of them.
+
+        Raises:
+            ValueError: As `energy`; or an interval was asked for and is not known.
         """
-        return -self.energy(x, labels) - self._offset
+        if return_interval:
+            self._require_log_partition()
+        found = self._log_prob_of(self.energy(x, labels), labels)
+        return found if return_interval else found.log_prob
+
+    @property
+    def has_log_partition(self) -> bool:
+        """Whether log Z is known: always, as it is learned."""
+        return True
+
+    def _log_prob_of(self, energy, labels) -> LogProb:
+        if self._is_normalised:
+            return super()._log_prob_of(energy, labels)
+        return LogProb(-energy - self._offset, None, None)
+
+    def _learned(self, count: int, confidence: float, seed) -> list[tuple]:
+        """Return log Z as learned, and the interval of Z = E_n[e^(−E)/n]; of each class."""
+        from scipy.special import ndtri
+
+        x = tf.cast(self.noise.sample(count, seed=seed), tf.float32)
+        found, density = [], tf.cast(self.noise.log_prob(x), tf.float32)
+        for k in range(self.num_classes or 1):
+            labels = None if self.num_classes is None else tf.fill([count], k)
+            log_weights = tf.cast(-self._energy(Batch(x, labels)) - density, tf.float64).numpy()
+            top = log_weights.max()
+            weights = np.exp(log_weights - top)
+            error = ndtri(0.5 + 0.5 * confidence) * weights.std() / np.sqrt(count)
+            log_z, error = top + np.log(weights.mean()), error / weights.mean()
+            found.append(
+                (self._offset, min(self._offset, log_z - error), max(self._offset, log_z + error))
+            )
+        return found
 
     # Not log_density_ratio, which is to q: weights of samples of the model are made of that.
     def log_noise_ratio(
@@ -212,6 +265,8 @@ class NoiseContrastive(EnergyModel):
         bound -= over_noise(self.divergence.conjugate(ratio_noise))
         squares = parallel.batch_mean(tf.square(energy_data), weights.data)
         penalty = self.l2_coeff * (squares + over_noise(tf.square(energy_noise)))
+        class_term, classes = self._class_term(data, weights, training)
+        penalty += class_term
         loss = weights.scale * (penalty - bound) + own
         mean_data = parallel.batch_mean(self._whole(energy_data, data), weights.data)
         mean_noise = over_noise(self._whole(energy_noise, noise))
@@ -225,6 +280,7 @@ class NoiseContrastive(EnergyModel):
             "energy_noise": mean_noise,
             "log_ratio_mean": mean,
             "log_ratio_std": deviation,
+            **classes,
         }
 
     def _settings(self) -> dict:

@@ -106,8 +106,8 @@ class NoiseLevels:
         axes = list(range(1, x.shape.rank))
         return 0.5 * tf.reduce_sum(tf.square((x - self.center) / self.spread), axis=axes)
 
-    def last(self, shape: arguments.Shape, seed: arguments.Seed) -> tf.Tensor:
-        """Draw x_T from N(c, s²I), float32 of a shape [n, …]."""
+    def last(self, shape: arguments.Sizes, seed: arguments.Seed) -> tf.Tensor:
+        """Draw x_T from N(c, s²I), float32 of a shape [n, …], which may be a tensor."""
         return self.center + self.spread * randomness.normal(shape, seed)
 
 

@@ -94,7 +94,7 @@ class Recovery(SlowEnergyModel):
     SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
     SETTINGS = {
         **{k: v for k, v in VariationalModel.SETTINGS.items()
-           if k not in ("leave_one_out", "warmup_steps")},
+           if k not in ("leave_one_out", "warmup_steps", "class_weight_coeff")},
         "shift_invariant": arguments.switch,
         "chains_per_pair": functools.partial(arguments.whole_number, minimum=2),
     }  # fmt: skip
@@ -215,9 +215,9 @@ class Recovery(SlowEnergyModel):
             tf.cast(batch.samples[..., : self.sample_shape[-1]], tf.float32)
         )
 
-    def _energy_given(self, labels, training=False) -> Callable:
-        """Return x -> E(x | labels)."""
-        return energies.RelativeEnergy(super()._energy_given(labels, training), self.levels)
+    def _differentiable(self, relative) -> Callable:
+        """Return x -> E(x) from what the energy network says."""
+        return energies.RelativeEnergy(super()._differentiable(relative), self.levels)
 
     def energy(
         self, x: arguments.Array, labels: arguments.Labels | None = None, *, level: int = 0
@@ -318,7 +318,9 @@ class Recovery(SlowEnergyModel):
     def _recover(self, noisier, rows, seed, **options) -> Any:
         """Run the chains of x_t given x_{t+1}, and return what the sampler does, for x_t."""
         levels = rows[:, : self.levels.count]
-        relative = super()._energy_given(rows)
+        relative = super()._differentiable(
+            lambda x: self._evaluate(self.energy_network, Batch(x, rows))
+        )
         energy = energies.RecoveryEnergy(relative, *self.levels.before(noisier, levels))
         result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
         if not hasattr(result, "samples"):

@@ -36,6 +36,8 @@ class Saving(Fitting):
             groups[f"{second}_optimizer"] = getattr(self, f"{second}_optimizer").variables
         state = {name: [v.value for v in variables] for name, variables in groups.items()}
         state["mean_weight"] = [self.mean_weight.sums]
+        if self.conditional:
+            state["class_counts"] = [self.class_counts.sums]
         if self.buffer is not None:
             state |= self._of_replicas("buffer", self.buffer.parts())
         return state | {name: list(kept.variables) for name, (kept, _) in self._averages().items()}
@@ -53,6 +55,8 @@ class Saving(Fitting):
         }
         if self.built:
             found["mean_weight"] = self.mean_weight.sums
+            if self.conditional:
+                found["class_counts"] = self.class_counts.sums
         for name, (average, _) in self._averages().items():
             found[f"{name}_updates"] = average.updates
             found |= {f"{name}_{i}": variable for i, variable in enumerate(average.averages)}
@@ -62,7 +66,7 @@ class Saving(Fitting):
         """Write what is no layer's or optimizer's variable to a `.keras` or `.weights.h5` file."""
         for name, variable in self.own_variables().items():
             store[name] = variable.numpy()
-        for name, value in self._calibration_state().items():
+        for name, value in {**self._calibration_state(), **self._log_partition_state()}.items():
             store[name] = value
         if self.buffer is not None and self.buffer.built:
             for key, value in self.buffer.state().items():
@@ -76,6 +80,7 @@ class Saving(Fitting):
             if name in stored:
                 variable.assign(store[name][()])
         self._load_calibration(store)
+        self._load_log_partition(store)
         if self.buffer is not None and "buffer_written" in stored:
             keys = [key for key in stored if key.startswith("buffer_")]
             state = {key.removeprefix("buffer_"): store[key] for key in keys}

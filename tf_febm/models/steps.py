@@ -23,6 +23,8 @@ class Steps(Noticing):
         data = self._checked_batch(data)
         if data.weights is not None and not self._weights_are_relative:
             data = data._replace(weights=self.mean_weight.relative(data.weights))
+        if data.labels is not None:
+            self.class_counts.add(data)
         # Spectral norms are estimated once for the whole step, chains included.
         with (
             parallel.one_batch(tf.shape(data.samples)[0]),
@@ -49,6 +51,12 @@ class Steps(Noticing):
     def _test_on(self, data: Batch) -> dict:
         """Return the metrics of a checked batch."""
         raise NotImplementedError
+
+    def _checked_samples(self, x, what: str = "x") -> tf.Tensor:
+        if self.sample_shape is None:
+            self.build(tf.convert_to_tensor(x).shape)
+        inputs.check_resolution(x, self.bounds, what)
+        return inputs.check_samples(x, self.sample_shape, what)
 
     def _checked_batch(self, data) -> Batch:
         x, labels, weights = inputs.split_labels(data, self.conditional)

@@ -47,7 +47,9 @@ class VariationalModel(EnergyModel):
     )
     SETTINGS = {
         **dict.fromkeys(("simultaneous", "leave_one_out"), arguments.switch),
-        **dict.fromkeys(("l2_coeff", "variational_l2_coeff"), arguments.number),
+        **dict.fromkeys(
+            ("l2_coeff", "variational_l2_coeff", "class_weight_coeff"), arguments.number
+        ),
         "variational_steps": functools.partial(arguments.whole_number, minimum=1),
         "warmup_steps": arguments.whole_number,
     }
@@ -63,6 +65,7 @@ class VariationalModel(EnergyModel):
         reference: GaussianReference | None = None,
         l2_coeff: float = 1.0,
         variational_l2_coeff: float | None = None,
+        class_weight_coeff: float = 0.0,
         warmup_steps: int = 10,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -105,6 +108,7 @@ class VariationalModel(EnergyModel):
         self.variational_steps = variational_steps
         other_l2 = l2_coeff if variational_l2_coeff is None else variational_l2_coeff
         self.l2_coeff, self.variational_l2_coeff = l2_coeff, other_l2
+        self.class_weight_coeff = class_weight_coeff
         self.leave_one_out = leave_one_out
         self.warmup_steps = warmup_steps
         self._check_settings()
@@ -204,6 +208,7 @@ class VariationalModel(EnergyModel):
             energy_data = self._evaluate(self.energy_network, data, training=True)
             own = updates.losses_of(self.energy_network)
             energy_model = self._evaluate(self.energy_network, model, training=True)
+            class_term, classes = self._class_term(data, weights, training=True)
         slow_data, slow_model = self._slow_energies(data, model)
 
         # 2. ω ascends the bound; energies are constants to it.
@@ -227,6 +232,7 @@ class VariationalModel(EnergyModel):
                 log_ratio_data, log_ratio_model, energy_data, energy_model, weights.arguments
             )
             penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights)
+            penalty += active * class_term
             energy_loss = weights.scale * (active * surrogate + penalty) + own
         energy_norm = updates.take_step(
             energy_tape, energy_loss, self.energy_network, self.optimizer, self._fresh
@@ -241,6 +247,7 @@ class VariationalModel(EnergyModel):
         return self._update_metrics(
             data,
             **self._describe(*values, weights, weights.told(bound), loss),
+            **classes,
             energy_gradient_norm=energy_norm,
             variational_gradient_norm=variational_norm,
         )
@@ -280,14 +287,15 @@ class VariationalModel(EnergyModel):
         ratios = (ratio_data, ratio_model)
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
-        bound, penalty = map(
-            weights.told, (bound, _penalty(self.l2_coeff, energy_data, energy_model, weights))
-        )
+        class_term, classes = self._class_term(data, weights)
+        penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights) + class_term
+        bound, penalty = map(weights.told, (bound, penalty))
         loss = bound + penalty + own
         whole = (self._whole(energy_data, data), self._whole(energy_model, model))
         return self._update_metrics(
             data,
             **self._describe(*whole, *ratios, weights, bound, loss),
+            **classes,
             sample_distance=self._sample_distance(data, model),
         )
 

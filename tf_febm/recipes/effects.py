@@ -115,6 +115,11 @@ _PAST = Rule(
     "chains with labels and a past",
     cure="set conditional=True and chains=replay or persistent, or leave it out",
 )
+_CLASSES = Rule(
+    lambda recipe, kind: recipe.conditional,
+    "models with labels",
+    cure="set conditional=True, or leave it out",
+)
 _PENALTY = Rule(
     lambda recipe, kind: recipe.penalty is not None,
     "penalty=latent or data",
@@ -172,6 +177,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
+    yield "class_weight_coeff", _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
     for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):

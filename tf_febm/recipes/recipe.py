@@ -1,6 +1,7 @@
 """A recipe: everything that decides how a model is made and trained, but the data."""
 
 import dataclasses
+import re
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -31,11 +32,11 @@ class Recipe:
         why: One sentence: what it is for, and why it is as it is.
 
         method: How the energy is trained: a name of `catalogue.METHODS`.
-        divergence: The f-divergence of febm and dual, by a name that `divergences.get` knows.
+        divergence: The f-divergence, by a name that `divergences.get` knows; of febm and dual.
         conditional: Whether the model learns one density per label of the data.
 
-        steps: Training steps, each on a batch.
-        batch_size: Examples, and chains, of a step, all replicas together.
+        steps: Training steps; each on a batch.
+        batch_size: Examples, and chains, of a step; of all replicas together.
         learning_rate: Of Adam, for the energy.
         final_learning_rate: At the last step, reached by a cosine; the same as the first if None.
         variational_learning_rate_ratio: Learning rate of the variational network over the energy's.
@@ -47,6 +48,8 @@ class Recipe:
         variational_steps: Steps of the variational network for one of the energy.
         l2_coeff: Weight of the mean squared outputs in both losses.
         variational_l2_coeff: That of the variational network; l2_coeff if None.
+        class_weight_coeff: Weight of −log p(y|x) in the loss of the energy of a conditional model;
+            see `FEBM`.
         leave_one_out: Whether the covariance in the energy's gradient is unbiased.
         warmup_steps: First steps, in which the l2 terms alone are trained.
         shift_invariant: Whether f-EBM takes no gradient along a constant added to the energy.
@@ -57,12 +60,12 @@ class Recipe:
         random_flip: Whether images are mirrored left to right with probability 1/2.
         random_crop: Images are shifted by up to so many pixels.
 
-        sampler: A name of `catalogue.SAMPLERS`.
-        num_steps: Steps of the sampler per training step.
-        step_size: Of a step of the sampler. If None, it is that of ε = noise_scale²: mala and hmc
+        sampler: How the model is sampled; a name of `catalogue.SAMPLERS`.
+        num_steps: Steps of the sampler; of each training step.
+        step_size: Step size of the sampler. If None, it is that of ε = noise_scale²: mala and hmc
             then move by as much noise as Langevin dynamics.
-        noise_scale: Standard deviation of the noise of a Langevin step, and of those of mala and
-            hmc if step_size is None; in units of the chains.
+        noise_scale: Standard deviation of the noise of a Langevin step, in units of the chains; and
+            of steps of mala and hmc if step_size is None.
         grad_clip: Bound on each coordinate of the gradient of a Langevin step; None is none.
         grad_clip_norm: Bound on its norm; None is none.
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
@@ -108,7 +111,7 @@ class Recipe:
         noise_stddev: Standard deviation of the noise of denoising score matching, or of energy
             discrepancy, in units of the chains.
 
-        seed: Seed of weights, data order and chains.
+        seed: Seed of all that is random.
         guard: Whether to go back to the last good checkpoint when training diverges.
         max_rollbacks: How often to go back before giving up.
         log_interval: Steps between two rows of metrics.
@@ -118,10 +121,10 @@ class Recipe:
         best_metric: Metric, as in metrics.csv, whose best checkpoint is kept besides; which there
             are depends on the method, and a run says so before it reads data.
         best_mode: Which value of it is the best, "min" or "max".
-        num_samples: Samples drawn at the end.
-        final_steps: Steps of the sampler for each of them.
-        descent_steps: Steps without noise after these, of falling size: for pictures, as what comes
-            out does not follow q; see `samplers.descend`.
+        num_samples: Samples to draw; at the end.
+        final_steps: Steps of the sampler for each of these samples.
+        descent_steps: Steps without noise after these, of falling size; for pictures, as what comes
+            out does not follow q, see `samplers.descend`.
         denoise_samples: Whether the noise of the data, `data_noise`, is taken off the samples that
             are shown and kept at the end; see `samplers.denoising_step`.
 
@@ -149,6 +152,7 @@ class Recipe:
     variational_steps: int = 1
     l2_coeff: float = 1.0
     variational_l2_coeff: float | None = None
+    class_weight_coeff: float = 0.0
     leave_one_out: bool = True
     warmup_steps: int = 10
     shift_invariant: bool = False
@@ -349,3 +353,9 @@ class Recipe:
 
 # Field -> its type; what is Optional there may be None.
 _TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
+
+
+def field_texts() -> dict[str, str]:
+    """Return field -> what the docstring of `Recipe` says of it."""
+    found = re.findall(r"^        (\w+): (.*(?:\n {12}.*)*)", Recipe.__doc__, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}

@@ -66,10 +66,24 @@ class Endpoints(tf.Module):
         energy = self._evaluate("energy", x, labels)["energy"]
         return {"p_value": model.calibration.p_value(energy, labels)}
 
-    def _evaluate(self, name, x, labels) -> dict:
+    def log_prob(self, x: arguments.Array, labels: arguments.Labels | None = None) -> dict:
+        """Return {"log_prob": …}, and "lower" and "upper" of a model that has an interval."""
+        model, _ = self._of_model()
+        found = model._log_prob_of(self._evaluate("energy", x, labels)["energy"], labels)
+        return {name: value for name, value in found._asdict().items() if value is not None}
+
+    def class_log_probs(self, x: arguments.Array) -> dict:
+        """Return {"class_log_probs": log p(y | x)} of a conditional model."""
+        return self._evaluate("class_log_probs", x)
+
+    def marginal_energy(self, x: arguments.Array) -> dict:
+        """Return {"marginal_energy": …} of a conditional model."""
+        return self._evaluate("marginal_energy", x)
+
+    def _evaluate(self, name, *inputs) -> dict:
         model, _ = self._of_model()
         with self._copies():
-            return {name: getattr(model, name)(x, labels)}
+            return {name: getattr(model, name)(*inputs)}
 
     def sample(
         self, num_samples: Any, seed: arguments.Seed, labels: arguments.Labels | None = None

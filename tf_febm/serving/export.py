@@ -32,10 +32,14 @@ def export(
         score                x -> score −∇ₓE, of the shape of x
         log_density_ratio    x -> log_density_ratio [n]; for models that have one
         sample               num_samples, seed -> samples, and labels if conditional
+        p_value              x -> p_value [n], float64; of a calibrated model
+        log_prob             x -> log_prob, lower, upper [n]; after `fit_log_partition`
+        class_log_probs      x -> class_log_probs [n, num_classes]; of a conditional model
+        marginal_energy      x -> marginal_energy [n]; of a conditional model
 
-    A conditional model takes `labels`, int32 [n], beside x, and has one more endpoint,
-    `sample_labels` from labels and seed; with `class_names` it has another of this name, which
-    takes nothing and returns them, strings [num_classes]. So has a model with `column_names`,
+    A conditional model takes `labels`, int32 [n], beside x but in the last two, and has one more
+    endpoint, `sample_labels` from labels and seed; with `class_names` it has another of this name,
+    which takes nothing and returns them, strings [num_classes]. So has a model with `column_names`,
     strings [d]. `serve` is the endpoint energy as an attribute, which `keras.layers.TFSMLayer`
     looks for. x is float32 [n, …] for any n;
     num_samples is an int32 scalar and seed an int64 scalar: seed s draws what

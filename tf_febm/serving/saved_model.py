@@ -29,6 +29,8 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
         functions["log_density_ratio"] = endpoints.log_density_ratio
     if model.is_calibrated:
         functions["p_value"] = endpoints.p_value
+    if model.has_log_partition:
+        functions["log_prob"] = endpoints.log_prob
 
     def evaluate(function):
         def evaluated(x, labels=None):
@@ -67,6 +69,10 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     signatures = {
         name: _compiled(evaluate(function), inputs) for name, function in functions.items()
     }
+    if model.conditional:
+        for function in (endpoints.class_log_probs, endpoints.marginal_energy):
+            of_x = evaluate(lambda x, _, function=function: function(x))
+            signatures[function.__name__] = _compiled(of_x, inputs[:1])
     seed = tf.TensorSpec([], tf.int64, name="seed")
     count = tf.TensorSpec([], tf.int32, name="num_samples")
     signatures["sample"] = _compiled(sample, [count, seed])

@@ -89,6 +89,11 @@ def of_applications(result: Mapping[str, Any]) -> list[str]:
     )
     if not result["inpainting"]["known_pixels_equal"]:
         told.append("Filling in changed pixels that were known.")
+    if not result["inpainting"].get("finite", True):
+        told.append(
+            "Filling in ran away and shows nothing: the steps of this run's chains are too long "
+            "where a part of an image is held fixed."
+        )
     for name, scores in result["out_of_distribution"].items():
         if name != "mean_energy":
             score = max(scores, key=lambda score: scores[score]["auroc"])

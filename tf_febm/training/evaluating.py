@@ -105,7 +105,8 @@ def evaluate_run(
         progress: Takes (rounds done, rounds in all).
 
     Returns:
-        What evaluation.json holds: "sampling", "versions"; "samples" and "held_out", figures with
+        What evaluation.json holds: "sampling", "versions"; "classification" of a conditional
+        model, see `evaluation.model_classification`; "samples" and "held_out", figures with
         the images that they were measured against; "nearest", median distances to the nearest
         training image: samples much nearer than held-out images are copies; and "quality", where
         the network is a `evaluation.Classifier`, or where there is none.
@@ -144,6 +145,7 @@ def evaluate_run(
         elif network is None and train.name not in (*evaluation.CLASSIFIED, "stacked_mnist"):
             noise = sampling.noise_removed
             result["quality"] = evaluation.run_figures(run.model, samples, train, held_out, noise)
+        result |= _classification(run.model, held_out, report)
         files.write_json(new / "evaluation.json", result)
     if curve:
         with files.staged(out) as new:
@@ -161,7 +163,8 @@ def evaluate_rows(run: Any, out: arguments.Path, *, odd: float = 0.05) -> dict[s
         odd: Share of the held-out rows to call odd, in (0, 1).
 
     Returns:
-        What evaluation.json holds: what `applications.score_rows` returns, "versions", and as
+        What evaluation.json holds: what `applications.score_rows` returns, "versions",
+        "classification" of a conditional model, see `evaluation.model_classification`, and as
         "quality" the figures that the run ended with, None if it is not finished.
 
     Raises:
@@ -174,10 +177,21 @@ def evaluate_rows(run: Any, out: arguments.Path, *, odd: float = 0.05) -> dict[s
             "step": run.step,
             **applications.score_rows(run.model, run.train, run.held_out, new, odd=odd),
             "quality": run.folder.read_summary().get("quality"),
+            **_classification(run.model, run.held_out),
             "versions": versions(),
         }
         files.write_json(new / "evaluation.json", result)
     return result
+
+
+def _classification(model, held_out, report=lambda line: None) -> dict:
+    """Return {"classification": figures} of a conditional model whose held-out data have labels."""
+    if not model.conditional or held_out.labels is None:
+        return {}
+    report("Classifying, and attacking, held-out examples …")
+    found = evaluation.model_classification(model, held_out)
+    report(f"Accuracy {found.accuracy:.3f}, calibration error {found.calibration_error:.3f}.")
+    return {"classification": found.as_dict()}
 
 
 class References(NamedTuple):

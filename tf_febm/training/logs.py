@@ -27,7 +27,7 @@ def own_numbers(model: arguments.Model, logs: dict | None) -> dict[str, float]:
         model: An `EnergyModel`.
         logs: Those of an epoch.
     """
-    names = {"loss", *model.METRICS}
+    names = {"loss", *model.METRICS, *model.CLASS_METRICS}
     return {
         name: value for name, value in numbers(logs).items() if name.removeprefix("val_") in names
     }

@@ -221,8 +221,9 @@ class RunFolder:
             # Version 0.1 stored what the command line said; None was what had no effect.
             flags = {k: v for k, v in stored["flags"].items() if v is not None}
             names = {"class_names": flags.get("class_names")}
+            recipe = original_names.fields_of(flags, original_names.NOISE_UNIT)
             return {
-                "recipe": {**original_names.fields_of(flags), "flags": True},
+                "recipe": {**recipe, "flags": True},
                 "data": {**original_names.source_of(flags), **names},
                 "start": dict(NO_START),
                 "versions": dict(stored.get("versions", {}).items()),

@@ -134,6 +134,7 @@ def run(
     _check_start(init_from, init_chains, resume_step, folder)
     place = catalogue.load(catalogue.METHODS[recipe.method].place)
     metrics = [name for name in place.METRICS if name not in place.EVALUATION_ONLY]
+    metrics += place.CLASS_METRICS if recipe.class_weight_coeff else ()
     if recipe.best_metric not in (None, chosen_weights.METRIC, *metrics):
         raise ValueError(
             f"best_metric must be one of {', '.join(metrics)}; received {recipe.best_metric!r}."

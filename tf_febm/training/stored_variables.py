@@ -16,7 +16,7 @@ UNREADABLE = (tf.errors.OpError, RuntimeError, AssertionError, IndexError, OSErr
 # Groups of variables that each replica has for itself.
 _OWN = re.compile(r"(buffer|directions)(?:_(\d+))?")
 # Groups that checkpoints of earlier versions do not have; what the model has stays.
-_LATER = ("mean_weight",)
+_LATER = ("mean_weight", "class_counts")
 _OF_A_BUFFER = " Give the buffer the capacity and the storage of the run that wrote it."
 
 

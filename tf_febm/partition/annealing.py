@@ -1,20 +1,20 @@
 """Partition function of an energy in any dimension, by annealed importance sampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
-from tf_febm.evaluation.annealing_bases import chosen_base, domain_of
+from tf_febm.partition.bases import chosen_base, domain_of
 from tf_febm.samplers.metropolis import reflect
 
 __all__ = [
     "AnnealedPartition",
-    "HeldOutLogLikelihood",
+    "Annealer",
     "annealed_log_partition",
-    "held_out_log_likelihood",
+    "plain",
 ]
 
 # The pilot run: its chains, the spread that one of its steps gives the log weights, the acceptance
@@ -124,25 +124,83 @@ def annealed_log_partition(
     *seeds, base_seed = tf.unstack(randomness.split(randomness.sampling_seed(seed), 5))
     domain = domain_of(energy_fn, bounds)
     base = chosen_base(base, data, domain, base_seed)
-    densities = _Densities(_plain(energy_fn), base, domain.bounds)
-    pilot_start = _start(base, PILOT_CHAINS, seeds[0])
-    start = _start(base, num_chains, seeds[1])
-    pilot, run = (tf.function(f, autograph=False) for f in (_pilot, _run))
-    betas, sizes = (v.numpy() for v in pilot(densities, pilot_start, num_leapfrog_steps, seeds[2]))
-    # Written so that NaN, from energies that are finite nowhere, fails too.
-    if not betas[-1] >= 1.0:
-        raise ValueError(
-            f"The pilot run did not reach the energy in {MAX_PILOT_STEPS} steps: base is too far "
-            f"from it, or energies are not finite (β = {betas[-1]:.3g} of 1). Give another base."
-        )
-    betas, sizes = _respaced(betas, sizes, num_temperatures)
-    log_weights, x, acceptance = run(
-        densities, start, tf.constant(betas), tf.constant(sizes), num_leapfrog_steps, seeds[3]
-    )
-    return _summary(log_weights.numpy(), x.numpy(), float(acceptance))
+    annealer = Annealer(plain(energy_fn), base, domain.bounds, num_leapfrog_steps)
+    return annealer.forward(num_chains, num_temperatures, seeds)
 
 
-def _plain(energy_fn):
+class Annealer:
+    """Runs between a base and an energy, each program of which is compiled once for all runs.
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1]. It may read variables, which may change between runs.
+        base: Normalised density, as of `annealed_log_partition`.
+        bounds: (low, high) of x, or None.
+        num_leapfrog_steps: Gradients of a transition, at least 1.
+    """
+
+    def __init__(self, energy_fn: Callable, base: Any, bounds: Any, num_leapfrog_steps: int):
+        self._densities = _Densities(energy_fn, base, bounds)
+        self._leapfrog = num_leapfrog_steps
+        self._pilot, self._run = (tf.function(f, autograph=False) for f in (_pilot, _run))
+        self._betas: Any = None
+        self._sizes: Any = None
+
+    def forward(self, num_chains: int, num_temperatures: int, seeds: Any) -> AnnealedPartition:
+        """Anneal from samples of the base, by temperatures and step sizes of a pilot run.
+
+        Args:
+            num_chains: At least 2.
+            num_temperatures: At least 1.
+            seeds: Four integer tensors [2].
+        """
+        base = self._densities.base
+        start = _start(base, PILOT_CHAINS, seeds[0])
+        found = self._pilot(self._densities, start, self._leapfrog, seeds[2])
+        betas, sizes = (v.numpy() for v in found)
+        # Written so that NaN, from energies that are finite nowhere, fails too.
+        if not betas[-1] >= 1.0:
+            raise ValueError(
+                f"The pilot run did not reach the energy in {MAX_PILOT_STEPS} steps: base is too "
+                f"far from it, or energies are not finite (β = {betas[-1]:.3g} of 1). Give another "
+                "base."
+            )
+        betas, sizes = _respaced(betas, sizes, num_temperatures)
+        self._betas, self._sizes = tf.constant(betas), tf.constant(sizes)
+        return self._annealed(_start(base, num_chains, seeds[1]), seeds[3])
+
+    def backward(self, x: arguments.Array, seed: arguments.Seed) -> AnnealedPartition:
+        """Anneal from samples of q, [n, …], back to the base, by the same steps.
+
+        Returns:
+            An estimate of log Z as −log of the mean of the chains' inverse weights: the mean itself
+            is an unbiased estimate of 1/Z, and the estimate too high on average.
+        """
+        found = self._annealed(x, seed, back=True)
+        return found._replace(log_z=-found.log_z, log_weights=-found.log_weights)
+
+    def settle(self, x: arguments.Array, num_steps: int, seed: arguments.Seed) -> tf.Tensor:
+        """Take steps at the energy itself, which leave q as it is, from x, [n, …].
+
+        Args:
+            x: Where to start.
+            num_steps: At most the number of temperatures.
+            seed: Integer tensor [2].
+        """
+        steady = tf.ones_like(self._betas), tf.fill(self._sizes.shape, self._sizes[-1])
+        return self._moved(x, steady, num_steps, seed, False)[1]
+
+    def _annealed(self, x, seed, back: bool = False) -> AnnealedPartition:
+        way = self._betas, self._sizes
+        found = self._moved(x, way, len(self._betas), seed, back)
+        log_weights, x, acceptance = (v.numpy() for v in found)
+        return _summary(-log_weights if back else log_weights, x, float(acceptance))
+
+    def _moved(self, x, way, num_steps: int, seed, back: bool) -> tuple:
+        count, back = tf.constant(num_steps), tf.constant(back)
+        return self._run(self._densities, x, *way, count, self._leapfrog, seed, back)
+
+
+def plain(energy_fn: Any) -> Callable:
     """Return a function of x from a model, or from its energy, as its chains have it."""
     model = getattr(energy_fn, "__self__", energy_fn)
     if getattr(model, "conditional", False) and energy_fn in (model, model.energy):
@@ -161,7 +219,7 @@ class _Densities:
     def __init__(self, energy_fn, base, bounds):
         self.energy_fn, self.base, self.bounds = energy_fn, base, bounds
 
-    def at(self, x) -> _State:
+    def at(self, x: arguments.Array) -> _State:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             base = tf.cast(self.base.log_prob(x), tf.float32)
@@ -259,35 +317,33 @@ def _respaced(betas, sizes, count):
     return new, np.exp(np.interp(wanted, place[1:], np.log(sizes))).astype(np.float32)
 
 
-def _run(densities, x, betas, sizes, num_leapfrog_steps, seed):
-    """Anneal; return log weights, ends and mean acceptance."""
-    count = betas.shape[0]
+def _run(densities, x, betas, sizes, count, num_leapfrog_steps, seed, back):
+    """Anneal, or go the same way back; return log weights of the way there, ends, acceptance."""
+    # Differences of β in float64: they are small, and many.
+    steps = betas - tf.concat([tf.zeros([1], tf.float64), betas[:-1]], axis=0)
 
-    def body(i, beta, state, log_weights, accepted):
-        # Differences of β in float64: they are small, and many.
-        u = tf.cast(state.target, tf.float64) - tf.cast(state.base, tf.float64)
-        log_weights += (betas[i] - beta) * u
+    def log_ratio(state):
+        return tf.cast(state.target, tf.float64) - tf.cast(state.base, tf.float64)
+
+    def body(i, state, log_weights, accepted):
+        k = tf.where(back, count - 1 - i, i)
+        before = log_ratio(state)
         state, probability = _transition(
             densities,
             state,
-            tf.cast(betas[i], tf.float32),
-            sizes[i],
+            tf.cast(betas[k], tf.float32),
+            sizes[k],
             num_leapfrog_steps,
             tf.random.fold_in(seed, i),
         )
-        return i + 1, betas[i], state, log_weights, accepted + tf.reduce_mean(probability) / count
+        log_weights += steps[k] * tf.where(back, log_ratio(state), before)
+        return i + 1, state, log_weights, accepted + tf.reduce_mean(probability)
 
-    first = (
-        tf.constant(0),
-        tf.constant(0.0, tf.float64),
-        densities.at(x),
-        tf.zeros(tf.shape(x)[:1], tf.float64),
-        tf.constant(0.0),
-    )
-    _, _, state, log_weights, accepted = tf.while_loop(
+    first = (tf.constant(0), densities.at(x), tf.zeros(tf.shape(x)[:1], tf.float64), 0.0)
+    _, state, log_weights, accepted = tf.while_loop(
         lambda i, *_: i < count, body, first, parallel_iterations=1, maximum_iterations=count
     )
-    return log_weights, state.x, accepted
+    return log_weights, state.x, accepted / tf.cast(count, tf.float32)
 
 
 def _summary(log_weights, samples, acceptance) -> AnnealedPartition:
@@ -305,43 +361,3 @@ def _summary(log_weights, samples, acceptance) -> AnnealedPartition:
         acceptance,
         samples,
     )
-
-
-class HeldOutLogLikelihood(NamedTuple):
-    """Mean log density of examples.
-
-    Attributes:
-        mean: −mean E(x) − log Z, in nats per example.
-        standard_error: Of the mean over the examples; that of log Z comes on top.
-    """
-
-    mean: float
-    standard_error: float
-
-
-@arguments.checked
-def held_out_log_likelihood(
-    energy_fn: Callable, x: arguments.Array, log_z: float, batch_size: int = 8192
-) -> HeldOutLogLikelihood:
-    """Compute the mean log density of examples under q = e^(−E)/Z.
-
-    Args:
-        energy_fn: x, float32 [n, …] -> E(x), [n] or [n, 1].
-        x: Examples, real [n, …], n ≥ 2, that training has not seen.
-        log_z: Log partition function, from `log_partition_on_grid` or `annealed_log_partition`.
-        batch_size: How many at once, at least 1.
-
-    Returns:
-        A HeldOutLogLikelihood.
-
-    Raises:
-        ValueError: There are fewer than 2 examples.
-    """
-    x = np.asarray(x, np.float32)
-    if len(x) < 2:
-        raise ValueError(f"x must hold at least 2 examples; received {len(x)}.")
-    parts = [tf.constant(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-    energy = np.concatenate([energies.per_example(energy_fn(part), part) for part in parts])
-    log_density = -energy.astype(np.float64) - log_z
-    error = log_density.std(ddof=1) / np.sqrt(len(x))
-    return HeldOutLogLikelihood(float(log_density.mean()), float(error))

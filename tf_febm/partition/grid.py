@@ -1,7 +1,7 @@
 """Partition function of an energy, and its KL divergence from a density, on a grid."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -9,12 +9,23 @@ from scipy.special import logsumexp
 
 from tf_febm import arguments, energies
 
-__all__ = ["GridDivergence", "GridPartition", "divergence_on_grid", "log_partition_on_grid"]
+__all__ = [
+    "GridDivergence",
+    "GridPartition",
+    "divergence_on_grid",
+    "log_partition_on_grid",
+    "log_partition_where_mass_is",
+]
 
 MAX_DIMENSION = 3
 # More cells than this do not fit into memory with their coordinates.
 MAX_CELLS = 50_000_000
 BATCH = 65_536
+# A box that follows the mass: cells along an axis while it does and at the end, by the number of
+# axes; rounds; the share of the mass that may be left out at an end; the error to aim at.
+COARSE = {1: 2048, 2: 128}
+FINE, FINEST = {1: 8192, 2: 256}, {1: 1 << 20, 2: 2048}
+ROUNDS, LEFT_OUT, GOAL = 40, 1e-10, 1e-5
 # The frame in which mass is counted as near the edge: so much of each axis, at both ends.
 EDGE = 0.05
 
@@ -118,6 +129,56 @@ def divergence_on_grid(
     return GridDivergence(float(np.sum(p * difference)), float(np.exp(log_mass)), partition)
 
 
+def log_partition_where_mass_is(
+    energy_fn: Callable, low: Any, high: Any, bounds: tuple[float, float] | None = None
+) -> GridPartition:
+    """Compute log Z by a grid in 1 or 2 dimensions whose box grows and shrinks with the mass.
+
+    Args:
+        energy_fn: As of `log_partition_on_grid`.
+        low: Lower corner of a box to begin with, [d], where there is mass.
+        high: Upper corner.
+        bounds: (low, high) of each coordinate beyond which there is none, or None.
+
+    Returns:
+        A GridPartition.
+
+    Raises:
+        ValueError: The mass has no end; or as `log_partition_on_grid`.
+    """
+    low, high, counts = _box(low, high, COARSE[np.size(low)])
+    dimension = len(low)
+    for _ in range(ROUNDS):
+        before = np.array([low, high])
+        _, log_q = _partition(energy_fn, low, high, counts)
+        mass = np.exp(log_q - logsumexp(log_q))
+        width, cell = high - low, (high - low) / counts
+        for axis in range(dimension):
+            along = mass.sum(axis=tuple(k for k in range(dimension) if k != axis))
+            from_below, from_above = along.cumsum(), along[::-1].cumsum()[::-1]
+            inner = np.flatnonzero((from_below > LEFT_OUT) & (from_above > LEFT_OUT))
+            for end, at, sign in ((low, inner[0], -1.0), (high, inner[-1] + 1, 1.0)):
+                # Mass in the last cell: there is more behind it.
+                full = at in (0, counts[axis])
+                place = before[0][axis] + at * cell[axis]
+                end[axis] = place + sign * (0.5 * width[axis] if full else 2.0 * cell[axis])
+        if bounds is not None:
+            low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
+        if np.abs(np.array([low, high]) - before).max() < 0.1 * (high - low).min():
+            break
+    else:
+        raise ValueError(
+            f"The mass of the energy has no end: the box grew to {low.tolist()} … {high.tolist()}. "
+            "Give its network a confinement, or the sampler bounds."
+        )
+    size = FINE[dimension]
+    while True:
+        found, _ = _partition(energy_fn, low, high, np.full(dimension, size))
+        if found.error < GOAL or size >= FINEST[dimension]:
+            return found
+        size *= 2
+
+
 def _partition(energy_fn, low, high, counts) -> tuple[GridPartition, np.ndarray]:
     """Return what is known of Z, and −E in all cells."""
     energy = _checked(energy_fn)
@@ -148,7 +209,7 @@ def _on_grid(function, low, high, counts) -> np.ndarray:
 
 
 def _checked(energy_fn):
-    def energy(x):
+    def energy(x: arguments.Array):
         x = tf.constant(x, tf.float32)
         values = energies.per_example(energy_fn(x), x).numpy().astype(np.float64)
         broken = np.isnan(values) | np.isneginf(values)
