@@ -58,6 +58,17 @@ class Calls:
             self._table |= part(self)
         self.names = sorted(self._table)
 
+    def _anew(self, function):
+        """Return a function that writes to a folder, which is removed first."""
+
+        @functools.wraps(function)
+        def call(folder, *given, **named):
+            if folder == self.folder / "written":
+                shutil.rmtree(folder, ignore_errors=True)
+            return function(folder, *given, **named)
+
+        return call
+
     def __enter__(self):
         return self
 
@@ -173,6 +184,9 @@ class Calls:
         self.table = self.folder / "points.csv"
         self.table.write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in self.points))
         np.savez(self.folder / "images.npz", x=pictures)
+        data.write_records(self.folder / "records", pictures)
+        self.read = lambda start, stop: data.Block(pictures[start:stop], None)
+        self.write_records = self._anew(data.write_records)
         self.buffer = tf_febm.ReplayBuffer(20)
         self.buffer.build(SHAPE, (0.0, 1.0), 3)
         self.run_folder = training.RunFolder(self.folder / "run")

@@ -47,6 +47,12 @@ def of_evaluation(world) -> dict[str, tuple]:
     return {
         "frechet_distance": (evaluation.frechet_distance, two, rows),
         "squared_mmd": (evaluation.squared_mmd, two, rows),
+        "kernel_stein_discrepancy": (evaluation.kernel_stein_discrepancy, {
+            "samples": a, "scores": -a, "num_bootstraps": 5}, {**rows, "scores": "table"}),
+        "chain_figures": (evaluation.chain_figures, {"model": world.plane_model,
+            "num_chains": 4, "num_steps": 8, "long_factor": 2}, rows),
+        "readings_of_chains": (evaluation.readings_of_chains, {"figures": {
+            "rhat": 1.0, "long_factor": 10}}, {"figures": "mapping"}),
         "kernel_distance": (evaluation.kernel_distance, {**two, "subset_size": 5,
             "num_subsets": 2}, rows),
         "frechet_distance_from_moments": (evaluation.frechet_distance_from_moments, moments,
@@ -208,9 +214,11 @@ def of_mathematics(world) -> dict[str, tuple]:
         "Langevin.exponential": (samplers.Langevin.exponential, {"epsilon": 0.1, "num_steps": 2}),
         "HMC": (samplers.HMC, {}),
         "MALA": (samplers.MALA, {}),
+        "ParallelTempering": (samplers.ParallelTempering, {}, {"inverse_temperatures": "table"}),
         "Langevin()": (world.sampler, x0, chain),
         "HMC()": (hmc, x0, chain),
         "MALA()": (samplers.MALA(num_steps=1), x0, chain),
+        "ParallelTempering()": (samplers.ParallelTempering(num_steps=1), x0, chain),
         "Langevin.step": (world.sampler.step, {
             "energy_fn": x0["energy_fn"], "x": tf.constant(world.x), "seed": (0, 1)},
             {"x": "array"}),

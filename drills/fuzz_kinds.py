@@ -23,7 +23,7 @@ KINDS = {
     "energy_fn": "function", "function": "function", "num_steps": "count", "num_samples": "count",
         "count": "count",
     "max_seconds": "number", "every": "count", "step": "count", "epsilon": "number",
-        "noise_level": "number",
+        "noise_level": "number", "schedule": "choice", "noise_schedule": "choice",
     "restart_probability": "probability", "label_probability": "probability",
         "average_decay": "probability",
     "slow_energy_decay": "probability", "decay": "probability", "dropout": "probability",

@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -107,7 +108,7 @@ def number_of(label, model):
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 
 
-def picture_levels(image, channels) -> np.ndarray:
+def picture_levels(image: Any, channels: Any) -> np.ndarray:
     """Return a picture of `PIL.Image.open` as levels, 0 to 255, [height, width, channels].
 
     White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].
@@ -120,7 +121,7 @@ def picture_levels(image, channels) -> np.ndarray:
     return part(0, height, 0, width)
 
 
-def picture_parts(image, channels) -> tuple[int, int, Callable]:
+def picture_parts(image: Any, channels: Any) -> tuple[int, int, Callable]:
     """Return height, width and a function from (top, bottom, left, right) to levels of that part.
 
     Levels are those of `picture_levels`, and take eight times the memory of the picture itself: of

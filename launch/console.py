@@ -59,11 +59,11 @@ def definers(
         group: Title over them in --help.
         unset: What --help says of one without a default.
     """
-    names = GROUPS.setdefault(group, {})
+    shown = GROUPS.setdefault(group, {})
 
     def registering(define):
         def register(name, *settings, **others) -> None:
-            names[name] = unset
+            shown[name] = unset
             define(name, *settings, flag_values=values, **others)
 
         return register
@@ -71,7 +71,7 @@ def definers(
     kinds = {"text": flags.DEFINE_string, "texts": flags.DEFINE_multi_string}
     kinds |= {"whole": flags.DEFINE_integer, "real": flags.DEFINE_float}
     kinds |= {"switch": flags.DEFINE_bool, "choice": flags.DEFINE_enum}
-    kinds |= {"alias": flags.DEFINE_alias}
+    kinds |= {"alias": flags.DEFINE_alias, "names": names.define_names}
     return types.SimpleNamespace(**{k: registering(define) for k, define in kinds.items()})
 
 
@@ -131,7 +131,7 @@ def without_tensorflow():
 
 
 with without_tensorflow():
-    from tf_febm.terminal import clock, help_page, signals, silence, stopping, words
+    from tf_febm.terminal import clock, help_page, names, signals, silence, stopping, words
 
 # In a process of a launcher: what says every few seconds what is going on.
 SILENCE: clock.Silence | None = None

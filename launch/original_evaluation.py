@@ -8,8 +8,7 @@ from absl import flags
 
 with console.without_tensorflow():
     from tf_febm import catalogue
-    from tf_febm.original_lines import EVALUATION_OF_THE_RUN, EVALUATION_ORIGINAL
-    from tf_febm.original_names import SWITCHES, stands_for
+    from tf_febm import original_names as names
     from tf_febm.recipes.recipe import field_texts
 
 
@@ -22,11 +21,12 @@ def define(values: flags.FlagValues) -> None:
     # Options of the run that a line may say again.
     own = "Data set; that of the run, or of --original."
     add.choice("dataset", None, list(catalogue.DATASETS), own)
-    for name, field in EVALUATION_OF_THE_RUN.items():
+    said = {name: f"The same as {names.stands_for(name)}" for name in names.SWITCHES}
+    for name, field in names.EVALUATION_OF_THE_RUN.items():
         if name != "dataset":
-            text = f"The same as {stands_for(name)}" if name in SWITCHES else field_texts()[field]
-            add.switch(name, None, f"{text.rstrip('.')}; as the run has it.")
-    original_flags.define_table(EVALUATION_ORIGINAL, values)
+            text = said.get(name) or field_texts()[field].rstrip(".")
+            add.switch(name, None, f"{text}; as the run has it.")
+    original_flags.define_table(names.EVALUATION_ORIGINAL, values)
 
 
 def folder_of(values, report) -> Path:
@@ -79,13 +79,13 @@ def check(values, recipe, train) -> list[str]:
     Raises:
         ValueError: A flag asks for what is not done, or for another run than this one.
     """
-    warnings = original_flags.warnings_of(EVALUATION_ORIGINAL, values)
-    for name, option in EVALUATION_OF_THE_RUN.items():
+    warnings = original_flags.warnings_of(names.EVALUATION_ORIGINAL, values)
+    for name, option in names.EVALUATION_OF_THE_RUN.items():
         own = train.name if option == "name" else getattr(recipe, option)
         wanted = values[name].value
         if wanted is None:
             continue
-        switch = SWITCHES.get(name, {}).get("network")
+        switch = names.SWITCHES.get(name, {}).get("network")
         if wanted != (own if switch is None else own == switch):
             known = name if switch is None else "network"
             raise ValueError(

@@ -4,7 +4,7 @@ import console
 from absl import flags
 
 with console.without_tensorflow():
-    from tf_febm.original_lines import ORIGINAL, Original
+    from tf_febm.original_names import ORIGINAL, Original
 
 _KINDS = {bool: "switch", int: "whole", float: "real", str: "text"}
 TITLE = "Of the original code"

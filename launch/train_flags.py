@@ -29,13 +29,8 @@ _FIRST_OF_GROUPS = {
     "seed": "Output and start",
 }
 _ANSWERS = ("auto", "yes", "no")
-# Flags that are for some values of another one alone.
-_NEEDS = {
-    "max_pixels": ("dataset", ("folder", "celeba")),
-    "max_depth": ("dataset", ("folder",)),
-    "num_replicas": ("strategy", ("mirrored",)),
-    "wait_seconds": ("strategy", ("multi_worker",)),
-}
+# Flags that are for some values of --strategy alone.
+_NEEDS = {"num_replicas": "mirrored", "wait_seconds": "multi_worker"}
 
 
 class Plan(NamedTuple):
@@ -59,7 +54,8 @@ class Plan(NamedTuple):
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Register all flags."""
     add = console.definers(values, "Data")
-    add.choice("dataset", "digits", list(catalogue.DATASETS), "Data set; see data.load.")
+    known = [name for name in catalogue.DATASETS if name != "tfds"]
+    add.names("dataset", "digits", [*known, "tfds:NAME"], "Data set; see data.load.")
     add.text("data_dir", None, "Local folder or file of the data set.")
     add.whole("image_size", None, "Side of the images of celeba and folder.", 1)
     asks = "auto asks where that is not clear."
@@ -67,6 +63,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.choice("table_index", "auto", ("auto", "drop", "keep"), f"A csv's row numbers; {asks}")
     add.text("label_column", None, "A csv's column with the class of each row, by name.")
     add.text("drop_columns", None, "A csv's columns to leave out, by name, with commas between.")
+    add.text("label_attribute", None, "celeba's attribute that is the class; see data.load.")
+    add.whole("shuffle_buffer", None, "Examples in memory of data that are not; see data.load.", 1)
     parts = ("auto", "splits", "classes")
     what = f"What the sub-folders of a folder of images are; {asks}"
     add.choice("subfolders", "auto", parts, what)
@@ -150,7 +148,7 @@ def resolve(values: flags.FlagValues, accelerator: bool = False) -> Plan:
         if values.hmc:
             chosen.pop("noise_scale", None)
         recipe = start.changed({k: v for k, v in chosen.items() if k not in tolerated})
-        kind = catalogue.DATASETS[values.dataset].kind
+        kind = catalogue.dataset(values.dataset).kind
         kind = "vectors" if kind == "plane" else kind
         notes = recipe.without_effect(chosen, kind, tolerated)
         told = {note.partition("=")[0] for note in notes}
@@ -192,7 +190,7 @@ def _start(values, accelerator: bool) -> recipes.Recipe:
     if values.recipe == "auto":
         return for_data(values, method, accelerator)
     found = choosing.get(values.recipe)
-    if found.name == "bounds_paper" and catalogue.DATASETS[values.dataset].kind == "plane":
+    if found.name == "bounds_paper" and catalogue.dataset(values.dataset).kind == "plane":
         found = choosing.get("bounds_paper_plane")
     # A recipe of a method's own.
     if values.method and catalogue.METHODS[found.method].recipes and found.method != method:
@@ -252,10 +250,9 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
     ):
         if values[name].present and vain:
             notes.append(f"{as_given(values[name])} has no effect: it is for {needed}.")
-    for name in ("subfolders", "table_header", "table_index", "label_column", "drop_columns"):
-        needed = "folder" if name == "subfolders" else "csv"
-        if values[name].present and values.dataset != needed:
-            about = f"is for --dataset={needed}, not {values.dataset}"
+    for name, needed in original_names.ONLY_FOR.items():
+        if values[name].present and values.dataset.partition(":")[0] not in needed:
+            about = f"is for --dataset={' or '.join(needed)}, not {values.dataset}"
             if values[name].value != "auto":
                 raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
             notes.append(f"--{name}=auto has no effect: it {about}.")
@@ -265,9 +262,9 @@ def _of_the_command_line(values, recipe, start, kind) -> list[str]:
         )
     if kind == "images" and not values.hmc:
         original_names.refuse_units(values.noise_scale)
-    for name, (flag, kinds) in _NEEDS.items():
-        if values[name].present and values[flag].value not in kinds:
-            about = f"is for --{flag}={' or '.join(kinds)}, not {values[flag].value}"
+    for name, strategy in _NEEDS.items():
+        if values[name].present and values.strategy != strategy:
+            about = f"is for --strategy={strategy}, not {values.strategy}"
             raise ValueError(f"--{name}={values[name].value} {about}: leave it out.")
     if recipe.network.startswith("resnet") and values["num_filters"].present:
         published = catalogue.NETWORKS[recipe.network].default_width
@@ -292,7 +289,7 @@ def _name_of_the_run(values, recipe: recipes.Recipe) -> str:
     name = values.exp
     if name is None:
         two = "divergence" in catalogue.METHODS[recipe.method].settings
-        name = f"{values.dataset}_{recipe.method}" + (ending if two else "")
+        name = f"{values.dataset}_{recipe.method}".replace(":", "_") + (ending if two else "")
     if name in ("", ".", "..") or not re.fullmatch(r"[^/\\\x00-\x1f]+", name):
         raise ValueError(f"--exp must be the name of one folder; received {name!r}.")
     return name

@@ -17,7 +17,7 @@ import tf_febm
 LAYERS = (
     ("arguments",),
     ("catalogue", "compiled", "energies", "extras", "files", "optimizers",
-     "original_lines", "original_names", "randomness", "rendezvous", "renamed", "terminal",
+     "original_names", "randomness", "rendezvous", "renamed", "terminal",
      "version"),
     ("untrusted_files",),
     ("parallel", "workers"),

@@ -61,10 +61,13 @@ OBJECTS = {
     "Langevin": lambda: [
         samplers.Langevin(2.0, 0.1, 7, None, None, 0.3, False),
         samplers.Langevin(bounds=(-1.0, 2.0)),
-        samplers.Langevin.from_epsilon(0.01, 5),
+        samplers.Langevin.from_epsilon(0.01, 5, schedule="cosine", noise_schedule="linear"),
     ],
     "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0))],
     "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0))],
+    "ParallelTempering": lambda: [
+        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0))
+    ],
     "Preconditioned": lambda: [
         samplers.Preconditioned(
             samplers.Langevin(num_steps=3, bounds=None),

@@ -6,6 +6,7 @@ a line stands for.
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,8 +20,10 @@ __all__ = [
     "Method",
     "Network",
     "Sampler",
+    "dataset",
     "find",
     "load",
+    "tfds_name",
 ]
 
 
@@ -69,7 +72,7 @@ class Sampler(NamedTuple):
 SAMPLERS: dict[str, Sampler] = {
     "langevin": Sampler(
         "tf_febm.samplers.langevin:Langevin",
-        ("step_size", "noise_scale", "grad_clip", "grad_clip_norm"),
+        ("step_size", "noise_scale", "grad_clip", "grad_clip_norm", "schedule", "noise_schedule"),
         (1.0, 0.5),
     ),
     "mala": Sampler(
@@ -83,6 +86,15 @@ SAMPLERS: dict[str, Sampler] = {
         ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance"),
         (0.5, 1.0),
         0.651,
+    ),
+    "parallel_tempering": Sampler(
+        "tf_febm.samplers.tempering:ParallelTempering",
+        (
+            *("step_size", "burn_in", "target_acceptance"),
+            *("num_temperatures", "smallest_inverse_temperature"),
+        ),
+        (1.0, 0.5),
+        0.574,
     ),
 }
 
@@ -273,8 +285,13 @@ DATASETS = {
     "cifar100": Dataset(f"{_D}.cifar:CIFAR100", "images", "celeba", True, accelerated="paper"),
     "svhn": Dataset(f"{_D}.svhn:SVHN", "images", "celeba", True, accelerated="paper"),
     "celeba": Dataset(f"{_D}.celeba:CELEBA", "images", "celeba", None, accelerated="celeba_paper"),
+    "imagenet32": Dataset(
+        f"{_D}.imagenet32:IMAGENET32", "images", "celeba", True, accelerated="paper"
+    ),
     "folder": Dataset(f"{_D}.image_folder:FOLDER", "images", "folder", None),
     "npz": Dataset(f"{_D}.npz:NPZ", None, "paper", None),
+    "records": Dataset(f"{_D}.records:RECORDS", None, "paper", None),
+    "tfds": Dataset(f"{_D}.tfds_any:TFDS", None, "paper", None),
     "csv": Dataset(f"{_D}.table:CSV", "vectors", "vectors"),
     "25gaussians": Dataset(f"{_D}.toy_densities:gaussians_25", "plane", "25gaussians"),
     "8gaussians": Dataset(f"{_D}.toy_densities:gaussians_8", "plane", "8gaussians"),
@@ -284,3 +301,36 @@ DATASETS = {
     "pinwheel": Dataset(f"{_D}.toy_densities:pinwheel", "plane", "plane"),
     "rings": Dataset(f"{_D}.toy_densities:rings", "plane", "plane"),
 }
+
+
+# A name of TensorFlow Datasets, and one of its configurations.
+_OF_TFDS = re.compile(r"tfds:([a-z][a-z0-9_]*)(?::([\w.\-]+))?")
+
+
+def dataset(name: Any) -> Dataset | None:
+    """Return the row of a data set, None if there is none; of "tfds:name" it is that of "tfds".
+
+    Raises:
+        ValueError: The name begins with "tfds:" and is no name of TensorFlow Datasets.
+    """
+    if not isinstance(name, str):
+        return None
+    if name.startswith("tfds:"):
+        tfds_name(name)
+        return DATASETS["tfds"]
+    return DATASETS.get(name)
+
+
+def tfds_name(name: str) -> str:
+    """Return what TensorFlow Datasets calls "tfds:name" or "tfds:name:config".
+
+    Raises:
+        ValueError: It is neither.
+    """
+    found = _OF_TFDS.fullmatch(name)
+    if found is None:
+        raise ValueError(
+            "Names of TensorFlow Datasets are tfds:<name> or tfds:<name>:<config>, such as "
+            f"tfds:cifar10; received {name!r}."
+        )
+    return found[1] if found[2] is None else f"{found[1]}/{found[2]}"

@@ -1,5 +1,7 @@
 """One form for the output of any energy function: a vector, one value per example."""
 
+from collections.abc import Iterable, Sequence
+
 import tensorflow as tf
 
 from tf_febm import arguments
@@ -8,6 +10,7 @@ __all__ = [
     "HalfPrecisionEnergy",
     "RecoveryEnergy",
     "RelativeEnergy",
+    "TemperedEnergy",
     "WhiteEnergy",
     "in_white",
     "per_example",
@@ -53,7 +56,7 @@ def value_and_gradient(energy_fn: arguments.Function, x: tf.Tensor) -> tuple[tf.
     Raises:
         ValueError: The energy does not depend on x differentiably.
     """
-    if isinstance(energy_fn, (HalfPrecisionEnergy, RecoveryEnergy, RelativeEnergy, WhiteEnergy)):
+    if isinstance(energy_fn, _WITH_GRADIENTS):
         return energy_fn.value_and_gradient(x)
     return _value_and_gradient(energy_fn, x)
 
@@ -181,6 +184,56 @@ class RecoveryEnergy:
     @staticmethod
     def _quadratic(w) -> tf.Tensor:
         return 0.5 * tf.reduce_sum(tf.square(w), axis=list(range(1, w.shape.rank)))
+
+
+class TemperedEnergy:
+    """The energies β E of replicas at inverse temperatures β, in units in which all have one scale.
+
+        y -> β E(y/√β)
+
+    Near the bottom of a well E is a quadratic form, of which this is the same for every β: what is
+    a step of fitting length for one replica is so for all.
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1].
+        inverse_temperatures: β of each of the replicas, positive numbers.
+    """
+
+    def __init__(self, energy_fn: arguments.Function, inverse_temperatures: Sequence):
+        self._energy_fn, self.inverse_temperatures = energy_fn, tuple(inverse_temperatures)
+
+    def place(self, y: tf.Tensor) -> list[tf.Tensor]:
+        """Return x of each replica, from y [replicas · n, …]."""
+        parts = tf.split(y, len(self.inverse_temperatures))
+        return [
+            part if beta == 1.0 else part / beta**0.5
+            for part, beta in zip(parts, self.inverse_temperatures, strict=True)
+        ]
+
+    def scaled(self, parts: Iterable[tf.Tensor]) -> tf.Tensor:
+        """Return y from x of each replica."""
+        pairs = zip(parts, self.inverse_temperatures, strict=True)
+        return tf.concat([part * beta**0.5 for part, beta in pairs], axis=0)
+
+    def __call__(self, y: tf.Tensor) -> tf.Tensor:
+        """Return β E(x), [replicas · n]."""
+        found = [per_example(self._energy_fn(part), part) for part in self.place(y)]
+        return self._tempered(found)
+
+    def value_and_gradient(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return β E(x), [replicas · n], and its gradient for y."""
+        # One call for each replica: what an energy knows of its n rows, such as labels, holds.
+        found = [value_and_gradient(self._energy_fn, part) for part in self.place(y)]
+        return self._tempered(e for e, _ in found), self.scaled(g for _, g in found)
+
+    def _tempered(self, found) -> tf.Tensor:
+        pairs = zip(found, self.inverse_temperatures, strict=True)
+        return tf.concat([energy * beta for energy, beta in pairs], axis=0)
+
+
+_WITH_GRADIENTS = (
+    *(HalfPrecisionEnergy, RecoveryEnergy, RelativeEnergy, TemperedEnergy, WhiteEnergy),
+)
 
 
 def in_white(energy_fn: arguments.Function, reference: arguments.Reference) -> WhiteEnergy:

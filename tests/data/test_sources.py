@@ -15,10 +15,12 @@ from tf_febm.data.files import Reader
 
 IMAGES = (
     "digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "cifar100", "svhn", "celeba",
-    "folder", "npz",
+    "imagenet32", "folder", "npz", "records",
 )  # fmt: skip
-NAMES = (*IMAGES, "csv", *data.toy_datasets.names())
+NAMES = (*IMAGES, "tfds", "csv", *data.toy_datasets.names())
 BUNDLED = ("digits", *data.toy_datasets.names())
+# "tfds" stands for names of its own: test_tfds_any.py.
+WITH_FILES = [name for name in NAMES if name not in (*BUNDLED, "tfds")]
 
 
 def test_names():
@@ -63,6 +65,16 @@ def write_svhn(folder):
         scipy.io.savemat(folder / f"{name}_32x32.mat", arrays)
 
 
+def write_imagenet(folder):
+    for name in ("train_data_batch_1", "val_data"):
+        rows = np.zeros((10, 3072), np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [*range(1, 11)]}))
+
+
+def write_records(folder):
+    data.write_records(folder, np.zeros((10, 8, 8), np.uint8))
+
+
 def write_images(folder):
     for k in range(10):
         Image.new("RGB", (8, 10)).save(folder / f"{k}.png")
@@ -81,8 +93,10 @@ WRITERS = {
     "cifar100": write_cifar100,
     "svhn": write_svhn,
     "celeba": write_images,
+    "imagenet32": write_imagenet,
     "folder": write_images,
     "npz": write_npz,
+    "records": write_records,
 }
 
 
@@ -108,7 +122,7 @@ def test_contract(name, tmp_path):
     assert x.shape == (4, *train.image_shape)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in IMAGES])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*IMAGES, "tfds")])
 def test_contract_of_vectors(name, tmp_path, monkeypatch):
     monkeypatch.setattr(data.toy_datasets, "SIZES", {"train": 30, "test": 10})
     where = None
@@ -181,13 +195,13 @@ def test_digits_take_no_folder(tmp_path):
     assert len(data.load("digits", data_dir="")) == 1437
 
 
-@pytest.mark.parametrize("name", ["folder", "npz", "csv"])
+@pytest.mark.parametrize("name", ["folder", "npz", "csv", "imagenet32", "records"])
 def test_sources_that_need_a_folder(name):
     with pytest.raises(ValueError, match=f"{name} needs data_dir"):
         data.load(name)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in BUNDLED])
+@pytest.mark.parametrize("name", WITH_FILES)
 def test_missing_and_empty_folders(name, tmp_path):
     with pytest.raises(FileNotFoundError, match="data_dir .*nowhere.* does not exist"):
         data.load(name, tmp_path / "nowhere")
@@ -198,7 +212,7 @@ def test_missing_and_empty_folders(name, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in BUNDLED])
+@pytest.mark.parametrize("name", WITH_FILES)
 def test_file_of_another_kind(name, tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("no images")

@@ -12,9 +12,8 @@ import pytest
 import train_flags
 from absl import flags
 
-from tf_febm import original_lines as tables
+from tf_febm import original_names as tables
 from tf_febm.divergences import base
-from tf_febm.original_lines import ORIGINAL
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def test_flags_that_do_nothing_and_flags_that_are_refused(migrating):
         ("Flags that are accepted and do nothing", False),
         ("Flags that are refused, unless at their default", True),
     ):
-        expected = {name for name, flag in ORIGINAL.items() if bool(flag.refused) == refused}
+        expected = {name for name, flag in tables.ORIGINAL.items() if bool(flag.refused) == refused}
         assert names_in(section(migrating, title)) == expected
 
 
@@ -52,7 +51,7 @@ def test_flags_that_mean_the_same_and_flags_of_another_name(migrating):
     text = section(migrating, "Flags that have another name")
     assert names_in(text) == set(tables.MAPPED)
     for name in (*tables.SAME, *tables.MAPPED):
-        assert name in parsed(train_flags) and name not in ORIGINAL, name
+        assert name in parsed(train_flags) and name not in tables.ORIGINAL, name
 
 
 def test_flags_of_the_evaluation(migrating):

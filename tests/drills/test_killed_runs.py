@@ -2,7 +2,6 @@
 
 import runpy
 
-import numpy as np
 import pytest
 
 from tests.launch import forks
@@ -14,13 +13,14 @@ def test_a_run_killed_twice_ends_as_an_unbroken_one(project, tmp_path, monkeypat
     """Real processes: one killed while it writes a checkpoint, one at random, one that ends.
 
     What each method keeps of its state, tests/training/test_resume.py shows within one process;
-    `make resume` kills all four.
+    `make resume` kills all four. The data are not in memory, but come through a buffer.
     """
     digits = data.load("digits")
-    # For images from a file no classifier is trained, which would take longer than the run.
-    np.savez(tmp_path / "digits.npz", x=digits.images, y=digits.labels)
+    # For images from files no classifier is trained, which would take longer than the run.
+    data.write_records(tmp_path / "digits", digits, per_file=400)
     flags = [
-        "--dataset=npz", f"--data_dir={tmp_path / 'digits.npz'}", "--preset=digits",
+        "--dataset=records", f"--data_dir={tmp_path / 'digits'}", "--preset=digits",
+        "--shuffle_buffer=100",
         "--method=contrastive_divergence", "--batch_size=8", "--num_steps=2", "--num_filters=8",
         "--log_interval=5", "--sample_interval=200", "--num_samples=20", "--final_steps=2",
     ]  # fmt: skip

@@ -12,8 +12,8 @@ from absl import flags
 from PIL import Image
 
 from tests.launch.conftest import launched
-from tf_febm import data, original_names, recipes
-from tf_febm import original_lines as tables
+from tf_febm import data, recipes
+from tf_febm import original_names as tables
 
 # As its modules define them, read from the public code. Both programs import data.py, models.py and
 # utils.py, the first hmc.py as well.
@@ -100,7 +100,7 @@ def test_every_flag_is_in_exactly_one_table_and_parses(program, own, count):
             assert values[name].help, name
 
 
-@pytest.mark.parametrize("name", original_names.SWITCHES)
+@pytest.mark.parametrize("name", tables.SWITCHES)
 def test_a_switch_is_what_its_table_says(name):
     says = tables.MAPPED[name]
     assert resolve(f"--{name}") == resolve(says)

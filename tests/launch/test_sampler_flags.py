@@ -8,7 +8,8 @@ import pytest
 
 from tests.launch.conftest import resolve
 from tf_febm import data, recipes, samplers, training
-from tf_febm.recipes import building
+from tf_febm.recipes import building, ranges
+from tf_febm.samplers import schedules
 
 FAST = [
     "--steps=4", "--batch_size=8", "--num_steps=2", "--num_filters=8", "--log_interval=2",
@@ -53,6 +54,29 @@ class TestWhatFlagsMean:
         assert {n: found[n] for n in names} == {n: defaults[n] for n in names}
         mala = sampler_of("--sampler=mala").get_config()
         assert mala["target_acceptance"] == samplers.MALA().target_acceptance
+
+    def test_parallel_tempering(self):
+        sampler = sampler_of(
+            "--sampler=parallel_tempering", "--step_lr=0.02", "--num_temperatures=3",
+            "--smallest_inverse_temperature=0.25",
+        )  # fmt: skip
+        assert isinstance(sampler, samplers.ParallelTempering)
+        assert sampler.step_size == 0.02 and sampler.bounds == (0.0, 1.0)
+        assert sampler.inverse_temperatures == pytest.approx((1.0, 0.5, 0.25))
+        usual = sampler_of("--sampler=parallel_tempering").get_config()
+        defaults = samplers.ParallelTempering().get_config()
+        for name in ("inverse_temperatures", "burn_in", "target_acceptance"):
+            assert usual[name] == defaults[name]
+
+    def test_schedules(self):
+        names = {"schedule": "cosine", "noise_schedule": "geometric"}
+        line = [f"--{name}={value}" for name, value in names.items()]
+        assert (*schedules.SCHEDULES, None) == ranges.SCHEDULES
+        # Also of the exponential steps of a model with a reference.
+        for more in ([], ["--reference=auto", "--epsilon=0.1"]):
+            config = sampler_of(*line, *more).get_config()
+            assert names.items() <= config.items()
+        assert sampler_of().schedule is None
 
     def test_steps_by_default_have_the_noise_of_the_preset(self):
         """Of the digits, 0.05: mala adds √(2τ)ξ, a leapfrog step h·p."""
@@ -104,8 +128,10 @@ class TestWhatFlagsMean:
             "--noise_scale=0.2 is for --sampler=langevin, not hmc with --step_lr=0.1: leave one",
         ),
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
-        ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc, not langevin"),
+        ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc or parallel_tempering,"),
         ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),
+        ("--sampler=mala --schedule=cosine", "--schedule=cosine is for --sampler=langevin, not"),
+        ("--num_temperatures=3", "--num_temperatures=3 is for --sampler=parallel_tempering, not"),
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
         (
             "--epsilon=0.1 --step_lr=0.1",

@@ -7,7 +7,7 @@ import train_flags
 from absl import flags
 
 from tests.launch.conftest import resolve
-from tf_febm import original_lines as tables
+from tf_febm import original_names as tables
 from tf_febm.recipes import effects as rules
 
 
@@ -48,6 +48,8 @@ LINES = {
     "--image_size=16": ("--dataset=folder", ["--dataset=csv", "--dataset=25gaussians"]),
     "--subfolders=splits": ("--dataset=folder", ["", "--dataset=csv"]),
     "--max_pixels=100": ("--dataset=folder", ["--dataset=csv", "--dataset=mnist"]),
+    "--label_attribute=Smiling": ("--dataset=celeba", ["", "--dataset=folder"]),
+    "--shuffle_buffer=9": ("--dataset=tfds:mnist", ["", "--dataset=folder"]),
     "--max_depth=3": ("--dataset=folder", ["--dataset=celeba", "--dataset=npz"]),
     "--table_header=yes": ("--dataset=csv", ["", "--dataset=moons"]),
     "--table_index=drop": ("--dataset=csv", ["", "--dataset=moons"]),
@@ -95,6 +97,10 @@ LINES = {
     "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
     "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
+    "--schedule=cosine": ("", ["--sampler=mala", STILL]),
+    "--noise_schedule=linear": ("", ["--hmc", STILL]),
+    "--num_temperatures=3": ("--sampler=parallel_tempering", ["", "--sampler=mala"]),
+    "--smallest_inverse_temperature=0.2": ("--sampler=parallel_tempering", ["", "--hmc"]),
     "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
     "--target_acceptance=0.5": (
         "--sampler=hmc --burn_in=1",

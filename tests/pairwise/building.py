@@ -30,6 +30,8 @@ SAMPLERS = {
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
     "mala": lambda: samplers.MALA(0.02, 2),
     "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
+    "parallel_tempering": lambda: samplers.ParallelTempering(0.02, 2, (1.0, 0.5)),
+    "scheduled": lambda: samplers.Langevin.from_epsilon(0.05, 2, schedule="cosine"),
     # Of an energy relative to a Gaussian, whose chains have no bounds.
     "relative": lambda: samplers.HMC(0.2, 2, 2),
     "standardised": lambda: samplers.Preconditioned(
@@ -275,6 +277,8 @@ def by_recipe(case: dict):
             changes["shift_invariant"] = case["model"] == "febm_kl"
     if changes["sampler"] == "langevin":
         changes["epsilon"] = 0.05
+        if case["sampler"] == "scheduled":
+            changes["schedule"] = "cosine"
     elif changes["sampler"] == "hmc":
         changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
     if case["energy"] == "relative":

@@ -30,7 +30,10 @@ AXES = {
         *("noise_contrastive", "pseudo_spherical", "score_matching", "energy_discrepancy"),
         "recovery",
     ),
-    "sampler": ("langevin", "published", "mala", "hmc", "standardised"),
+    "sampler": (
+        *("langevin", "published", "mala", "hmc", "standardised"),
+        *("parallel_tempering", "scheduled"),
+    ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
     "policy": ("float32", "mixed_bfloat16", "mixed_float16", "float64_data"),

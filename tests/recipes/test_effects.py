@@ -81,7 +81,7 @@ def _others(model):
     [
         ("febm", {"latent_dim": 4}, "latent_dim=4 is for method=bidirectional, not febm: leave"),
         ("hmc", {"noise_scale": 0.1}, "noise_scale=0.1 is for sampler=langevin, not hmc"),
-        ("febm", {"burn_in": 3}, "burn_in=3 is for sampler=mala or hmc, not langevin"),
+        ("febm", {"burn_in": 3}, "burn_in=3 is for sampler=mala or hmc or parallel_tempering,"),
         ("hmc", {"target_acceptance": 0.5}, "target_acceptance=0.5 is for burn_in above 0"),
         ("febm", {"match_labels": False}, "match_labels=False is for chains with labels and a pas"),
         (

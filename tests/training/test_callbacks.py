@@ -60,9 +60,15 @@ def test_chains_of_every_sampler(tmp_path, name):
         model = tf_febm.ContrastiveDivergence(tf_febm.networks.mlp(2, (4,)), sampler=sampler)
     model.compile(run_eagerly=True)
     x = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
-    callback = training.ChainDiagnostics(1, tmp_path / "board", tmp_path, num_chains=4)
-    model.fit(x, batch_size=16, verbose=0, callbacks=[callback])
+    more = {"num_steps": 8, "convergence": True} if name == "MALA" else {}
+    callback = training.ChainDiagnostics(1, tmp_path / "board", tmp_path, num_chains=4, **more)
+    history = model.fit(x, batch_size=16, verbose=0, callbacks=[callback]).history
     told = {"gradient_norm", "clipped_fraction" if name == "generator" else "acceptance"}
+    if more:
+        # At epochs' ends they are among the logs.
+        figures = {"rhat", "effective_sample_size", "stein", "distance", "distance_at_start"}
+        told |= figures
+        assert all(np.isfinite(history[f"chain_{figure}"][0]) for figure in figures)
     assert tags_of(tmp_path / "board") >= {
         f"chain/{figure}" for figure in {"energy_first", "energy_last", *told}
     }

@@ -15,7 +15,7 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.training import pictures
+from tf_febm.training import finishing, pictures
 from tf_febm.untrusted_files import write_record
 
 # Of samples that are noise.
@@ -92,10 +92,13 @@ def folder(tmp_path_factory):
         sample_interval=2, save_interval=8,
         watched=(data.dequantise(images[:4], seed=0), None),
     )  # fmt: skip
-    training.finish(
-        model, folder, num_samples=4, num_steps=3, seed=1,
-        measure=lambda samples: QUALITY,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        # As after a minute of training.
+        patch.setattr(finishing, "WORTH_MEASURING", 0.0)
+        training.finish(
+            model, folder, num_samples=4, num_steps=3, seed=1,
+            measure=lambda samples: QUALITY,
+        )  # fmt: skip
     training.write_report(folder)
     return folder
 
@@ -128,11 +131,18 @@ def test_what_it_says(text, folder):
     words = " ".join(page.text)
     for section in (
         "Use the model", "Samples over time", "Chains from noise",
-        "Energies of data and of samples", "Curves", "All figures", "Speed",
+        "Energies of data and of samples", "Curves", "Chains", "All figures", "Speed",
         "Recipe", "Data", "Versions",
     ):  # fmt: skip
         assert re.search(rf"<details>\n<summary>{section}</summary>", text), section
     assert "held_out_roughness" in words and "note" in words
+    # Of chains, in words.
+    chains = folder.read_summary()["chains"]
+    assert (chains["num_chains"], chains["num_steps"], chains["acceptance"]) == (64, 8, None)
+    assert "64 chains of 8 steps, from noise." in words
+    row = page.text.index(next(t for t in page.text if t.startswith("rhat: R̂ between")))
+    assert page.text[row + 1] == f"{chains['rhat']:.4g}"
+    assert not any(t.startswith("acceptance: ") for t in page.text)
     assert "<script>alert(1)</script>" in page.text, "options are shown as they are"
     assert f"load_model({str(folder.model)!r})" in words
     captions = [alt["alt"] for tag, alt in page.tags if tag == "img"]

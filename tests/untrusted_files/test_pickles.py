@@ -36,9 +36,9 @@ def doubled(count, kind):
     return made
 
 
-@pytest.mark.parametrize("dtype", ["u1", "<u2", ">i4", "i8"])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">i4", "i8", "f8", ">f4"])
 @pytest.mark.parametrize("protocol", range(5))
-def test_arrays_of_whole_numbers(dtype, protocol):
+def test_arrays_of_numbers(dtype, protocol):
     values = np.arange(12).astype(dtype).reshape(3, 4)
     content = {b"a": values, b"f": np.asfortranarray(values), "list": [1, 2], b"t": (True, None)}
     found = read_pickle(pickle.dumps(content, protocol))
@@ -54,7 +54,7 @@ def test_arrays_of_whole_numbers(dtype, protocol):
         # Bytes as pointers.
         (array("O8", b"K\x01\x85"), "array of 'O8'"),
         (array("V8", b"K\x01\x85"), "array of 'V8'"),
-        (array("f8", b"K\x01\x85"), "array of 'f8'"),
+        (array("c8", b"K\x01\x85"), "array of 'c8'"),
         # Memory that nobody has written to.
         (b"cnumpy\nndarray\nK\x0aK\x0a\x86" + text("u1") + b"\x86R", "refused to call"),
         (array(shape=b"K\x09\x85"), "of another size"),

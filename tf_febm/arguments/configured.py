@@ -22,7 +22,9 @@ class Configured:
         return getattr(super(), "from_config", lambda config: cls(**config))(config)
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        # As they were given, also those that a config holds in another form.
+        config = Configured.get_config(self)
+        settings = ", ".join(f"{name}={value!r}" for name, value in config.items())
         return f"{type(self).__name__}({settings})"
 
 

@@ -41,6 +41,8 @@ BEYOND_TYPES: dict[str, Kind] = {
     "dropout": PROBABILITY,
     "label_probability": PROBABILITY,
     "image_size": COUNT,
+    "per_file": COUNT,
+    "shuffle_buffer": COUNT,
     "max_depth": COUNT,
     "max_pixels": COUNT,
     "num_classes": NATURAL,

@@ -67,8 +67,13 @@ def hold_out(source: ImageData | VectorData) -> tuple[Any, Any]:
     """Return data without every tenth example, and data of these.
 
     Raises:
-        ValueError: There are fewer than two examples.
+        ValueError: There are fewer than two examples, or they are not in memory.
     """
+    if source.rows is not None:
+        raise ValueError(
+            f"{source.source or source.name} is not in memory, and nothing can be held out of it: "
+            "give held_out, such as its test split."
+        )
     if len(source) < 2:
         raise ValueError(f"data need two examples or more; received {len(source)}.")
     chosen = np.arange(len(source)) % _EVERY == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_febm.data import celeba_lists
 from tf_febm.data.files import (
     Reader,
     Remote,
@@ -28,7 +29,9 @@ CROP = 128 / 178
 _NESTED = ("img_align_celeba/img_align_celeba", "img_align_celeba")
 
 
-def read(path: Path, split: str, image_size: int) -> Split | None:
+def read(
+    path: Path, split: str, image_size: int, label_attribute: str | None = None
+) -> Split | None:
     """Read a split of CelebA, or return None where there is none.
 
     The crop is the centred square of 128×128 in the published 178×218 pictures, which holds the
@@ -36,20 +39,43 @@ def read(path: Path, split: str, image_size: int) -> Split | None:
     proportion. Other authors cut 108 to 178 pixels: scores are only comparable for the same crop.
     An archive is used as it is cropped.
 
-    The split is the official one when the folder reaches into the official test set (a number
-    above 182637); otherwise the last tenth is held out. There are no labels from a folder.
+    The split is that of list_eval_partition.txt beside or above the folder, if it is there; else
+    the official one when the folder reaches into the official test set (a number above 182637);
+    otherwise the last tenth is held out. Labels are what `label_attribute` names, from
+    list_attr_celeba.txt likewise: one attribute is two classes, without and with it, and several
+    are all of their combinations. Both lists may be the .csv of Kaggle's copies.
     """
     folder = first_folder(path, _NESTED)
     files = [] if path.is_file() else [entry for entry in entries(folder) if is_image(entry)]
     if not files:
+        if label_attribute is not None:
+            raise ValueError(f"label_attribute needs a folder of pictures; {path} has none.")
         return read_npz(path, split, held_out=last_tenth)
     files, kind = _files_of_split(folder, files, split)
+    classes = names = None
+    if label_attribute is not None:
+        attributes = celeba_lists.beside(folder, "list_attr_celeba")
+        if attributes is None:
+            raise FileNotFoundError(
+                f"{folder}: label_attribute needs list_attr_celeba.txt beside img_align_celeba/."
+            )
+        known, names = celeba_lists.attributes(attributes, label_attribute)
+        classes = celeba_lists.labels_of(files, known, attributes)
     decoded = decode_images(files, image_size, share=CROP)
     source = f"{folder}, {split} ({kind}): {len(files)} image files{decoded.note}"
-    return Split(decoded.images, None, None, source)
+    if classes is None or names is None:
+        return Split(decoded.images, None, None, source)
+    source = f"{source}, classes by {label_attribute}"
+    return Split(decoded.images, classes[decoded.rows], len(names), source, names)
 
 
 def _files_of_split(folder, files, split):
+    listed = celeba_lists.beside(folder, "list_eval_partition")
+    if listed is not None:
+        rows = celeba_lists.split_of(files, celeba_lists.partition(listed), split)
+        if not len(rows):
+            raise ValueError(f"{folder}: {listed} names no picture here for split={split!r}.")
+        return [files[row] for row in rows], f"by {listed.name}"
     stems = [file.stem for file in files]
     numbers = np.array([int(stem) if re.fullmatch(r"\d+", stem) else 0 for stem in stems])
     if numbers.max() <= _LAST_VALIDATION:
@@ -73,4 +99,5 @@ CELEBA = Reader(
     read,
     remote=Remote("celeb_a", "https://drive.google.com", None, CROP),
     default_size=32,
+    takes=("label_attribute",),
 )

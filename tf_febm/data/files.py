@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_febm import untrusted_files
+from tf_febm.data.rows import Rows
 
 __all__ = [
     "Reader",
@@ -37,6 +38,7 @@ class Split(NamedTuple):
         source: One line that says where they came from.
         class_names: Of the classes, or None for their numbers.
         columns: Names of the coordinates of vectors, or None.
+        rows: Where the whole split is, if the examples are only a sample of it.
     """
 
     examples: np.ndarray
@@ -45,6 +47,7 @@ class Split(NamedTuple):
     source: str
     class_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    rows: Rows | None = None
 
 
 class Remote(NamedTuple):
@@ -75,6 +78,8 @@ class Reader(NamedTuple):
         remote: What TensorFlow Datasets knows it as, if it does.
         default_size: Height and width that image files of any size are brought to.
         takes: Which arguments of `load` `from_files` takes besides; they are its alone.
+        from_name: (name, path or None, split, image size) to `Split`, for names that say more than
+            which reader it is; it takes what `takes` names, too.
     """
 
     layouts: str
@@ -83,6 +88,7 @@ class Reader(NamedTuple):
     remote: Remote | None = None
     default_size: int | None = None
     takes: tuple[str, ...] = ()
+    from_name: Callable[..., Split] | None = None
 
 
 def reason(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_febm import arguments
 from tf_febm.data.in_memory import InMemory
 from tf_febm.data.pixels import dequantise
+from tf_febm.data.rows import Rows
 
 __all__ = ["ImageData", "warn_of_scale"]
 
@@ -25,7 +26,7 @@ class ImageData(InMemory):
 
     The arrays are not copied: the fields are read-only views of what was given. The whole split is
     in memory, `images.nbytes` = n · height · width · channels bytes: 147 MiB for CIFAR-10's 50,000
-    images, 477 MiB for CelebA's 162,770 at 32×32. Nothing here reads images lazily.
+    images, 477 MiB for CelebA's 162,770 at 32×32; unless `rows` says where the rest is.
 
     Args:
         name: Name of the source, as in `tf_febm.data.names()`.
@@ -35,6 +36,8 @@ class ImageData(InMemory):
         source: One line that says where the images came from, for the record of a run.
         class_names: What the classes are called where the images came from, their ids written out;
             "0", "1", … if None and there are classes.
+        rows: Where the whole split is, if the arrays are only a sample of it, which is what
+            everything but `stream` then takes for the data; None if they are all of it.
 
     Raises:
         TypeError: A field is not of the type above.
@@ -47,6 +50,7 @@ class ImageData(InMemory):
     num_classes: int | None = None
     source: str = ""
     class_names: tuple[str, ...] | None = None
+    rows: Rows | None = None
 
     # What `stream` yields lies in it, and so do the chains of a model of it.
     bounds = (0.0, 1.0)

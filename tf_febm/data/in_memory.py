@@ -4,6 +4,7 @@ import numpy as np
 
 from tf_febm import arguments
 from tf_febm.data.classes import check_names
+from tf_febm.data.rows import Rows
 
 __all__ = ["InMemory"]
 
@@ -16,6 +17,7 @@ class InMemory:
     num_classes: int | None
     source: str
     class_names: tuple[str, ...] | None
+    rows: Rows | None
     # Which field holds the examples.
     _field: str
 
@@ -65,6 +67,11 @@ class InMemory:
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one example."""
         return getattr(self, self._field).shape[1:]
+
+    @property
+    def total(self) -> int:
+        """Return how many examples the split has, in memory or not."""
+        return len(self) if self.rows is None else len(self.rows)
 
     def __len__(self) -> int:
         return len(getattr(self, self._field))

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_febm import arguments
-
 __all__ = ["PICTURE_FORMATS", "picture_levels", "picture_parts"]
 
 # --- the same in tf_febm/data/pictures.py and examples/score_images.py ---------------------------
@@ -19,7 +17,7 @@ __all__ = ["PICTURE_FORMATS", "picture_levels", "picture_parts"]
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 
 
-def picture_levels(image: arguments.Tensor, channels: Any) -> np.ndarray:
+def picture_levels(image: Any, channels: Any) -> np.ndarray:
     """Return a picture of `PIL.Image.open` as levels, 0 to 255, [height, width, channels].
 
     White is 2ⁿ − 1 of n bits, and 1 of floating-point numbers, which must lie in [0, 1].
@@ -32,7 +30,7 @@ def picture_levels(image: arguments.Tensor, channels: Any) -> np.ndarray:
     return part(0, height, 0, width)
 
 
-def picture_parts(image: arguments.Tensor, channels: Any) -> tuple[int, int, Callable]:
+def picture_parts(image: Any, channels: Any) -> tuple[int, int, Callable]:
     """Return height, width and a function from (top, bottom, left, right) to levels of that part.
 
     Levels are those of `picture_levels`, and take eight times the memory of the picture itself: of

@@ -29,6 +29,8 @@ class Source:
         max_pixels: See there.
         max_gib: See there.
         max_depth: See there.
+        label_attribute: See there.
+        shuffle_buffer: See there.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Source:
     max_pixels: int | None = None
     max_gib: float | None = None
     max_depth: int | None = None
+    label_attribute: str | None = None
+    shuffle_buffer: int | None = None
 
     def load(self) -> tuple[ImageData | VectorData, ImageData | VectorData]:
         """Return the training and the test split.

@@ -18,6 +18,12 @@ from tf_febm.data.vector_data import VectorData
 __all__ = ["load", "names"]
 
 _SPLITS = ("train", "test")
+# What an argument is for, in words.
+_FOR = {
+    "subfolders": "folders of images (folder)",
+    "label_attribute": "CelebA (celeba)",
+    "shuffle_buffer": "data that need not be in memory (tfds:…, imagenet32, records)",
+}
 
 
 def names() -> tuple[str, ...]:
@@ -40,8 +46,10 @@ def load(
     max_pixels: int | None = None,
     max_gib: float | None = None,
     max_depth: int | None = None,
+    label_attribute: str | None = None,
+    shuffle_buffer: int | None = None,
 ) -> ImageData | VectorData:
-    """Read one split of a data set into memory.
+    """Read one split of a data set into memory, or find it where it stays.
 
     | name | from `data_dir` | without it | test split |
     |---|---|---|---|
@@ -51,6 +59,9 @@ def load(
     | cifar10, cifar100 | pickled or binary batches | TFDS | the official one |
     | svhn | the .mat files of cropped digits | TFDS | the official one |
     | celeba | folder of aligned JPEG files, or .npz | TFDS | official, else the last tenth |
+    | imagenet32 | the batches of the downsampled ImageNet | – | its validation images |
+    | records | TFRecord files of `write_records` | – | theirs, else every tenth example |
+    | tfds:name, tfds:name:config | prepared copies | TFDS | `test`, `validation`, or a tenth |
     | folder | image files at any depth | – | `test/` or `val/` in it, else every tenth file |
     | npz | .npz of images, or of vectors [n, d] | – | `x_test`, else every tenth example |
     | csv | .csv of numbers, one vector a line | – | every tenth row |
@@ -78,10 +89,15 @@ def load(
         max_gib: GiB of memory that what one file holds may take; if None 1 GiB or 20 times the size
             of the file, whichever is more, and not more than half of the machine's memory.
         max_depth: How many folders may lie in one another; 32 if None.
+        label_attribute: Attribute of celeba, such as "Smiling", that is the class of an image, or
+            several with commas between, whose combinations are the classes; see `celeba.read`.
+        shuffle_buffer: Keep the split where it is (tfds:…, imagenet32, records), and shuffle it in
+            a buffer of so many examples, at least 1; see `rows.Rows`. None reads it into memory.
 
     Returns:
-        The split, all of it in memory: images as 8-bit integers, vectors as float32. Classes are
-        numbered from 0; `class_names` holds the ids or names that the data have for them.
+        The split, all of it in memory unless there is a `shuffle_buffer`, when a sample of at most
+        10,000 examples is: images as 8-bit integers, vectors as float32. Classes are numbered from
+        0; `class_names` holds the ids or names that the data have for them.
 
     Warns:
         UserWarning: Of images whose values suggest another scale than 0 … 255 and, for the training
@@ -93,7 +109,7 @@ def load(
         ConnectionError: There is no `data_dir`, no prepared copy and no network.
         OSError: A file may not be read, or a download failed.
     """
-    if not isinstance(name, str) or name not in catalogue.DATASETS:
+    if catalogue.dataset(name) is None:
         raise ValueError(f"Unknown data set name {name!r}; accepted: {', '.join(names())}.")
     if split not in _SPLITS:
         raise ValueError(f"split must be one of {', '.join(_SPLITS)}; received {split!r}.")
@@ -107,12 +123,13 @@ def load(
         "label_column": label_column,
         "drop_columns": drop_columns or None,
         "subfolders": subfolders,
+        "label_attribute": label_attribute or None,
+        "shuffle_buffer": shuffle_buffer,
     }
     answers = {key: value for key, value in given.items() if value is not None}
     for key in answers:
         if key not in source.takes:
-            kind = "folders of images (folder)" if key == "subfolders" else "tables (csv)"
-            raise ValueError(f"{key} is for {kind}, not for {name}.")
+            raise ValueError(f"{key} is for {_FOR.get(key, 'tables (csv)')}, not for {name}.")
     with untrusted_files.limited(max_pixels, max_gib, max_depth):
         found = _read(name, source, data_dir, split, size, answers)
     classes: dict[str, Any] = {
@@ -122,18 +139,23 @@ def load(
     if found.examples.ndim == 2:
         if size is not None:
             raise ValueError(f"image_size is for images, not for {name}; received {image_size!r}.")
+        classes["rows"] = found.rows
         data = VectorData(name, vectors=found.examples, columns=found.columns, **classes)
     else:
         images = found.examples if size is None else resize_array(found.examples, size)
+        if found.rows is not None:
+            classes["rows"] = found.rows.mapped(
+                lambda x: x if size is None else resize_array(x, size)
+            )
         data = ImageData(name, images, **classes)
         warn_of_scale(images, data.source)
-    if split == "train" and data.labels is not None:
+    if split == "train" and data.labels is not None and data.rows is None:
         warn_of_empty(data.labels, data.class_names, data.source)
     return data
 
 
 def _source(name: str) -> Reader:
-    row = catalogue.DATASETS[name]
+    row = catalogue.dataset(name)
     if row.kind == "plane":
         return Reader(
             "none, it is drawn from its density",
@@ -145,6 +167,10 @@ def _source(name: str) -> Reader:
 def _read(name, source, data_dir, split, size, answers) -> Split:
     # A command-line flag that was not given is often the empty string.
     if data_dir is None or data_dir == "":
+        if source.from_name is not None:
+            return source.from_name(name, None, split, size, **answers)
+        if "label_attribute" in answers:
+            raise ValueError(f"label_attribute needs the files of {name} in data_dir.")
         if source.bundled is not None:
             return source.bundled(split)
         if source.remote is None:
@@ -153,6 +179,8 @@ def _read(name, source, data_dir, split, size, answers) -> Split:
         from tf_febm.data import tfds_source
 
         return tfds_source.read(name, source.remote, source.layouts, split, size)
+    if source.from_name is not None:
+        return source.from_name(name, existing(data_dir), split, size, **answers)
     if source.from_files is None:
         raise ValueError(f"{name} takes no data_dir ({source.layouts}); received {data_dir!r}.")
     path = existing(data_dir)

@@ -1,5 +1,6 @@
 """The endless stream of training batches: a pure function of (seed, step)."""
 
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
@@ -50,6 +51,10 @@ def stream(
     The images are held once, as 8-bit integers, and captured by the pipeline rather than written
     into its graph. Batches are made ahead while a step trains.
 
+    Data with `rows`, which are not in memory, come through a shuffle buffer: the order of an epoch
+    is that of `rows.Rows`, no longer any permutation, but as much a function of (seed, epoch). To
+    start anywhere costs the reading of one buffer; three of them are in memory at a time.
+
     Args:
         data: What `tf_febm.data.load` returns.
         batch_size: Images per batch, all shards together, at least 1.
@@ -92,36 +97,46 @@ def stream(
     with tf.init_scope(), tf.device("CPU:0"):
         if isinstance(data, VectorData):
             make_examples = _vector_examples(data, seed, noise_stddev, random_flip, random_crop)
+            examples = tf.constant(data.vectors) if data.rows is None else None
         else:
             make_examples = _image_examples(
                 data, seed, noise_stddev, random_flip, random_crop, clip_noise
             )
-        labels = tf.constant(data.labels) if conditional else None
+            examples = tf.constant(data.images) if data.rows is None else None
+        labels = tf.constant(data.labels) if conditional and data.rows is None else None
     shape = (batch_size, *data.sample_shape)
 
     # There is nothing for autograph to convert, and the search for it takes a second.
     @tf.autograph.experimental.do_not_convert
     def make_batch(step, rows):
         rows = tf.ensure_shape(rows, [batch_size])
-        x = tf.ensure_shape(make_examples(step, rows), shape)[part]
+        x = tf.ensure_shape(make_examples(step, tf.gather(examples, rows)), shape)[part]
         return (x, tf.gather(labels, rows[part])) if conditional else x
 
+    @tf.autograph.experimental.do_not_convert
+    def make_read_batch(step, read):
+        x, labels = read
+        x = tf.ensure_shape(make_examples(step, tf.ensure_shape(x, shape)), shape)[part]
+        return (x, tf.ensure_shape(labels, [batch_size])[part]) if conditional else x
+
     steps = tf.data.Dataset.counter(start_step)
-    rows = _shuffled_rows(len(data), batch_size, seed, start_step)
-    dataset = tf.data.Dataset.zip((steps, rows)).map(make_batch)
+    if data.rows is None:
+        rows = _shuffled_rows(len(data), batch_size, seed, start_step)
+        dataset = tf.data.Dataset.zip((steps, rows)).map(make_batch)
+    else:
+        read = _read_rows(data, batch_size, seed, start_step)
+        dataset = tf.data.Dataset.zip((steps, read)).map(make_read_batch)
     return without_tuning(dataset.prefetch(2))
 
 
 def _image_examples(data, seed, noise_stddev, random_flip, random_crop, clip_noise):
-    """Return (step, rows) -> float32 images."""
+    """Return (step, uint8 images) -> float32 images."""
     random_crop = arguments.whole_number("random_crop", random_crop, 0, min(data.image_shape[:2]))
-    images = tf.constant(data.images)
     dequantisation, noise, augmentation = (
         key(seed, use) for use in (DEQUANTISATION, NOISE, AUGMENTATION)
     )
 
-    def make(step, rows):
-        x = tf.gather(images, rows)
+    def make(step, x):
         if random_flip or random_crop:
             x = flip_and_crop(x, tf.random.fold_in(augmentation, step), random_flip, random_crop)
         x = dequantise(x, tf.random.fold_in(dequantisation, step))
@@ -135,17 +150,16 @@ def _image_examples(data, seed, noise_stddev, random_flip, random_crop, clip_noi
 
 
 def _vector_examples(data, seed, noise_stddev, random_flip, random_crop):
-    """Return (step, rows) -> float32 vectors."""
+    """Return (step, vectors) -> vectors, float32."""
     if random_flip or random_crop:
         raise ValueError(
             f"random_flip and random_crop are for images, not for vectors; received {random_flip} "
             f"and {random_crop}."
         )
-    vectors, noise = tf.constant(data.vectors), key(seed, NOISE)
+    noise = key(seed, NOISE)
     scale = tf.constant(noise_stddev * data.scale, tf.float32)
 
-    def make(step, rows):
-        x = tf.gather(vectors, rows)
+    def make(step, x):
         if noise_stddev:
             x += scale * randomness.normal(x.shape, tf.random.fold_in(noise, step))
         return x
@@ -185,10 +199,33 @@ def _shuffled_rows(count, batch_size, seed, start_step):
         )
         return order[tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0) :]
 
-    epochs = tf.data.Dataset.counter(first_epoch).map(one_epoch).prefetch(1)
+    return _rebatched(tf.data.Dataset.counter(first_epoch).map(one_epoch), batch_size)
+
+
+def _read_rows(data, batch_size, seed, start_step):
+    """Return a dataset of batches from start_step on, examples and int32 labels, 0 without any."""
+    windows, kind = data.rows.windows, getattr(data, data._field).dtype
+
+    def read():
+        for block in windows(seed, start_step * batch_size):
+            labels = block.labels
+            yield (
+                block.examples,
+                np.zeros(len(block.examples), np.int32) if labels is None else labels,
+            )
+
+    each = (
+        tf.TensorSpec((None, *data.sample_shape), kind),
+        tf.TensorSpec((None,), tf.int32),
+    )
+    return _rebatched(tf.data.Dataset.from_generator(read, output_signature=each), batch_size)
+
+
+def _rebatched(dataset, batch_size):
+    """Return an endless dataset of batches of a dataset of longer or shorter ones."""
     # `rebatch` forgets that there is no end, which Keras asks for.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return epochs.rebatch(batch_size).apply(endless)
+    return dataset.prefetch(1).rebatch(batch_size).apply(endless)
 
 
 def _part_of(batch_size, shard):

@@ -1,5 +1,6 @@
 """TensorFlow Datasets: a prepared local copy first, the network second, never a silent wait."""
 
+import os
 import threading
 from typing import Any
 
@@ -9,7 +10,7 @@ from tf_febm import untrusted_files
 from tf_febm.data.files import Remote, Split, reason
 from tf_febm.data.images import resize_array
 
-__all__ = ["REACHABLE_WITHIN_SECONDS", "is_reachable", "make_builder", "read"]
+__all__ = ["REACHABLE_WITHIN_SECONDS", "is_reachable", "make_builder", "prepare", "read"]
 
 # Upper limit of the check before a download. TFDS itself retries for minutes without a word.
 REACHABLE_WITHIN_SECONDS = 5.0
@@ -24,7 +25,7 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     """
     builder = make_builder(remote.builder)
     if not builder.data_path.exists():
-        _prepare(builder, name, remote, layouts)
+        prepare(builder, name, remote.builder, remote.url, f"give data_dir ({layouts}), or ")
     try:
         # TensorFlow would wait for a pipe, and nothing ends that.
         for file in builder.data_path.iterdir():
@@ -40,12 +41,17 @@ def read(name: str, remote: Remote, layouts: str, split: str, image_size: int | 
     return Split(images, labels, remote.num_classes, source)
 
 
-def make_builder(builder_name: str) -> Any:
-    """Return the TFDS builder of that name; nothing is downloaded yet."""
+def make_builder(builder_name: str, data_dir: str | os.PathLike | None = None) -> Any:
+    """Return the TFDS builder of that name; nothing is downloaded yet.
+
+    Args:
+        builder_name: Its name there.
+        data_dir: Where prepared copies are; None for the place that TFDS has for them.
+    """
     # Slow to import, and needed by nobody who has the files.
     import tensorflow_datasets as tfds
 
-    return tfds.builder(builder_name)
+    return tfds.builder(builder_name, data_dir=data_dir)
 
 
 def is_reachable(url: str, seconds: float = REACHABLE_WITHIN_SECONDS) -> bool:
@@ -68,15 +74,24 @@ def is_reachable(url: str, seconds: float = REACHABLE_WITHIN_SECONDS) -> bool:
     return bool(answers)
 
 
-def _prepare(builder, name, remote, layouts):
-    ways = (
-        f"give data_dir ({layouts}), or let TensorFlow Datasets fetch {remote.builder!r} "
-        "on a machine with network"
-    )
-    if not is_reachable(remote.url):
+def prepare(builder: Any, name: str, fetched: str, url: str, otherwise: str = "") -> None:
+    """Let TensorFlow Datasets download what it has not.
+
+    Args:
+        builder: Of TensorFlow Datasets, without a prepared copy.
+        name: What begins an error message.
+        fetched: What TensorFlow Datasets calls the data.
+        url: The host of the data, which is asked first.
+        otherwise: What else can be done, with ", or " at its end.
+
+    Raises:
+        ConnectionError: The host does not answer.
+        OSError: The download failed.
+    """
+    ways = f"{otherwise}let TensorFlow Datasets fetch {fetched!r} on a machine with network"
+    if not is_reachable(url):
         raise ConnectionError(
-            f"{name}: no prepared copy in {builder.data_path} and {remote.url} does not answer; "
-            f"{ways}."
+            f"{name}: no prepared copy in {builder.data_path} and {url} does not answer; {ways}."
         )
     try:
         builder.download_and_prepare()
@@ -84,12 +99,11 @@ def _prepare(builder, name, remote, layouts):
         # By name: TFDS has moved the class between modules.
         if type(error).__name__ == "NonMatchingChecksumError":
             raise OSError(
-                f"{name}: {remote.url} sent something else than the data, most often a page about "
+                f"{name}: {url} sent something else than the data, most often a page about "
                 f"its download quota; {ways}, or try again tomorrow."
             ) from error
         raise OSError(
-            f"{name}: TensorFlow Datasets could not prepare {remote.builder!r} ({reason(error)}); "
-            f"{ways}."
+            f"{name}: TensorFlow Datasets could not prepare {fetched!r} ({reason(error)}); {ways}."
         ) from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from tf_febm import arguments
 from tf_febm.data.in_memory import InMemory
 from tf_febm.data.resolution import check_float32_resolution
+from tf_febm.data.rows import Rows
 
 __all__ = ["VectorData"]
 
@@ -28,6 +29,7 @@ class VectorData(InMemory):
         source: One line that says where the vectors came from, for the record of a run.
         columns: Names of the d coordinates, or None.
         class_names: See `ImageData`.
+        rows: See there.
 
     Raises:
         TypeError: A field is not of the type above.
@@ -42,6 +44,7 @@ class VectorData(InMemory):
     source: str = ""
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    rows: Rows | None = None
 
     # Langevin chains of vectors are not confined to a box; see `ImageData.bounds`.
     bounds = None

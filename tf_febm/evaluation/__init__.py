@@ -2,6 +2,7 @@
 
 from tf_febm.evaluation import images as pictures
 from tf_febm.evaluation.attacks import projected_gradient_attack
+from tf_febm.evaluation.chain_figures import ChainFigures, chain_figures, readings_of_chains
 from tf_febm.evaluation.charts import (
     histogram_chart,
     histogram_figure,
@@ -58,6 +59,7 @@ from tf_febm.evaluation.sample_figures import SampleFigures, evaluate_samples
 from tf_febm.evaluation.scale import to_bytes, to_unit_interval
 from tf_febm.evaluation.stacked import StackedModes, expected_of_uniform, stacked_modes
 from tf_febm.evaluation.statistics import FeatureStatistics, feature_statistics
+from tf_febm.evaluation.stein import SteinDiscrepancy, kernel_stein_discrepancy
 from tf_febm.evaluation.verdict import Reading, Verdict, readings, verdict
 from tf_febm.partition import (
     AnnealedPartition,
@@ -78,6 +80,7 @@ __all__ = [
     "AttackedAccuracy",
     "BracketedPartition",
     "CLASSIFIED",
+    "ChainFigures",
     "ClassificationFigures",
     "Classifier",
     "DensityCoverage",
@@ -105,9 +108,11 @@ __all__ = [
     "SampleQuality",
     "SqueezeNet",
     "StackedModes",
+    "SteinDiscrepancy",
     "Verdict",
     "annealed_log_partition",
     "bracketed_log_partition",
+    "chain_figures",
     "classification_figures",
     "density_and_coverage",
     "density_figure",
@@ -129,6 +134,7 @@ __all__ = [
     "image_grid",
     "inception_score",
     "kernel_distance",
+    "kernel_stein_discrepancy",
     "line_chart",
     "line_figure",
     "log_partition_on_grid",
@@ -147,6 +153,7 @@ __all__ = [
     "precision_and_recall",
     "projected_gradient_attack",
     "readings",
+    "readings_of_chains",
     "refine_by_chains",
     "run_figures",
     "sample_quality",

@@ -58,7 +58,12 @@ class PseudoSpherical(ContrastiveDivergence):
     Source: Yu, Song, Song & Ermon, "Pseudo-Spherical Contrastive Divergence", 2021.
     """
 
-    METRICS = (*ContrastiveDivergence.METRICS, "effective_data", "effective_model")
+    # The norm of the gradients, which evaluation has not, is last.
+    METRICS = (
+        *ContrastiveDivergence.METRICS[:-1],
+        *("effective_data", "effective_model"),
+        *ContrastiveDivergence.METRICS[-1:],
+    )
     SETTINGS = {**ContrastiveDivergence.SETTINGS, "gamma": arguments.number}
 
     def __init__(

@@ -1,6 +1,5 @@
 """Saving and loading of models: checkpoint state and Keras files."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 
 from tf_febm import arguments, serving, workers
 from tf_febm.models.fitting import Fitting
+from tf_febm.samplers.sampler import serialised_part
 
 __all__ = ["Saving"]
 
@@ -183,14 +183,7 @@ class Saving(Fitting):
         if self.reference is not None and sampler.spread == 1.0:
             # It becomes preconditioned by the reference again.
             sampler = sampler.sampler
-        if inspect.isfunction(sampler):
-            name = keras.saving.get_registered_name(sampler)
-            if keras.saving.get_registered_object(name) is not sampler:
-                raise TypeError(
-                    f"A model whose sampler is the function {sampler.__qualname__} cannot be "
-                    "saved: give it @keras.saving.register_keras_serializable()."
-                )
-        return keras.saving.serialize_keras_object(sampler)
+        return serialised_part("sampler", sampler)
 
     def get_compile_config(self) -> dict | None:
         """Return all optimizers, serialised, so that a loaded model trains on."""

@@ -13,6 +13,7 @@ from tf_febm.data.table import check_columns_vary
 from tf_febm.networks.reference import NOISE
 from tf_febm.networks.reference_fit import MAX_NUMBERS
 from tf_febm.recipes import effects
+from tf_febm.samplers.tempering import ladder
 from tf_febm.training.memory import check_memory
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -157,6 +158,9 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
     settings = {name: getattr(recipe, name) for name in entry.settings}
     if "target_acceptance" in settings and settings["target_acceptance"] is None:
         settings["target_acceptance"] = entry.target_acceptance
+    if "num_temperatures" in settings:
+        ends = settings.pop("num_temperatures"), settings.pop("smallest_inverse_temperature")
+        settings["inverse_temperatures"] = ladder(*ends)
     epsilon = recipe.epsilon
     if epsilon is None and recipe.step_size is None:
         # The noise of a step, √ε, is that of Langevin dynamics.
@@ -176,6 +180,8 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
             recipe.num_steps,
             grad_clip=recipe.grad_clip,
             grad_clip_norm=recipe.grad_clip_norm,
+            schedule=recipe.schedule,
+            noise_schedule=recipe.noise_schedule,
         )
     sampler = catalogue.load(entry.place)(num_steps=recipe.num_steps, bounds=bounds, **settings)
     if white or not isinstance(source, data.VectorData):

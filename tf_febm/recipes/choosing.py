@@ -3,7 +3,7 @@
 import dataclasses
 
 from tf_febm import arguments, catalogue
-from tf_febm.data import npz_keys
+from tf_febm.data import npz_keys, records, tfds_names
 from tf_febm.recipes import bounds_table, noise_table, table
 from tf_febm.recipes.recipe import Recipe
 
@@ -51,7 +51,8 @@ def for_dataset(
         method: A name of `catalogue.METHODS`.
         accelerator: Whether the machine has one. Without, training shows something in minutes on
             two cores where there is a recipe for that; with one, some start from the paper's.
-        data_dir: Where the data are, or None: vectors in an .npz start from what tables do.
+        data_dir: Where the data are, or None: vectors in an .npz, in TFRecord files and in prepared
+            copies of TensorFlow Datasets start from what tables do.
 
     Raises:
         ValueError: There is no such method.
@@ -59,10 +60,10 @@ def for_dataset(
     if method not in catalogue.METHODS:
         known = ", ".join(catalogue.METHODS)
         raise ValueError(f"method must be one of {known}; received {method!r}.")
-    if dataset == "npz" and data_dir and npz_keys.holds_vectors(data_dir):
+    if _holds_vectors(dataset, data_dir):
         dataset = "csv"
     ending = catalogue.METHODS[method].recipes
-    row = catalogue.DATASETS.get(dataset)
+    row = catalogue.dataset(dataset)
     names = [dataset, "paper" if row is None else row.recipe]
     if row is not None and row.kind == "plane":
         names.append("plane")
@@ -73,3 +74,10 @@ def for_dataset(
         candidates.append(ending.lstrip("_"))
     found = next(RECIPES[name] for name in (*candidates, "paper") if name in RECIPES)
     return found if found.method == method else dataclasses.replace(found, method=method)
+
+
+def _holds_vectors(dataset: str, data_dir) -> bool:
+    if dataset.startswith("tfds:"):
+        return tfds_names.holds_vectors(dataset, data_dir)
+    told = {"npz": npz_keys.holds_vectors, "records": records.holds_vectors}.get(dataset)
+    return bool(told is not None and data_dir and told(data_dir))

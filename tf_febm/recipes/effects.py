@@ -218,6 +218,7 @@ for _name, _rule in _rules():
 _OFF: dict[str, tuple] = {
     **dict.fromkeys(("confinement", "burn_in", "random_crop", "penalty_threshold"), (0,)),
     **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
+    **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
     "buffer_storage": ("auto",),
     **dict.fromkeys(

@@ -6,11 +6,15 @@ from typing import Any
 
 from tf_febm import arguments, catalogue
 
-__all__ = ["BELOW_ONE", "CHOICES", "LEAST", "POSITIVE", "checked"]
+__all__ = ["BELOW_ONE", "CHOICES", "LEAST", "POSITIVE", "SCHEDULES", "checked"]
+
+# As in samplers.schedules, which takes TensorFlow.
+SCHEDULES = ("constant", "linear", "cosine", "geometric", None)
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "method": tuple(catalogue.METHODS),
     "sampler": tuple(catalogue.SAMPLERS),
+    **dict.fromkeys(("schedule", "noise_schedule"), SCHEDULES),
     "network": tuple(catalogue.NETWORKS),
     "generator": tuple(catalogue.GENERATORS),
     "chains": ("replay", "persistent", "fresh"),
@@ -27,6 +31,7 @@ LEAST = {
     "batch_size": 2,
     "variational_steps": 1,
     "num_leapfrog_steps": 1,
+    "num_temperatures": 2,
     "buffer_capacity": 1,
     "width": 1,
     "levels": 1,
@@ -43,8 +48,12 @@ POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
     *("epsilon", "step_size", "grad_clip", "grad_clip_norm", "log_ratio_clip", "average_decay"),
     *("target_acceptance", "adam_epsilon", "frequency", "noise_stddev"),
+    "smallest_inverse_temperature",
 )
-BELOW_ONE = ("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance")
+BELOW_ONE = (
+    *("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance"),
+    "smallest_inverse_temperature",
+)
 
 
 def checked(name: str, kind: Any, value: Any) -> Any:

@@ -71,8 +71,15 @@ class Recipe:
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
             and the step size is ε/2, or √ε of hmc; with a reference, steps of langevin are those of
             `samplers.Langevin.exponential`. None leaves them.
+        schedule: What ε of a Langevin step is multiplied with along a run of the chains:
+            "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`.
+        noise_schedule: The same of noise_scale alone, in the place of the root of schedule.
         num_leapfrog_steps: Gradients of a step of hmc.
-        burn_in: First steps of mala or hmc, in each run of the chains, in which step sizes adapt.
+        num_temperatures: Replicas of parallel_tempering, each at a temperature of its own.
+        smallest_inverse_temperature: That of the hottest; the coldest has 1, those in between
+            follow in equal ratios.
+        burn_in: First steps of samplers that reject, in each run of the chains, in which step sizes
+            adapt.
         target_acceptance: What they adapt to; the sampler's own default if None.
         chains: Where the chains of a step start: "replay", in a replay buffer; "persistent", where
             they ended, as many as there are examples in a batch; "fresh", from noise.
@@ -169,7 +176,11 @@ class Recipe:
     grad_clip: float | None = 0.01
     grad_clip_norm: float | None = None
     epsilon: float | None = None
+    schedule: str | None = None
+    noise_schedule: str | None = None
     num_leapfrog_steps: int = 10
+    num_temperatures: int = 4
+    smallest_inverse_temperature: float = 0.1
     burn_in: int = 0
     target_acceptance: float | None = None
     chains: str = "replay"

@@ -9,6 +9,7 @@ from tf_febm.samplers.langevin import Langevin
 from tf_febm.samplers.persistent_chains import PersistentChains
 from tf_febm.samplers.preconditioned import Preconditioned
 from tf_febm.samplers.replay_buffer import ReplayBuffer
+from tf_febm.samplers.tempering import ParallelTempering
 
 # What can be chosen by name is imported with the package: files of models name its classes.
 for _entry in catalogue.SAMPLERS.values():
@@ -19,6 +20,7 @@ __all__ = [
     "MALA",
     "ChainResult",
     "Langevin",
+    "ParallelTempering",
     "PersistentChains",
     "ReplayBuffer",
     "Preconditioned",

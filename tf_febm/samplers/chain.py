@@ -36,6 +36,8 @@ class ChainResult(NamedTuple):
         acceptance: Probability with which each step was accepted, [num_steps, n], or None; of
             Metropolis-adjusted chains only.
         step_size: The step size of each step, [num_steps], or None; likewise.
+        swap_acceptance: Probability with which neighbours of `ParallelTempering` are exchanged, at
+            each step and of each pair, [num_steps, num_temperatures − 1, n], or None.
     """
 
     samples: tf.Tensor
@@ -45,6 +47,7 @@ class ChainResult(NamedTuple):
     trajectory: tf.Tensor | None = None
     acceptance: tf.Tensor | None = None
     step_size: tf.Tensor | None = None
+    swap_acceptance: tf.Tensor | None = None
 
 
 def step_count(num_steps: arguments.Whole) -> int | tf.Tensor:
@@ -113,13 +116,14 @@ def noted(arrays: tuple, step, values) -> tuple[tf.TensorArray, ...]:
 
 @arguments.checked
 def run_chain(
-    step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, StepInfo]],
+    step: Callable[..., tuple[tf.Tensor, StepInfo]],
     initial_state: tf.Tensor,
     num_steps: arguments.Whole,
     seed: arguments.Seed,
     *,
     diagnostics: bool = False,
     trajectory: bool = False,
+    numbered: bool = False,
     differentiable: bool = False,
 ) -> ChainResult:
     """Run a kernel for a number of steps, each with a seed of its own.
@@ -135,6 +139,8 @@ def run_chain(
         seed: An int, a pair of ints, or an integer tensor [2].
         diagnostics: Whether to keep every StepInfo.
         trajectory: Whether to keep every state.
+        numbered: Whether `step` takes the number of the step as a third argument, an int32 scalar
+            from 0.
         differentiable: Whether a `tf.GradientTape` around the call gives gradients of the states
             for the initial ones and for what the kernel depends on, through every step, with the
             noise of the seed held as it is (Eq. 13 of Yu et al., 2020). All steps are then kept:
@@ -158,7 +164,7 @@ def run_chain(
         states = states.write(0, state)
 
     def body(i, state, infos, states):
-        following, info = step(state, seeds[i])
+        following, info = step(state, seeds[i], *([i] if numbered else []))
         following = tf.ensure_shape(following, state.shape)
         if diagnostics:
             infos = noted(infos, i, info)

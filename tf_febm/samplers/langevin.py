@@ -1,6 +1,7 @@
 """Langevin dynamics: the published short-run kernel for images, and the paper's Eq. 5."""
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
 from tf_febm.samplers.sampler import Sampler
+from tf_febm.samplers.schedules import checked_schedule, deserialised, factor, serialised
 
 __all__ = ["Langevin"]
 
@@ -38,6 +40,16 @@ class Langevin(Sampler):
             one of the two bounds may be given.
         bounds: (low, high) to which states are clipped after each step, or None.
         noise_first: Whether the noise precedes the gradient.
+        schedule: What step_size is multiplied with at each step of a call, and noise_scale² too, as
+            if ε of Eq. 5 were. "constant"; "linear", "cosine" and "geometric" fall from 1 at the
+            first step to 0.01 at the last; or any function of the number of the step, an int32
+            scalar from 0, to a scalar, such as those of keras.optimizers.schedules. Chains that go
+            on in another call begin it again. None multiplies nothing.
+        noise_schedule: What noise_scale is multiplied with, likewise, in the place of the root of
+            `schedule`: noise that falls faster than the steps cools the chains down, which is
+            annealing, and ends near the lowest energies rather than in q.
+
+    A function is kept in files of models if it is registered with Keras.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -54,6 +66,8 @@ class Langevin(Sampler):
         bounds: tuple[float, float] | None = (0.0, 1.0),
         grad_clip_norm: float | None = None,
         noise_first: bool = True,
+        schedule: str | Callable | None = None,
+        noise_schedule: str | Callable | None = None,
     ):
         super().__init__(num_steps, bounds)
         self.step_size = arguments.number("step_size", step_size, above=True)
@@ -68,6 +82,8 @@ class Langevin(Sampler):
             for name, bound in (("grad_clip", grad_clip), ("grad_clip_norm", grad_clip_norm))
         )
         self.noise_first = arguments.switch("noise_first", noise_first)
+        self.schedule = checked_schedule("schedule", schedule)
+        self.noise_schedule = checked_schedule("noise_schedule", noise_schedule)
 
     @classmethod
     def from_epsilon(
@@ -79,6 +95,8 @@ class Langevin(Sampler):
         grad_clip_norm: float | None = None,
         bounds: tuple[float, float] | None = None,
         noise_first: bool = False,
+        schedule: str | Callable | None = None,
+        noise_schedule: str | Callable | None = None,
     ) -> "Langevin":
         """Return the paper's Eq. 5: x ← x − (ε/2)∇E(x) + √ε ξ, without clipping or bounds.
 
@@ -89,6 +107,8 @@ class Langevin(Sampler):
             grad_clip_norm: See there.
             bounds: See there.
             noise_first: See there.
+            schedule: See there.
+            noise_schedule: See there.
         """
         epsilon = arguments.number("epsilon", epsilon, above=True)
         return cls(
@@ -99,6 +119,8 @@ class Langevin(Sampler):
             grad_clip_norm=grad_clip_norm,
             bounds=bounds,
             noise_first=noise_first,
+            schedule=schedule,
+            noise_schedule=noise_schedule,
         )
 
     @classmethod
@@ -109,6 +131,8 @@ class Langevin(Sampler):
         *,
         grad_clip: float | None = None,
         grad_clip_norm: float | None = None,
+        schedule: str | Callable | None = None,
+        noise_schedule: str | Callable | None = None,
     ) -> "Langevin":
         """Return exponential Euler steps, for energies E(z) = ½‖z‖² + f(z).
 
@@ -124,6 +148,9 @@ class Langevin(Sampler):
             grad_clip: See the constructor, as for `grad_clip_norm`; with either the law is not
                 exact, as it is z + ∇f that is clipped.
             grad_clip_norm: See there.
+            schedule: See there; where it is not 1, variances of a linear f are (2 − δ)/(2 − sδ) for
+                s of the schedule and δ = 1 − e^(−ε/2), not 1.
+            noise_schedule: See there.
 
         Source: Certaine 1960 for the integrator; Cotter et al. 2013 for steps that leave a
             Gaussian reference as it is.
@@ -138,10 +165,16 @@ class Langevin(Sampler):
             grad_clip_norm=grad_clip_norm,
             bounds=None,
             noise_first=False,
+            schedule=schedule,
+            noise_schedule=noise_schedule,
         )
 
     def step(
-        self, energy_fn: arguments.Function, x: tf.Tensor, seed: arguments.Seed
+        self,
+        energy_fn: arguments.Function,
+        x: tf.Tensor,
+        seed: arguments.Seed,
+        number: arguments.Whole = 0,
     ) -> tuple[tf.Tensor, StepInfo]:
         """Take one step of every chain.
 
@@ -149,6 +182,7 @@ class Langevin(Sampler):
             energy_fn: x -> E(x), [n] or [n, 1].
             x: States, floating [n, …].
             seed: Integer tensor [2].
+            number: Which of `num_steps` it is, from 0: schedules ask for that.
 
         Returns:
             The next states, and the StepInfo of this step.
@@ -156,12 +190,17 @@ class Langevin(Sampler):
         x = tf.convert_to_tensor(x)
         if not x.dtype.is_floating:
             raise ValueError(f"x must be floating, [n, …]; received {arguments.shown(x)}.")
-        noise = self.noise_scale * randomness.normal(tf.shape(x), seed, x.dtype)
+        return self._step(energy_fn, x, seed, number, self.num_steps)
+
+    def _step(self, energy_fn, x, seed, number, num_steps) -> tuple[tf.Tensor, StepInfo]:
+        """Take one step, of a chain of so many."""
+        step_size, noise_scale = self._scales(number, num_steps, x.dtype)
+        noise = noise_scale * randomness.normal(tf.shape(x), seed, x.dtype)
         if self.noise_first:
             x = x + noise
         energy, gradient = energies.value_and_gradient(energy_fn, x)
         clipped = self._clip(gradient)
-        following = x - self.step_size * clipped
+        following = x - step_size * clipped
         if not self.noise_first:
             following = following + noise
         if self.bounds is not None:
@@ -174,6 +213,29 @@ class Langevin(Sampler):
         )
         return following, info
 
+    def _scales(self, number, num_steps, dtype) -> tuple:
+        """Return step size and noise scale of a step."""
+        size, noise = self.step_size, self.noise_scale
+        if self.schedule is not None:
+            scheduled = factor(self.schedule, number, num_steps, dtype)
+            size *= scheduled
+            noise = noise if self.noise_schedule is not None else noise * tf.sqrt(scheduled)
+        if self.noise_schedule is not None:
+            noise *= factor(self.noise_schedule, number, num_steps, dtype)
+        return size, noise
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        config = super().get_config()
+        for name in ("schedule", "noise_schedule"):
+            config[name] = serialised(name, config[name])
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Langevin":
+        """Make a sampler from the result of `get_config`."""
+        return cls(**{name: deserialised(value) for name, value in config.items()})
+
     def _clip(self, gradient: tf.Tensor) -> tf.Tensor:
         if self.grad_clip is not None:
             return tf.clip_by_value(gradient, -self.grad_clip, self.grad_clip)
@@ -185,7 +247,7 @@ class Langevin(Sampler):
     smooth = True
 
     def _run(self, energy_fn, x: tf.Tensor, seed, num_steps, **history) -> ChainResult:
-        def step(state, step_seed):
-            return self.step(energy_fn, state, step_seed)
+        def step(state, step_seed, number):
+            return self._step(energy_fn, state, step_seed, number, num_steps)
 
-        return run_chain(step, x, num_steps, seed, **history)
+        return run_chain(step, x, num_steps, seed, numbered=True, **history)

@@ -1,5 +1,6 @@
 """Metropolis-adjusted chains: a Hamiltonian proposal, its acceptance, and the loop of both."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -119,6 +120,7 @@ def run_metropolis(
     bounds: arguments.Bounds | None = None,
     diagnostics: bool = False,
     trajectory: bool = False,
+    exchange: Callable | None = None,
 ) -> ChainResult:
     """Run Hamiltonian chains, each proposal accepted with probability min(1, e^(H − H')).
 
@@ -139,6 +141,8 @@ def run_metropolis(
         bounds: See `leapfrog`.
         diagnostics: Whether to record energies, gradients, acceptance and step size.
         trajectory: Whether to record every state.
+        exchange: (number of the step from 0, Proposal) -> Proposal, what is done after each step,
+            or None.
 
     Returns:
         A ChainResult.
@@ -184,6 +188,8 @@ def run_metropolis(
         else:
             size = tf.constant(step_size, dtype)
         following, probability = transition(i, here, size)
+        if exchange is not None:
+            following = _like(exchange(i, following), here)
         if burn_in:
             # Chains that stand where the energy is no number accept nothing at any size.
             alive = tf.cast(tf.math.is_finite(here.energy), dtype)

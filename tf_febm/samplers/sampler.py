@@ -1,13 +1,16 @@
 """Base of the samplers: one form of call, and settings that can be written to a file."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tf_febm import arguments
 from tf_febm.samplers.chain import ChainResult
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "serialised_part"]
 
 
 @arguments.checked
@@ -94,3 +97,23 @@ class Sampler(arguments.Configured):
     ) -> ChainResult:
         """Return the end of chains that start at x, [n, …], and the history asked for."""
         raise NotImplementedError
+
+
+def serialised_part(what: str, part: Callable) -> Any:
+    """Return something that is called, as a config holds it.
+
+    Args:
+        what: What it is to its owner, for the message.
+        part: A function, or an object that Keras can serialise.
+
+    Raises:
+        TypeError: It is a function that no file could name, as it is not registered with Keras.
+    """
+    if inspect.isfunction(part):
+        name = keras.saving.get_registered_name(part)
+        if keras.saving.get_registered_object(name) is not part:
+            raise TypeError(
+                f"A model whose {what} is the function {part.__qualname__} cannot be saved: give "
+                "it @keras.saving.register_keras_serializable()."
+            )
+    return keras.saving.serialize_keras_object(part)

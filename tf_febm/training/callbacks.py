@@ -36,6 +36,10 @@ class ChainDiagnostics(Recorder):
         num_chains: How many chains, at least 1.
         num_steps: Their steps; the sampler's own number if None.
         at_epoch_ends: Whether to wait for the end of the epoch.
+        convergence: Whether to measure as well how well chains mix and how far from rest they end,
+            by `evaluation.chain_figures`, which takes chains of eleven times the steps. The figures
+            go to the writer as `chain/rhat` and so on, and the newest, `chain_rhat` and so on, into
+            the logs of Keras at every epoch's end, for callbacks that come after this one.
 
     The model's sampler must take return_diagnostics, as `Langevin`, `MALA` and `HMC` do.
     """
@@ -49,11 +53,15 @@ class ChainDiagnostics(Recorder):
         num_chains: int = 32,
         num_steps: int | None = None,
         at_epoch_ends: bool = False,
+        convergence: bool = False,
     ):
         super().__init__(every, at_epoch_ends, writer)
         self.folder = None if folder is None else Path(folder)
-        self.num_chains = arguments.whole_number("num_chains", num_chains, 1)
+        self.convergence = arguments.switch("convergence", convergence)
+        least = 4 if self.convergence else 1
+        self.num_chains = arguments.whole_number("num_chains", num_chains, least)
         self.num_steps = num_steps
+        self.figures: dict[str, float] = {}
 
     def record(self, step: arguments.Whole, logs: arguments.Logs) -> None:
         """Run the chains and write what they did."""
@@ -71,11 +79,23 @@ class ChainDiagnostics(Recorder):
                 value = getattr(result, name, None)
                 if value is not None:
                     values[name] = tf.reduce_mean(value)
+            if self.convergence:
+                settings = {"num_chains": self.num_chains, "num_steps": self.num_steps}
+                found = evaluation.chain_figures(self.model, **settings).as_dict()
+                found = {n: float(v) for n, v in found.items() if isinstance(v, float)}
+                self.figures = {f"chain_{name}": value for name, value in found.items()}
+                values |= found
             self._summarise(step, values, "chain/")
         if self.folder is not None and np.isfinite(energy).any():
             series = {"mean energy": (np.arange(len(energy)), energy)}
             picture = evaluation.line_chart(series, f"Chains at step {step}", "Langevin step")
             write_picture(picture, "chain", step, self.folder)
+
+    def on_epoch_end(self, epoch: int, logs: arguments.Logs | None = None) -> None:
+        """Write, if it is time, and pass the newest figures on."""
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            logs.update(self.figures)
 
 
 @arguments.checked

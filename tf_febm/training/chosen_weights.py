@@ -43,7 +43,7 @@ def divided(
     Returns:
         Two of `VectorData`; the source and None where the recipe does not ask for it, or it cannot
         be: without a reference that the energy is relative to, on several replicas, of conditional
-        models, images or few rows.
+        models, images, few rows or rows that are not in memory.
 
     Raises:
         ValueError: It cannot be, and somebody asked for it.
@@ -57,11 +57,12 @@ def divided(
         or model.conditional
         or model.distribute_strategy.num_replicas_in_sync > 1
         or not hasattr(source, "vectors")
+        or source.rows is not None
     ):
         if asked:
             raise ValueError(
-                f"best_metric={METRIC} is for tables of {FEWEST_TO_DIVIDE} rows or more, and "
-                "unconditional models with a reference on one device: leave it out."
+                f"best_metric={METRIC} is for tables of {FEWEST_TO_DIVIDE} rows or more in memory, "
+                "and unconditional models with a reference on one device: leave it out."
             )
         return source, None
 

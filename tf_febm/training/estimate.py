@@ -80,4 +80,6 @@ def _gradients(recipe, model) -> float:
     chains = recipe.num_steps if catalogue.METHODS[recipe.method].chains else 0
     if "num_leapfrog_steps" in catalogue.SAMPLERS[recipe.sampler].settings:
         chains *= recipe.num_leapfrog_steps
+    if "num_temperatures" in catalogue.SAMPLERS[recipe.sampler].settings:
+        chains *= recipe.num_temperatures
     return chains + UPDATE * (1 + (len(model.networks) - 1) * recipe.variational_steps)

@@ -20,6 +20,10 @@ __all__ = ["draw_samples", "finish", "to_unit_scale"]
 
 # Chains that run at once when many samples are wanted; bounds memory.
 CHUNK = 250
+# Seconds of training from which on chains are measured too, which takes a few.
+WORTH_MEASURING = 60.0
+# Numbers in all states of those chains, at most: 256 MB.
+STATES = 1 << 26
 
 
 @arguments.checked
@@ -42,8 +46,8 @@ def finish(
     `samples/final.npz` holds the array `samples`, float32, in [0, 1] for images and in the units of
     the data for vectors, and `labels` for a conditional model; `samples/evolution.png` shows chains
     on their way from noise, of vectors by their energy. `model.keras` holds the model with its best
-    weights. `summary.json` holds the number of steps, seconds, steps per second, the last metrics
-    and the quality figures.
+    weights. `summary.json` holds the number of steps, seconds, steps per second, the last metrics,
+    the quality figures and, after a minute or more of training, those of `chain_figures`.
 
     Args:
         model: The trained model.
@@ -83,9 +87,10 @@ def finish(
         if measure is not None:
             report("Measuring the samples …")
         quality = None if measure is None else measure(samples)
-    rows = read_metrics(folder.metrics)
-    last = rows[-1] if rows else {}
-    steps, seconds = steps_taken(model), float(last.get("seconds", "nan"))
+        rows = read_metrics(folder.metrics)
+        last = rows[-1] if rows else {}
+        steps, seconds = steps_taken(model), float(last.get("seconds", "nan"))
+        chains = _measured_chains(model, seed) if seconds >= WORTH_MEASURING else None
     metrics = {
         name: float(value)
         for name, value in last.items()
@@ -102,6 +107,7 @@ def finish(
             "noise_removed": noise_removed,
         },
         "quality": quality,
+        "chains": chains,
         "segments": list(segments),
     }
     write_record(folder.summary, summary)
@@ -156,14 +162,32 @@ def draw_samples(
     return together, np.concatenate(labels) if model.conditional else None
 
 
+def _tells(model, *what: str) -> bool:
+    """Whether the sampler takes these options."""
+    # A sampler in other units passes on what the one inside it takes.
+    inside = getattr(model.sampler, "sampler", model.sampler)
+    return {*what} <= {*inspect.signature(inside).parameters}
+
+
+def _measured_chains(model, seed: int) -> dict | None:
+    """Return figures of the model's chains, if they are to reach the model's own law."""
+    # Those of levels of noise walk from one law to the next.
+    told = _tells(model, "return_trajectory", "return_diagnostics", "num_steps")
+    if not told or hasattr(model, "levels"):
+        return None
+    steps = max(8, getattr(model.sampler, "num_steps", None) or 0)
+    count = min(64, STATES // (steps * math.prod(model.sample_shape)))
+    if count < 4:
+        return None
+    return evaluation.chain_figures(model, num_chains=count, num_steps=steps, seed=seed).as_dict()
+
+
 def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
     """Write the picture of some chains from noise on, if the sampler records their way.
 
     Images show themselves, vectors their energies.
     """
-    # A sampler in other units passes on what the one inside it takes.
-    inside = getattr(model.sampler, "sampler", model.sampler)
-    if "return_trajectory" not in inspect.signature(inside).parameters or num_steps < 1:
+    if not _tells(model, "return_trajectory") or num_steps < 1:
         return
     if not is_picture(model.sample_shape):
         frames = min(50, num_steps + 1)

@@ -233,6 +233,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         ),
         _of_energies(options["recipe"]): _series(folder.samples.glob("energies_*.png")),
         "Curves": _curves(rows),
+        "Chains": _chains(summary.get("chains") or {}),
         "All figures": _values(summary.get("quality") or {}),
         "Speed": _values({k: summary[k] for k in ("seconds", "steps_per_second") if k in summary}),
         "Settings that changed on the way": _parts(options.get("segments", [])),
@@ -248,6 +249,18 @@ def _of_energies(recipe: dict) -> str:
     noise = recipe.get("data_noise")
     of = f", both with the noise of training, {noise:g}" if noise else ""
     return f"Energies of data and of samples{of}"
+
+
+def _chains(figures: dict) -> str:
+    """Return what the chains of the model are worth, and how to read that."""
+    if not figures:
+        return ""
+    said = "{num_chains} chains of {num_steps} steps, from noise.".format(**figures)
+    rows = (
+        (f"{name}: {text}", _shown(value))
+        for name, value, text in evaluation.readings_of_chains(figures)
+    )
+    return report_page.paragraph(said) + report_page.table(rows, ("Figure", "This run"))
 
 
 def _loading(folder: RunFolder, recipe: dict) -> str:

@@ -87,7 +87,7 @@ _SUMMARY = {
     },
     "steps": records.Field(records.whole, needed=False),
     **dict.fromkeys(("metrics", "sampling"), _GROUP),
-    "quality": records.Field(_group_or_none, needed=False),
+    **dict.fromkeys(("quality", "chains"), records.Field(_group_or_none, needed=False)),
     "segments": _SEGMENTS,
 }
 

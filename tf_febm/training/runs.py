@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from tf_febm.training.guard import DivergenceGuard
 from tf_febm.training.loop import train
 from tf_febm.training.memory import check_memory
 from tf_febm.training.pictures import write_data_picture
+from tf_febm.training.plan import describe
 from tf_febm.training.report import write_report
 from tf_febm.training.run_folder import NO_START, RunFolder
 from tf_febm.training.schedule import steps_taken
@@ -28,7 +28,7 @@ from tf_febm.training.stop import GracefulStop
 from tf_febm.training.warm_start import warm_start
 from tf_febm.untrusted_files import memory_bytes
 
-__all__ = ["Run", "TooLongError", "describe", "run"]
+__all__ = ["Run", "TooLongError", "run"]
 
 # What a continued run must share with its beginning; all else, such as `steps`, may change.
 FIXED = (
@@ -37,7 +37,10 @@ FIXED = (
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
     *("penalty", "entropy"),
 )
-FIXED_OF_DATA = ("name", "data_dir", "image_size", "label_column", "drop_columns")
+FIXED_OF_DATA = (
+    *("name", "data_dir", "image_size", "label_column", "drop_columns"),
+    *("label_attribute", "shuffle_buffer"),
+)
 # Seconds of a run, at least, that are worth a line where a step is fast.
 WORTH_SAYING = 3600.0
 # What each part of a run is told to have been trained with.
@@ -152,7 +155,7 @@ def run(
     stored["data"] |= {
         "hash": run_data.hash_of(source),
         "class_names": run_data.class_names_of(recipe, source),
-        "num_examples": len(source),
+        "num_examples": source.total,
         "sample_shape": list(source.sample_shape),
         "source": source.source,
         "columns": list(columns) if (columns := getattr(source, "columns", None)) else None,
@@ -358,42 +361,3 @@ def _check_start(init_from, init_chains: bool, resume_step: int | None, folder) 
             f"init_from={str(init_from)!r} is the folder of this run itself: give another folder "
             "to one of the two."
         )
-
-
-def describe(
-    recipe: arguments.RecipeLike,
-    source: Any,
-    model: arguments.Model,
-    folder: RunFolder,
-    chosen: Collection[str] | None = None,
-) -> str:
-    """Return the plan of a run, a few lines for people.
-
-    Args:
-        recipe: The `Recipe`.
-        source: What it is trained on.
-        model: The model.
-        folder: Where the run will be.
-        chosen: The settings that are listed; all that have an effect if None.
-    """
-    parameters = " and ".join(f"{network.count_params():,}" for network in model.networks)
-    divergence = getattr(model, "divergence", None)
-    kind = "images" if hasattr(source, "images") else "vectors"
-    method = recipe.method + (f" ({divergence.name})" if divergence else "")
-    listed = "  ".join(
-        f"{name}={value}"
-        for name, value in sorted(recipe.in_effect(kind).items())
-        if name not in ("name", "why") and (value is not None if chosen is None else name in chosen)
-    )
-    settings = f"\n{'' if chosen is None else 'with '}{listed}" if listed else ""
-    # The rest of the reasons is in the report.
-    why, noise = re.split(r"[:;.] |\.$", recipe.why)[0], ""
-    if recipe.data_noise:
-        noise = f"\nEnergies below are of data and chains with noise of {recipe.data_noise:g}."
-    # A generator makes what chains make elsewhere.
-    drawn = "chains" if catalogue.METHODS[recipe.method].chains else "samples"
-    return (
-        f"{method} on {len(source)} {kind} {source.sample_shape} from {source.source}\n"
-        f"networks of {parameters} parameters, {recipe.steps} steps of {recipe.batch_size} "
-        f"examples and {drawn}, into {folder.path}\nrecipe {recipe.name}: {why}.{settings}{noise}"
-    )

@@ -1,8 +1,8 @@
 """Reading of files that may come from strangers: no code, no waiting, no more memory than allowed.
 
 All readers of the library read through these: `opening` opens regular files and knows the budgets,
-`records` reads facts in JSON, `archives` arrays of NumPy; `pickles`, `matlab` and `hdf5` take no
-more than arrays out of formats that can hold anything.
+`records` reads facts in JSON, `archives` arrays of NumPy, `tfrecords` examples of TensorFlow;
+`pickles`, `matlab` and `hdf5` take no more than arrays out of formats that can hold anything.
 """
 
 from tf_febm.untrusted_files.archives import ArrayFile, Header, NoArrayError, read_arrays
