@@ -142,6 +142,18 @@ def call(capfd):
 
 
 @pytest.fixture
+def launch(call, tmp_path, request):
+    """Run train.py in this process, with TINY of the test's module; return its code and errors."""
+
+    def run(*arguments):
+        line = [f"--logdir={tmp_path}", "--exp=run", *request.module.TINY, *arguments]
+        code, _, errors = call("train", *line)
+        return code, errors
+
+    return run
+
+
+@pytest.fixture
 def refused(call):
     """Return name, *arguments -> the one line of a launcher that fails."""
 

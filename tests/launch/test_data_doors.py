@@ -20,17 +20,6 @@ IDS = np.array([1, 3, 1_000_000])
 PIXELS = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
 
 
-@pytest.fixture
-def launch(call, tmp_path):
-    """Run train.py in this process; return its exit code and standard error."""
-
-    def run(*arguments):
-        code, _, errors = call("train", f"--logdir={tmp_path}", "--exp=run", *TINY, *arguments)
-        return code, errors
-
-    return run
-
-
 def loaded(*arguments):
     """Return both splits that a command line names."""
     return data.Source(**resolve(*arguments).source).load()

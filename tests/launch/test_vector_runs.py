@@ -14,17 +14,6 @@ TINY = [
 
 
 @pytest.fixture
-def launch(call, tmp_path):
-    """Run train.py in this process; return its exit code and standard error."""
-
-    def run(*arguments):
-        code, _, errors = call("train", f"--logdir={tmp_path}", "--exp=run", *TINY, *arguments)
-        return code, errors
-
-    return run
-
-
-@pytest.fixture
 def smaller(monkeypatch):
     """Let toy datasets be small, and their grids coarse."""
     from tf_febm.data import toy_datasets

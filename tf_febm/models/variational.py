@@ -12,7 +12,7 @@ from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
 from tf_febm.models.parts import check_network, classes_of
-from tf_febm.models.weights import WeightedBatches, of_batches
+from tf_febm.models.weights import WeightedBatches, of_batches, outputs_penalty
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import ReplayBuffer
 
@@ -231,7 +231,7 @@ class VariationalModel(EnergyModel):
             surrogate = self._energy_surrogate(
                 log_ratio_data, log_ratio_model, energy_data, energy_model, weights.arguments
             )
-            penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights)
+            penalty = outputs_penalty(self.l2_coeff, energy_data, energy_model, weights)
             penalty += active * class_term
             energy_loss = weights.scale * (active * surrogate + penalty) + own
         energy_norm = updates.take_step(
@@ -266,7 +266,7 @@ class VariationalModel(EnergyModel):
             ascended = objectives.variational_bound(
                 self.variational_divergence, *ratios, **weights.arguments
             )
-            penalty = _penalty(self.variational_l2_coeff, *outputs, weights)
+            penalty = outputs_penalty(self.variational_l2_coeff, *outputs, weights)
             loss = weights.scale * (penalty - active * ascended) + own
         bound = ascended
         if self.variational_divergence is not self.divergence:
@@ -288,7 +288,7 @@ class VariationalModel(EnergyModel):
         weights = of_batches(data.weights, model.weights)
         bound = objectives.variational_bound(self.divergence, *ratios, **weights.arguments)
         class_term, classes = self._class_term(data, weights)
-        penalty = _penalty(self.l2_coeff, energy_data, energy_model, weights) + class_term
+        penalty = outputs_penalty(self.l2_coeff, energy_data, energy_model, weights) + class_term
         bound, penalty = map(weights.told, (bound, penalty))
         loss = bound + penalty + own
         whole = (self._whole(energy_data, data), self._whole(energy_model, model))
@@ -392,10 +392,3 @@ class VariationalModel(EnergyModel):
             **super().get_config(),
             "variational": keras.saving.serialize_keras_object(self.variational_network),
         }
-
-
-def _penalty(weight: float, value_data, value_model, weights: WeightedBatches):
-    """Return the weighted regulariser of a network's outputs."""
-    if not weight:
-        return 0.0
-    return weight * objectives.energy_regulariser(value_data, value_model, **weights.arguments)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, parallel
+from tf_febm import arguments, objectives, parallel
 from tf_febm.models.assertions import assertion
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "checked_weights",
     "of_arrays",
     "of_batches",
+    "outputs_penalty",
     "with_weights_kept",
 ]
 
@@ -279,3 +280,15 @@ def _wrong_shape(shape: tuple, count) -> str:
         f"sample_weight must have one weight per example, shape [n]; received shape {shape} for "
         f"{count} examples."
     )
+
+
+def outputs_penalty(
+    weight: float,
+    value_data: arguments.Tensor,
+    value_model: arguments.Tensor,
+    weights: WeightedBatches,
+) -> Any:
+    """Return the weighted regulariser of a network's outputs, zero without a weight."""
+    if not weight:
+        return 0.0
+    return weight * objectives.energy_regulariser(value_data, value_model, **weights.arguments)
