@@ -27,7 +27,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     add.real("noise", 0.3, "Standard deviation of the noise.", 0.0)
     add.whole("num_images", 256, "Held-out images to use.", 2)
-    add.real("odd", 0.05, "Share of usual rows of a table that may be called odd.", 0.0, 1.0)
+    add.real("odd", 0.05, "Rows of a table with a p_value up to this are odd.", 0.0, 1.0)
     steps = "Steps of the sampler for each of these samples; and of filling in."
     add.whole("final_steps", 400, steps, 2)
     add.alias("steps", "final_steps")

@@ -28,7 +28,6 @@ from absl import app, flags, logging
 # The exit codes of a run: done, failed with a message, ended early and resumable.
 DONE, FAILED, STOPPED = 0, 1, 3
 INTERRUPTED = "Interrupted; nothing is lost."
-STOPPED_AT = "Stopped at step {}; the same command continues from there."
 
 
 def log(line: str) -> None:
@@ -204,7 +203,7 @@ def naming_flags(*names: str):
 
 
 def stop_on_signals(
-    stop, ending: str = "finishing this step", left: Callable[[int], str] = STOPPED_AT.format
+    stop, ending: str = "finishing this step", left: Callable[[int], str] = words.stopped
 ) -> None:
     """Let signals end training gently; see `terminal.stopping.end_gently`."""
     stopping.end_gently(stop, log, STOPPED, f"{ending} and saving a checkpoint", left)

@@ -68,7 +68,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     add.text("inception", None, "classify_image_graph_def.pb, for the published FID and score.")
     add.text("squeezenet", None, "Weights of SqueezeNet 1.1 without top.")
     add.text("keras_weights", "imagenet", "Weights of keras_inception; imagenet downloads them.")
-    add.real("odd", 0.05, "Share of usual rows of a table that may be called odd.", 0.0, 1.0)
+    add.real("odd", 0.05, "Rows of a table with a p_value up to this are odd.", 0.0, 1.0)
     add = console.definers(values, "Output")
     add.text("out", None, "Where the results go; <run>/evaluation if unset.")
     add.text("cache_dir", None, "Folder of features of real images; <out>/cache if unset.")

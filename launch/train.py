@@ -8,7 +8,7 @@ from pathlib import Path
 import console
 import train_flags
 
-INTERRUPTED = "Interrupted; the same command continues from the last checkpoint."
+FINISHING = "Interrupted; training is done, and the same command draws the samples anew."
 OTHER_FOLDER = "(--logdir and --exp name the folder; --overwrite starts anew in it.)"
 DAY, _AS_THEY_ARE = 86_400.0, ("init_from", "init_chains", "overwrite", "dry_run")
 
@@ -44,13 +44,15 @@ def run(values) -> int:
     ending = several if workers.spans_workers(strategy) else "finishing this step"
     once = [f"--{name}" for name in ("overwrite", "resume_iter") if values[name].present]
     without = f" without {' and '.join(once)}" if once else ""
-    stopped = f"Stopped at step {{}}; the same command{without} continues from there."
+
+    def stopped(step: int) -> str:
+        return console.words.stopped(step, without)
 
     def on_phase(name: str) -> None:
         if name == "training":
-            console.stop_on_signals(stop, ending, stopped.format)
+            console.stop_on_signals(stop, ending, stopped)
         elif name == "finishing":
-            console.stop_at_once_on_signals(INTERRUPTED)
+            console.stop_at_once_on_signals(FINISHING)
         else:
             console.ignore_signals()
 
@@ -81,7 +83,7 @@ def run(values) -> int:
         return console.DONE
     if not result.done:
         if chief:
-            console.log(stopped.format(result.step))
+            console.log(stopped(result.step))
         return console.STOPPED
     if chief:
         if quality := result.summary["quality"]:
@@ -95,4 +97,4 @@ def run(values) -> int:
 
 
 if __name__ == "__main__":
-    console.main(run, train_flags.define, INTERRUPTED)
+    console.main(run, train_flags.define)

@@ -87,3 +87,7 @@ def test_without_classes(rows, tmp_path):
     assert not (tmp_path / "roc.png").exists()
     with pytest.raises(ValueError, match="odd must be below 1; received 1.0"):
         applications.score_rows(Known(), *plain, tmp_path, odd=1)
+    # What it names is enough.
+    assert "ask for odd=0.091 or more" in results["note"]
+    asked = applications.score_rows(Known(), *plain, tmp_path, odd=0.091)
+    assert "note" not in asked and asked["num_odd"] > 0

@@ -75,7 +75,13 @@ def test_few_held_out_images_read_like_many(digits):
     real = np.array([row.held_out_coarse_sample_distance for row in found])
     assert abs(real.mean()) < 4 * real.std(ddof=1) / np.sqrt(len(real)) + 0.005
     few = {**found[0].as_dict(), "edge_gain": 0.01, "edge_gain_standard_error": 0.02}
-    assert "20 held-out images are few" in evaluation.verdict(few).sentence
+    few["simple_edge_sample_distance"] = 0.4
+    told = evaluation.verdict(few)
+    assert told.kind == "open" and "20 held-out images are few" in told.sentence
+    # Few or not: what can have been gained, 0.01 and twice the error, is small beside the way.
+    few["simple_edge_sample_distance"] = 1.0
+    told = evaluation.verdict(few)
+    assert told.kind == "poor" and "at most 5.0% of the way" in told.sentence
     earlier = {"roughness": 1.0, "held_out_roughness": 1.0, "spread": 1.0, "held_out_spread": 1.0}
     assert "earlier version" in evaluation.verdict(earlier).sentence
 

@@ -103,7 +103,7 @@ class TestTable:
         assert quality["log_z_standard_error"] < 0.5
 
         code, words, errors = call("evaluate", f"--run={tmp_path / 'run'}", "--odd=0.1")
-        assert code == 0 and "of 200 rows are called odd: with p-values up to 0.1" in words, errors
+        assert code == 0 and "of 200 rows are called odd: their p_value" in words, errors
         assert "The oddest: row" in words
         found = json.loads((tmp_path / "run" / "evaluation" / "evaluation.json").read_text())
         assert found["quality"] == quality and found["step"] == 4

@@ -34,11 +34,12 @@ def test_rows():
         "classes": {"broken": {"auroc": 0.98765}},
     }  # fmt: skip
     level, oddest, apart = said(words.of_rows(result))
-    assert level.startswith("61 of 1,200 rows are called odd: with p-values up to 0.05, the energy")
+    assert level.startswith("61 of 1,200 rows are called odd: their p_value, the share of usual")
+    assert level.endswith("is at most --odd=0.05, the limit for all; the energy is 3.142 or more.")
     assert oddest.count("row 7 (broken), furthest out in a (+4.0 σ)") == 3
     assert apart.startswith("Class broken is told from other rows to 0.988 (AUROC")
-    few = {**result, "note": "Too few.", "threshold": None, "num_odd": 0}
-    assert said(words.of_rows(few))[0] == "Too few."
+    few = {**result, "note": "Ask for odd=0.1.", "threshold": None, "num_odd": 0}
+    assert said(words.of_rows(few))[0] == "Ask for --odd=0.1."
 
 
 def test_applications():
@@ -53,5 +54,17 @@ def test_applications():
     noise, apart = said(words.of_applications(result))
     assert noise.startswith("Removing noise works: 12.0 dB with noise of 0.3, 17.0 dB without")
     assert "to 0.250 (AUROC" in apart and "the best score is score_norm, 0.750" in apart
+    result["inpainting"]["finite"] = False
+    assert said(words.of_applications(result))[1].startswith("Filling in ran away")
     result["denoising"]["psnr_denoised"] = 11.0
     assert said(words.of_applications(result))[0].startswith("Removing noise does not work")
+
+
+def test_training_that_was_stopped():
+    assert words.stopped(7) == "Stopped at step 7; the same command continues from there."
+    without = words.stopped(7, " without --overwrite")
+    assert "the same command without --overwrite continues" in without
+    # There is nothing to continue from.
+    assert words.stopped(0, " without --overwrite") == (
+        "Stopped before the first step; the same command begins anew."
+    )

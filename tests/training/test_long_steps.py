@@ -112,7 +112,7 @@ def test_progress_comes_by_the_clock_within_a_step(monkeypatch):
         time.sleep(1.2)
     assert len(lines) >= 2
     assert all("2/10  1.7 minutes a step  ETA 13:20" in line for line in lines)
-    assert "of about 1.7 minutes into step 3" in lines[-1]
+    assert "into step 3, of 1.7 minutes as a rule" in lines[-1]
     count = len(lines)
     time.sleep(0.8)
     assert len(lines) == count

@@ -90,7 +90,7 @@ def folder(tmp_path_factory):
         model, lambda step: data.stream(toy, 8, start_step=step), folder,
         training.Checkpoints(folder.checkpoints, model), total_steps=16, log_interval=2,
         sample_interval=2, save_interval=8,
-        probe=(data.dequantise(images[:4], seed=0), None),
+        watched=(data.dequantise(images[:4], seed=0), None),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         # As after a minute of training.
@@ -121,7 +121,7 @@ def test_the_first_screen(text):
     assert re.search(r"<title>.*\(poor\)</title>", text)
     # Every figure beside that of real data and of the simplest model.
     row = page.text.index(next(t for t in page.text if t.startswith("Roughness: ")))
-    assert [t for t in page.text[row + 1 :] if t.strip()][:3] == ["0.17", "0.01", "0.1666"]
+    assert [t for t in page.text[row + 1 :] if t.strip()][:3] == ["0.17", "0.01", "0.167"]
     images = [alt["alt"] for tag, alt in page.tags if tag == "img"]
     assert images[:2] == ["Samples of the model", "Data the model has not seen"]
 

@@ -74,9 +74,9 @@ def steps_in(folder):
 
 
 def test_what_a_run_leaves(run, image_data):
-    probe = (data.dequantise(image_data.images[:4], seed=0), None)
+    watched = (data.dequantise(image_data.images[:4], seed=0), None)
     model, folder, done, lines = run(
-        "a", 12, sample_interval=5, probe=probe, settings={"width": 3, "network": None}
+        "a", 12, sample_interval=5, watched=watched, settings={"width": 3, "network": None}
     )
     assert done
     summary = training.finish(

@@ -47,7 +47,8 @@ def demonstrate(
         report: Takes lines about progress.
 
     Returns:
-        "denoising", "inpainting" and "out_of_distribution", figures by name.
+        "denoising", "inpainting" and "out_of_distribution", figures by name; "finite" is False
+        among the second where chains of filling in ran away.
     """
     num_images = arguments.whole_number("num_images", num_images, 1)
     out, num_images = Path(out), min(num_images, len(held_out))
@@ -98,8 +99,11 @@ def _inpaint(model, images, labels, num_steps: int, seed: int, out: Path) -> dic
     half = images.shape[1] // 2
     known = np.arange(images.shape[1])[:, None, None] < half
     filled = inpaint(model, images, known, labels, seed=(seed, 2), num_steps=num_steps)
+    finite = bool(np.isfinite(filled).all())
+    filled = np.nan_to_num(filled, nan=0.5)
     _write_rows(out / "inpainted.png", images, np.where(known, images, np.float32(0.5)), filled)
-    return {"known_pixels_equal": bool(np.array_equal(filled[:, :half], images[:, :half]))}
+    equal = bool(np.array_equal(filled[:, :half], images[:, :half]))
+    return {"known_pixels_equal": equal} | ({} if finite else {"finite": False})
 
 
 def _tell_apart(model, held_out, others: Mapping, seed: int, out: Path, report) -> dict:
@@ -134,6 +138,6 @@ def _tell_apart(model, held_out, others: Mapping, seed: int, out: Path, report) 
 
 
 def _write_rows(path: Path, *rows) -> None:
-    """Write rows of as many images as fit."""
-    shown = np.concatenate([row[:SHOWN] for row in rows])
+    """Write rows of as many images as fit; what a model without bounds made is clipped."""
+    shown = np.clip(np.concatenate([row[:SHOWN] for row in rows]), 0.0, 1.0)
     evaluation.save_png(path, evaluation.image_grid(shown, columns=len(rows[0][:SHOWN])))

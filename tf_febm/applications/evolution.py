@@ -79,7 +79,8 @@ def evolution_picture(
 
     Args:
         evolution: Frames of images of 1 or 3 channels.
-        bounds: (low, high) that become black and white, `model.bounds`; values outside are clipped.
+        bounds: (low, high) that become black and white, `model.bounds`, (0, 1) if None; values
+            outside are clipped.
         padding: See `evaluation.image_grid`, as for all that follow.
         upscale: See there.
         background: See there.
@@ -90,7 +91,7 @@ def evolution_picture(
     Raises:
         ValueError: The frames are no images or the bounds no interval.
     """
-    low, high = arguments.interval("bounds", bounds)
+    low, high = (0.0, 1.0) if bounds is None else arguments.interval("bounds", bounds)
     frames = np.asarray(evolution.frames)
     if frames.ndim != 5:
         raise ValueError(

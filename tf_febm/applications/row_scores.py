@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,10 @@ def score_rows(
     results: dict = {"num_rows": len(x), "odd": odd, "num_odd": int(odd_rows.sum())}
     results["threshold"] = None if few else float(Calibration(found[1]).threshold(odd))
     if few:
+        least = math.ceil(1000 / (count + 1)) / 1000
         results["note"] = (
             f"With {count} held-out rows no p-value is below {1.0 / (count + 1):.2g}, so that none "
-            f"can be called odd at {odd:g}: ask for a larger share, or give more rows."
+            f"can be called odd with odd={odd:g}: ask for odd={least:g} or more, or give more rows."
         )
     _write(out / "scores.csv", order, rows, split, energy, p, odd_rows, labels, columns, x)
     chart = evaluation.histogram_chart(_groups(energy, split, labels), "Energies of rows", "energy")

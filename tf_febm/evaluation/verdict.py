@@ -19,8 +19,8 @@ ADVICE_OF_TABLES = (
 )
 # Classes with less than this part of an even share count as missing.
 MISSING = 0.1
-
-
+# Of the way from an untrained model to real images, what is as good as nothing.
+HARDLY = 0.1
 # Held-out images below which a comparison of two sets of samples often tells nothing.
 FEW_IMAGES = 100
 _LOOK = (
@@ -151,9 +151,15 @@ def _of_pixels(quality: dict) -> Verdict:
         return Verdict("poor", f"{text}: {far / max(noise, 1e-12):.2f} of its distance.")
     gain, error = quality["edge_gain"], 2.0 * quality["edge_gain_standard_error"]
     found, real, simple = (quality[f"{of}edge_sample_distance"] for of in ("", "train_", "simple_"))
-    scale = f"edge distance {found:.3f}, untrained {simple:.3f}, real images {real:.3f}"
+    # An estimate without bias is below 0 at times, which a distance is not.
+    scale = f"edge distance {found:.3f}, untrained {simple:.3f}, real images {max(real, 0.0):.3f}"
     count = quality["num_held_out"]
     if abs(gain) <= error:
+        most = (gain + error) / simple if simple > 0.0 else 1.0
+        if most < HARDLY:
+            text = "Training has hardly helped, or not yet: it has brought the samples at most "
+            way = f"{most:.1%} of the way from those of an untrained model to unseen images"
+            return Verdict("poor", f"{text}{way} ({scale}). {_LOOK}")
         few = f"; {count} held-out images are few" if count < FEW_IMAGES else ""
         text = (
             "Whether training helped cannot be told: samples are as near to unseen images as those"

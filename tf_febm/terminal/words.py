@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["error_line", "of_applications", "of_rows", "of_samples"]
+__all__ = ["error_line", "of_applications", "of_rows", "of_samples", "stopped"]
 
 _WIDTH = 100
 _AUROC = "AUROC; 1 is always, 0.5 is chance"
@@ -56,11 +56,13 @@ def of_rows(result: Mapping[str, Any]) -> list[str]:
     """
     told = []
     if result.get("note"):
-        told.append(result["note"])
+        told.append(result["note"].replace("odd=", "--odd="))
     else:
         told.append(
-            f"{result['num_odd']} of {result['num_rows']:,} rows are called odd: with p-values up "
-            f"to {result['odd']:g}, the energy being {result['threshold']:.4g} or more."
+            f"{result['num_odd']} of {result['num_rows']:,} rows are called odd: their p_value, "
+            "the share of usual rows that are as odd as this one or odder, is at most --odd="
+            f"{result['odd']:g}, the limit for all; the energy is {result['threshold']:.4g} or "
+            "more."
         )
     odd = [
         f"row {row['row']}{_of(row.get('class'))}, furthest out in {row['furthest']}"
@@ -87,6 +89,11 @@ def of_applications(result: Mapping[str, Any]) -> list[str]:
     )
     if not result["inpainting"]["known_pixels_equal"]:
         told.append("Filling in changed pixels that were known.")
+    if not result["inpainting"].get("finite", True):
+        told.append(
+            "Filling in ran away and shows nothing: the steps of this run's chains are too long "
+            "where a part of an image is held fixed."
+        )
     for name, scores in result["out_of_distribution"].items():
         if name != "mean_energy":
             score = max(scores, key=lambda score: scores[score]["auroc"])
@@ -108,6 +115,18 @@ def _of(name: str | None) -> str:
 
 def _wrapped(lines: list[str]) -> list[str]:
     return [textwrap.fill(line, _WIDTH, break_long_words=False) for line in lines]
+
+
+def stopped(step: int, without: str = "") -> str:
+    """Return what to say of training that was ended early.
+
+    Args:
+        step: At which its state is saved; 0 if none was taken.
+        without: What the same command has to leave out, in words, or nothing.
+    """
+    if not step:
+        return "Stopped before the first step; the same command begins anew."
+    return f"Stopped at step {step}; the same command{without} continues from there."
 
 
 def error_line(error: Exception, more: str) -> str:

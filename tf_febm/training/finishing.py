@@ -203,5 +203,4 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
     evolution = applications.chain_evolution(
         model, 6, min(10, num_steps + 1), seed=seed, num_steps=num_steps
     )
-    bounds = (0.0, 1.0) if model.bounds is None else model.bounds
-    evaluation.save_png(path, applications.evolution_picture(evolution, bounds))
+    evaluation.save_png(path, applications.evolution_picture(evolution, model.bounds))

@@ -88,6 +88,7 @@ def train(
     sample_interval: int,
     save_interval: int,
     probe: arguments.Tensor | None = None,
+    watched: arguments.Tensor | None = None,
     noise_removed: float = 0.0,
     report: Callable[[str], None] = lambda line: None,
     stop: GracefulStop | None = None,
@@ -110,7 +111,8 @@ def train(
         sample_interval: Steps between two sample grids. They come, like checkpoints, with the first
             row of metrics after each multiple.
         save_interval: Steps between two checkpoints.
-        probe: (x, labels), fixed examples whose energies are recorded, or None.
+        probe: (x, labels), fixed examples that pictures of vectors show beside samples, or None.
+        watched: Likewise, those whose energies are recorded; with noise, if training data have any.
         noise_removed: Standard deviation of noise that `model.denoise` takes off what is shown.
         report: Takes lines about progress.
         stop: Ends training early, with a checkpoint.
@@ -167,8 +169,8 @@ def train(
                         noise_removed=noise_removed,
                     )
                 )
-            if probe is not None:
-                x, labels = probe
+            if watched is not None:
+                x, labels = watched
                 callbacks.append(
                     EnergyHistograms(
                         x, labels, sample_interval, writer, folder.samples, at_epoch_ends=True

@@ -99,8 +99,8 @@ class Progress(Recorder):
         here = time.monotonic() - self._step_began
         if here < LONGEST / 2:
             return ""
-        usual = "" if self._rate is None else f" of about {duration(1.0 / self._rate)}"
-        return f"{duration(here)}{usual} into step {self._taken + 1}"
+        usual = "" if self._rate is None else f", of {duration(1.0 / self._rate)} as a rule"
+        return f"{duration(here)} into step {self._taken + 1}{usual}"
 
     def _measure(self, steps: int) -> None:
         """Learn the speed, without the compilation; later epochs are smoothed."""

@@ -197,7 +197,7 @@ def _side_by_side(folder: RunFolder) -> str:
             return report_page.row([data])
         made = pictures[-1]
         name = f"Samples at {_step(made)}"
-    caption = name if data else f"{name}, beside data"
+    caption = name if data else f"{name}, beside data it has not seen"
     return report_page.row([report_page.picture(made, caption, wide=not data), data])
 
 
@@ -208,7 +208,7 @@ def _scale(quality: dict) -> str:
         (
             (
                 f"{reading.name}: {reading.meaning}; {best[reading.better]}",
-                *map(_shown, (reading.value, reading.best, reading.simple)),
+                *(_shown(end, 3) for end in (reading.value, reading.best, reading.simple)),
             )
             for reading in evaluation.readings(quality)
         ),
@@ -231,7 +231,7 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
                 )
             ]
         ),
-        "Energies of data and of samples": _series(folder.samples.glob("energies_*.png")),
+        _of_energies(options["recipe"]): _series(folder.samples.glob("energies_*.png")),
         "Curves": _curves(rows),
         "Chains": _chains(summary.get("chains") or {}),
         "All figures": _values(summary.get("quality") or {}),
@@ -243,6 +243,12 @@ def _details(folder: RunFolder, options: dict, summary: dict, rows: list[dict]) 
         "Versions": _values(options["versions"]),
     }
     return [report_page.folded(title, inner) for title, inner in sections.items()]
+
+
+def _of_energies(recipe: dict) -> str:
+    noise = recipe.get("data_noise")
+    of = f", both with the noise of training, {noise:g}" if noise else ""
+    return f"Energies of data and of samples{of}"
 
 
 def _chains(figures: dict) -> str:
@@ -292,12 +298,12 @@ def _parts(segments: list[dict]) -> str:
     return _values(changes)
 
 
-def _shown(value) -> str:
+def _shown(value, digits: int = 4) -> str:
     if value is None:
         return "–"
     if isinstance(value, list):
         return ", ".join(_shown(each) for each in value)
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _step(path: Path) -> str:

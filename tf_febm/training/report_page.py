@@ -38,6 +38,7 @@ figure { margin: 0; }
 @media (min-width: 760px) { .wide { grid-column: span 2; } }
 img { width: 100%; height: auto; border: 1px solid #ddd; box-sizing: border-box; }
 img.pixels { image-rendering: pixelated; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; max-width: 900px; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.2em 0.6em 0.2em 0; text-align: left;
          vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
@@ -45,6 +46,7 @@ thead th { font-weight: 600; }
 .scale { margin: 1em 0; }
 .scale td { white-space: nowrap; }
 .scale th, .scale td { overflow-wrap: normal; }
+@media (max-width: 600px) { .scale { font-size: 0.8em; } }
 pre { background: #f4f4f4; padding: 0.8em; white-space: pre-wrap; overflow-wrap: anywhere; }
 details { border-top: 1px solid #ddd; padding: 0.5em 0; }
 summary { cursor: pointer; font-weight: 600; font-size: 1.1em; }
@@ -109,7 +111,8 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), style: str = 
     names = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     top = f"<thead><tr>{names}</tr></thead>\n" if head else ""
     kind = f' class="{style}"' if style else ""
-    return f"<table{kind}>\n{top}<tbody>\n{body}\n</tbody>\n</table>"
+    inner = f"<table{kind}>\n{top}<tbody>\n{body}\n</tbody>\n</table>"
+    return f'<div class="scroll">\n{inner}\n</div>'
 
 
 def code(text: str) -> str:

@@ -7,7 +7,10 @@ import numpy as np
 
 from tf_febm import arguments, data
 
-__all__ = ["check_splits", "class_names_of", "described", "hash_of", "loaded"]
+__all__ = ["check_splits", "class_names_of", "described", "hash_of", "loaded", "probes"]
+
+# Held-out examples whose energies are watched, and which pictures of the plane show.
+PROBE = {"images": 256, "vectors": 1000}
 
 
 def described(source: Any) -> dict[str, Any]:
@@ -55,3 +58,29 @@ def hash_of(source: Any) -> str:
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def probes(recipe: arguments.RecipeLike, held_out: arguments.Data) -> tuple[tuple, tuple]:
+    """Return fixed held-out examples: as they are, and as training takes them, with its noise.
+
+    Args:
+        recipe: The `Recipe`.
+        held_out: The data.
+
+    Returns:
+        (x, labels) twice, labels None of an unconditional recipe. The first are for showing and
+        comparing; the energies of the second are those that chains of training have to meet.
+    """
+    most = PROBE["images" if hasattr(held_out, "images") else "vectors"]
+    x = held_out.examples(most)
+    labels = held_out.labels[: len(x)] if recipe.conditional else None
+    stream = data.stream(
+        held_out,
+        len(x),
+        seed=recipe.seed,
+        conditional=recipe.conditional,
+        noise_stddev=recipe.data_noise,
+        clip_noise=recipe.reference is None,
+    )
+    batch = next(iter(stream))
+    return (x, labels), batch if recipe.conditional else (batch, None)

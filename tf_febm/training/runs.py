@@ -30,8 +30,6 @@ from tf_febm.untrusted_files import memory_bytes
 
 __all__ = ["Run", "TooLongError", "run"]
 
-# Held-out examples whose energies are watched, and which pictures of the plane show.
-PROBE = {"images": 256, "vectors": 1000}
 # What a continued run must share with its beginning; all else, such as `steps`, may change.
 FIXED = (
     *("method", "divergence", "conditional", "batch_size", "seed", "network", "width"),
@@ -171,7 +169,7 @@ def run(
     unused = recipe.best_metric == chosen_weights.METRIC and aside is None
     run_folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
-    report = report if chief else _be_silent
+    report = report if chief else lambda line: None
     for note in notes:
         report(f"warning: {note}")
     report(describe(recipe, source, model, run_folder, None if dry_run else chosen))
@@ -277,17 +275,16 @@ def _train_in(
     strategy = model.distribute_strategy
     chief = workers.is_chief(strategy)
     on_phase("training")
-    x = held_out.examples(PROBE["images" if hasattr(held_out, "images") else "vectors"])
-    probe = (x, held_out.labels[: len(x)] if recipe.conditional else None)
+    probe, watched = run_data.probes(recipe, held_out)
     guard = DivergenceGuard(
         checkpoints,
-        reference=x,
+        reference=probe[0],
         max_rollbacks=recipe.max_rollbacks,
         diagnosis=folder.diagnosis if chief else None,
         report=report,
     )
     if chief:
-        write_data_picture(folder, model, x)
+        write_data_picture(folder, model, probe[0])
     try:
         done = train(
             model,
@@ -303,6 +300,7 @@ def _train_in(
             sample_interval=recipe.sample_interval,
             save_interval=recipe.save_interval,
             probe=probe,
+            watched=watched,
             noise_removed=recipe.noise_removed,
             report=report,
             stop=stop,
@@ -363,7 +361,3 @@ def _check_start(init_from, init_chains: bool, resume_step: int | None, folder) 
             f"init_from={str(init_from)!r} is the folder of this run itself: give another folder "
             "to one of the two."
         )
-
-
-def _be_silent(line: str) -> None:
-    """Report nothing: of several workers the first speaks."""
