@@ -11,19 +11,26 @@ import keras
 import numpy as np
 import pytest
 
+# Scripts, whose names others may have as well.
+MODULES = ("export", "programs", "run")
+
 
 @pytest.fixture(scope="module")
 def exported(project, tmp_path_factory):
-    """Return the folder of small programs, and the module that wrote them."""
+    """Return the folder of small programs, the module that wrote them, and that which runs them."""
     folder = tmp_path_factory.mktemp("programs")
+    others = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
     sys.path.insert(0, str(project / "benchmarks" / "gpu"))
     try:
-        module = importlib.import_module("export")
+        module, _, runner = (importlib.import_module(name) for name in MODULES)
     finally:
         sys.path.pop(0)
+        for name in MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
     for name in ("small_step", "small_chain"):
         module.write(name, module.PROGRAMS[name], folder, None, 2 if name == "small_chain" else 10)
-    return folder, module
+    return folder, module, runner
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +45,7 @@ def with_jax():
 
 def test_the_state_begins_as_the_model_does(exported):
     """Zeros, copies and stored arrays together are the values of all variables."""
-    folder, module = exported
-    runner = importlib.import_module("run")
+    folder, module, runner = exported
     place = folder / "small_step"
     made = object.__new__(runner.Executable)
     made.manifest = json.loads((place / "manifest.json").read_text())
@@ -66,7 +72,7 @@ def test_the_state_begins_as_the_model_does(exported):
 
 def test_batches_are_images_in_the_unit_interval(exported):
     """Every image once before any comes again; mirrored as a recipe says."""
-    runner = importlib.import_module("run")
+    _, _, runner = exported
     images = np.arange(12, dtype=np.uint8).reshape(6, 1, 2, 1) * 20
     recipe = {"batch_size": 3, "random_flip": True, "data_noise": 0.0}
     stream = runner.batches(images, recipe, np.random.default_rng(0))
@@ -80,7 +86,7 @@ def test_batches_are_images_in_the_unit_interval(exported):
 
 def test_ten_steps_are_those_of_tensorflow(exported, with_jax, project, tmp_path):
     """Checked and trained by JAX, and back in a run's folder."""
-    folder, _ = exported
+    folder, *_ = exported
     here = project / "benchmarks" / "gpu"
     arrays = tmp_path / "images.npz"
     rng = np.random.default_rng(0)
@@ -108,7 +114,7 @@ def test_ten_steps_are_those_of_tensorflow(exported, with_jax, project, tmp_path
 
 
 def test_unknown_programs_are_named(exported, capsys, monkeypatch, tmp_path):
-    _, module = exported
+    _, module, _ = exported
     monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path), "--only=digitz"])
     assert module.main() == 1
     assert "no program digitz" in capsys.readouterr().err
