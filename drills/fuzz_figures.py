@@ -173,6 +173,8 @@ def of_mathematics(world) -> dict[str, tuple]:
         "seed": 0,
     }
     label, chain = {"labels": "class numbers", "seed": "seed"}, {"initial_state": "array"}
+    # Any callable will do; which numbers it takes shows when a chain runs.
+    schedules = {"schedule": None, "noise_schedule": None}
     hmc = samplers.HMC(num_steps=1, num_leapfrog_steps=1)
     linear = lambda z: 2.0 * z  # noqa: E731
     mixture = analysis.gaussian_mixture([0.5, 0.5], [-1.0, 1.0], [1.0, 1.0])
@@ -209,16 +211,20 @@ def of_mathematics(world) -> dict[str, tuple]:
                         {**scores, "entropy": "array"}),
         "upper_bound": (objectives.upper_bound, {"lower": 0.5, "penalty": 0.1},
                         {"lower": "array", "penalty": "array"}),
-        "Langevin": (samplers.Langevin, {}),
-        "Langevin.from_epsilon": (samplers.Langevin.from_epsilon, {"epsilon": 0.1, "num_steps": 2}),
-        "Langevin.exponential": (samplers.Langevin.exponential, {"epsilon": 0.1, "num_steps": 2}),
+        "Langevin": (samplers.Langevin, {}, schedules),
+        "Langevin.from_epsilon": (samplers.Langevin.from_epsilon, {"epsilon": 0.1, "num_steps": 2},
+                                  schedules),
+        "Langevin.exponential": (samplers.Langevin.exponential, {"epsilon": 0.1, "num_steps": 2},
+                                 schedules),
         "HMC": (samplers.HMC, {}),
         "MALA": (samplers.MALA, {}),
         "ParallelTempering": (samplers.ParallelTempering, {}, {"inverse_temperatures": "table"}),
         "Langevin()": (world.sampler, x0, chain),
-        "HMC()": (hmc, x0, chain),
-        "MALA()": (samplers.MALA(num_steps=1), x0, chain),
-        "ParallelTempering()": (samplers.ParallelTempering(num_steps=1), x0, chain),
+        "HMC()": (hmc, x0, {**chain, "differentiable": None}),
+        "MALA()": (samplers.MALA(num_steps=1), x0, {**chain, "differentiable": None}),
+        "ParallelTempering()": (
+            samplers.ParallelTempering(num_steps=1), x0, {**chain, "differentiable": None}
+        ),
         "Langevin.step": (world.sampler.step, {
             "energy_fn": x0["energy_fn"], "x": tf.constant(world.x), "seed": (0, 1)},
             {"x": "array"}),
@@ -239,7 +245,8 @@ def of_mathematics(world) -> dict[str, tuple]:
         "ReplayBuffer.write": (world.buffer.write, {"samples": world.x, "labels": world.labels},
             label),
         "ReplayBuffer.newest": (world.buffer.newest, {"count": 4}, {"replica": "count"}),
-        "ReplayBuffer.holds": (world.buffer.holds, {"labels": world.labels}, label),
+        # Of any number of them.
+        "ReplayBuffer.holds": (world.buffer.holds, {"labels": world.labels}, {"labels": None}),
         "denoising_step": (samplers.denoising_step, {
             "energy_fn": x0["energy_fn"], "samples": world.x, "noise_stddev": 0.1},
             {"samples": "array"}),
@@ -248,7 +255,7 @@ def of_mathematics(world) -> dict[str, tuple]:
         "run_chain": (samplers.run_chain, {
             "step": lambda x, seed: world.sampler.step(x0["energy_fn"], x, seed),
                 "initial_state": tf.constant(world.x),
-            "num_steps": 1, "seed": 0}, {"step": "function"}),
+            "num_steps": 1, "seed": 0}, {"step": "function", "numbered": None}),
         "jacobian": (entropy.jacobian, {"function": linear, "z": world.points}, {"z": "table"}),
         "log_volume": (entropy.log_volume, {"function": linear, "z": world.points}, {"z": "table"}),
         "LinearMap": (entropy.LinearMap, {"function": linear, "z": world.points}, {"z": "table"}),

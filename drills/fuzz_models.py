@@ -100,7 +100,7 @@ def of_models(world) -> dict[str, tuple]:
         "ContrastiveDivergence.denoise": (
             world.conditional.denoise, {"samples": x, "noise_stddev": 0.1, "labels": labels}),
         "NoiseContrastive.log_prob": (world.noise_model.log_prob, vector, {"x": "table",
-            "labels": None}),
+            "labels": None, "return_interval": None}),
         "NoiseContrastive.log_noise_ratio": (
             world.noise_model.log_noise_ratio, vector, {"x": "table", "labels": None}),
         "BidirectionalEBM.generate": (

@@ -113,7 +113,7 @@ def of_data(world) -> dict[str, tuple]:
         "data.load(records)": (data.load, {"name": "records", "data_dir": world.folder / "records",
             "shuffle_buffer": 4}, {**names, "image_size": None}),
         "write_records": (world.write_records, {"folder": world.folder / "written",
-            "data": world.points}, {"folder": "path", "split": "choice", "data": "table"}),
+            "data": world.points}, {"folder": None, "split": "choice", "data": "table"}),
         "Rows": (data.Rows, {"edges": (0, 4), "read": world.read, "buffer": 2}, {"edges": None,
             "read": None, "buffer": "count"}),
         "data.load(csv)": (data.load, table, {**names, "image_size": None}),

@@ -31,7 +31,7 @@ class Standardise(FullPrecision, keras.layers.Layer):
         ValueError: The two are not vectors of one length, finite, with positive scale.
     """
 
-    def __init__(self, mean, scale, **kwargs):
+    def __init__(self, mean: arguments.Numbers, scale: arguments.Numbers, **kwargs):
         super().__init__(**kwargs)
         self.mean, self.scale = checked_units(mean, scale)
         # Keras would cast x before `call` sees it.

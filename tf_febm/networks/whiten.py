@@ -27,7 +27,7 @@ class Whiten(keras.layers.Layer):
         ValueError: It has no fit.
     """
 
-    def __init__(self, reference, **kwargs):
+    def __init__(self, reference: Any, **kwargs):
         super().__init__(**kwargs)
         if isinstance(reference, dict) and "class_name" in reference:
             reference = keras.saving.deserialize_keras_object(reference)
