@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
@@ -71,7 +72,9 @@ def end_early(logdir, times: int = 12) -> str:
     for line in others.values():
         for number in range(max(1, times // 3)):
             moment = chance.uniform(0.0, 12.0)
-            _end([sys.executable, *line], _at_once, moment, number, codes)
+            if _end([sys.executable, *line], _at_once, moment, number, codes) == 0:
+                # It was done before the signal; an export does not write over another one.
+                shutil.rmtree(logdir / "exported", ignore_errors=True)
         processes.to_the_end([sys.executable, *line])
     processes.to_the_end([*run, "--exp=begun"])
     processes.compare(logdir / "begun", calm)
@@ -81,8 +84,8 @@ def end_early(logdir, times: int = 12) -> str:
     return f"exit codes: {counted}; no traceback, and the same command goes on"
 
 
-def _end(line: list[str], ready: Callable, moment: float, number: int, codes: dict) -> None:
-    """Send a signal some time after a process is ready, and check how it ends."""
+def _end(line: list[str], ready: Callable, moment: float, number: int, codes: dict) -> int:
+    """Send a signal some time after a process is ready, check how it ends, and return its code."""
     process = processes.begin(line)
     before = ready(process)
     time.sleep(moment)
@@ -94,6 +97,7 @@ def _end(line: list[str], ready: Callable, moment: float, number: int, codes: di
     assert code in (0, 3) and "Traceback" not in said, (line, moment, code, said)
     assert code == 0 or re.search("Interrupted|Stopped at step", said), said
     codes[code] = codes.get(code, 0) + 1
+    return code
 
 
 def _at_once(process) -> str:

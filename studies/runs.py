@@ -130,7 +130,8 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
 
     Args:
         work: A function of a module, job -> result; both are dictionaries for JSON.
-        jobs: What is to be done.
+        jobs: What is to be done. "folder", where a job keeps what it makes, is none of its options:
+            it names no file, and is no part of the result.
         folder: Where results are kept.
         processes: Jobs at a time; with 1 they are done in this process.
     """
@@ -141,8 +142,9 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
     name = f"{Path(work.__code__.co_filename).stem}.{work.__name__}"
     paths = []
     for job in jobs:
-        key = json.dumps({**job, "work": name, "version": __version__}, sort_keys=True)
-        words = "_".join(str(value) for value in job.values() if isinstance(value, (str, int)))
+        options = _options(job)
+        key = json.dumps({**options, "work": name, "version": __version__}, sort_keys=True)
+        words = "_".join(str(value) for value in options.values() if isinstance(value, (str, int)))
         readable = "".join(c if c.isalnum() or c in "_-." else "_" for c in words)[:60]
         paths.append(folder / f"{readable}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.json")
     missing = [index for index, path in enumerate(paths) if not path.exists()]
@@ -175,6 +177,11 @@ def _doing(work: Callable, jobs: list[dict], processes: int) -> Iterator:
         yield pool.imap_unordered(_done, tasks)
 
 
+def _options(job: dict) -> dict:
+    """Return what a job depends on, which is the same on any machine."""
+    return {name: value for name, value in job.items() if name != "folder"}
+
+
 def _done(task) -> tuple[int, dict]:
     import keras
 
@@ -186,7 +193,7 @@ def _done(task) -> tuple[int, dict]:
         result = {"failed": str(error)}
     # Models of former jobs would stay in memory.
     keras.utils.clear_session(free_memory=False)
-    return place, {"job": job, **result, "seconds": time.monotonic() - start}
+    return place, {"job": _options(job), **result, "seconds": time.monotonic() - start}
 
 
 def claim(text: str, where: str, measured: str, verdict: str | bool, command: str) -> dict:

@@ -115,7 +115,9 @@ def pictures(tmp_path_factory):
 
 
 def known(part):
-    return {image.tobytes(): int(kind) for image, kind in zip(part["image"], part["kind"])}  # noqa: B905
+    return {
+        image.tobytes(): int(kind) for image, kind in zip(part["image"], part["kind"], strict=True)
+    }
 
 
 def found(loaded):

@@ -9,6 +9,13 @@ from studies import all_methods, beds, claims, classification
 from tf_febm import extras, recipes
 
 
+def test_no_file_names_a_folder_of_one_machine(project):
+    found = re.compile(r'"(/(tmp|home|root|work|Users)/[^"]*)"')
+    for path in (project / "docs" / "measured").rglob("*.*"):
+        if path.suffix in (".json", ".csv"):
+            assert not found.findall(path.read_text("utf-8")), path
+
+
 def test_the_table_of_faces_is_what_was_measured(project):
     measured = json.loads((project / "docs" / "measured" / "faces.json").read_text("utf-8"))
     page = (project / "docs" / "results.md").read_text("utf-8").split("## Faces")[1]

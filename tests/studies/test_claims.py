@@ -30,6 +30,15 @@ def test_jobs_are_done_once_and_kept_by_their_options(tmp_path, capsys, monkeypa
     assert [r["job"] for r in results] == jobs and results[:2] == first
 
 
+def test_where_a_job_writes_is_none_of_its_options(tmp_path):
+    """The same job elsewhere is done already, and no result names a folder of one machine."""
+    CALLS.clear()
+    for place in ("/here", "/there"):
+        (result,) = runs.each(work, [{"number": 4, "folder": place}], tmp_path)
+        assert result["job"] == {"number": 4}
+    assert CALLS == [{"number": 4, "folder": "/here"}]
+
+
 def test_what_was_done_before_a_kill_is_kept(tmp_path):
     CALLS.clear()
 
