@@ -34,12 +34,12 @@ class TestWhatFlagsMean:
     def test_mala(self):
         sampler = sampler_of(
             "--sampler=mala", "--step_lr=0.02", "--num_steps=7", "--burn_in=3",
-            "--target_acceptance=0.6",
+            "--target_acceptance=0.6", "--chain_dtype=bfloat16",
         )  # fmt: skip
         assert isinstance(sampler, samplers.MALA)
         expected = {
             "step_size": 0.02, "num_steps": 7, "burn_in": 3, "target_acceptance": 0.6,
-            "bounds": (0.0, 1.0),
+            "bounds": (0.0, 1.0), "dtype": "bfloat16",
         }  # fmt: skip
         assert sampler.get_config() == expected
 

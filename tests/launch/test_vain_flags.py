@@ -101,6 +101,7 @@ LINES = {
     "--noise_schedule=linear": ("", ["--hmc", STILL]),
     "--num_temperatures=3": ("--sampler=parallel_tempering", ["", "--sampler=mala"]),
     "--smallest_inverse_temperature=0.2": ("--sampler=parallel_tempering", ["", "--hmc"]),
+    "--chain_dtype=bfloat16": ("", [STILL, STILL + " --sampler=mala"]),
     "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
     "--target_acceptance=0.5": (
         "--sampler=hmc --burn_in=1",

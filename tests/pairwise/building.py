@@ -28,6 +28,7 @@ LEVELS = 3
 SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.05, 2),
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
+    "bfloat16": lambda: samplers.Langevin.from_epsilon(0.05, 2, dtype="bfloat16"),
     "mala": lambda: samplers.MALA(0.02, 2),
     "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
     "parallel_tempering": lambda: samplers.ParallelTempering(0.02, 2, (1.0, 0.5)),
@@ -152,7 +153,8 @@ def network(name: str, inputs: int, outputs: int, l2: float, classes: int | None
 
     def dense(units, activation=None, dtype=None):
         penalty = keras.regularizers.L2(l2) if l2 else None
-        return keras.layers.Dense(units, activation, kernel_regularizer=penalty, dtype=dtype)
+        kind = networks.Dense if activation else keras.layers.Dense
+        return kind(units, activation=activation, kernel_regularizer=penalty, dtype=dtype)
 
     x = given = keras.Input((inputs,))
     if classes is not None:

@@ -32,7 +32,7 @@ AXES = {
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
-        *("parallel_tempering", "scheduled"),
+        *("parallel_tempering", "scheduled", "bfloat16"),
     ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
@@ -149,7 +149,7 @@ CASES = covering_array(AXES, RULES, seed=3) if ALL else covering_array(AXES, RUL
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
-MOST_CASES = 65 if ALL else 30
+MOST_CASES = 90 if ALL else 30
 
 
 def values_of(case: dict, axis: str) -> set[str]:

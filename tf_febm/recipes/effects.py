@@ -180,7 +180,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield "class_weight_coeff", _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
-    for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
+    of_steps = {s: None for entry in samplers.values() for s in entry.settings}
+    for name in ("step_size", "epsilon", "chain_dtype", *of_steps):
         yield name, _MOVING
     yield from ((name, _NO_EPSILON) for name in ("step_size", "noise_scale"))
     yield "target_acceptance", _above_zero("burn_in")
@@ -220,6 +221,7 @@ _OFF: dict[str, tuple] = {
     **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
     **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
+    "chain_dtype": ("float32",),
     "buffer_storage": ("auto",),
     **dict.fromkeys(
         (

@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     **dict.fromkeys(("schedule", "noise_schedule"), SCHEDULES),
     "network": tuple(catalogue.NETWORKS),
     "generator": tuple(catalogue.GENERATORS),
+    "chain_dtype": ("float32", "bfloat16", "auto"),
     "chains": ("replay", "persistent", "fresh"),
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
     "penalty": ("latent", "data", None),

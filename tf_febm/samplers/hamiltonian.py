@@ -19,8 +19,8 @@ class _Hamiltonian(Sampler):
 
     num_leapfrog_steps: int
 
-    def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds):
-        super().__init__(num_steps, bounds)
+    def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds, dtype):
+        super().__init__(num_steps, bounds, dtype)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.burn_in = arguments.whole_number("burn_in", burn_in)
         self.target_acceptance = arguments.number(
@@ -90,6 +90,9 @@ class MALA(_Hamiltonian):
         target_acceptance: In (0, 1). 0.574 is best for many independent coordinates (Roberts &
             Rosenthal 1998).
         bounds: (low, high) of each coordinate, or None.
+        dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
+            The law is then ∝ e^(−E) of the energy as it is rounded, which is a function of x like
+            any other, and so are the gradients that propose.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -106,8 +109,9 @@ class MALA(_Hamiltonian):
         burn_in: int = 0,
         target_acceptance: float = 0.574,
         bounds: tuple[float, float] | None = None,
+        dtype: str = "float32",
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, dtype)
 
     def _leapfrog_size(self) -> float:
         return math.sqrt(2.0 * self.step_size)
@@ -137,6 +141,7 @@ class HMC(_Hamiltonian):
         target_acceptance: In (0, 1). 0.651 is best for many independent coordinates (Beskos et al.
             2013).
         bounds: (low, high) of each coordinate, or None.
+        dtype: See `MALA`.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -152,8 +157,9 @@ class HMC(_Hamiltonian):
         burn_in: int = 0,
         target_acceptance: float = 0.651,
         bounds: tuple[float, float] | None = None,
+        dtype: str = "float32",
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, dtype)
         self.num_leapfrog_steps = arguments.whole_number(
             "num_leapfrog_steps", num_leapfrog_steps, 1
         )

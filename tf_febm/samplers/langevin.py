@@ -48,6 +48,7 @@ class Langevin(Sampler):
         noise_schedule: What noise_scale is multiplied with, likewise, in the place of the root of
             `schedule`: noise that falls faster than the steps cools the chains down, which is
             annealing, and ends near the lowest energies rather than in q.
+        dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
 
     A function is kept in files of models if it is registered with Keras.
 
@@ -68,8 +69,9 @@ class Langevin(Sampler):
         noise_first: bool = True,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
     ):
-        super().__init__(num_steps, bounds)
+        super().__init__(num_steps, bounds, dtype)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.noise_scale = arguments.number("noise_scale", noise_scale)
         if grad_clip is not None and grad_clip_norm is not None:
@@ -97,6 +99,7 @@ class Langevin(Sampler):
         noise_first: bool = False,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
     ) -> "Langevin":
         """Return the paper's Eq. 5: x ← x − (ε/2)∇E(x) + √ε ξ, without clipping or bounds.
 
@@ -109,6 +112,7 @@ class Langevin(Sampler):
             noise_first: See there.
             schedule: See there.
             noise_schedule: See there.
+            dtype: See there.
         """
         epsilon = arguments.number("epsilon", epsilon, above=True)
         return cls(
@@ -121,6 +125,7 @@ class Langevin(Sampler):
             noise_first=noise_first,
             schedule=schedule,
             noise_schedule=noise_schedule,
+            dtype=dtype,
         )
 
     @classmethod
@@ -133,6 +138,7 @@ class Langevin(Sampler):
         grad_clip_norm: float | None = None,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
     ) -> "Langevin":
         """Return exponential Euler steps, for energies E(z) = ½‖z‖² + f(z).
 
@@ -151,6 +157,7 @@ class Langevin(Sampler):
             schedule: See there; where it is not 1, variances of a linear f are (2 − δ)/(2 − sδ) for
                 s of the schedule and δ = 1 − e^(−ε/2), not 1.
             noise_schedule: See there.
+            dtype: See there.
 
         Source: Certaine 1960 for the integrator; Cotter et al. 2013 for steps that leave a
             Gaussian reference as it is.
@@ -167,6 +174,7 @@ class Langevin(Sampler):
             noise_first=False,
             schedule=schedule,
             noise_schedule=noise_schedule,
+            dtype=dtype,
         )
 
     def step(

@@ -62,6 +62,15 @@ class Preconditioned:
         return getattr(self.sampler, "num_steps", None)
 
     @property
+    def dtype(self) -> str:
+        """What networks multiply in, as the sampler inside has it."""
+        return getattr(self.sampler, "dtype", "float32")
+
+    def with_dtype(self, dtype: str) -> "Preconditioned":
+        """Return the same, of the sampler inside with a dtype; see `Sampler.with_dtype`."""
+        return Preconditioned(self.sampler.with_dtype(dtype), self.reference, self.spread)
+
+    @property
     def takes_step_tensors(self) -> bool:
         """Whether the sampler inside takes a tensor as `num_steps`."""
         return getattr(self.sampler, "takes_step_tensors", False)

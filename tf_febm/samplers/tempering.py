@@ -68,6 +68,7 @@ class ParallelTempering(MALA):
         burn_in: See `MALA`; one step size for all replicas adapts, in units of step_size/β.
         target_acceptance: See `MALA`, as for `bounds`.
         bounds: See there. With none, the law ∝ e^(−βE) must have a finite mass for every β.
+        dtype: See `MALA`.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -83,8 +84,9 @@ class ParallelTempering(MALA):
         burn_in: int = 0,
         target_acceptance: float = 0.574,
         bounds: tuple[float, float] | None = None,
+        dtype: str = "float32",
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, dtype)
         betas = tuple(
             arguments.number("Each of inverse_temperatures", beta, above=True)
             for beta in inverse_temperatures
