@@ -193,7 +193,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "l2_coeff": 0.1,
         "seed": 3,
     }
-    classes_too = {"class_weight_coeff": 0.5} if is_hybrid(case) else {}
+    if is_hybrid(case):
+        settings["class_weight_coeff"] = 0.5
     if case["energy"] == "relative":
         settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
         if case["sampler"] in ("published", "hmc"):
@@ -214,7 +215,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         elif case["model"] == "noise_contrastive":
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
-            model = tf_febm.NoiseContrastive(energy, noise, **settings, **classes_too)
+            model = tf_febm.NoiseContrastive(energy, noise, **settings)
         elif case["model"] == "score_matching":
             model = tf_febm.ScoreMatching(energy, "sliced", **settings)
         elif case["model"] == "energy_discrepancy":
@@ -228,7 +229,6 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
             other = network("variational", 4, 1, l2[1], rows)
             model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
         else:
-            settings |= classes_too
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:
                 settings["slow_energy_decay"] = 0.8
