@@ -29,11 +29,12 @@ SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.05, 2),
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
     "mala": lambda: samplers.MALA(0.02, 2),
-    "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
+    # With all that calibrated samplers have; "mala" has none of it.
+    "hmc": lambda: samplers.HMC(0.2, 2, 2, burn_in=1, bounds=BOUNDS, schedule="cosine"),
     "parallel_tempering": lambda: samplers.ParallelTempering(0.02, 2, (1.0, 0.5)),
     "scheduled": lambda: samplers.Langevin.from_epsilon(0.05, 2, schedule="cosine"),
     # Of an energy relative to a Gaussian, whose chains have no bounds.
-    "relative": lambda: samplers.HMC(0.2, 2, 2),
+    "relative": lambda: samplers.HMC(0.2, 2, 2, burn_in=1, schedule="cosine"),
     "standardised": lambda: samplers.Preconditioned(
         samplers.Langevin.from_epsilon(0.05, 2),
         networks.GaussianReference.from_moments([0.0, -0.5], [1.5, 1.0]),
@@ -281,6 +282,7 @@ def by_recipe(case: dict):
             changes["schedule"] = "cosine"
     elif changes["sampler"] == "hmc":
         changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
+        changes |= {"burn_in": 1, "schedule": "cosine"}
     if case["energy"] == "relative":
         changes |= {"reference": "full", "confinement": 0.0}
         if method == "febm":
