@@ -41,6 +41,7 @@ ABSTRACT = {
     "Steps",
     "SpectralLayer",
     "VariationalModel",
+    "Scheduled",
     "_Hamiltonian",
 }
 
@@ -63,10 +64,10 @@ OBJECTS = {
         samplers.Langevin(bounds=(-1.0, 2.0), dtype="bfloat16"),
         samplers.Langevin.from_epsilon(0.01, 5, schedule="cosine", noise_schedule="linear"),
     ],
-    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "bfloat16")],
-    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "bfloat16")],
+    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "cosine", "bfloat16")],
+    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "linear", "bfloat16")],
     "ParallelTempering": lambda: [
-        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0), "bfloat16")
+        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0), "linear", "bfloat16")
     ],
     "Preconditioned": lambda: [
         samplers.Preconditioned(

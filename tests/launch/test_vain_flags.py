@@ -97,7 +97,7 @@ LINES = {
     "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
     "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
-    "--schedule=cosine": ("", ["--sampler=mala", STILL]),
+    "--schedule=cosine": ("", [STILL]),
     "--noise_schedule=linear": ("", ["--hmc", STILL]),
     "--num_temperatures=3": ("--sampler=parallel_tempering", ["", "--sampler=mala"]),
     "--smallest_inverse_temperature=0.2": ("--sampler=parallel_tempering", ["", "--hmc"]),

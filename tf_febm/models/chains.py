@@ -23,11 +23,13 @@ class Batch(NamedTuple):
         samples: Floating [n, …].
         labels: Integers [n] or one-hot rows [n, num_classes]; None if unconditional.
         weights: What each example counts for, float32 [n], at least 0; None for equal weights.
+        origin: The examples that these were made of by noise; None where they are examples.
     """
 
     samples: tf.Tensor
     labels: tf.Tensor | None
     weights: tf.Tensor | None = None
+    origin: "Batch | None" = None
 
 
 @arguments.checked

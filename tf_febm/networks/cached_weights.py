@@ -101,8 +101,9 @@ def products_in(dtype: str) -> Iterator[None]:
 
     Inside, layers that hold weights of an enclosing `cached_weights` block, and compute in float32,
     round both factors of their products to the dtype, and then the sums, which are taken in
-    float32. All else stays in float32: biases, activations, sums of maps, layers without such
-    weights, and what a network computes outside of the block or in a tf.function of its own.
+    float32; so is the bias of a `Conv2D`, which is part of its sums. All else stays in float32:
+    other biases, activations, sums of maps, layers without such weights, and what a network
+    computes outside of the block or in a tf.function of its own.
 
     Args:
         dtype: "float32" or "bfloat16".

@@ -71,9 +71,10 @@ class Recipe:
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
             and the step size is ε/2, or √ε of hmc; with a reference, steps of langevin are those of
             `samplers.Langevin.exponential`. None leaves them.
-        schedule: What ε of a Langevin step is multiplied with along a run of the chains:
-            "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`.
-        noise_schedule: The same of noise_scale alone, in the place of the root of schedule.
+        schedule: What the step size is multiplied with along a run of the chains, and ε of langevin
+            with it: "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`
+            and, after the burn-in of others, `samplers.MALA`.
+        noise_schedule: The same of noise_scale of langevin alone, in the place of schedule's root.
         num_leapfrog_steps: Gradients of a step of hmc.
         num_temperatures: Replicas of parallel_tempering, each at a temperature of its own.
         smallest_inverse_temperature: That of the hottest; the coldest has 1, those in between

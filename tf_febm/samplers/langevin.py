@@ -8,15 +8,14 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
-from tf_febm.samplers.sampler import Sampler
-from tf_febm.samplers.schedules import checked_schedule, deserialised, factor, serialised
+from tf_febm.samplers.schedules import Scheduled, checked_schedule, factor
 
 __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
-class Langevin(Sampler):
+class Langevin(Scheduled):
     """Run unadjusted Langevin chains.
 
     One step, in the order of the published image code (`noise_first=True`):
@@ -232,18 +231,6 @@ class Langevin(Sampler):
             noise *= factor(self.noise_schedule, number, num_steps, dtype)
         return size, noise
 
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        config = super().get_config()
-        for name in ("schedule", "noise_schedule"):
-            config[name] = serialised(name, config[name])
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Langevin":
-        """Make a sampler from the result of `get_config`."""
-        return cls(**{name: deserialised(value) for name, value in config.items()})
-
     def _clip(self, gradient: tf.Tensor) -> tf.Tensor:
         if self.grad_clip is not None:
             return tf.clip_by_value(gradient, -self.grad_clip, self.grad_clip)
@@ -253,6 +240,7 @@ class Langevin(Sampler):
         return gradient
 
     smooth = True
+    SCHEDULED = ("schedule", "noise_schedule")
 
     def _run(self, energy_fn, x: tf.Tensor, seed, num_steps, **history) -> ChainResult:
         def step(state, step_seed, number):

@@ -31,8 +31,8 @@ class Sampler(arguments.Configured):
         dtype: What the library's layers multiply in, "float32" or "bfloat16": factors and sums of
             the products by their weights, once rounded to 8 bits, are then half as many bytes, and
             twice as many a second where the processor has instructions for that. Elsewhere it is
-            slower. States, noise, energies, acceptance, biases and activations are in float32 all
-            the same, and so is all that is outside of chains. The law of a chain is that of the
+            slower. States, noise, energies, acceptance and activations are in float32 all the same,
+            and so is all that is outside of chains. The law of a chain is that of the
             rounded network: see `networks.cached_weights.products_in`. It holds for a Keras model
             given as the energy, and for those in an enclosing `networks.cached_weights` block, as
             models have it; other layers and functions compute as ever.
