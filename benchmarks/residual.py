@@ -45,13 +45,13 @@ def sampler(steps: int):
     return tf_febm.samplers.Langevin(STEP_SIZE, NOISE_SCALE, steps, CLIP)
 
 
-def our_chain(network, x, steps: int):
-    """Return a function that runs a chain of some steps."""
+def our_chain(network, x, steps: int, dtype: str = "float32"):
+    """Return a function that runs a chain of some steps, whose network multiplies in a dtype."""
     import tensorflow as tf
 
     from tf_febm import networks
 
-    data, chain = tf.constant(x), sampler(steps)
+    data, chain = tf.constant(x), sampler(steps).with_dtype(dtype)
 
     @tf.function(autograph=False)
     def run(x):
@@ -148,10 +148,18 @@ def main() -> None:
         with torch.no_grad():
             energies = module(y, module.frozen()).numpy()
         timing.check_agreement(report, "Energies", np.array(network(x))[:, 0], energies)
+        chain = torch_chain(module, y, STEPS, module.frozen())
+
+        def half_chain(chain=chain):
+            with torch.autocast("cpu", torch.bfloat16):
+                chain()
+
         products, product = matrix_products(256 if given.quick else 2048)
         sides = {
-            "PyTorch chain": torch_chain(module, y, STEPS, module.frozen()),
+            "PyTorch chain": chain,
             "tf_febm chain": our_chain(network, x, STEPS),
+            "PyTorch bfloat16 chain": half_chain,
+            "tf_febm bfloat16 chain": our_chain(network, x, STEPS, "bfloat16"),
             "PyTorch training": torch_training(ResNet32(network), y, STEPS),
             "tf_febm training": our_training(network, x, STEPS),
         }
@@ -173,7 +181,9 @@ def main() -> None:
             ours,
             "≥ 0.90" if width == 128 else None,
         )
-        for kind in ("chain", "training"):
+        halves = times["tf_febm chain"], times["tf_febm bfloat16 chain"]
+        report.ratio(f"{width} filters: tf_febm, float32 / bfloat16, chain", *halves)
+        for kind in ("chain", "bfloat16 chain", "training"):
             pair = times[f"PyTorch {kind}"], times[f"tf_febm {kind}"]
             demand = demands.get(width) if kind == "chain" else None
             report.ratio(f"{width} filters: PyTorch / tf_febm, {kind}", *pair, demand)

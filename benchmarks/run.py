@@ -20,6 +20,9 @@ COMPARISONS = {
     "g": "start",
     "h": "generator",
     "kernels": "kernels",
+    "chains": "chains",
+    "jax": "jitted",
+    "roofline": "roofline",
 }
 
 

@@ -27,11 +27,13 @@ def of_keras(network):
     """Return the same network in Keras' own layers."""
     import keras
 
+    import tf_febm
+
     twin = keras.models.clone_model(
         network,
         clone_function=lambda layer: (
             keras.layers.Conv2D.from_config(layer.get_config())
-            if hasattr(layer, "prepare")
+            if isinstance(layer, tf_febm.networks.Conv2D)
             else type(layer).from_config(layer.get_config())
         ),
     )
@@ -39,14 +41,27 @@ def of_keras(network):
     return twin
 
 
-def ours(network, x, steps: int):
-    """Return a function that takes one training step of `ContrastiveDivergence`."""
+def ours(network, x, steps: int, dtype: str = "float32"):
+    """Return a function that takes one training step of `ContrastiveDivergence`.
+
+    Args:
+        network: What is trained.
+        x: Images.
+        steps: Langevin steps.
+        dtype: What its chains multiply in.
+    """
     import tensorflow as tf
 
     import tf_febm
 
     sampler = tf_febm.samplers.Langevin(
-        STEP_SIZE, NOISE_SCALE, steps, grad_clip=None, bounds=(0.0, 1.0), noise_first=False
+        STEP_SIZE,
+        NOISE_SCALE,
+        steps,
+        grad_clip=None,
+        bounds=(0.0, 1.0),
+        noise_first=False,
+        dtype=dtype,
     )
     model = tf_febm.ContrastiveDivergence(network, sampler=sampler, l2_coeff=PENALTY, seed=0)
     model.compile(tf_febm.optimizers.FusedAdam(RATE))
@@ -55,7 +70,7 @@ def ours(network, x, steps: int):
     return lambda: step(data)["energy_data"].numpy()
 
 
-def eager_step(module, x, steps: int, energy=None):
+def eager_step(module, x, steps: int, energy=None, half: bool = False):
     """Return a function that takes the same step in an eager PyTorch loop.
 
     Args:
@@ -63,6 +78,7 @@ def eager_step(module, x, steps: int, energy=None):
         x: Images, [n, 1, height, width].
         steps: Langevin steps.
         energy: What evaluates it; `module`, or its compiled form.
+        half: Whether chains are in bfloat16.
     """
     import torch
 
@@ -75,7 +91,9 @@ def eager_step(module, x, steps: int, energy=None):
         y = x.clone()
         for _ in range(steps):
             y.requires_grad_(True)
-            (gradient,) = torch.autograd.grad(energy(y).sum(), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                value = energy(y).sum()
+            (gradient,) = torch.autograd.grad(value, y)
             with torch.no_grad():
                 y = y - STEP_SIZE * gradient + NOISE_SCALE * torch.randn_like(y)
                 y.clamp_(0.0, 1.0)
@@ -156,14 +174,25 @@ def main() -> None:
         made = module()
         sides["PyTorch compiled"] = eager_step(made, y, steps, torch.compile(made))
     sides["tf_febm, layers of Keras"] = ours(plain, x, steps)
+    sides["PyTorch eager, channels last, bfloat16 chains"] = eager_step(
+        module(True), last, steps, half=True
+    )
+    short = build()
+    short.set_weights(network.get_weights())
     sides["tf_febm"] = ours(network, x, steps)
+    sides["tf_febm, bfloat16 chains"] = ours(short, x, steps, "bfloat16")
     times = timing.interleaved(sides, given.rounds)
     for name, taken in times.items():
         report.row(name, taken)
     demands = {"torchebm": "≥ 1.8", "PyTorch eager": "≥ 1.8", "PyTorch compiled": "≥ 1.2"}
+    of_ours = [name for name in sides if name.startswith("tf_febm") and "Keras" not in name]
     for name in sides:
-        if name != "tf_febm":
+        if "bfloat16" in name and name not in of_ours:
+            pair = times[name], times["tf_febm, bfloat16 chains"]
+            report.ratio(f"{name} / tf_febm, likewise", *pair)
+        elif name not in of_ours:
             report.ratio(f"{name} / tf_febm", times[name], times["tf_febm"], demands.get(name))
+    report.ratio("tf_febm: float32 / bfloat16 chains", *(times[name] for name in of_ours))
     report.write(given.json)
 
 

@@ -148,13 +148,23 @@ def machine() -> dict:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = dict(line.split(":", 1) for line in file if ":" in line)
         lines = {key.strip(): value.strip() for key, value in lines.items()}
-        model = lines.get("model name", model)
+        # Some give no model, but all their family and number: 25 is Zen 3 and 4 of AMD, 26 Zen 5.
+        number = ", ".join(f"{k} {lines[k]}" for k in ("cpu family", "model") if k in lines)
+        model = f"{lines.get('model name', model)} ({number})"
         flags = lines.get("flags", "").split()
         vectors = [f for f in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16") if f in flags]
     else:
         vectors = []
     versions = {}
-    for name in ("tensorflow", "keras", "tensorflow-probability", "torch", "torchebm", "numpy"):
+    for name in (
+        "tensorflow",
+        "keras",
+        "tensorflow-probability",
+        "torch",
+        "torchebm",
+        "jax",
+        "numpy",
+    ):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

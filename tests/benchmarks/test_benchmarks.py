@@ -61,10 +61,10 @@ def test_one_entry_point(project, tmp_path):
         return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
     # One that needs no peer.
-    result = run("--only=kernels", "--quick", "--threads=1")
+    result = run("--only=kernels,chains", "--quick", "--threads=1", "--rounds=2")
     assert result.returncode == 0, result.stderr
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert list(results["comparisons"]) == ["kernels"]
+    assert list(results["comparisons"]) == ["kernels", "chains"]
     assert results["machine"]["cores"] > 0
     page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     for content in results["comparisons"].values():
