@@ -95,10 +95,11 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
             seed=seed,
             name=name,
         )
-        self.class_names = class_names
         self.l2_coeff = l2_coeff
         self._check_settings()
         self._build_if_known()
+        # What the base took for classes are levels too, until then.
+        self.class_names = class_names
 
     def _objective(self, energy_fn: Callable, z, labels, seed) -> tf.Tensor:
         levels = self.levels
