@@ -61,11 +61,11 @@ OBJECTS = {
     ],
     "Langevin": lambda: [
         samplers.Langevin(2.0, 0.1, 7, None, None, 0.3, False),
-        samplers.Langevin(bounds=(-1.0, 2.0), dtype="bfloat16"),
+        samplers.Langevin(bounds=(-1.0, 2.0), dtype="bfloat16", num_parallel=2),
         samplers.Langevin.from_epsilon(0.01, 5, schedule="cosine", noise_schedule="linear"),
     ],
-    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "cosine", "bfloat16")],
-    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "linear", "bfloat16")],
+    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "cosine", "bfloat16", 2)],
+    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "linear", "bfloat16", 2)],
     "ParallelTempering": lambda: [
         samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0), "linear", "bfloat16")
     ],

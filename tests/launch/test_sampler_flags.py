@@ -40,7 +40,7 @@ class TestWhatFlagsMean:
         expected = {
             "step_size": 0.02, "num_steps": 7, "burn_in": 3, "target_acceptance": 0.6,
             "bounds": (0.0, 1.0), "schedule": "linear",
-            "dtype": "bfloat16",
+            "dtype": "bfloat16", "num_parallel": 1,
         }  # fmt: skip
         assert sampler.get_config() == expected
 

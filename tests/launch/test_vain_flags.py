@@ -102,6 +102,7 @@ LINES = {
     "--num_temperatures=3": ("--sampler=parallel_tempering", ["", "--sampler=mala"]),
     "--smallest_inverse_temperature=0.2": ("--sampler=parallel_tempering", ["", "--hmc"]),
     "--chain_dtype=bfloat16": ("", [STILL, STILL + " --sampler=mala"]),
+    "--num_parallel=2": (CD, [BOUNDS, "--method=recovery"]),
     "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
     "--target_acceptance=0.5": (
         "--sampler=hmc --burn_in=1",

@@ -28,7 +28,9 @@ LEVELS = 3
 SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.05, 2),
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
-    "bfloat16": lambda: samplers.Langevin.from_epsilon(0.05, 2, dtype="bfloat16"),
+    "bfloat16_in_parts": lambda: samplers.Langevin.from_epsilon(
+        0.05, 2, dtype="bfloat16", num_parallel=2
+    ),
     "mala": lambda: samplers.MALA(0.02, 2),
     # With all that calibrated samplers have; "mala" has none of it.
     "hmc": lambda: samplers.HMC(0.2, 2, 2, burn_in=1, bounds=BOUNDS, schedule="cosine"),

@@ -32,7 +32,7 @@ AXES = {
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
-        *("parallel_tempering", "scheduled", "bfloat16"),
+        *("parallel_tempering", "scheduled", "bfloat16_in_parts"),
     ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),

@@ -185,8 +185,10 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
             schedule=recipe.schedule,
             noise_schedule=recipe.noise_schedule,
             dtype=dtype,
+            num_parallel=recipe.num_parallel,
         )
     settings |= {"num_steps": recipe.num_steps, "bounds": bounds, "dtype": dtype}
+    settings["num_parallel"] = recipe.num_parallel
     sampler = catalogue.load(entry.place)(**settings)
     if white or not isinstance(source, data.VectorData):
         return sampler

@@ -173,7 +173,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     chains = _one_of("method", [name for name, m in methods.items() if m.chains])
     whole = _one_of("method", [name for name, m in methods.items() if not m.noisier])
     yield from ((name, whole) for name in ("reference", "leave_one_out", "warmup_steps"))
-    for name in ("conditional", "chains", "buffer_capacity", "buffer_storage"):
+    for name in ("conditional", "chains", "num_parallel", "buffer_capacity", "buffer_storage"):
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
@@ -222,6 +222,7 @@ _OFF: dict[str, tuple] = {
     **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
     "chain_dtype": ("float32",),
+    "num_parallel": (1,),
     "buffer_storage": ("auto",),
     **dict.fromkeys(
         (

@@ -33,6 +33,7 @@ LEAST = {
     "variational_steps": 1,
     "num_leapfrog_steps": 1,
     "num_temperatures": 2,
+    "num_parallel": 1,
     "buffer_capacity": 1,
     "width": 1,
     "levels": 1,

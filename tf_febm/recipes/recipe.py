@@ -86,6 +86,8 @@ class Recipe:
             fast on processors with instructions for it; "auto", which leaves it to a probe at the
             start of a run, and takes bfloat16 where chains are 1.3 times as fast, or float32 for
             models that are built without a run. See `samplers.Langevin`.
+        num_parallel: Parts in which the chains of a training step run side by side, each on a core:
+            for small networks, which keep one core busy. See `samplers.Langevin`.
         chains: Where the chains of a step start: "replay", in a replay buffer; "persistent", where
             they ended, as many as there are examples in a batch; "fresh", from noise.
         buffer_capacity: Samples in the replay buffer.
@@ -189,6 +191,7 @@ class Recipe:
     burn_in: int = 0
     target_acceptance: float | None = None
     chain_dtype: str = "float32"
+    num_parallel: int = 1
     chains: str = "replay"
     buffer_capacity: int = 10_000
     buffer_storage: str = "auto"

@@ -22,8 +22,8 @@ class _Hamiltonian(Scheduled):
     # The power of a step size that h of the leapfrog rule is proportional to.
     POWER = 1.0
 
-    def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype):
-        super().__init__(num_steps, bounds, dtype)
+    def __init__(self, step_size, burn_in, target_acceptance, schedule, *common):
+        super().__init__(*common)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.burn_in = arguments.whole_number("burn_in", burn_in)
         self.target_acceptance = arguments.number(
@@ -113,6 +113,7 @@ class MALA(_Hamiltonian):
         dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
             The law is then ∝ e^(−E) of the energy as it is rounded, which is a function of x like
             any other, and so are the gradients that propose.
+        num_parallel: Parts of the chains of a training step; see there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -132,8 +133,10 @@ class MALA(_Hamiltonian):
         bounds: tuple[float, float] | None = None,
         schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype)
+        common = num_steps, bounds, dtype, num_parallel
+        super().__init__(step_size, burn_in, target_acceptance, schedule, *common)
 
     def _leapfrog_size(self) -> float:
         return math.sqrt(2.0 * self.step_size)
@@ -165,6 +168,7 @@ class HMC(_Hamiltonian):
         bounds: (low, high) of each coordinate, or None.
         schedule: See `MALA`; it multiplies h.
         dtype: See `MALA`.
+        num_parallel: See there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -182,8 +186,10 @@ class HMC(_Hamiltonian):
         bounds: tuple[float, float] | None = None,
         schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype)
+        common = num_steps, bounds, dtype, num_parallel
+        super().__init__(step_size, burn_in, target_acceptance, schedule, *common)
         self.num_leapfrog_steps = arguments.whole_number(
             "num_leapfrog_steps", num_leapfrog_steps, 1
         )

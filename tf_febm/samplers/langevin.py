@@ -48,6 +48,7 @@ class Langevin(Scheduled):
             `schedule`: noise that falls faster than the steps cools the chains down, which is
             annealing, and ends near the lowest energies rather than in q.
         dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
+        num_parallel: Parts of the chains of a training step; see there.
 
     A function is kept in files of models if it is registered with Keras.
 
@@ -69,8 +70,9 @@ class Langevin(Scheduled):
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(num_steps, bounds, dtype)
+        super().__init__(num_steps, bounds, dtype, num_parallel)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.noise_scale = arguments.number("noise_scale", noise_scale)
         if grad_clip is not None and grad_clip_norm is not None:
@@ -99,6 +101,7 @@ class Langevin(Scheduled):
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ) -> "Langevin":
         """Return the paper's Eq. 5: x ← x − (ε/2)∇E(x) + √ε ξ, without clipping or bounds.
 
@@ -112,6 +115,7 @@ class Langevin(Scheduled):
             schedule: See there.
             noise_schedule: See there.
             dtype: See there.
+            num_parallel: See there.
         """
         epsilon = arguments.number("epsilon", epsilon, above=True)
         return cls(
@@ -125,6 +129,7 @@ class Langevin(Scheduled):
             schedule=schedule,
             noise_schedule=noise_schedule,
             dtype=dtype,
+            num_parallel=num_parallel,
         )
 
     @classmethod
@@ -138,6 +143,7 @@ class Langevin(Scheduled):
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ) -> "Langevin":
         """Return exponential Euler steps, for energies E(z) = ½‖z‖² + f(z).
 
@@ -157,6 +163,7 @@ class Langevin(Scheduled):
                 s of the schedule and δ = 1 − e^(−ε/2), not 1.
             noise_schedule: See there.
             dtype: See there.
+            num_parallel: See there.
 
         Source: Certaine 1960 for the integrator; Cotter et al. 2013 for steps that leave a
             Gaussian reference as it is.
@@ -174,6 +181,7 @@ class Langevin(Scheduled):
             schedule=schedule,
             noise_schedule=noise_schedule,
             dtype=dtype,
+            num_parallel=num_parallel,
         )
 
     def step(

@@ -67,6 +67,11 @@ class Preconditioned:
         """What networks multiply in, as the sampler inside has it."""
         return getattr(self.sampler, "dtype", "float32")
 
+    @property
+    def num_parallel(self) -> int:
+        """Parts of the chains of a training step, as the sampler inside has them."""
+        return getattr(self.sampler, "num_parallel", 1)
+
     def with_dtype(self, dtype: str) -> "Preconditioned":
         """Return the same, of the sampler inside with a dtype; see `Sampler.with_dtype`."""
         return Preconditioned(self.sampler.with_dtype(dtype), self.reference, self.spread)

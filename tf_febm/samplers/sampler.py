@@ -36,6 +36,10 @@ class Sampler(arguments.Configured):
             rounded network: see `networks.cached_weights.products_in`. It holds for a Keras model
             given as the energy, and for those in an enclosing `networks.cached_weights` block, as
             models have it; other layers and functions compute as ever.
+        num_parallel: Parts, at least 1, in which models run the chains of a training step, side by
+            side on as many cores, each with seeds of its own; step sizes that adapt do so in each
+            part. It is for networks so small that a step of a chain keeps one core busy, and
+            changes which random numbers are drawn, nothing else. All other calls have one part.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -46,10 +50,17 @@ class Sampler(arguments.Configured):
     # Whether its steps are smooth, so that gradients may flow through chains.
     smooth = False
 
-    def __init__(self, num_steps: int, bounds: tuple[float, float] | None, dtype: str = "float32"):
+    def __init__(
+        self,
+        num_steps: int,
+        bounds: tuple[float, float] | None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
+    ):
         self.num_steps = arguments.whole_number("num_steps", num_steps)
         self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
         self.dtype = arguments.choice("dtype", dtype, DTYPES)
+        self.num_parallel = arguments.whole_number("num_parallel", num_parallel, 1)
 
     def with_dtype(self, dtype: str) -> "Sampler":
         """Return the same sampler, in whose chains networks multiply in a dtype.

@@ -70,6 +70,7 @@ class ParallelTempering(MALA):
         bounds: See there. With none, the law ∝ e^(−βE) must have a finite mass for every β.
         schedule: See `MALA`; it is that of all replicas.
         dtype: See there.
+        num_parallel: See there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -87,8 +88,10 @@ class ParallelTempering(MALA):
         bounds: tuple[float, float] | None = None,
         schedule: str | Callable | None = None,
         dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype)
+        settings = step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype
+        super().__init__(*settings, num_parallel)
         betas = tuple(
             arguments.number("Each of inverse_temperatures", beta, above=True)
             for beta in inverse_temperatures
