@@ -72,6 +72,7 @@ def of_networks(world) -> dict[str, tuple]:
         "QuadraticConfinement": (networks.QuadraticConfinement, {"strength": 0.1}),
         "QuadraticEnergy": (networks.QuadraticEnergy, {}),
         "SelfAttention": (networks.SelfAttention, {"units": 2}),
+        "Dense": (networks.Dense, {"units": 2}),
         "Conv2D": (networks.Conv2D, {"filters": 2, "kernel_size": 3}, {"data_format": "choice",
             "padding": "choice", "kernel_size": "units", "strides": "units"}),
         "Standardise": (networks.Standardise, {"mean": np.zeros(2), "scale": np.ones(2)},

@@ -41,6 +41,7 @@ ABSTRACT = {
     "Steps",
     "SpectralLayer",
     "VariationalModel",
+    "Scheduled",
     "_Hamiltonian",
 }
 
@@ -60,13 +61,13 @@ OBJECTS = {
     ],
     "Langevin": lambda: [
         samplers.Langevin(2.0, 0.1, 7, None, None, 0.3, False),
-        samplers.Langevin(bounds=(-1.0, 2.0)),
+        samplers.Langevin(bounds=(-1.0, 2.0), dtype="bfloat16", num_parallel=2),
         samplers.Langevin.from_epsilon(0.01, 5, schedule="cosine", noise_schedule="linear"),
     ],
-    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0))],
-    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0))],
+    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "cosine", "bfloat16", 2)],
+    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "linear", "bfloat16", 2)],
     "ParallelTempering": lambda: [
-        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0))
+        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0), "linear", "bfloat16")
     ],
     "Preconditioned": lambda: [
         samplers.Preconditioned(
@@ -107,6 +108,7 @@ OBJECTS = {
     "SpectralConv2D": lambda: [
         networks.SpectralConv2D(3, 5, strides=2, bounded=True, use_bias=True)
     ],
+    "Dense": lambda: [networks.Dense(3, activation="swish", use_bias=False)],
     "SpectralDense": lambda: [networks.SpectralDense(3, use_bias=False, bounded=True)],
     "Conv2D": lambda: [networks.Conv2D(3, 5, strides=2, padding="same", use_bias=False)],
     "FourierFeatures": lambda: [networks.FourierFeatures(4, 2.5, seed=3)],

@@ -77,20 +77,20 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "mala": Sampler(
         "tf_febm.samplers.hamiltonian:MALA",
-        ("step_size", "burn_in", "target_acceptance"),
+        ("step_size", "burn_in", "target_acceptance", "schedule"),
         (1.0, 0.5),
         0.574,
     ),
     "hmc": Sampler(
         "tf_febm.samplers.hamiltonian:HMC",
-        ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance"),
+        ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance", "schedule"),
         (0.5, 1.0),
         0.651,
     ),
     "parallel_tempering": Sampler(
         "tf_febm.samplers.tempering:ParallelTempering",
         (
-            *("step_size", "burn_in", "target_acceptance"),
+            *("step_size", "burn_in", "target_acceptance", "schedule"),
             *("num_temperatures", "smallest_inverse_temperature"),
         ),
         (1.0, 0.5),
@@ -182,7 +182,7 @@ METHODS: dict[str, Method] = {
     "multiscale": Method(
         "tf_febm.models.multiscale:MultiscaleScoreMatching",
         ("energy",),
-        ("levels",),
+        ("levels", "class_weight_coeff"),
         chains=False,
         noisier=True,
         recipes="_multiscale",

@@ -177,9 +177,13 @@ class RecoveryEnergy:
         self._compose, self._transposed = compose, transposed
 
     def place(self, w: arguments.Tensor) -> tf.Tensor:
-        """Return x = P(m + d w), of w [n, …]."""
-        placed = self.mean + self.deviation * w
-        return placed if self._compose is None else self._compose(placed)
+        """Return x = P(m + d w), of w [n, …] or, of several moments, [steps, n, …]."""
+        found = self.mean + self.deviation * w
+        if self._compose is None:
+            return found
+        # What composes takes [n, …].
+        several = w.shape.rank > self.mean.shape.rank
+        return tf.map_fn(self._compose, found) if several else self._compose(found)
 
     def __call__(self, w: arguments.Tensor) -> tf.Tensor:
         """Return the energy of w, [n]."""

@@ -97,10 +97,12 @@ LINES = {
     "--proj_norm=1": ("", ["--sampler=mala", "--sampler=hmc", STILL]),
     "--proj_norm_type=li": ("", ["--sampler=mala", "--proj_norm=0"]),
     "--leapfrog_steps=3": ("--hmc", ["", "--sampler=mala", STILL + " --hmc"]),
-    "--schedule=cosine": ("", ["--sampler=mala", STILL]),
+    "--schedule=cosine": ("", [STILL]),
     "--noise_schedule=linear": ("", ["--hmc", STILL]),
     "--num_temperatures=3": ("--sampler=parallel_tempering", ["", "--sampler=mala"]),
     "--smallest_inverse_temperature=0.2": ("--sampler=parallel_tempering", ["", "--hmc"]),
+    "--chain_dtype=bfloat16": ("", [STILL, STILL + " --sampler=mala"]),
+    "--num_parallel=2": (CD, [BOUNDS, "--method=recovery"]),
     "--burn_in=3": ("--sampler=mala", ["", STILL + " --sampler=mala"]),
     "--target_acceptance=0.5": (
         "--sampler=hmc --burn_in=1",

@@ -32,7 +32,7 @@ AXES = {
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
-        *("parallel_tempering", "scheduled"),
+        *("parallel_tempering", "scheduled", "bfloat16_in_parts"),
     ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
@@ -77,8 +77,6 @@ if not ALL:
 # What a failing case is brought back to, axis by axis, to see which features it takes.
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
-# Without a loss of classes.
-_PLAIN = {"score_matching", "energy_discrepancy", "recovery"}
 _CHAINLESS = {
     *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
 }
@@ -89,7 +87,6 @@ RULES = (
     # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
     *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
-    *[(("classes", {"hybrid"}), ("model", _PLAIN))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -149,7 +146,7 @@ CASES = covering_array(AXES, RULES, seed=3) if ALL else covering_array(AXES, RUL
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
-MOST_CASES = 65 if ALL else 30
+MOST_CASES = 90 if ALL else 30
 
 
 def values_of(case: dict, axis: str) -> set[str]:
@@ -159,8 +156,7 @@ def values_of(case: dict, axis: str) -> set[str]:
 
 def is_hybrid(case: dict) -> bool:
     """Return whether the loss of a case has the classes in it."""
-    chosen = case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
-    return chosen and case["model"] not in _PLAIN
+    return case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
 
 
 def text_of(case: dict) -> str:

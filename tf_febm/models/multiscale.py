@@ -55,6 +55,8 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         sampler: For chains in units of the noise, without bounds. If None one exponential step
             that forgets where it was: exact where f is linear.
         l2_coeff: Weight, at least 0, of mean f² over the data, at the level of the data.
+        class_weight_coeff: Weight, at least 0, of −log p(y|x) in the loss of a conditional model, by
+            the energies of the level of the data; see `FEBM`.
         num_classes: Number of classes of a conditional model, whose data yield (x, labels).
         class_names: See `EnergyModel`, as for the others.
         average_decay: Decay of a running average of the energy's weights, or None to keep none.
@@ -79,6 +81,7 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         levels: int | Sequence[float] = 60,
         sampler: Callable | None = None,
         l2_coeff: float = 0.0,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
@@ -95,7 +98,7 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
             seed=seed,
             name=name,
         )
-        self.l2_coeff = l2_coeff
+        self.l2_coeff, self.class_weight_coeff = l2_coeff, class_weight_coeff
         self._check_settings()
         self._build_if_known()
         # What the base took for classes are levels too, until then.
@@ -128,12 +131,16 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         objective = parallel.batch_mean(each, weights.data)
         # One example without a weight is enough for a constant in the energy to have a gradient.
         of_all = self.l2_coeff > 0.0
-        penalised = data if of_all else Batch(*(None if v is None else v[:1] for v in data))
+        labels = None if data.labels is None else data.labels[:1]
+        penalised = data if of_all else Batch(data.samples[:1], labels)
         relative = self._evaluate(self.energy_network, penalised, training)
         if of_all:
             penalty = self.l2_coeff * parallel.batch_mean(tf.square(relative), weights.data)
         else:
             penalty = 0.0 * tf.reduce_sum(relative)
+        class_term, classes = self._class_term(data, weights, training)
+        penalty += class_term
         told = [weights.told(value) for value in (objective + penalty, objective)]
         total, told_objective = parallel.all_reduce_sum([told[0] + own, told[1]])
-        return objective + penalty + own, {"loss": total, "objective": told_objective}
+        measured = {"loss": total, "objective": told_objective, **classes}
+        return objective + penalty + own, measured

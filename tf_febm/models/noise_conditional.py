@@ -14,6 +14,7 @@ from tf_febm.models.noise_levels import NoiseLevels
 from tf_febm.models.reference_levels import ReferenceLevels
 from tf_febm.networks import GaussianReference
 from tf_febm.networks.precision import computes_in_half
+from tf_febm.samplers.chain import placed
 from tf_febm.samplers.sampler import serialised_part
 
 __all__ = ["NoiseConditionalModel"]
@@ -174,13 +175,7 @@ class NoiseConditionalModel(EnergyModel):
         law = self.levels.before(noisier, self._level_of(rows, noisier))
         energy = energies.RecoveryEnergy(self._energy_given(rows).energy_fn, *law)
         result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
-        if not hasattr(result, "samples"):
-            return energy.place(result)
-        changed = {"samples": energy.place(result.samples)}
-        if getattr(result, "trajectory", None) is not None:
-            # Frame by frame: what maps places takes [n, …].
-            changed["trajectory"] = tf.map_fn(energy.place, result.trajectory)
-        return result._replace(**changed)
+        return placed(result, energy.place)
 
     def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
         start_seed, label_seed, chain_seed = tf.unstack(randomness.split(seed, 3))

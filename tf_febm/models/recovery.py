@@ -74,6 +74,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         sampler: For w; without bounds. `MALA(0.05, 20)` if None: it refuses the steps by which
             chains of Langevin dynamics run away where an energy has become steep.
         l2_coeff: Weight, at least 0, of the mean squared output of each network in its loss.
+        class_weight_coeff: See `FEBM`; energies are those of the data themselves, at level 0.
         shift_invariant: See `FEBM`. It is on by default: H falls behind on the normaliser of q
             given x_{t+1} soonest.
         slow_energy_decay: See `FEBM`. The slower the average the further r runs ahead of H; None
@@ -94,7 +95,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
     SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
     SETTINGS = {
         **{k: v for k, v in VariationalModel.SETTINGS.items()
-           if k not in ("leave_one_out", "warmup_steps", "class_weight_coeff")},
+           if k not in ("leave_one_out", "warmup_steps")},
         "shift_invariant": arguments.switch,
         "chains_per_pair": functools.partial(arguments.whole_number, minimum=2),
     }  # fmt: skip
@@ -115,6 +116,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         shift_invariant: bool = True,
         slow_energy_decay: float | None = 0.8,
         variational_l2_coeff: float | None = None,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
@@ -146,6 +148,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
             sampler=MALA(0.05, 20) if sampler is None else sampler,
             l2_coeff=l2_coeff,
             variational_l2_coeff=variational_l2_coeff,
+            class_weight_coeff=class_weight_coeff,
             log_ratio_clip=log_ratio_clip,
             warmup_steps=0,
             average_decay=average_decay,
@@ -220,6 +223,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
             tf.repeat(pairs, self.chains_per_pair, axis=0),
             tf.repeat(self._rows(level, data.labels), self.chains_per_pair, axis=0),
             None if weights is None else tf.repeat(weights, self.chains_per_pair),
+            data,
         )
 
     def _train_on(self, data: Batch) -> dict:

@@ -13,7 +13,7 @@ from tf_febm.networks.generators import (
     generator_mlp,
     generator_resnet,
 )
-from tf_febm.networks.layers import Conv2D
+from tf_febm.networks.layers import Conv2D, Dense
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
@@ -64,6 +64,7 @@ __all__ = [
     "NAMES",
     "FourierFeatures",
     "Conv2D",
+    "Dense",
     "GaussianReference",
     "IndexFeatures",
     "LabelScale",

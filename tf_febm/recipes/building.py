@@ -14,6 +14,7 @@ from tf_febm.networks.reference import NOISE
 from tf_febm.networks.reference_fit import MAX_NUMBERS
 from tf_febm.recipes import effects
 from tf_febm.samplers.tempering import ladder
+from tf_febm.training.chain_dtype import AUTO
 from tf_febm.training.memory import check_memory
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -160,6 +161,7 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
     """Return the sampler, in the bounds or the units of the data."""
     entry = catalogue.SAMPLERS[recipe.sampler]
     settings = {name: getattr(recipe, name) for name in entry.settings}
+    dtype = "float32" if recipe.chain_dtype == AUTO else recipe.chain_dtype
     if "target_acceptance" in settings and settings["target_acceptance"] is None:
         settings["target_acceptance"] = entry.target_acceptance
     if "num_temperatures" in settings:
@@ -186,8 +188,12 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
             grad_clip_norm=recipe.grad_clip_norm,
             schedule=recipe.schedule,
             noise_schedule=recipe.noise_schedule,
+            dtype=dtype,
+            num_parallel=recipe.num_parallel,
         )
-    sampler = catalogue.load(entry.place)(num_steps=recipe.num_steps, bounds=bounds, **settings)
+    settings |= {"num_steps": recipe.num_steps, "bounds": bounds, "dtype": dtype}
+    settings["num_parallel"] = recipe.num_parallel
+    sampler = catalogue.load(entry.place)(**settings)
     if white or not isinstance(source, data.VectorData):
         return sampler
     units = networks.GaussianReference.from_moments(source.mean, source.scale)

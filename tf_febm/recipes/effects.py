@@ -179,14 +179,15 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     whole = _one_of("method", [name for name, m in methods.items() if not m.noisier])
     yield from ((name, whole) for name in ("leave_one_out", "warmup_steps"))
     yield "conditional", _one_of("method", [n for n, m in methods.items() if m.chains or m.noisier])
-    for name in ("chains", "buffer_capacity", "buffer_storage"):
+    for name in ("chains", "num_parallel", "buffer_capacity", "buffer_storage"):
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
     yield "class_weight_coeff", _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
-    for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
+    of_steps = {s: None for entry in samplers.values() for s in entry.settings}
+    for name in ("step_size", "epsilon", "chain_dtype", *of_steps):
         yield name, _MOVING
     yield from ((name, _NO_EPSILON) for name in ("step_size", "noise_scale"))
     yield "target_acceptance", _above_zero("burn_in")
@@ -232,6 +233,8 @@ _OFF: dict[str, tuple] = {
     **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
     **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
+    "chain_dtype": ("float32",),
+    "num_parallel": (1,),
     "buffer_storage": ("auto",),
     **dict.fromkeys(
         (
