@@ -28,7 +28,7 @@ AXES = {
     "model": (
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
         *("noise_contrastive", "pseudo_spherical", "score_matching", "energy_discrepancy"),
-        "recovery",
+        *("recovery", "multiscale"),
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
@@ -59,7 +59,7 @@ FEWER = {
     # Energy discrepancy is score matching with another mean over examples.
     "model": (
         *("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
-        *("pseudo_spherical", "score_matching", "recovery"),
+        *("pseudo_spherical", "score_matching", "recovery", "multiscale"),
     ),
     # "published" has bounds, as "hmc" has; "mala" rejects, as "hmc" does.
     "sampler": ("langevin", "hmc", "standardised"),
@@ -78,7 +78,8 @@ if not ALL:
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
 _CHAINLESS = {
-    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
+    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy"),
+    *("recovery", "multiscale"),
 }
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
@@ -97,8 +98,8 @@ RULES = (
     # In a recipe methods without chains have no labels, and the noise of one is the reference.
     (("model", _CHAINLESS - {"bidirectional"}), ("made", {"recipe"})),
     # Its chains move in units of its noise, relative to a Gaussian of its own.
-    (("model", {"recovery"}), ("sampler", {"published", "standardised"})),
-    (("model", {"recovery"}), ("energy", {"relative"})),
+    (("model", {"recovery", "multiscale"}), ("sampler", {"published", "standardised"})),
+    (("model", {"multiscale"}), ("energy", {"relative"})),
     # No recipe has regularised networks.
     (("made", {"recipe"}), ("regulariser", {"l2"})),
 )

@@ -96,9 +96,7 @@ class NoiseConditionalModel(EnergyModel):
         return self._rows(tf.zeros(tf.shape(x)[:1], tf.int32), labels)
 
     def _are_rows(self, labels) -> bool:
-        return (
-            labels is not None and labels.shape.rank == 2 and labels.shape[-1] == self._row_width
-        )
+        return labels is not None and labels.shape.rank == 2 and labels.shape[-1] == self._row_width
 
     def _level_of(self, labels, x) -> tf.Tensor:
         """Return rows over the levels alone, of labels that may be rows; of level 0 without."""

@@ -50,6 +50,10 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
     e^(−E(x, t)) is the density of level t, up to its normaliser; `energy`, `score` and all that is
     built on them are of level 0, the data.
 
+    With a `reference` the levels are those of `ReferenceLevels`, of `MultiscaleScoreMatching` too:
+    E(x, t) is relative to the Gaussian fit of level t, x_t is x with noise of σ_t, and chains move
+    in coordinates in which x_t given x_{t+1} is standard normal where f is zero.
+
     `sample` walks down the levels: from x_T ~ N(c, s²I), one run of chains for each level. Chains
     move in w = (x_t − m)/d, in which their energy is f + ½‖w‖²; they start at w = 0, and samplers
     have no bounds. There is no replay buffer.
@@ -66,6 +70,8 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
             x_{t+1}, joined along their last axis, which is twice as long as that of x.
         divergence: A `Divergence` or its name.
         levels: T, or the numbers σ_t; see `NoiseLevels`.
+        reference: A fitted `networks.GaussianReference`, or None. With it `levels` are those of
+            `models.ReferenceLevels`, and `center` and `spread` have no meaning.
         center: c, the centre of the data, a number or an array of the shape of an example. For
             images in [0, 1]: 0.5.
         spread: s, about the standard deviation of the data, likewise. For images in [0, 1]: 0.5.
@@ -263,3 +269,10 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
             energy_data=energy_data if self.shift_invariant else None,
             **weights,
         )
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised."""
+        # Without meaning beside a reference.
+        return {"center": 0.0, "spread": 1.0, **super().get_config()}

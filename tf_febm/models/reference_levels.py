@@ -63,7 +63,9 @@ class ReferenceLevels:
         own, variances = np.asarray(self.sigmas[:-1]), self.reference.variances
         axes = (-1, *(1 for _ in variances.shape))
         squares = np.square(own).reshape(axes)
-        lacking = np.sqrt((variances * squares / (variances + squares)).reshape(len(own), -1).mean(1))
+        lacking = np.sqrt(
+            (variances * squares / (variances + squares)).reshape(len(own), -1).mean(1)
+        )
         self._scale = 1.0 / np.sqrt(own**2 + variances.mean())
         self._gain = lacking / (own**2 * self._scale)
         self._lacking = lacking

@@ -66,7 +66,11 @@ def noise_conditional(
     def convolved(h, filters, gain=1.0, **options):
         scaled = keras.initializers.VarianceScaling(gain)
         return Conv2D(
-            filters, options.pop("kernel_size", 3), padding="same", kernel_initializer=scaled, **options
+            filters,
+            options.pop("kernel_size", 3),
+            padding="same",
+            kernel_initializer=scaled,
+            **options,
         )(h)
 
     x = layers.Rescaling(4.0, -2.0, dtype=dtype)(x)

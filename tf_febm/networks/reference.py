@@ -242,7 +242,10 @@ class GaussianReference:
 
     def without_factors(self) -> "GaussianReference":
         """Return the reference with the same variances of coefficients, and nothing shared."""
-        made = type(self)(self.covariance, self.noise, 0 if "factors" in self._fit else self.rank)
+        # Low rank without its factors is diagonal.
+        kind, rank = self.covariance, 0 if "factors" in self._fit else self.rank
+        kind, rank = ("diagonal", None) if kind == "low_rank" else (kind, rank)
+        made = type(self)(kind, self.noise, rank)
         made._fit = {"scale": self._array("scale"), **self._fit}
         if "factors" in made._fit:
             shared = np.zeros(made._fit["scale"].size)
