@@ -48,7 +48,7 @@ def objective_of(model, x, seed=(1, 2)):
 
 
 def test_the_reference_leaves_one_half_of_its_own_data():
-    """Posterior means of the Gaussian leave d² of the variance: the objective is ½ by definition."""
+    """Posterior means of the Gaussian leave d² of the variance: the objective is ½."""
     model = quadratic_model()
     x = np.random.default_rng(0).normal(size=(200_000, 1)).astype("float32")
     # The standard deviation of ½ of a squared normal number is 0.71; five standard errors.
@@ -152,7 +152,7 @@ def test_every_divergence_of_close_gaussians_is_one_squared_distance(name):
 
 
 def test_it_is_saved_exported_and_taken_up_by_recovery(tmp_path):
-    """A conditional model: files draw what it draws, and `Recovery` of its levels goes on with it."""
+    """A conditional model: files draw what it draws, and `Recovery` goes on with it."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 2)).astype("float32"), np.arange(64) % 2
     reference = networks.GaussianReference().adapt(x)

@@ -1,6 +1,7 @@
 """Denoising score matching at many levels of noise: energies that chains can walk down."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -43,6 +44,9 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
     level: T times num_steps gradients in all. What it draws follows the level of the data, which
     has noise of σ_0; `denoise` takes that off.
 
+    Second derivatives need smooth activations, such as swish. At levels of little noise they are
+    beyond what float16 holds: steps are skipped and digits lost. Take float32 or bfloat16.
+
     Metrics, as means over an epoch: `loss` (the objective, the l2 term and the network's own
     losses), `objective`, and `energy_gradient_norm` (global L2).
 
@@ -55,8 +59,8 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         sampler: For chains in units of the noise, without bounds. If None one exponential step
             that forgets where it was: exact where f is linear.
         l2_coeff: Weight, at least 0, of mean f² over the data, at the level of the data.
-        class_weight_coeff: Weight, at least 0, of −log p(y|x) in the loss of a conditional model, by
-            the energies of the level of the data; see `FEBM`.
+        class_weight_coeff: Weight, at least 0, of −log p(y|x) in the loss of a conditional model,
+            by the energies of the level of the data; see `FEBM`.
         num_classes: Number of classes of a conditional model, whose data yield (x, labels).
         class_names: See `EnergyModel`, as for the others.
         average_decay: Decay of a running average of the energy's weights, or None to keep none.
@@ -70,7 +74,7 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         multi-scale denoising score matching, 2019; Vincent 2011 for one level.
     """
 
-    METRICS = ("loss", "objective", "energy_gradient_norm")
+    METRICS: tuple[str, ...] = ("loss", "objective", "energy_gradient_norm")
     SETTLED: tuple[str, ...] = (*ChainlessModel.SETTLED, "levels")
 
     def __init__(
@@ -105,7 +109,7 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         self.class_names = class_names
 
     def _objective(self, energy_fn: Callable, z, labels, seed) -> tf.Tensor:
-        levels = self.levels
+        levels: Any = self.levels
         level_seed, order_seed, noise_seed = tf.unstack(randomness.split(seed, 3))
         count = tf.shape(z)[0]
         # Stratified over the batch: its levels vary less from step to step than independent ones.

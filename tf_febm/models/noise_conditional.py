@@ -43,7 +43,7 @@ class NoiseConditionalModel(EnergyModel):
             self._classes = arguments.class_count("num_classes", num_classes)
 
     def _data_level(self) -> GaussianReference | None:
-        """Return the Gaussian that the energy of level 0 is relative to, if it is of a reference."""
+        """Return the Gaussian that the energy of level 0 is relative to, with a reference."""
         levels = self._levels
         if isinstance(levels, NoiseLevels):
             return None
@@ -118,13 +118,13 @@ class NoiseConditionalModel(EnergyModel):
         x = tf.cast(batch.samples, tf.float32)
         return relative + self.levels.energy(x, self._level_of(batch.labels, x))
 
-    def _differentiable(self, relative, labels=None) -> Callable:
+    def _differentiable(self, relative, labels=None) -> Any:
         """Return x -> E(x) from what the energy network says, of level 0 unless labels are rows."""
         if computes_in_half(self.energy_network):
             relative = energies.HalfPrecisionEnergy(relative)
         return energies.RelativeEnergy(relative, _AtLevel(self, labels))
 
-    def _energy_given(self, labels, training=False) -> Callable:
+    def _energy_given(self, labels, training=False) -> Any:
         """Return x -> E(x), of level 0 unless the labels are rows."""
 
         def relative(x):
@@ -242,7 +242,7 @@ class NoiseConditionalModel(EnergyModel):
 
 
 class _AtLevel:
-    """The Gaussian that energies of a level are relative to, of labels that are rows, or level 0."""
+    """The Gaussian that energies of a level are relative to: of labels that are rows, or 0."""
 
     def __init__(self, model: NoiseConditionalModel, labels):
         self._model, self._labels = model, labels

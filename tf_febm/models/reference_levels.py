@@ -56,8 +56,8 @@ class ReferenceLevels:
             found = np.asarray([arguments.number("levels", level) for level in levels])
             if len(found) < 2 or found[0] <= 0.0 or not (np.diff(found) > 0.0).all():
                 raise ValueError(
-                    "levels must be a number of levels, at least 1, or at least two σ, positive and "
-                    f"increasing, one more than levels; received {arguments.shown(levels)}."
+                    "levels must be a number of levels, at least 1, or at least two σ, positive "
+                    f"and increasing, one more than levels; received {arguments.shown(levels)}."
                 )
         self.sigmas = tuple(float(sigma) for sigma in found)
         own, variances = np.asarray(self.sigmas[:-1]), self.reference.variances

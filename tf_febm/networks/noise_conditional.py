@@ -162,7 +162,7 @@ class Modulation(keras.layers.Layer):
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
 class SumOfPlaces(keras.layers.Layer):
-    """Sum s·w + s²·v over places and channels, s = swish(x): [n, height, width, channels] to [n, 1].
+    """Sum s·w + s²·v over places and channels, s = swish(x): [n, height, width, c] to [n, 1].
 
     The weights `linear` w and `square` v have one number a channel.
     """

@@ -189,7 +189,7 @@ class GaussianReference:
 
     @property
     def units(self) -> np.ndarray:
-        """u of `principal`, float64, of a shape that broadcasts to an example's."""
+        """Scales u of `principal`, float64, of a shape that broadcasts to an example's."""
         return self._array("units") if self.covariance == "full" else np.ones(())
 
     @property
