@@ -11,6 +11,8 @@ from tf_febm.applications.energy_of import (
     energy_of,
     in_batches,
 )
+from tf_febm.applications.level_chains import level_chains
+from tf_febm.models.noise_conditional import NoiseConditionalModel
 from tf_febm.samplers import Preconditioned
 from tf_febm.samplers.chain import step_argument
 
@@ -43,6 +45,11 @@ def inpaint(
     the sampler inside bounds is w. Each distinct mask costs a Cholesky factorisation of Λ_uu: for d
     unknown values 24·d² bytes and d³/3 products.
 
+    Models of levels of noise, `Recovery` and `MultiscaleScoreMatching`, walk down these with the
+    known values in place, which have the noise of each level until the last, in num_steps steps of
+    the walk in all: rounds of noise and its removal at each level, whose law is q_t(u | known) in
+    the end, and at least one. More rounds make what is filled in fit better.
+
     Not guaranteed: chains are finite and follow q(u | known) only as far as the sampler's docstring
     says. Models that were trained with a replay buffer need more steps from noise than
     `sampler.num_steps`: give some hundreds. Chains use the model's present weights; see
@@ -56,7 +63,8 @@ def inpaint(
         labels: Labels of a conditional model, integers [n] or one-hot rows; the label is summed out
             if None.
         seed: An int or a pair of ints; the model's next one if None.
-        num_steps: Steps of the chains; the sampler's own number if None.
+        num_steps: Steps of the chains; the sampler's own number if None, and of a model of levels
+            one round at each.
         batch_size: How many chains run at once, at least 1.
 
     Returns:
@@ -80,6 +88,8 @@ def inpaint(
     sampler = model.sampler
     conditional = isinstance(sampler, Preconditioned)
     make = _conditional_chains if conditional else _compiled_chains
+    if isinstance(model, NoiseConditionalModel):
+        make = level_chains
     run = compiled.program_of(model, ("inpaint", sampler), lambda: make(model, sampler))
     filled = images.copy()
     for members in _of_one_mask(known) if conditional else [np.arange(len(known))]:

@@ -108,4 +108,5 @@ def _log_density_ratio(model, x, labels):
     ratio, energy = (
         for_all_labels(model, function, x) for function in (model.log_density_ratio, model.energy)
     )
-    return tf.reduce_logsumexp(ratio + tf.nn.log_softmax(-energy), axis=1)
+    posterior = tf.nn.log_softmax(model._present_log_prior() - energy)
+    return tf.reduce_logsumexp(ratio + posterior, axis=1)
