@@ -80,3 +80,16 @@ CELEBA_MULTISCALE = derived(
     "network.",
     random_flip=True,
 )
+FOLDER_MULTISCALE = derived(
+    MULTISCALE,
+    "folder_multiscale",
+    "A few hundred images of one's own in minutes: small batches, flips, and an end long before "
+    "they could be learned by heart.",
+    steps=1000,
+    batch_size=32,
+    random_flip=True,
+    log_interval=20,
+    sample_interval=250,
+    save_interval=250,
+    num_samples=500,
+)
