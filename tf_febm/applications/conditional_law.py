@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import energies
+from tf_febm import arguments, energies
 
 __all__ = ["ConditionalFit", "ConditionalLaw", "conditional_fit"]
 
@@ -77,7 +77,7 @@ class ConditionalLaw:
         return 0.5 * tf.reduce_sum(tf.square(w), axis=1)
 
 
-def conditional_fit(reference, known: np.ndarray) -> ConditionalFit:
+def conditional_fit(reference: arguments.Reference, known: np.ndarray) -> ConditionalFit:
     """Return the law of the unknown values given the known ones.
 
     Args:

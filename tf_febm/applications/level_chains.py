@@ -1,11 +1,12 @@
 """Filling in by energies at levels of noise: walks down the levels with known values held."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import energies, networks, randomness
+from tf_febm import arguments, energies, networks, randomness
 from tf_febm.applications.energy_of import for_all_labels
 from tf_febm.models.chains import Batch
 from tf_febm.samplers.chain import placed
@@ -16,7 +17,7 @@ __all__ = ["held_law", "level_chains"]
 TOLERANCE, MOST_ITERATIONS = 1e-12, 200
 
 
-def level_chains(model, sampler) -> Callable:
+def level_chains(model: arguments.Model, sampler: arguments.Sampler) -> Callable:
     """Return (given, labels, mask, seed, num_steps) -> filled in examples, compiled.
 
     From the last level down, at each in turn: x_t given x_{t+1} and the known values with the noise
@@ -62,7 +63,7 @@ def level_chains(model, sampler) -> Callable:
     return run
 
 
-def held_law(law: tuple, levels, mask, known) -> tuple:
+def held_law(law: tuple, levels: Any, mask: arguments.Tensor, known: arguments.Tensor) -> tuple:
     """Return a law of x as `before` returns it, given the values of x where the mask is true.
 
     Of x = P(m + d w), whose covariance is C, it is the map
