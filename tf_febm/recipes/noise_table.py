@@ -81,6 +81,13 @@ CELEBA_MULTISCALE = derived(
     "network.",
     random_flip=True,
 )
+DIGITS_MULTISCALE = derived(
+    MULTISCALE,
+    "digits_multiscale",
+    "The digits in two or three minutes on two cores.",
+    sample_interval=2500,
+    log_interval=100,
+)
 CIFAR10_MULTISCALE = derived(
     MULTISCALE,
     "cifar10_multiscale",
