@@ -18,14 +18,17 @@ train: $(READY)
 pretrained: train
 	$(BIN)/python -m studies.pretrained --run=runs/digits
 
-# From images to a report, with the settings for a machine without an accelerator:
-# make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs.
+# From images to a report, by energies of levels of noise, the best pictures for the time:
+# make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs. METHOD=febm for f-EBM.
+METHOD := multiscale
 faces mnist: $(READY)
-	$(BIN)/python launch/train.py --dataset=$(DATASET_OF_$@) --logdir=runs --exp=$@ $(ARGS)
+	$(BIN)/python launch/train.py --method=$(METHOD) --dataset=$(DATASET_OF_$@) --logdir=runs --exp=$@ \
+		$(LABELS_OF_$@) $(ARGS)
 	$(BIN)/python launch/evaluate.py --run=runs/$@ $(EVALUATE_ARGS)
 
 DATASET_OF_faces := celeba
 DATASET_OF_mnist := mnist
+LABELS_OF_mnist := --cclass
 
 # Every divergence, 300 steps each; a run that meets a number that is not finite fails.
 divergences: $(READY)

@@ -169,10 +169,14 @@ class NoiseConditionalModel(EnergyModel):
 
     # --- sampling -------------------------------------------------------------------------------
 
+    def _walked(self, rows) -> Any:
+        """Return the energy that chains follow at a level, x -> E(x)."""
+        return self._energy_given(rows)
+
     def _recover(self, noisier, rows, seed, **options) -> Any:
         """Run the chains of x_t given x_{t+1}, and return what the sampler does, for x_t."""
         law = self.levels.before(noisier, self._level_of(rows, noisier))
-        energy = energies.RecoveryEnergy(self._energy_given(rows).energy_fn, *law)
+        energy = energies.RecoveryEnergy(self._walked(rows).energy_fn, *law)
         result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
         return placed(result, energy.place)
 
