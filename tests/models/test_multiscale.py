@@ -215,7 +215,7 @@ def test_the_network_is_a_sum_over_places():
 
 
 def guided_model(**settings):
-    """Return one level of σ = 0.2 and a wide one above it, whose classes have slopes of their own."""
+    """Return levels of σ = 0.2 and 30, whose classes have slopes of their own."""
     energy = LevelQuadratic()
     energy.build([(None, 1), (None, 3)])
     energy.pairs = False

@@ -182,9 +182,7 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
 
         def energy_fn(rows):
             if training and self.conditional and self.label_dropout > 0.0:
-                chance = randomness.uniform(
-                    [tf.shape(x)[0], 1], tf.random.fold_in(seed, _HIDDEN)
-                )
+                chance = randomness.uniform([tf.shape(x)[0], 1], tf.random.fold_in(seed, _HIDDEN))
                 rows = self._without_class(rows, tf.cast(chance < self.label_dropout, tf.float32))
             return self._energy_given(rows, training)
 
