@@ -214,6 +214,8 @@ def _pillow_pixels(image):
 
 def _png_pixels(image):
     """Return (top, bottom, left, right) -> colours, opacity in [0, 1], of a PNG of any depth."""
+    import tensorflow as tf
+
     place = image.fp.tell()
     image.fp.seek(0)
     content = image.fp.read()
