@@ -53,6 +53,36 @@ def make():
     return build
 
 
+@pytest.fixture(scope="module")
+def no_curves():
+    """Leave the curves out of reports: to draw them takes most of a second in each run.
+
+    tests/training/test_report.py looks at them.
+    """
+    from tf_febm.training import report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_curves", lambda rows: "")
+        yield
+
+
+@pytest.fixture(scope="module")
+def blank_charts(no_curves):
+    """Leave all other charts empty, too.
+
+    tests/training/test_callbacks.py and tests/evaluation look at them.
+    """
+    from tf_febm.evaluation import charts
+
+    def blank(figure):
+        width, height = (figure.get_size_inches() * figure.get_dpi()).astype(int)
+        return np.full((height, width, 3), 255, np.uint8)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "pixels", blank)
+        yield
+
+
 class FixedSampler:
     """Return the same samples whatever the chain, so that a step can be computed by hand."""
 
