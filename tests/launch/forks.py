@@ -166,10 +166,13 @@ def _become(request: dict, files: list[int]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # What imports make stays: passes over it would find nothing.
+    gc.disable()
     for name in sys.argv[1:]:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    gc.enable()
     print(len(os.listdir("/proc/self/task")), flush=True)
     sys.argv = _serve()
     sys.path[0] = str(Path(sys.argv[0]).parent)
