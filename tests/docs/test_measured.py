@@ -202,3 +202,14 @@ def test_the_table_of_all_methods_is_what_was_measured(project):
         assert max(ours[name] for name in without) < ours["febm_js"]
     assert kl["mixture10"]["febm_squared_hellinger"] is None
     assert kl["moons"]["febm_js"] < 0.5 * kl["moons"]["contrastive_divergence"]
+
+
+def test_the_two_hours_are_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "long_run.json").read_text("utf-8"))
+    page = (project / "docs" / "reliability.md").read_text("utf-8").replace("\n", " ")
+    assert measured["traces"] == 1 and "was traced once" in page
+    assert measured["mb_per_1000_steps"] <= 0.01 and measured["minutes"] >= 120
+    growth = f"+{measured['mb_per_1000_steps']} ± {measured['error']} MB per 1,000 steps"
+    for figure in (measured["commit"], measured["date"], f"{measured['steps']:,} steps", growth):
+        assert figure in page
+    assert "{} MB after ten minutes and {} MB".format(*measured["resident_mb"]) in page
