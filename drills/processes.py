@@ -66,20 +66,26 @@ def samples(folder: Path) -> np.ndarray:
     return np.load(folder / "samples" / "final.npz")["samples"]
 
 
-def small(folder: Path) -> list[str]:
+def small(folder: Path, method: str = "contrastive_divergence") -> list[str]:
     """Write the digits into a folder, and return flags with which a step takes milliseconds.
 
     For images from a file no classifier is trained, which would take longer than the run.
+
+    Args:
+        folder: Where to.
+        method: How the energy is trained, by what a run of the digits starts from then.
     """
-    from tf_febm import data
+    from tf_febm import data, recipes
 
     digits, file = data.load("digits"), Path(folder) / "digits.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, x=digits.images, y=digits.labels)
+    # A generator makes the samples of bidirectional bounds.
+    chains = ["--num_steps=2"] * (method != "bidirectional")
     return [
-        "--dataset=npz", f"--data_dir={file}", "--preset=digits", "--batch_size=8",
-        "--method=contrastive_divergence", "--num_steps=2", "--num_filters=8", "--log_interval=5",
-        "--sample_interval=200", "--num_samples=20", "--final_steps=2",
+        "--dataset=npz", f"--data_dir={file}", "--batch_size=8", f"--method={method}", *chains,
+        f"--preset={recipes.for_dataset('digits', method).name}", "--num_filters=8",
+        "--log_interval=5", "--sample_interval=200", "--num_samples=20", "--final_steps=2",
     ]  # fmt: skip
 
 

@@ -4,6 +4,10 @@ import importlib
 
 import pytest
 
+import tf_febm
+from tests.launch.conftest import resolve
+from tf_febm.recipes.building import check_fit
+
 
 @pytest.fixture
 def run_all(project, monkeypatch):
@@ -36,3 +40,12 @@ def test_a_row_of_each_drill(run_all, tmp_path, monkeypatch, capsys):
 def test_a_little_of_a_drill(run_all, tmp_path, name):
     (row,) = run_all.run_all(tmp_path, [name], share=2 / run_all.DRILLS[name].times)
     assert not row["failed"], row["held"]
+
+
+def test_small_runs_of_every_method_are_legal(run_all, tmp_path):
+    data = tf_febm.data.load("digits")
+    for method in run_all.resume.METHODS:
+        flags = run_all.processes.small(tmp_path, method)
+        recipe = resolve(*flags, f"--logdir={tmp_path}").recipe
+        assert recipe.method == method
+        check_fit(recipe, data)
