@@ -234,6 +234,16 @@ def test_columns_that_do_not_vary_are_named():
             recipes.get(recipe).build(data.as_data(x))
 
 
+def test_methods_that_need_a_reference_say_so():
+    """Not as an error of the constructor's arguments."""
+    recipe = recipes.get("multiscale").replace(reference=None)
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    with pytest.raises(ValueError, match="reference=None is not for method=multiscale"):
+        recipe.build(images)
+    with pytest.raises(ValueError, match="levels must be at most 10,000; received 1000000000"):
+        recipe.replace(levels=10**9)
+
+
 def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():
     images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3)).astype(np.uint8)
     source = data.ImageData("own", images)

@@ -65,6 +65,7 @@ from tf_febm.arguments.types import (
 )
 from tf_febm.arguments.values import (
     MOST_CLASSES,
+    MOST_LEVELS,
     choice,
     class_count,
     instance,
@@ -119,6 +120,7 @@ __all__ = [
     "Kind",
     "LABELS",
     "MOST_CLASSES",
+    "MOST_LEVELS",
     "NAME",
     "NAMES",
     "NETWORK",
