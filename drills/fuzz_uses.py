@@ -4,8 +4,18 @@ import numpy as np
 
 import tf_febm
 from drills.fuzz_kinds import fit_kinds
-from tf_febm import analysis, calibration, compose, evaluation, models, networks, objectives
-from tf_febm import pretrained, recipes, samplers
+from tf_febm import (
+    analysis,
+    calibration,
+    compose,
+    evaluation,
+    models,
+    networks,
+    objectives,
+    pretrained,
+    recipes,
+    samplers,
+)
 
 __all__ = ["of_uses"]
 

@@ -58,8 +58,8 @@ def test_everything_public_is_checked():
     assert len(list(public())) > 200
 
 
-# What no line of `drills/fuzz_*.py` calls: results, layers that networks make, what processes of one
-# run tell one another, and what others of the table call with the same arguments.
+# What no line of `drills/fuzz_*.py` calls: results, layers that networks make, what processes of
+# one run tell one another, and what others of the table call with the same arguments.
 NOT_FUZZED = {
     *("ArrayFile", "CachedWeightsLayer", "ComposedEnergy", "EnergyModel", "FeatureNetwork"),
     *("FusedAdam", "LabelScale", "LabelShift", "Modulation", "NoiseConditionalModel"),

@@ -36,9 +36,7 @@ class Calibration:
                 raise ValueError(f"{of_class} must be finite; received some that are not.")
         self.energies = tuple(found)
 
-    def p_value(
-        self, energy: arguments.Array, classes: arguments.Array | None = None
-    ) -> tf.Tensor:
+    def p_value(self, energy: arguments.Array, classes: arguments.Array | None = None) -> tf.Tensor:
         """Return (1 + #{calibration energies ≥ E}) / (n + 1), the conformal p-value.
 
         Of an example that is exchangeable with those of the calibration, P(p ≤ α) ≤ α for every

@@ -17,7 +17,9 @@ __all__ = ["DensityRatio"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-@arguments.checking({k: KINDS_OF_FIT[k] for k in ("epochs", "callbacks", "initial_epoch", "verbose")})
+@arguments.checking(
+    {k: KINDS_OF_FIT[k] for k in ("epochs", "callbacks", "initial_epoch", "verbose")}
+)
 class DensityRatio(keras.Model):
     """Estimate log p(x)/q(x) from samples of p and samples of q.
 

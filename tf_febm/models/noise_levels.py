@@ -1,7 +1,6 @@
 """Levels of noise between data and a standard Gaussian: the forward process of recovery."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf

@@ -3,7 +3,12 @@
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, parallel
-from tf_febm.objectives.f_divergence import check_one_length, constant_term, variational_bound, vector
+from tf_febm.objectives.f_divergence import (
+    check_one_length,
+    constant_term,
+    variational_bound,
+    vector,
+)
 
 __all__ = ["conditional_energy_surrogate"]
 
