@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from tf_febm import catalogue, data, divergences, recipes
+from tf_febm import catalogue, data, divergences, recipes, samplers
 from tf_febm.recipes import building, ranges, table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
@@ -242,6 +242,10 @@ def test_methods_that_need_a_reference_say_so():
         recipe.build(images)
     with pytest.raises(ValueError, match="levels must be at most 10,000; received 1000000000"):
         recipe.replace(levels=10**9)
+    # Each is a loop of its own in the graph of a step.
+    for make in (recipes.get("digits").replace, samplers.Langevin):
+        with pytest.raises(ValueError, match="num_parallel must be at most 1,024; received 10000"):
+            make(num_parallel=10**6)
 
 
 def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():

@@ -66,6 +66,7 @@ from tf_febm.arguments.types import (
 from tf_febm.arguments.values import (
     MOST_CLASSES,
     MOST_LEVELS,
+    MOST_PARALLEL,
     choice,
     class_count,
     instance,
@@ -121,6 +122,7 @@ __all__ = [
     "LABELS",
     "MOST_CLASSES",
     "MOST_LEVELS",
+    "MOST_PARALLEL",
     "NAME",
     "NAMES",
     "NETWORK",

@@ -24,6 +24,7 @@ __all__ = [
     "whole_number",
     "MOST_CLASSES",
     "MOST_LEVELS",
+    "MOST_PARALLEL",
 ]
 
 
@@ -70,6 +71,8 @@ MOST_CLASSES = 100_000
 
 # Tables hold an example's variances for each level of noise.
 MOST_LEVELS = 10_000
+# Loops of one compiled step; more than there are cores gain nothing.
+MOST_PARALLEL = 1024
 
 
 def class_count(name: str, value: Any, most: int = MOST_CLASSES) -> int:

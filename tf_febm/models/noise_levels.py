@@ -41,7 +41,7 @@ class NoiseLevels:
         center: arguments.Numbers = 0.0,
         spread: arguments.Numbers = 1.0,
     ):
-        if not np.ndim(levels):
+        if isinstance(levels, int) or not np.ndim(levels):
             count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
             ratios = np.geomspace(FIRST_RATIO if count > 1 else LAST_RATIO, LAST_RATIO, count)
             kept = np.concatenate([[1.0], 1.0 / (1.0 + ratios**2)])

@@ -49,7 +49,7 @@ class ReferenceLevels:
 
     def __init__(self, reference: GaussianReference, levels: int | Sequence[float] = 60):
         self.reference = reference.without_factors()
-        if not np.ndim(levels):
+        if isinstance(levels, int) or not np.ndim(levels):
             count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
             found = np.geomspace(*NOISE_RANGE, count + 1)
         else:
