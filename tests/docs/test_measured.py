@@ -39,6 +39,10 @@ def test_the_table_of_faces_is_what_was_measured(project):
         name: [round(figure, 3) for figure in row.values()] for name, row in cifar10["rows"].items()
     }
     assert cifar10["commit"] in page
+    first, second = (round(seconds / 60) for seconds in cifar10["levels"]["seconds"])
+    assert f"the first took {first} minutes" in page.replace("\n", " ")
+    assert f", {second} on a machine" in page.replace("\n", " ")
+    assert recipes.get("cifar10_multiscale").guidance == cifar10["levels"]["guidance"][1]
     assert recipes.get("cifar10").steps == cifar10["steps"]
     # What the commands of the page do today.
     assert recipes.get("celeba").steps == measured["steps"]

@@ -6,6 +6,7 @@ import pytest
 
 import tf_febm
 from tests.launch.conftest import resolve
+from tf_febm import catalogue
 from tf_febm.recipes.building import check_fit
 
 
@@ -48,4 +49,5 @@ def test_small_runs_of_every_method_are_legal(run_all, tmp_path):
         flags = run_all.processes.small(tmp_path, method)
         recipe = resolve(*flags, f"--logdir={tmp_path}").recipe
         assert recipe.method == method
+        assert catalogue.NETWORKS[recipe.network].kind in ("images", "both"), method
         check_fit(recipe, data)
