@@ -250,7 +250,13 @@ class Recipe:
     @property
     def noise_removed(self) -> float:
         """Standard deviation of the noise that is taken off samples at the end."""
-        return self.data_noise if self.denoise_samples else 0.0
+        if not self.denoise_samples:
+            return 0.0
+        if effects.has_noisy_level(self):
+            from tf_febm.models.reference_levels import NOISE_RANGE  # Imports TensorFlow.
+
+            return NOISE_RANGE[0]
+        return self.data_noise
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.
