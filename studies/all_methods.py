@@ -36,7 +36,7 @@ FIGURES = {
     "distance": "distance of samples",
     "seconds": "seconds",
     "before": "MiB before",
-    "mib": "MiB at peak",
+    "peak": "MiB at peak",
 }
 # What they are on the digits.
 OF_DIGITS = {"kl": "−log q, held out", "distance": "Fréchet ratio"}
@@ -125,7 +125,7 @@ def resident(job: dict) -> dict:
     x = bed.train(EXAMPLES, job["seed"])
     with tempfile.TemporaryDirectory() as folder:
         spent = (of_ours if job["peers"] is None else of_peer)(job, bed, x, Path(folder))[-1]
-    return {name: spent[name] for name in ("before", "mib")}
+    return {name: spent[name] for name in ("before", "peak")}
 
 
 def _row(result: dict, memory: dict[str, dict]) -> dict:
@@ -135,7 +135,7 @@ def _row(result: dict, memory: dict[str, dict]) -> dict:
         row[name] = result.get(name)
     row["seconds"] = result.get("seconds_of_training")
     alone = memory.get(job["method"], {}) if job["bed"] == MEMORY_BED else {}
-    row |= {name: alone.get(name) if job["seed"] == 0 else None for name in ("before", "mib")}
+    row |= {name: alone.get(name) if job["seed"] == 0 else None for name in ("before", "peak")}
     return {**row, "failed": result.get("failed", "")}
 
 
@@ -162,7 +162,11 @@ def tables(summary: dict[str, dict]) -> str:
     lines = []
     for bed, methods in summary.items():
         # What no row has, is no column.
-        names = [n for n in FIGURES if any(row[n]["mean"] is not None for row in methods.values())]
+        names = [
+            n
+            for n in FIGURES
+            if any(n in row and row[n]["mean"] is not None for row in methods.values())
+        ]
         known = {**FIGURES, **(OF_DIGITS if bed == "digits" else {})}
         titles = " | ".join(known[name] for name in names)
         lines += [f"### {bed}", "", f"| | {titles} |", "|---" * (1 + len(names)) + "|"]
@@ -181,7 +185,7 @@ def tables(summary: dict[str, dict]) -> str:
                 cells[0] = "not finite"
             elif row["kl"]["mean"] == min(means):
                 cells[0] = f"**{cells[0]}**"
-            if 0 < row["finite"] < row["seeds"]:
+            if 0 < row.get("finite", 0) < row["seeds"]:
                 cells[0] += f", {row['finite']} of {row['seeds']} seeds finite"
             lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
         lines += ["", *(f"No row of {', '.join(n)}: {why}." for why, n in missing.items()), ""]

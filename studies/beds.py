@@ -98,11 +98,14 @@ def _mixture(name: str, means, scales, **settings) -> Bed:
     return Bed(name, dimension, sample, log_prob, **settings)
 
 
-def _ten() -> Bed:
+def of_ten() -> tuple[np.ndarray, np.ndarray]:
+    """Return means and deviations of the Gaussians of mixture10, each [4, 10]."""
     rng = np.random.default_rng(10)
-    means = 2.0 * rng.standard_normal((4, 10)) / np.sqrt(2.0)
-    scales = rng.uniform(0.6, 1.2, (4, 10))
-    return _mixture("mixture10", means, scales, epsilon=2e-2, gamma=0.1, noise=(0.2, 0.5))
+    return 2.0 * rng.standard_normal((4, 10)) / np.sqrt(2.0), rng.uniform(0.6, 1.2, (4, 10))
+
+
+def _ten() -> Bed:
+    return _mixture("mixture10", *of_ten(), epsilon=2e-2, gamma=0.1, noise=(0.2, 0.5))
 
 
 def _contaminated(percent: int) -> Bed:

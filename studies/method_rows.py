@@ -139,7 +139,7 @@ def of_ours(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
     batches = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), job["seed"]).repeat()
     before, began = peak(reset=True), time.process_time()
     model.fit(batches.batch(BATCH), steps_per_epoch=job["steps"], verbose=0)
-    spent = {"seconds_of_training": time.process_time() - began, "mib": peak(), "before": before}
+    spent = {"seconds_of_training": time.process_time() - began, "peak": peak(), "before": before}
     model.averaged_weights().__enter__()
     kind, settings = METHODS[job["method"]]["class"], {}
     if kind == "Recovery":
@@ -178,7 +178,7 @@ def of_peer(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
     found = np.asarray(energy_fn(x[: len(made["energies"])]))
     if np.isfinite(made["energies"]).all() and not np.allclose(found, made["energies"], 1e-3, 1e-3):
         raise RuntimeError("the weights that came back have other energies than they had there")
-    known = {name: float(made[name]) for name in ("seconds", "mib", "before")}
+    known = {name: float(made[name]) for name in ("seconds", "peak", "before")}
     spent = {name: None if np.isnan(value) else value for name, value in known.items()}
     return energy_fn, made["samples"], {"seconds_of_training": spent.pop("seconds"), **spent}
 

@@ -59,7 +59,7 @@ def main() -> None:
         energies=energies,
         samples=(z @ factor.T + mean).astype(np.float32),
         seconds=seconds,
-        mib=memory,
+        peak=memory,
         before=before,
         **{f"weight_{i}": weight for i, weight in enumerate(weights)},
         **buffers,
