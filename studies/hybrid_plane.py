@@ -1,4 +1,4 @@
-"""What makes f-EBM with a loss of classes run away: `python -m studies.hybrid_plane`.
+"""Hybrids of f-EBM and a classifier that run away: `python -m studies.hybrid_plane`.
 
 Three classes in the plane, each normal, so that the best accuracy is known: 0.908. A conditional
 f-EBM of perceptrons is trained with each weight of the loss of classes and with each of what may
