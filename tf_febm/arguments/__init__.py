@@ -5,6 +5,7 @@ it runs, by the annotations of its arguments, such as `arguments.Array`. Ranges
 that an annotation does not tell are checked where they are known, by the functions below.
 """
 
+from tf_febm.arguments import types
 from tf_febm.arguments.calls import checked, checking
 from tf_febm.arguments.configured import Configured, Settled
 from tf_febm.arguments.kinds import (
@@ -31,38 +32,7 @@ from tf_febm.arguments.kinds import (
     Kind,
     having,
 )
-from tf_febm.arguments.types import (
-    Array,
-    Bounds,
-    Classifier,
-    Data,
-    Density,
-    Distribution,
-    DivergenceLike,
-    DtypeLike,
-    Exported,
-    Function,
-    Labels,
-    Logs,
-    Model,
-    Names,
-    Network,
-    Numbers,
-    Optimizer,
-    Path,
-    Reals,
-    RecipeLike,
-    Reference,
-    Sampler,
-    Seed,
-    Shape,
-    Sizes,
-    Strategy,
-    Tensor,
-    ToyDensity,
-    Whole,
-    Writer,
-)
+from tf_febm.arguments.types import *
 from tf_febm.arguments.values import (
     MOST_CLASSES,
     choice,
@@ -79,36 +49,6 @@ from tf_febm.arguments.values import (
 )
 
 __all__ = [
-    "Array",
-    "Bounds",
-    "Classifier",
-    "Data",
-    "Density",
-    "Distribution",
-    "DivergenceLike",
-    "DtypeLike",
-    "Exported",
-    "Function",
-    "Labels",
-    "Logs",
-    "Model",
-    "Names",
-    "Network",
-    "Numbers",
-    "Optimizer",
-    "Path",
-    "RecipeLike",
-    "Reals",
-    "Reference",
-    "Sampler",
-    "Seed",
-    "Shape",
-    "Sizes",
-    "Strategy",
-    "Tensor",
-    "ToyDensity",
-    "Whole",
-    "Writer",
     "ANY_ARRAY",
     "ARRAY",
     "COUNT",
@@ -148,3 +88,5 @@ __all__ = [
     "switch",
     "whole_number",
 ]
+# Each of them is public, and is named where it is made.
+__all__ += types.__all__
