@@ -126,8 +126,11 @@ def test_what_is_refused_before_anything_is_written(tmp_path, recipe, arguments,
 
 def test_another_recipe_in_its_folder_is_refused(whole):
     before = whole.folder.options.read_bytes()
-    with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\)"):
-        training.run(SMALL.replace(divergence="kl"), IMAGES, whole.folder.path)
+    # With another reference its energy would be another one at once.
+    other = SMALL.changed({"divergence": "kl", "reference": "diagonal", "data_noise": 0.1})
+    message = r"divergence='js' \(now 'kl'\), .*reference=None \(now 'diagonal'\), data_noise=0"
+    with pytest.raises(ValueError, match=message):
+        training.run(other, IMAGES, whole.folder.path)
     assert whole.folder.options.read_bytes() == before
 
 

@@ -35,6 +35,8 @@ from tf_febm.arguments.kinds import (
 from tf_febm.arguments.types import *
 from tf_febm.arguments.values import (
     MOST_CLASSES,
+    MOST_LEVELS,
+    MOST_PARALLEL,
     choice,
     class_count,
     instance,
@@ -59,6 +61,8 @@ __all__ = [
     "Kind",
     "LABELS",
     "MOST_CLASSES",
+    "MOST_LEVELS",
+    "MOST_PARALLEL",
     "NAME",
     "NAMES",
     "NETWORK",
