@@ -5,7 +5,7 @@ import json
 import re
 import runpy
 
-from studies import all_methods, beds, claims, classification
+from studies import all_methods, beds, claims, classification, hybrid_plane
 from tf_febm import extras, recipes
 
 
@@ -108,6 +108,14 @@ def test_the_table_of_classifiers_is_what_was_measured(project):
     assert "\n".join(classification.table(measured)) in page
     assert f"{measured['num_examples']['digits']} held-out digits" in page
     assert f"{measured['steps']['digits']:,} steps" in page and measured["commit"] in page
+
+
+def test_the_table_of_hybrids_is_what_was_measured(project):
+    path = project / "docs" / "measured" / "hybrid_plane.json"
+    measured = json.loads(path.read_text("utf-8"))
+    text = (project / "docs" / "concepts" / "classes.md").read_text("utf-8")
+    assert "\n".join(hybrid_plane.table(measured)) in text
+    assert measured["versions"]["git"][:7] in text and measured["date"] in text
 
 
 def test_the_table_of_packages_is_what_was_measured(project):
