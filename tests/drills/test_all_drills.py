@@ -51,3 +51,23 @@ def test_small_runs_of_every_method_are_legal(run_all, tmp_path):
         assert recipe.method == method
         assert catalogue.NETWORKS[recipe.network].kind in ("images", "both"), method
         check_fit(recipe, data)
+
+
+def test_what_a_killed_run_was_saving_is_not_taken_for_the_next_one(run_all, tmp_path):
+    class Ended:
+        def __init__(self):
+            self.looks = 0
+
+        def poll(self):
+            self.looks += 1
+            return None if self.looks < 3 else 0
+
+    processes, mark = run_all.processes, tmp_path / "checkpoints" / ".saving"
+    assert processes.saving(tmp_path) is None
+    mark.mkdir(parents=True)
+    former = processes.saving(tmp_path)
+    assert processes.until_saving(tmp_path, Ended())
+    assert not processes.until_saving(tmp_path, Ended(), former)
+    mark.rename(tmp_path / "old")
+    mark.mkdir()
+    assert processes.until_saving(tmp_path, Ended(), former)
