@@ -64,6 +64,7 @@ def for_dataset(
     if _holds_vectors(dataset, data_dir):
         dataset = "csv"
     ending = catalogue.METHODS[method].recipes
+    generator = "generator" in catalogue.METHODS[method].players
     row = catalogue.dataset(dataset)
     names = [dataset, "paper" if row is None else row.recipe]
     kind = "images" if row is None or row.kind in ("images", None) else "vectors"
@@ -74,12 +75,14 @@ def for_dataset(
     candidates = [f"{name}{ending}" for name in names]
     if ending:
         whole = ending.lstrip("_")
-        generator = "generator" in catalogue.METHODS[method].players
         if kind == "vectors" and not _is_for(RECIPES[whole], kind) and not generator:
             candidates.append(f"plane{ending}")
         candidates.append(whole)
     found = next(RECIPES[name] for name in (*candidates, "paper") if name in RECIPES)
     changes = _for_kind(found, next(RECIPES[name] for name in names if name in RECIPES), kind)
+    if generator and catalogue.GENERATORS[found.generator].kind not in (kind, "both"):
+        # As few latent variables as any table has columns.
+        changes |= {"generator": "mlp", "latent_dim": 2}
     if found.method != method:
         changes["method"] = method
     return dataclasses.replace(found, **changes) if changes else found
@@ -101,9 +104,6 @@ def _for_kind(recipe: Recipe, own: Recipe, kind: str) -> dict[str, Any]:
     if not _is_for(recipe, kind):
         of_networks = ("network", "width", "frequency", "confinement", "use_attention")
         changes |= {name: getattr(own, name) for name in of_networks}
-    if catalogue.GENERATORS[recipe.generator].kind not in (kind, "both"):
-        # As few latent variables as any table has columns.
-        changes |= {"generator": "mlp", "latent_dim": 2}
     other = {"images": "full", "vectors": "spectral"}[kind]
     if recipe.reference == other:
         changes["reference"] = {"images": "spectral", "vectors": "full"}[kind]
