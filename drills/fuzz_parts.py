@@ -71,6 +71,7 @@ def of_networks(world) -> dict[str, tuple]:
         "MonotoneSum": (networks.MonotoneSum, {}, seed),
         "QuadraticConfinement": (networks.QuadraticConfinement, {"strength": 0.1}),
         "QuadraticEnergy": (networks.QuadraticEnergy, {}),
+        "IndexFeatures": (networks.IndexFeatures, {"harmonics": 2}),
         "SelfAttention": (networks.SelfAttention, {"units": 2}),
         "Dense": (networks.Dense, {"units": 2}),
         "Conv2D": (networks.Conv2D, {"filters": 2, "kernel_size": 3}, {"data_format": "choice",

@@ -29,6 +29,7 @@ def constant_rate():
 ABSTRACT = {
     "ChainlessModel",
     "EnergyModel",
+    "NoiseConditionalModel",
     "Fitting",
     "GeneratorModel",
     "MeanOfEach",
@@ -103,6 +104,9 @@ OBJECTS = {
     "ClippedAdam": lambda: [optimizers.default(), optimizers.ClippedAdam(0.1, beta_2=0.9)],
     "SelfAttention": lambda: [networks.SelfAttention(units=1, dropout=0.25)],
     "LabelShift": lambda: [networks.LabelShift(name="a")],
+    "IndexFeatures": lambda: [networks.IndexFeatures(3)],
+    "Modulation": lambda: [networks.Modulation(name="a")],
+    "SumOfPlaces": lambda: [networks.SumOfPlaces(name="a")],
     "LabelScale": lambda: [networks.LabelScale(name="a")],
     "QuadraticEnergy": lambda: [networks.QuadraticEnergy(mean=1.5, scale=2.5)],
     "SpectralConv2D": lambda: [
@@ -193,7 +197,29 @@ OBJECTS = {
             name="mine",
         )
     ],
+    "MultiscaleScoreMatching": lambda: [
+        tf_febm.MultiscaleScoreMatching(
+            tf_febm.networks.mlp((3,), (4,), num_classes=4, name="e"),
+            networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0]),
+            levels=[0.3, 0.9, 2.0],
+            num_classes=2,
+            l2_coeff=0.5,
+            class_weight_coeff=0.1,
+            label_dropout=0.2,
+            guidance=0.5,
+            average_decay=0.5,
+            seed=4,
+            name="mine",
+        )
+    ],
     "Recovery": lambda: [
+        tf_febm.Recovery(
+            tf_febm.networks.mlp((3,), (4,), num_classes=2, name="e"),
+            tf_febm.networks.mlp((6,), (4,), num_classes=2, name="h"),
+            levels=[0.3, 0.9, 2.0],
+            reference=networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0]),
+            seed=4,
+        ),
         tf_febm.Recovery(
             tf_febm.networks.mlp((3,), (4,), num_classes=4, name="e"),
             tf_febm.networks.mlp((6,), (4,), num_classes=4, name="h"),
@@ -208,7 +234,7 @@ OBJECTS = {
             average_decay=0.5,
             seed=4,
             name="mine",
-        )
+        ),
     ],
     "ComposedEnergy": lambda: [
         networks.ComposedEnergy(
@@ -225,6 +251,8 @@ OBJECTS = {
 }
 INPUTS = {
     "LabelShift": (IMAGES, LABELS),
+    "IndexFeatures": LABELS,
+    "Modulation": (IMAGES, LABELS),
     "LabelScale": (IMAGES, LABELS),
     "Standardise": VECTORS,
     "Whiten": IMAGES,

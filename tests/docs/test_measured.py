@@ -5,7 +5,7 @@ import json
 import re
 import runpy
 
-from studies import all_methods, beds, claims, classification
+from studies import all_methods, beds, claims, classification, hybrid_plane
 from tf_febm import extras, recipes
 
 
@@ -19,6 +19,10 @@ def test_no_file_names_a_folder_of_one_machine(project):
 def test_the_table_of_faces_is_what_was_measured(project):
     measured = json.loads((project / "docs" / "measured" / "faces.json").read_text("utf-8"))
     page = (project / "docs" / "results.md").read_text("utf-8").split("## Faces")[1]
+    levels = json.loads((project / "docs" / "measured" / "faces_levels.json").read_text("utf-8"))
+    assert levels["commit"] in page and f"{round(levels['seconds'] / 60)} minutes" in page
+    assert recipes.get("celeba_multiscale").steps == levels["steps"]
+    measured["rows"] |= levels["rows"]
     rows = re.findall(r"^\| ([^|]+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
     found = {name: tuple(map(float, figures)) for name, *figures in rows}
     assert found == {
@@ -35,11 +39,52 @@ def test_the_table_of_faces_is_what_was_measured(project):
         name: [round(figure, 3) for figure in row.values()] for name, row in cifar10["rows"].items()
     }
     assert cifar10["commit"] in page
+    first, second = (round(seconds / 60) for seconds in cifar10["levels"]["seconds"])
+    assert f"the first took {first} minutes" in page.replace("\n", " ")
+    assert f", {second} on a machine" in page.replace("\n", " ")
+    assert recipes.get("cifar10_multiscale").guidance == cifar10["levels"]["guidance"][1]
     assert recipes.get("cifar10").steps == cifar10["steps"]
     # What the commands of the page do today.
     assert recipes.get("celeba").steps == measured["steps"]
     assert measured["commit"] in page
     assert f"{round(measured['seconds']['febm'] / 60)} minutes" in page
+
+
+def test_the_digits_of_levels_of_noise_are_what_was_measured(project):
+    text = (project / "docs" / "measured" / "digits_levels.json").read_text("utf-8")
+    page = (project / "docs" / "results.md").read_text("utf-8")
+    page = page.split("### MNIST and the digits by levels of noise")[1].split("###")[0]
+    mnist, digits = json.loads(text)["mnist"], json.loads(text)["digits"]
+    assert f"commit {mnist['commit']}" in page and f"commit {digits['commit']}" in page
+    told = {
+        f"{mnist['frechet_to_held_out']:.2f}",
+        f"{mnist['frechet_train_to_held_out']:.2f}",
+        f"{mnist['mean_confidence']:.3f}",
+        f"{mnist['held_out_confidence']:.3f}",
+        f"{round(mnist['seconds'] / 60)} minutes",
+        "between {:.1f} and {:.1f} %".format(*(100 * share for share in mnist["class_shares"])),
+        *(f"{ratio:.2f}" for ratio in digits["frechet_ratio"]),
+    }
+    assert all(figure in page for figure in told), told
+    assert {round(seconds / 60) for seconds in digits["seconds"]} == {6}
+    assert recipes.get("digits_multiscale").steps == digits["steps"]
+
+
+def test_the_table_of_what_was_tried_is_that_of_its_file(project):
+    tried = json.loads((project / "docs" / "measured" / "faces_tried.json").read_text("utf-8"))
+    page = (project / "docs" / "results.md").read_text("utf-8")
+    assert re.search(r"commit\w* up to \w+|up to commit \w+", tried["state"])
+    for row in tried["rows"]:
+        figures = [row["frechet"], row["precision"], row["recall"]]
+        shown = [str(figures[0]), *("–" if f is None else f"{f:.2f}" for f in figures[1:])]
+        assert f"| {row['tried']} | {'; '.join(shown)} | {row['remark']} |" in page
+    for row in tried["runs"]:
+        assert f"| {row['tried']} | | {row['came']} |" in page
+    told = (project / "docs" / "concepts" / "energies.md").read_text("utf-8").replace("\n", " ")
+    ends = [tried["recovery"][name] for name in ("start", "after_500_steps")]
+    for name, words in (("frechet", "from {} to {}"), ("precision", "{} to {}"),
+                        ("recall", "recall {} to {}")):  # fmt: skip
+        assert words.format(*(end[name] for end in ends)) in told
 
 
 def test_the_table_of_anomalies_is_what_was_measured(project):
@@ -63,6 +108,14 @@ def test_the_table_of_classifiers_is_what_was_measured(project):
     assert "\n".join(classification.table(measured)) in page
     assert f"{measured['num_examples']['digits']} held-out digits" in page
     assert f"{measured['steps']['digits']:,} steps" in page and measured["commit"] in page
+
+
+def test_the_table_of_hybrids_is_what_was_measured(project):
+    path = project / "docs" / "measured" / "hybrid_plane.json"
+    measured = json.loads(path.read_text("utf-8"))
+    text = (project / "docs" / "concepts" / "classes.md").read_text("utf-8")
+    assert "\n".join(hybrid_plane.table(measured)) in text
+    assert measured["versions"]["git"][:7] in text and measured["date"] in text
 
 
 def test_the_table_of_packages_is_what_was_measured(project):
@@ -161,3 +214,14 @@ def test_the_table_of_all_methods_is_what_was_measured(project):
         assert max(ours[name] for name in without) < ours["febm_js"]
     assert kl["mixture10"]["febm_squared_hellinger"] is None
     assert kl["moons"]["febm_js"] < 0.5 * kl["moons"]["contrastive_divergence"]
+
+
+def test_the_two_hours_are_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "long_run.json").read_text("utf-8"))
+    page = (project / "docs" / "reliability.md").read_text("utf-8").replace("\n", " ")
+    assert measured["traces"] == 1 and "was traced once" in page
+    assert measured["mb_per_1000_steps"] <= 0.01 and measured["minutes"] >= 120
+    growth = f"+{measured['mb_per_1000_steps']} ± {measured['error']} MB per 1,000 steps"
+    for figure in (measured["commit"], measured["date"], f"{measured['steps']:,} steps", growth):
+        assert figure in page
+    assert "{} MB after ten minutes and {} MB".format(*measured["resident_mb"]) in page

@@ -232,7 +232,19 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 settings["sampler"] = SAMPLERS["relative"]()
             energy = network("energy", 2, 1, l2[0], rows)
             other = network("variational", 4, 1, l2[1], rows)
-            model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
+            if "reference" not in settings:
+                settings["spread"] = 2.0
+            model = tf_febm.Recovery(energy, other, "js", **settings)
+        elif case["model"] == "multiscale":
+            if case["sampler"] == "hmc":
+                settings["sampler"] = SAMPLERS["relative"]()
+            reference = networks.GaussianReference().adapt(data_of(case).x)
+            energy = network("energy", 2, 1, l2[0], LEVELS + (classes or 0))
+            if classes:
+                settings |= {"label_dropout": 0.3, "guidance": 0.5}
+            model = tf_febm.MultiscaleScoreMatching(
+                energy, reference, levels=LEVELS, num_classes=classes, **settings
+            )
         else:
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:

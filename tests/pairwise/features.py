@@ -28,7 +28,7 @@ AXES = {
     "model": (
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
         *("noise_contrastive", "pseudo_spherical", "score_matching", "energy_discrepancy"),
-        "recovery",
+        *("recovery", "multiscale"),
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
@@ -56,7 +56,8 @@ AXES = {
 
 FEWER = {
     # Every divergence trains in tests/models/test_febm.py; this one has the shift-invariant step.
-    # Energy discrepancy is score matching with another mean over examples.
+    # Energy discrepancy is score matching with another mean over examples; multiscale is score
+    # matching at the levels of recovery.
     "model": (
         *("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
         *("pseudo_spherical", "score_matching", "recovery"),
@@ -78,7 +79,8 @@ if not ALL:
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
 _CHAINLESS = {
-    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
+    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy"),
+    *("recovery", "multiscale"),
 }
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
@@ -97,8 +99,10 @@ RULES = (
     # In a recipe methods without chains have no labels, and the noise of one is the reference.
     (("model", _CHAINLESS - {"bidirectional"}), ("made", {"recipe"})),
     # Its chains move in units of its noise, relative to a Gaussian of its own.
-    (("model", {"recovery"}), ("sampler", {"published", "standardised"})),
-    (("model", {"recovery"}), ("energy", {"relative"})),
+    (("model", {"recovery", "multiscale"}), ("sampler", {"published", "standardised"})),
+    (("model", {"multiscale"}), ("energy", {"relative"})),
+    # Its second derivatives at levels of little noise take more than float16 has; see the class.
+    (("model", {"multiscale"}), ("policy", {"mixed_float16"})),
     # No recipe has regularised networks.
     (("made", {"recipe"}), ("regulariser", {"l2"})),
 )
@@ -107,6 +111,8 @@ if not ALL:
     # every model. Two stand for all here, one of them with the most that there can be of chains.
     stand = {"contrastive_divergence", "bidirectional", "noise_contrastive"}
     RULES += ((("strategy", {"mirrored"}), ("model", {*AXES["model"]} - stand)),)
+    # One case more, for what the whole array has and tests/models/test_multiscale.py.
+    RULES += ((("model", {"recovery"}), ("energy", {"relative"})),)
 
 # Where three features met, something was wrong once: those cases stay, whatever the array has.
 REMEMBERED = (

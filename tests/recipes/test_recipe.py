@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from tf_febm import catalogue, data, divergences, recipes
+from tf_febm import catalogue, data, divergences, recipes, samplers
 from tf_febm.recipes import building, ranges, table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
@@ -234,6 +234,20 @@ def test_columns_that_do_not_vary_are_named():
             recipes.get(recipe).build(data.as_data(x))
 
 
+def test_methods_that_need_a_reference_say_so():
+    """Not as an error of the constructor's arguments."""
+    recipe = recipes.get("multiscale").replace(reference=None)
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    with pytest.raises(ValueError, match="reference=None is not for method=multiscale"):
+        recipe.build(images)
+    with pytest.raises(ValueError, match="levels must be at most 10,000; received 1000000000"):
+        recipe.replace(levels=10**9)
+    # Each is a loop of its own in the graph of a step.
+    for make in (recipes.get("digits").replace, samplers.Langevin):
+        with pytest.raises(ValueError, match="num_parallel must be at most 1,024; received 10000"):
+            make(num_parallel=10**6)
+
+
 def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():
     images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3)).astype(np.uint8)
     source = data.ImageData("own", images)
@@ -283,3 +297,36 @@ def test_a_reference_gets_exponential_steps():
     assert (sampler.num_steps, sampler.noise_first, sampler.bounds) == (7, False, None)
     plain = building.make_sampler(recipe.replace(reference=None), source)
     assert (plain.step_size, plain.noise_scale) == (0.25, pytest.approx(0.5**0.5))
+
+
+def test_every_method_starts_from_what_suits_the_data():
+    """Of networks, generators and references; a recipe may be one of the method for other data."""
+    kinds = {"digits": "images", "npz": "images", "folder": "images", "moons": "vectors",
+             "csv": "vectors"}  # fmt: skip
+    for method in catalogue.METHODS:
+        for dataset, kind in kinds.items():
+            found = recipes.for_dataset(dataset, method)
+            assert found.method == method
+            assert catalogue.NETWORKS[found.network].kind in (kind, "both"), (method, dataset)
+            if "generator" in catalogue.METHODS[method].players:
+                assert catalogue.GENERATORS[found.generator].kind in (kind, "both"), dataset
+            assert found.reference != {"images": "full", "vectors": "spectral"}[kind]
+    # What is known to work on tables stays what they start from.
+    assert recipes.for_dataset("csv", "noise_contrastive").name == "noise_contrastive"
+
+
+@pytest.mark.parametrize(
+    "dataset, method", [("digits", "noise_contrastive"), ("csv", "recovery"),
+                        ("moons", "multiscale"), ("csv", "multiscale"), ("csv", "bidirectional")]
+)  # fmt: skip
+def test_what_a_method_starts_from_can_be_trained(dataset, method):
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    source = data.load(dataset) if dataset != "csv" else data.VectorData("csv", x)
+    small = {"batch_size": 4, "width": 4, "num_steps": 2}
+    recipe = recipes.for_dataset(dataset, method)
+    if method == "bidirectional":
+        del small["num_steps"]
+    model = recipe.replace(**small).build(source)
+    batch = next(iter(recipe.replace(**small).stream(source)))
+    logs = model.train_on_batch(batch, return_dict=True)
+    assert np.isfinite(logs["loss"])

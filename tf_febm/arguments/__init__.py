@@ -5,6 +5,7 @@ it runs, by the annotations of its arguments, such as `arguments.Array`. Ranges
 that an annotation does not tell are checked where they are known, by the functions below.
 """
 
+from tf_febm.arguments import types
 from tf_febm.arguments.calls import checked, checking
 from tf_febm.arguments.configured import Configured, Settled
 from tf_febm.arguments.kinds import (
@@ -31,41 +32,14 @@ from tf_febm.arguments.kinds import (
     Kind,
     having,
 )
-from tf_febm.arguments.types import (
-    Array,
-    Bounds,
-    Classifier,
-    Data,
-    Density,
-    Distribution,
-    DivergenceLike,
-    DtypeLike,
-    Function,
-    Labels,
-    Logs,
-    Model,
-    Names,
-    Network,
-    Numbers,
-    Optimizer,
-    Path,
-    Reals,
-    RecipeLike,
-    Reference,
-    Sampler,
-    Seed,
-    Shape,
-    Sizes,
-    Strategy,
-    Tensor,
-    ToyDensity,
-    Whole,
-    Writer,
-)
+from tf_febm.arguments.types import *
 from tf_febm.arguments.values import (
     MOST_CLASSES,
+    MOST_LEVELS,
+    MOST_PARALLEL,
     choice,
     class_count,
+    count_up_to,
     instance,
     interval,
     number,
@@ -78,35 +52,6 @@ from tf_febm.arguments.values import (
 )
 
 __all__ = [
-    "Array",
-    "Bounds",
-    "Classifier",
-    "Data",
-    "Density",
-    "Distribution",
-    "DivergenceLike",
-    "DtypeLike",
-    "Function",
-    "Labels",
-    "Logs",
-    "Model",
-    "Names",
-    "Network",
-    "Numbers",
-    "Optimizer",
-    "Path",
-    "RecipeLike",
-    "Reals",
-    "Reference",
-    "Sampler",
-    "Seed",
-    "Shape",
-    "Sizes",
-    "Strategy",
-    "Tensor",
-    "ToyDensity",
-    "Whole",
-    "Writer",
     "ANY_ARRAY",
     "ARRAY",
     "COUNT",
@@ -117,6 +62,8 @@ __all__ = [
     "Kind",
     "LABELS",
     "MOST_CLASSES",
+    "MOST_LEVELS",
+    "MOST_PARALLEL",
     "NAME",
     "NAMES",
     "NETWORK",
@@ -135,6 +82,7 @@ __all__ = [
     "checking",
     "choice",
     "class_count",
+    "count_up_to",
     "having",
     "instance",
     "interval",
@@ -146,3 +94,5 @@ __all__ = [
     "switch",
     "whole_number",
 ]
+# Each of them is public, and is named where it is made.
+__all__ += types.__all__

@@ -249,9 +249,12 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         self._build_optimizers()
 
     def _build_networks(self) -> None:
-        """Call every network once, on an example of the shape of the data."""
+        """Call every network once, on an example of what it takes."""
         for network in self.networks:
-            self._evaluate(network, self._example())
+            self._evaluate(network, self._example_for(network))
+
+    def _example_for(self, network) -> Batch:
+        return self._example()
 
     def _example(self) -> Batch:
         labels = tf.zeros([2], tf.int32) if self.conditional else None

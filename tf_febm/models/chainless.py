@@ -29,7 +29,7 @@ class ChainlessModel(EnergyModel):
     `_objective`.
     """
 
-    METRICS = ("loss", "objective", "energy_data", "energy_gradient_norm")
+    METRICS: tuple[str, ...] = ("loss", "objective", "energy_data", "energy_gradient_norm")
     SHOWN = ("loss",)
     SETTINGS = dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number)
 

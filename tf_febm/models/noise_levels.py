@@ -1,14 +1,13 @@
 """Levels of noise between data and a standard Gaussian: the forward process of recovery."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["NoiseLevels"]
+__all__ = ["NoiseLevels", "each"]
 
 # Noise over signal at the first noisy level and at the last one, where nothing of the data is left.
 FIRST_RATIO, LAST_RATIO = 0.3, 10.0
@@ -36,9 +35,14 @@ class NoiseLevels:
         ValueError: A number is out of its range.
     """
 
-    def __init__(self, levels: int | Sequence[float] = 6, center: Any = 0.0, spread: Any = 1.0):
-        if isinstance(levels, (int, np.integer)):
-            count = arguments.whole_number("levels", levels, 1)
+    def __init__(
+        self,
+        levels: int | Sequence[float] = 6,
+        center: arguments.Numbers = 0.0,
+        spread: arguments.Numbers = 1.0,
+    ):
+        if isinstance(levels, int) or not np.ndim(levels):
+            count = arguments.count_up_to("levels", levels, arguments.MOST_LEVELS)
             ratios = np.geomspace(FIRST_RATIO if count > 1 else LAST_RATIO, LAST_RATIO, count)
             kept = np.concatenate([[1.0], 1.0 / (1.0 + ratios**2)])
             found = np.sqrt(1.0 - kept[1:] / kept[:-1])
@@ -69,10 +73,10 @@ class NoiseLevels:
 
         Args:
             x: Data x₀, float32 [n, …].
-            rows: One-hot rows over the T levels, float32 [n, T].
+            rows: One-hot rows over the T levels, float32 [n, T], or with x_T, [n, T + 1].
             seed: Integer tensor [2].
         """
-        signal = _each(self.signal[:-1], rows, x)
+        signal = each(self.signal[: rows.shape[-1]], rows, x)
         noise = tf.sqrt(tf.maximum(1.0 - tf.square(signal), 0.0)) * self.spread
         return self.center + signal * (x - self.center) + noise * _normal_like(x, seed)
 
@@ -80,8 +84,8 @@ class NoiseLevels:
         self, x: arguments.Array, rows: arguments.Tensor, seed: arguments.Seed
     ) -> tf.Tensor:
         """Draw x_{t+1} given x_t; the arguments are those of `noised`."""
-        shrunk = _each(self.shrinkage, rows, x) * (x - self.center)
-        noise = _each(np.asarray(self.sigmas), rows, x) * self.spread
+        shrunk = each(self.shrinkage, rows, x) * (x - self.center)
+        noise = each(np.asarray(self.sigmas), rows, x) * self.spread
         return self.center + shrunk + noise * _normal_like(x, seed)
 
     def before(
@@ -98,11 +102,24 @@ class NoiseLevels:
         Returns:
             m, [n, …], and d, of a shape that broadcasts to it.
         """
-        mean = self.center + _each(self.shrinkage, rows, noisier) * (noisier - self.center)
-        return mean, _each(np.asarray(self.sigmas), rows, noisier) * self.spread
+        mean = self.center + each(self.shrinkage, rows, noisier) * (noisier - self.center)
+        return mean, each(np.asarray(self.sigmas), rows, noisier) * self.spread
 
-    def energy(self, x: arguments.Array) -> tf.Tensor:
-        """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …]."""
+    def settings(self) -> dict:
+        """Return what a model's configuration keeps: constructor's arguments by name."""
+        of_data = {name: getattr(self, name).tolist() for name in ("center", "spread")}
+        return {"levels": list(self.sigmas), **of_data}
+
+    def seen(self, x: arguments.Array, rows: arguments.Tensor) -> tf.Tensor:
+        """Return what networks see of x: x itself, which has one scale at all levels."""
+        return x
+
+    def gain(self, rows: arguments.Tensor) -> tf.Tensor:
+        """Return what the energy network's output is multiplied with: 1."""
+        return tf.ones(tf.shape(rows)[:1])
+
+    def energy(self, x: arguments.Array, rows: arguments.Tensor | None = None) -> tf.Tensor:
+        """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …] of any level."""
         axes = list(range(1, x.shape.rank))
         return 0.5 * tf.reduce_sum(tf.square((x - self.center) / self.spread), axis=axes)
 
@@ -110,10 +127,14 @@ class NoiseLevels:
         """Draw x_T from N(c, s²I), float32 of a shape [n, …], which may be a tensor."""
         return self.center + self.spread * randomness.normal(shape, seed)
 
+    def last_law(self) -> tuple:
+        """Return the law of x_T as `before` returns that of x_t."""
+        return self.center, self.spread
 
-def _each(table: np.ndarray, rows, x) -> tf.Tensor:
+
+def each(table: arguments.Numbers, rows: arguments.Tensor, x: arguments.Tensor) -> tf.Tensor:
     """Return the entry of a table of T numbers for each row, of a shape that broadcasts to x."""
-    values = tf.linalg.matvec(rows, tf.constant(table, tf.float32))
+    values = tf.linalg.matvec(rows, tf.constant(np.asarray(table), tf.float32))
     return tf.reshape(values, [-1] + [1] * (x.shape.rank - 1))
 
 

@@ -1,5 +1,6 @@
 """Construction of the compiled model and the batches of a recipe; what `Recipe` calls."""
 
+import inspect
 import math
 from typing import Any
 
@@ -52,8 +53,11 @@ def build_model(recipe: arguments.RecipeLike, source: Data) -> Any:
     }
     if method.chains:
         settings["buffer"] = make_buffer(recipe)
+    if method.chains or method.noisier:
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
     if method.noisier:
+        settings["num_classes"] = source.num_classes if recipe.conditional else None
+    if method.noisier and recipe.reference is None:
         settings |= {"center": 0.5, "spread": 0.5}
         if isinstance(source, data.VectorData):
             settings |= {"center": source.mean, "spread": source.scale}
@@ -83,7 +87,7 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     if recipe.conditional:
         options["num_classes"] = source.num_classes
     if catalogue.METHODS[recipe.method].noisier:
-        options["num_classes"] = recipe.levels
+        options["num_classes"] = recipe.levels + options.get("num_classes", 0)
         repeats = 1 + (name == "variational")
         shape = (*shape[:-1], repeats * shape[-1])
     for option in ("use_attention", "frequency"):
@@ -94,7 +98,8 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     spectral = reference is not None and reference.covariance == "spectral"
     if spectral and "whiten" in catalogue.NETWORKS[recipe.network].options:
         options["whiten"] = reference
-    if isinstance(source, data.VectorData):
+    levelled = catalogue.METHODS[recipe.method].noisier and reference is not None
+    if isinstance(source, data.VectorData) and not levelled:
         # The standardisation by the training split is part of the networks, so that the model takes
         # and returns raw units.
         options |= {"mean": np.tile(source.mean, repeats), "scale": np.tile(source.scale, repeats)}
@@ -110,6 +115,13 @@ def check_fit(recipe, source: Data) -> None:
     for name in ("random_flip", "random_crop", "use_attention"):
         if getattr(recipe, name) and kind == "vectors":
             raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
+    takes = inspect.signature(catalogue.load(catalogue.METHODS[recipe.method].place)).parameters
+    needed = "reference" in takes and takes["reference"].default is inspect.Parameter.empty
+    if needed and recipe.reference is None:
+        raise ValueError(
+            f"reference=None is not for method={recipe.method}, whose energies are relative to a "
+            "reference: give reference='auto'."
+        )
     if recipe.conditional and source.labels is None:
         raise ValueError(f"conditional=True needs labels; {source.source} has none.")
     if isinstance(source, data.VectorData):

@@ -32,7 +32,8 @@ class Recipe:
         why: One sentence: what it is for, and why it is as it is.
 
         method: How the energy is trained: a name of `catalogue.METHODS`.
-        divergence: The f-divergence, by a name that `divergences.get` knows; of febm and dual.
+        divergence: The f-divergence, by a name that `divergences.get` knows; of febm, dual and
+            recovery.
         conditional: Whether the model learns one density per label of the data.
 
         steps: Training steps; each on a batch.
@@ -95,8 +96,12 @@ class Recipe:
         restart_probability: Chance that a chain of the replay buffer starts from noise.
         match_labels: Whether chains of a conditional model start in samples of their own label.
 
-        levels: Levels of noise of recovery; see `models.noise_levels.NoiseLevels`.
-        chains_per_pair: Its chains for each pair of a level and the next.
+        levels: Levels of noise of recovery and multiscale; see `models.noise_levels.NoiseLevels`
+            and, with a reference, `models.ReferenceLevels`.
+        chains_per_pair: Recovery's chains for each pair of a level and the next.
+        label_dropout: Chance that multiscale hides a label in training, for `guidance`.
+        guidance: By how much its samples are to be clearer members of their class; see
+            `MultiscaleScoreMatching`. 0 for samples of the energies as they are.
 
         reference: Covariance of the Gaussian reference that the energy is relative to, or None; see
             `networks.GaussianReference`.
@@ -200,6 +205,8 @@ class Recipe:
 
     levels: int = 6
     chains_per_pair: int = 2
+    label_dropout: float = 0.0
+    guidance: float = 0.0
 
     reference: str | None = None
     slow_energy_decay: float | None = None
@@ -250,7 +257,13 @@ class Recipe:
     @property
     def noise_removed(self) -> float:
         """Standard deviation of the noise that is taken off samples at the end."""
-        return self.data_noise if self.denoise_samples else 0.0
+        if not self.denoise_samples:
+            return 0.0
+        if effects.has_noisy_level(self):
+            from tf_febm.models.reference_levels import NOISE_RANGE  # Imports TensorFlow.
+
+            return NOISE_RANGE[0]
+        return self.data_noise
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.
