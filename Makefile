@@ -135,7 +135,7 @@ quick: $(READY) lint types
 
 # Every pair of features, not only those that the suite has.
 pairwise: $(READY)
-	PAIRWISE=all $(BIN)/python -m pytest -n 2 tests/test_pairwise.py tests/test_pairwise_classes.py $(ARGS)
+	PAIRWISE=all $(BIN)/python -m pytest -n 2 tests/test_pairwise.py tests/test_pairwise_made.py tests/test_pairwise_classes.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

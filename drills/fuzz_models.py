@@ -27,6 +27,9 @@ def of_models(world) -> dict[str, tuple]:
         "Recovery": (tf_febm.Recovery, {
             "energy": world.level_energy, "variational": world.level_variational, "levels": 2,
             "sampler": samplers.Langevin.from_epsilon(0.01, 2)}, {"sampler": "object"}),
+        "MultiscaleScoreMatching": (tf_febm.MultiscaleScoreMatching, {
+            "energy": world.level_energy, "reference": world.reference, "levels": 2,
+            "sampler": samplers.Langevin.from_epsilon(0.01, 2)}, {"sampler": "object"}),
         "BidirectionalEBM": (tf_febm.BidirectionalEBM, {
             "energy": world.plane, "generator": world.generator, "latent_dim": 2,
             "sampler": samplers.Langevin.from_epsilon(0.01, 2)}, {"generator": "object"}),

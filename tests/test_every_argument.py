@@ -28,6 +28,8 @@ LEFT = {
     "CachedWeightsLayer": "those of a Keras layer",
     "LabelScale": "those of a Keras layer",
     "LabelShift": "those of a Keras layer",
+    "Modulation": "those of a Keras layer",
+    "SumOfPlaces": "those of a Keras layer",
     "TriangularProduct": "those of a Keras layer",
 }
 PACKAGES = [name for name in tf_febm.__all__ if inspect.ismodule(getattr(tf_febm, name, None))]

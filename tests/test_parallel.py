@@ -16,11 +16,13 @@ from tf_febm import parallel, workers
 CASES = {
     "febm/js clipped": {"clip": 0.01},
     "dual/kl plain": {},
-    "contrastive_divergence conditional": {"conditional": True, "initial": "data"},
+    "contrastive_divergence conditional": {
+        "conditional": True, "initial": "data", "class_weight_coeff": 0.5,
+    },
     "pseudo_spherical labels": {
         "conditional": True, "weighted": True, "gamma": 3.0, "held_out": True,
     },
-    "score_matching exact": {"weighted": True},
+    "score_matching exact": {"weighted": True, "conditional": True, "class_weight_coeff": 0.5},
     "febm/js weighted labels": {
         "weighted": True, "conditional": True, "scaled": True, "decay": 0.5, "held_out": True,
     },

@@ -29,6 +29,7 @@ def constant_rate():
 ABSTRACT = {
     "ChainlessModel",
     "EnergyModel",
+    "NoiseConditionalModel",
     "Fitting",
     "GeneratorModel",
     "MeanOfEach",
@@ -41,6 +42,7 @@ ABSTRACT = {
     "Steps",
     "SpectralLayer",
     "VariationalModel",
+    "Scheduled",
     "_Hamiltonian",
 }
 
@@ -60,13 +62,13 @@ OBJECTS = {
     ],
     "Langevin": lambda: [
         samplers.Langevin(2.0, 0.1, 7, None, None, 0.3, False),
-        samplers.Langevin(bounds=(-1.0, 2.0)),
+        samplers.Langevin(bounds=(-1.0, 2.0), dtype="bfloat16", num_parallel=2),
         samplers.Langevin.from_epsilon(0.01, 5, schedule="cosine", noise_schedule="linear"),
     ],
-    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0))],
-    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0))],
+    "MALA": lambda: [samplers.MALA(0.2, 7, 3, 0.5, (0.0, 1.0), "cosine", "bfloat16", 2)],
+    "HMC": lambda: [samplers.HMC(0.2, 4, 7, 3, 0.6, (0.0, 1.0), "linear", "bfloat16", 2)],
     "ParallelTempering": lambda: [
-        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0))
+        samplers.ParallelTempering(0.2, 7, (1.0, 0.5), 3, 0.6, (0.0, 1.0), "linear", "bfloat16")
     ],
     "Preconditioned": lambda: [
         samplers.Preconditioned(
@@ -102,11 +104,15 @@ OBJECTS = {
     "ClippedAdam": lambda: [optimizers.default(), optimizers.ClippedAdam(0.1, beta_2=0.9)],
     "SelfAttention": lambda: [networks.SelfAttention(units=1, dropout=0.25)],
     "LabelShift": lambda: [networks.LabelShift(name="a")],
+    "IndexFeatures": lambda: [networks.IndexFeatures(3)],
+    "Modulation": lambda: [networks.Modulation(name="a")],
+    "SumOfPlaces": lambda: [networks.SumOfPlaces(name="a")],
     "LabelScale": lambda: [networks.LabelScale(name="a")],
     "QuadraticEnergy": lambda: [networks.QuadraticEnergy(mean=1.5, scale=2.5)],
     "SpectralConv2D": lambda: [
         networks.SpectralConv2D(3, 5, strides=2, bounded=True, use_bias=True)
     ],
+    "Dense": lambda: [networks.Dense(3, activation="swish", use_bias=False)],
     "SpectralDense": lambda: [networks.SpectralDense(3, use_bias=False, bounded=True)],
     "Conv2D": lambda: [networks.Conv2D(3, 5, strides=2, padding="same", use_bias=False)],
     "FourierFeatures": lambda: [networks.FourierFeatures(4, 2.5, seed=3)],
@@ -191,7 +197,27 @@ OBJECTS = {
             name="mine",
         )
     ],
+    "MultiscaleScoreMatching": lambda: [
+        tf_febm.MultiscaleScoreMatching(
+            tf_febm.networks.mlp((3,), (4,), num_classes=4, name="e"),
+            networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0]),
+            levels=[0.3, 0.9, 2.0],
+            num_classes=2,
+            l2_coeff=0.5,
+            class_weight_coeff=0.1,
+            average_decay=0.5,
+            seed=4,
+            name="mine",
+        )
+    ],
     "Recovery": lambda: [
+        tf_febm.Recovery(
+            tf_febm.networks.mlp((3,), (4,), num_classes=2, name="e"),
+            tf_febm.networks.mlp((6,), (4,), num_classes=2, name="h"),
+            levels=[0.3, 0.9, 2.0],
+            reference=networks.GaussianReference.from_moments([1.0, 2.0, 3.0], [0.5, 3.0, 1.0]),
+            seed=4,
+        ),
         tf_febm.Recovery(
             tf_febm.networks.mlp((3,), (4,), num_classes=4, name="e"),
             tf_febm.networks.mlp((6,), (4,), num_classes=4, name="h"),
@@ -206,7 +232,7 @@ OBJECTS = {
             average_decay=0.5,
             seed=4,
             name="mine",
-        )
+        ),
     ],
     "ComposedEnergy": lambda: [
         networks.ComposedEnergy(
@@ -223,6 +249,8 @@ OBJECTS = {
 }
 INPUTS = {
     "LabelShift": (IMAGES, LABELS),
+    "IndexFeatures": LABELS,
+    "Modulation": (IMAGES, LABELS),
     "LabelScale": (IMAGES, LABELS),
     "Standardise": VECTORS,
     "Whiten": IMAGES,

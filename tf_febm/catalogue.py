@@ -77,20 +77,20 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "mala": Sampler(
         "tf_febm.samplers.hamiltonian:MALA",
-        ("step_size", "burn_in", "target_acceptance"),
+        ("step_size", "burn_in", "target_acceptance", "schedule"),
         (1.0, 0.5),
         0.574,
     ),
     "hmc": Sampler(
         "tf_febm.samplers.hamiltonian:HMC",
-        ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance"),
+        ("step_size", "num_leapfrog_steps", "burn_in", "target_acceptance", "schedule"),
         (0.5, 1.0),
         0.651,
     ),
     "parallel_tempering": Sampler(
         "tf_febm.samplers.tempering:ParallelTempering",
         (
-            *("step_size", "burn_in", "target_acceptance"),
+            *("step_size", "burn_in", "target_acceptance", "schedule"),
             *("num_temperatures", "smallest_inverse_temperature"),
         ),
         (1.0, 0.5),
@@ -179,6 +179,14 @@ METHODS: dict[str, Method] = {
         noisier=True,
         recipes="_recovery",
     ),
+    "multiscale": Method(
+        "tf_febm.models.multiscale:MultiscaleScoreMatching",
+        ("energy",),
+        ("levels", "class_weight_coeff"),
+        chains=False,
+        noisier=True,
+        recipes="_multiscale",
+    ),
     "bidirectional": Method(
         "tf_febm.models.bidirectional:BidirectionalEBM",
         ("energy", "generator"),
@@ -231,6 +239,9 @@ NETWORKS = {
     "resnet32_larger": Network(f"{_IN}.resnets:resnet32_larger", "images", 128, _RESNET),
     "resnet32_wider": Network(f"{_IN}.resnets:resnet32_wider", "images", 256, _RESNET),
     "resnet128": Network(f"{_IN}.resnets:resnet128", "images", 64, _RESNET),
+    "noise_conditional": Network(
+        f"{_IN}.noise_conditional:noise_conditional", "images", 32, _LABELS
+    ),
     "strided": Network(f"{_IN}.strided:strided", "images", 32, (*_LABELS, "whiten")),
     "published_bounds": Network(f"{_IN}.published_bounds:published_bounds", "both", 64, (), False),
 }

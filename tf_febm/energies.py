@@ -149,27 +149,41 @@ class WhiteEnergy:
 
 
 class RecoveryEnergy:
-    """The energy of x given a noisier version of it, as a function of w where x = m + d w.
+    """The energy of x given a noisier version of it, as a function of w where x = P(m + d w).
 
-        w -> f(m + d w) + ½‖w‖²
+        w -> f(P(m + d w)) + ½‖w‖²
 
-    N(m, d²I) is the law of x given the noisier one where f is zero. All coordinates of w have one
-    scale, however much noise there is.
+    The law of m + d w, w ~ N(0, I), is that of x given the noisier one where f is zero, in
+    coordinates in which its components are independent; P takes them to x. All coordinates of w
+    have one scale, however much noise there is.
 
     Args:
         energy_fn: x -> f(x), [n] or [n, 1].
         mean: m, floating [n, …].
         deviation: d, positive, of a shape that broadcasts to it.
+        compose: P, an affine map of [n, …] to itself; None leaves what it is given.
+        transposed: The transpose of its linear part: from gradients for x to those for m + d w.
     """
 
     def __init__(
-        self, energy_fn: arguments.Function, mean: arguments.Numbers, deviation: arguments.Tensor
+        self,
+        energy_fn: arguments.Function,
+        mean: arguments.Numbers,
+        deviation: arguments.Tensor,
+        compose: arguments.Function | None = None,
+        transposed: arguments.Function | None = None,
     ):
         self.energy_fn, self.mean, self.deviation = energy_fn, mean, deviation
+        self._compose, self._transposed = compose, transposed
 
     def place(self, w: arguments.Tensor) -> tf.Tensor:
-        """Return x = m + d w, of w [n, …]."""
-        return self.mean + self.deviation * w
+        """Return x = P(m + d w), of w [n, …] or, of several moments, [steps, n, …]."""
+        found = self.mean + self.deviation * w
+        if self._compose is None:
+            return found
+        # What composes takes [n, …].
+        several = w.shape.rank > self.mean.shape.rank
+        return tf.map_fn(self._compose, found) if several else self._compose(found)
 
     def __call__(self, w: arguments.Tensor) -> tf.Tensor:
         """Return the energy of w, [n]."""
@@ -179,6 +193,8 @@ class RecoveryEnergy:
     def value_and_gradient(self, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the energy of w, [n], and its gradient for w."""
         energy, gradient = value_and_gradient(self.energy_fn, self.place(w))
+        if self._transposed is not None:
+            gradient = self._transposed(gradient)
         return energy + tf.cast(self._quadratic(w), energy.dtype), self.deviation * gradient + w
 
     @staticmethod

@@ -19,6 +19,10 @@ def test_no_file_names_a_folder_of_one_machine(project):
 def test_the_table_of_faces_is_what_was_measured(project):
     measured = json.loads((project / "docs" / "measured" / "faces.json").read_text("utf-8"))
     page = (project / "docs" / "results.md").read_text("utf-8").split("## Faces")[1]
+    levels = json.loads((project / "docs" / "measured" / "faces_levels.json").read_text("utf-8"))
+    assert levels["commit"] in page and f"{round(levels['seconds'] / 60)} minutes" in page
+    assert recipes.get("celeba_multiscale").steps == levels["steps"]
+    measured["rows"] |= levels["rows"]
     rows = re.findall(r"^\| ([^|]+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
     found = {name: tuple(map(float, figures)) for name, *figures in rows}
     assert found == {

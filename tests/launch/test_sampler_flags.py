@@ -34,12 +34,13 @@ class TestWhatFlagsMean:
     def test_mala(self):
         sampler = sampler_of(
             "--sampler=mala", "--step_lr=0.02", "--num_steps=7", "--burn_in=3",
-            "--target_acceptance=0.6",
+            "--target_acceptance=0.6", "--schedule=linear", "--chain_dtype=bfloat16",
         )  # fmt: skip
         assert isinstance(sampler, samplers.MALA)
         expected = {
             "step_size": 0.02, "num_steps": 7, "burn_in": 3, "target_acceptance": 0.6,
-            "bounds": (0.0, 1.0),
+            "bounds": (0.0, 1.0), "schedule": "linear",
+            "dtype": "bfloat16", "num_parallel": 1,
         }  # fmt: skip
         assert sampler.get_config() == expected
 
@@ -130,7 +131,7 @@ class TestWhatFlagsMean:
         ("--large_model --wider_model", "--large_model and --wider_model exclude each other"),
         ("--burn_in=3", "--burn_in=3 is for --sampler=mala or hmc or parallel_tempering,"),
         ("--target_acceptance=0.5", "--target_acceptance=0.5 is for --sampler=mala or hmc"),
-        ("--sampler=mala --schedule=cosine", "--schedule=cosine is for --sampler=langevin, not"),
+        ("--sampler=mala --noise_schedule=cosine", "--noise_schedule=cosine is for --sampler=lang"),
         ("--num_temperatures=3", "--num_temperatures=3 is for --sampler=parallel_tempering, not"),
         ("--sampler=mala --leapfrog_steps=3", "--leapfrog_steps=3 is for --sampler=hmc, not mala"),
         (

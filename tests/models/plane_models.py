@@ -11,7 +11,15 @@ OF_ENERGY_ALONE = {
     "score_matching": tf_febm.ScoreMatching,
     "energy_discrepancy": tf_febm.EnergyDiscrepancy,
 }
-METHODS = ("febm", "dual", "bidirectional", "noise_contrastive", "recovery", *OF_ENERGY_ALONE)
+METHODS = (
+    "febm",
+    "dual",
+    "bidirectional",
+    "noise_contrastive",
+    "recovery",
+    "multiscale",
+    *OF_ENERGY_ALONE,
+)
 
 
 def plane(n=32, seed=0):
@@ -44,6 +52,13 @@ def model_of(
         )
         model = tf_febm.Recovery(energy, other, levels=2, num_classes=classes, **options)
         model.compile(optimizer(), optimizer(), run_eagerly=eager)
+    elif method == "multiscale":
+        reference = tf_febm.networks.GaussianReference.from_moments([0.0, 0.1], [1.0, 1.2])
+        energy = tf_febm.networks.mlp(2, (8,), num_classes=2 + (classes or 0))
+        model = tf_febm.MultiscaleScoreMatching(
+            energy, reference, levels=2, num_classes=classes, **options
+        )
+        model.compile(optimizer(), run_eagerly=eager)
     elif method == "bidirectional":
         generator = tf_febm.networks.generator_mlp(2, 2)
         model = tf_febm.BidirectionalEBM(energy, generator, 2, **options)

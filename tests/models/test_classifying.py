@@ -104,14 +104,30 @@ def made(method: str, coefficient: float):
         model = tf_febm.NoiseContrastive(energy, reference=noise, **settings)
     elif method == "contrastive_divergence":
         model = tf_febm.ContrastiveDivergence(energy, **settings)
+    elif method in ("exact", "sliced", "denoising"):
+        model = tf_febm.ScoreMatching(energy, method, **settings)
+    elif method == "energy_discrepancy":
+        model = tf_febm.EnergyDiscrepancy(energy, num_neighbours=2, **settings)
+    elif method == "recovery":
+        # Rows over two levels, and three classes.
+        energy, other = (networks.mlp((d,), (8,), "swish", num_classes=5) for d in (2, 4))
+        settings["chains_per_pair"] = 3
+        model = tf_febm.Recovery(energy, other, levels=2, num_classes=3, **settings)
     else:
         kind = tf_febm.FEBM if method == "febm" else tf_febm.DualFEBM
         model = kind(energy, other, **settings)
-    model.compile(*(keras.optimizers.SGD(0.1) for _ in model.networks))
+    # A single step is sooner taken than compiled, as those of tests/test_pairwise.py are.
+    model.compile(*(keras.optimizers.SGD(0.1) for _ in model.networks), run_eagerly=True)
     return model
 
 
-@pytest.mark.parametrize("method", ["febm", "dual", "contrastive_divergence", "noise_contrastive"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("febm", "dual", "contrastive_divergence", "noise_contrastive", "recovery"),
+        *("sliced", "energy_discrepancy"),
+    ],
+)
 def test_the_hybrid_loss_adds_the_gradient_of_the_cross_entropy(method):
     """After one step of gradient descent, weights differ by rate · weight · that gradient."""
     plain, hybrid, start = made(method, 0.0), made(method, 0.5), made(method, 0.0)

@@ -28,12 +28,16 @@ LEVELS = 3
 SAMPLERS = {
     "langevin": lambda: samplers.Langevin.from_epsilon(0.05, 2),
     "published": lambda: samplers.Langevin(num_steps=2, bounds=BOUNDS),
+    "bfloat16_in_parts": lambda: samplers.Langevin.from_epsilon(
+        0.05, 2, dtype="bfloat16", num_parallel=2
+    ),
     "mala": lambda: samplers.MALA(0.02, 2),
-    "hmc": lambda: samplers.HMC(0.2, 2, 2, bounds=BOUNDS),
+    # With all that calibrated samplers have; "mala" has none of it.
+    "hmc": lambda: samplers.HMC(0.2, 2, 2, burn_in=1, bounds=BOUNDS, schedule="cosine"),
     "parallel_tempering": lambda: samplers.ParallelTempering(0.02, 2, (1.0, 0.5)),
     "scheduled": lambda: samplers.Langevin.from_epsilon(0.05, 2, schedule="cosine"),
     # Of an energy relative to a Gaussian, whose chains have no bounds.
-    "relative": lambda: samplers.HMC(0.2, 2, 2),
+    "relative": lambda: samplers.HMC(0.2, 2, 2, burn_in=1, schedule="cosine"),
     "standardised": lambda: samplers.Preconditioned(
         samplers.Langevin.from_epsilon(0.05, 2),
         networks.GaussianReference.from_moments([0.0, -0.5], [1.5, 1.0]),
@@ -152,7 +156,8 @@ def network(name: str, inputs: int, outputs: int, l2: float, classes: int | None
 
     def dense(units, activation=None, dtype=None):
         penalty = keras.regularizers.L2(l2) if l2 else None
-        return keras.layers.Dense(units, activation, kernel_regularizer=penalty, dtype=dtype)
+        kind = networks.Dense if activation else keras.layers.Dense
+        return kind(units, activation=activation, kernel_regularizer=penalty, dtype=dtype)
 
     x = given = keras.Input((inputs,))
     if classes is not None:
@@ -193,7 +198,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         "l2_coeff": 0.1,
         "seed": 3,
     }
-    classes_too = {"class_weight_coeff": 0.5} if is_hybrid(case) else {}
+    if is_hybrid(case):
+        settings["class_weight_coeff"] = 0.5
     if case["energy"] == "relative":
         settings["reference"] = networks.GaussianReference().adapt(data_of(case).x)
         if case["sampler"] in ("published", "hmc"):
@@ -214,7 +220,7 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
         elif case["model"] == "noise_contrastive":
             noise = networks.GaussianReference("diagonal").adapt(data_of(case).x)
             noise = settings.get("reference", noise)
-            model = tf_febm.NoiseContrastive(energy, noise, **settings, **classes_too)
+            model = tf_febm.NoiseContrastive(energy, noise, **settings)
         elif case["model"] == "score_matching":
             model = tf_febm.ScoreMatching(energy, "sliced", **settings)
         elif case["model"] == "energy_discrepancy":
@@ -226,9 +232,18 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 settings["sampler"] = SAMPLERS["relative"]()
             energy = network("energy", 2, 1, l2[0], rows)
             other = network("variational", 4, 1, l2[1], rows)
-            model = tf_febm.Recovery(energy, other, "js", spread=2.0, **settings)
+            if "reference" not in settings:
+                settings["spread"] = 2.0
+            model = tf_febm.Recovery(energy, other, "js", **settings)
+        elif case["model"] == "multiscale":
+            if case["sampler"] == "hmc":
+                settings["sampler"] = SAMPLERS["relative"]()
+            reference = networks.GaussianReference().adapt(data_of(case).x)
+            energy = network("energy", 2, 1, l2[0], LEVELS + (classes or 0))
+            model = tf_febm.MultiscaleScoreMatching(
+                energy, reference, levels=LEVELS, num_classes=classes, **settings
+            )
         else:
-            settings |= classes_too
             settings["buffer"] = BUFFERS[case["buffer"]]()
             if case["model"].startswith("febm") and "reference" in settings:
                 settings["slow_energy_decay"] = 0.8
@@ -281,6 +296,7 @@ def by_recipe(case: dict):
             changes["schedule"] = "cosine"
     elif changes["sampler"] == "hmc":
         changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
+        changes |= {"burn_in": 1, "schedule": "cosine"}
     if case["energy"] == "relative":
         changes |= {"reference": "full", "confinement": 0.0}
         if method == "febm":

@@ -28,11 +28,11 @@ AXES = {
     "model": (
         *("febm_js", "febm_kl", "contrastive_divergence", "dual", "bidirectional"),
         *("noise_contrastive", "pseudo_spherical", "score_matching", "energy_discrepancy"),
-        "recovery",
+        *("recovery", "multiscale"),
     ),
     "sampler": (
         *("langevin", "published", "mala", "hmc", "standardised"),
-        *("parallel_tempering", "scheduled"),
+        *("parallel_tempering", "scheduled", "bfloat16_in_parts"),
     ),
     "buffer": ("none", "replay", "persistent"),
     "conditional": ("no", "integers", "one_hot"),
@@ -56,7 +56,8 @@ AXES = {
 
 FEWER = {
     # Every divergence trains in tests/models/test_febm.py; this one has the shift-invariant step.
-    # Energy discrepancy is score matching with another mean over examples.
+    # Energy discrepancy is score matching with another mean over examples; multiscale is score
+    # matching at the levels of recovery.
     "model": (
         *("febm_kl", "contrastive_divergence", "dual", "bidirectional", "noise_contrastive"),
         *("pseudo_spherical", "score_matching", "recovery"),
@@ -77,10 +78,9 @@ if not ALL:
 # What a failing case is brought back to, axis by axis, to see which features it takes.
 BASE = {axis: values[0] for axis, values in AXES.items()}
 
-# Without a loss of classes.
-_PLAIN = {"score_matching", "energy_discrepancy", "recovery"}
 _CHAINLESS = {
-    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy", "recovery"),
+    *("bidirectional", "noise_contrastive", "score_matching", "energy_discrepancy"),
+    *("recovery", "multiscale"),
 }
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
@@ -89,7 +89,6 @@ RULES = (
     # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
     *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
-    *[(("classes", {"hybrid"}), ("model", _PLAIN))] * ALL,
     # Keras' `train_on_batch` has no callbacks, and gives each replica the whole batch.
     (("steps", {"train_on_batch"}), ("callback", {*AXES["callback"]} - {"none"})),
     (("steps", {"train_on_batch"}), ("strategy", {"mirrored"})),
@@ -100,8 +99,10 @@ RULES = (
     # In a recipe methods without chains have no labels, and the noise of one is the reference.
     (("model", _CHAINLESS - {"bidirectional"}), ("made", {"recipe"})),
     # Its chains move in units of its noise, relative to a Gaussian of its own.
-    (("model", {"recovery"}), ("sampler", {"published", "standardised"})),
-    (("model", {"recovery"}), ("energy", {"relative"})),
+    (("model", {"recovery", "multiscale"}), ("sampler", {"published", "standardised"})),
+    (("model", {"multiscale"}), ("energy", {"relative"})),
+    # Its second derivatives at levels of little noise take more than float16 has; see the class.
+    (("model", {"multiscale"}), ("policy", {"mixed_float16"})),
     # No recipe has regularised networks.
     (("made", {"recipe"}), ("regulariser", {"l2"})),
 )
@@ -110,6 +111,8 @@ if not ALL:
     # every model. Two stand for all here, one of them with the most that there can be of chains.
     stand = {"contrastive_divergence", "bidirectional", "noise_contrastive"}
     RULES += ((("strategy", {"mirrored"}), ("model", {*AXES["model"]} - stand)),)
+    # One case more, for what the whole array has and tests/models/test_multiscale.py.
+    RULES += ((("model", {"recovery"}), ("energy", {"relative"})),)
 
 # Where three features met, something was wrong once: those cases stay, whatever the array has.
 REMEMBERED = (
@@ -149,7 +152,7 @@ CASES = covering_array(AXES, RULES, seed=3) if ALL else covering_array(AXES, RUL
 if ALL:
     CASES += [{**BASE, **features, "steps": "run_eagerly"} for features in REMEMBERED]
 # More would take too long.
-MOST_CASES = 65 if ALL else 30
+MOST_CASES = 90 if ALL else 30
 
 
 def values_of(case: dict, axis: str) -> set[str]:
@@ -159,8 +162,7 @@ def values_of(case: dict, axis: str) -> set[str]:
 
 def is_hybrid(case: dict) -> bool:
     """Return whether the loss of a case has the classes in it."""
-    chosen = case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
-    return chosen and case["model"] not in _PLAIN
+    return case.get("classes", case["conditional"]) in ("hybrid", "one_hot")
 
 
 def text_of(case: dict) -> str:

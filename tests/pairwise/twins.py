@@ -28,6 +28,9 @@ def check_weights(case: dict, found) -> None:
         # In the way of the case; the others not, so that the ways are compared as well.
         building.train(model, case, data, epochs=1)
         weighted = [network.get_weights() for network in model.networks]
+        if case["strategy"] == "mirrored":
+            # The others give each replica the whole batch, where `fit` gives it a part.
+            weighted = _after_a_batch(model, initial, data)
         plain = building.data_of({**case, "weighting": "none"}, 1)
         plain = _after_a_batch(model, initial, plain)
         for i, (one, other) in enumerate(zip(weighted, plain, strict=True)):

@@ -1,4 +1,4 @@
-"""Schedules of Langevin steps: what they are, and that a constant one is none."""
+"""Schedules of steps: what they are, that a constant one is none, that calibrated laws stay."""
 
 import math
 
@@ -24,9 +24,12 @@ def halved(step):
 
 @pytest.mark.parametrize("constant", ["constant", lambda step: 1.0])
 def test_a_constant_schedule_is_the_plain_kernel_bit_for_bit(constant):
-    for plain in (samplers.Langevin(0.1, 0.2, 6), samplers.Langevin.from_epsilon(0.1, 6)):
-        settings = {**plain.get_config(), "schedule": constant, "noise_schedule": constant}
-        other = samplers.Langevin(**settings)
+    for plain in (
+        *(samplers.Langevin(0.1, 0.2, 6), samplers.Langevin.from_epsilon(0.1, 6)),
+        *(samplers.MALA(0.1, 6), samplers.HMC(0.1, 3, 6, burn_in=2)),
+    ):
+        settings = dict.fromkeys(plain.SCHEDULED, constant)
+        other = type(plain)(**{**plain.get_config(), **settings})
         np.testing.assert_array_equal(other(energy, X, 3), plain(energy, X, 3))
         found, expected = tf.function(
             lambda s=plain, o=other: (o(energy, X, 3), s(energy, X, 3)), autograph=False
@@ -65,6 +68,46 @@ def test_steps_by_hand(noise):
         np.testing.assert_allclose(one, small.step(energy, tf.constant(X), (0, 1))[0], atol=1e-6)
 
 
+CALIBRATED = {
+    "mala": lambda **given: samplers.MALA(0.3, 7, **given),
+    "hmc": lambda **given: samplers.HMC(0.5, 2, 7, **given),
+    "tempered": lambda **given: samplers.ParallelTempering(0.3, 7, (1.0, 0.5), **given),
+}
+
+
+@pytest.mark.parametrize("kind", CALIBRATED)
+@pytest.mark.parametrize("burn_in", [0, 3])
+def test_calibrated_steps_are_multiplied_once_they_have_adapted(kind, burn_in):
+    plain, scheduled = (
+        CALIBRATED[kind](burn_in=burn_in, schedule=schedule)(
+            energy, X, 3, return_diagnostics=True
+        ).step_size.numpy()
+        for schedule in (None, halved)
+    )
+    expected = plain * 0.5 ** np.maximum(np.arange(7) - burn_in, 0)
+    np.testing.assert_allclose(scheduled, expected, rtol=1e-5)
+    assert (np.ptp(plain) > 0.0) == (burn_in > 0)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def in_turns(step):
+    return tf.where(step % 2 == 0, 1.0, 0.3)
+
+
+@pytest.mark.parametrize("kind", CALIBRATED)
+def test_calibrated_chains_keep_their_law(kind):
+    """20,000 samples of N(0, 1) after 7 long and short steps by turns: five standard errors."""
+    sampler = CALIBRATED[kind](schedule=in_turns)
+    sampler.step_size *= 4.0
+    x = np.random.default_rng(1).normal(size=(20_000, 1)).astype(np.float32)
+    if kind == "tempered":
+        # Its replicas all start where the chain does, and only the coldest of them in its law.
+        sampler.inverse_temperatures = (1.0, 1.0)
+    result = sampler(energy, x, 5, return_diagnostics=True)
+    assert result.acceptance.numpy()[0].mean() < 0.9 < result.acceptance.numpy()[1].mean()
+    assert abs(result.samples.numpy().var() - 1.0) < 5 * math.sqrt(2 / 20_000)
+
+
 def test_kept_in_configs():
     cosine = keras.optimizers.schedules.CosineDecay(1.0, 60)
     for schedule in (halved, cosine, "linear"):
@@ -73,6 +116,9 @@ def test_kept_in_configs():
         again = keras.saving.deserialize_keras_object(stored)
         np.testing.assert_array_equal(again(energy, X, 3), sampler(energy, X, 3))
         assert "schedule=" in repr(sampler)
+        hmc = samplers.HMC(0.5, 2, 3, schedule=schedule)
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(hmc))
+        np.testing.assert_array_equal(again(energy, X, 3), hmc(energy, X, 3))
     unknown = samplers.Langevin(schedule=lambda step: 1.0)
     assert "lambda" in repr(unknown)
     with pytest.raises(TypeError, match="schedule is the function .*lambda.* cannot be saved"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tf_febm import data, evaluation, recipes, training
+from tf_febm.training import chain_dtype
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
@@ -27,15 +28,23 @@ def _blank_charts():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run of six steps in one go."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    return training.run(SMALL.replace(steps=6), IMAGES, folder)
+    """A run of six steps in one go, whose chains a probe puts in bfloat16."""
+    folder, lines = tmp_path_factory.mktemp("runs") / "whole", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain_dtype, "has_bfloat16", lambda: True)
+        patch.setattr(chain_dtype, "times_as_fast", lambda model, count: 1.46)
+        recipe = SMALL.replace(steps=6, chain_dtype="auto")
+        made = training.run(recipe, IMAGES, folder, report=lines.append)
+    assert "Chains in bfloat16: 1.46 times as fast here." in lines
+    return made
 
 
 def test_what_it_leaves(whole):
     assert whole.done and whole.step == 6 and whole.summary["steps"] == 6
     options = json.loads(whole.folder.options.read_text())
-    assert recipes.Recipe(**options["recipe"]) == SMALL.replace(steps=6)
+    # What was chosen, not that it was to be.
+    assert recipes.Recipe(**options["recipe"]) == SMALL.replace(steps=6, chain_dtype="bfloat16")
+    assert whole.model.sampler.dtype == whole.folder.load_model().sampler.dtype == "bfloat16"
     assert {"tf_febm", "keras", "tensorflow"} <= options["versions"].keys()
     for path in (whole.folder.model, whole.folder.metrics, whole.folder.path / "report.html"):
         assert path.is_file()
@@ -51,8 +60,11 @@ def no_report(monkeypatch):
     monkeypatch.setattr(training.runs, "write_report", lambda folder: None)
 
 
-def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report):
-    recipe, folder, lines = SMALL.replace(steps=6), tmp_path / "run", []
+def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report, monkeypatch):
+    """With what the probe found at its beginning, whatever it would find now."""
+    monkeypatch.setattr(chain_dtype, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(chain_dtype, "times_as_fast", lambda model, count: 1.3)
+    recipe, folder, lines = SMALL.replace(steps=6, chain_dtype="auto"), tmp_path / "run", []
     stop = training.GracefulStop()
 
     def interrupt(line):
@@ -61,11 +73,30 @@ def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report):
 
     first = training.run(recipe, IMAGES, folder, report=interrupt, stop=stop)
     assert not first.done and first.summary is None and 2 <= first.step < 6
+    monkeypatch.setattr(chain_dtype, "times_as_fast", lambda model, count: 1.29)
     again = training.run(recipe, IMAGES, folder, report=lines.append)
+    assert "Chains in bfloat16: as the run began." in lines
     assert f"Continuing from step {first.step} of 6." in lines and again.done
     for name, variables in whole.model.state_variables().items():
         for mine, other in zip(again.model.state_variables()[name], variables, strict=True):
             np.testing.assert_array_equal(np.asarray(mine), np.asarray(other), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("there", "ratio", "line"),
+    [
+        (True, 1.29, "Chains in float32: bfloat16 would be 1.29 times as fast here, and 1.3 is"),
+        (False, 9.0, "Chains in float32: this processor has no instructions for bfloat16."),
+    ],
+)
+def test_chains_stay_in_float32(monkeypatch, tmp_path, there, ratio, line):
+    monkeypatch.setattr(chain_dtype, "has_bfloat16", lambda: there)
+    monkeypatch.setattr(chain_dtype, "times_as_fast", lambda model, count: ratio)
+    recipe = SMALL.replace(chain_dtype="auto")
+    model, lines = recipe.build(IMAGES), []
+    settled = chain_dtype.settle(recipe, model, None, None, lines.append)
+    assert settled == SMALL.replace(chain_dtype="float32") and model.sampler.dtype == "float32"
+    assert lines[0].startswith(line)
 
 
 def test_every_tenth_example_is_held_out():

@@ -19,6 +19,7 @@ __all__ = [
     "Distribution",
     "DivergenceLike",
     "DtypeLike",
+    "Exported",
     "Function",
     "Labels",
     "Logs",
@@ -46,6 +47,7 @@ Array = Annotated[Any, kinds.ARRAY]
 Bounds = Annotated[tuple[float, float], kinds.BOUNDS]
 Classifier = Annotated[Any, having("an evaluation.Classifier", "probabilities", "num_classes")]
 Density = Annotated[Any, having("a density with sample and log_prob", "sample", "log_prob")]
+Exported = Annotated[Any, having("a model of this library", "evaluated_networks")]
 Function = Annotated[Callable[..., Any], kinds.FUNCTION]
 Labels = Annotated[Any, kinds.LABELS]
 Model = Annotated[Any, kinds.MODEL]

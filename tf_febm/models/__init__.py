@@ -10,9 +10,12 @@ from tf_febm.models.density_ratio import DensityRatio
 from tf_febm.models.dual import DualFEBM
 from tf_febm.models.energy_discrepancy import EnergyDiscrepancy
 from tf_febm.models.febm import FEBM
+from tf_febm.models.multiscale import MultiscaleScoreMatching
+from tf_febm.models.noise_conditional import NoiseConditionalModel
 from tf_febm.models.noise_contrastive import NoiseContrastive
 from tf_febm.models.pseudo_spherical import PseudoSpherical
 from tf_febm.models.recovery import Recovery
+from tf_febm.models.reference_levels import ReferenceLevels
 from tf_febm.models.score_matching import ScoreMatching
 from tf_febm.models.variational import VariationalModel
 
@@ -29,11 +32,14 @@ __all__ = [
     "DualFEBM",
     "EnergyDiscrepancy",
     "EnergyModel",
+    "MultiscaleScoreMatching",
+    "NoiseConditionalModel",
     "NoiseContrastive",
     "PooledSamples",
     "PseudoSpherical",
     "ScoreMatching",
     "Recovery",
+    "ReferenceLevels",
     "VariationalModel",
     "pooled_chains",
     "pooled_chains_by_pool",

@@ -46,6 +46,8 @@ class BidirectionalEBM(GeneratorModel):
     training mode at the start of each step, whose result is not used otherwise; no gradient goes
     through statistics. Dropout in a generator is thus never active.
 
+    There are no classes, and no `class_weight_coeff`: G takes no label.
+
     Baselines: penalty="data" takes the zero-centred gradient penalty E_data‖∇ₓE‖² in the place of
     GP, penalty=None none, entropy_weight=0 leaves the entropy out. Without either use of the
     entropy it is not computed, and no bounds are reported.

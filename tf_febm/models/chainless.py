@@ -25,12 +25,13 @@ class ChainlessModel(EnergyModel):
     """Base of `ScoreMatching` and `EnergyDiscrepancy`: θ descends a mean over examples.
 
     Derivatives and noise are in the coordinates in which the sampler moves: z of a reference or of
-    a `samplers.Preconditioned`, else x. A subclass has `l2_coeff` and `_objective`.
+    a `samplers.Preconditioned`, else x. A subclass has `l2_coeff`, `class_weight_coeff` and
+    `_objective`.
     """
 
-    METRICS = ("loss", "objective", "energy_data", "energy_gradient_norm")
+    METRICS: tuple[str, ...] = ("loss", "objective", "energy_data", "energy_gradient_norm")
     SHOWN = ("loss",)
-    SETTINGS = {"l2_coeff": arguments.number}
+    SETTINGS = dict.fromkeys(("l2_coeff", "class_weight_coeff"), arguments.number)
 
     l2_coeff: float
 
@@ -77,6 +78,8 @@ class ChainlessModel(EnergyModel):
         objective = parallel.batch_mean(each, weights.data)
         # Of weight 0, too: a constant in the energy has a gradient then, which is 0.
         penalty = self.l2_coeff * parallel.batch_mean(tf.square(relative), weights.data)
+        class_term, classes = self._class_term(data, weights, training)
+        penalty += class_term
         energy = parallel.batch_mean(self._whole(relative, data), weights.data)
         told = [weights.told(value) for value in (objective + penalty, objective, energy)]
         total, told_objective, energy = parallel.all_reduce_sum([told[0] + own, *told[1:]])
@@ -84,6 +87,7 @@ class ChainlessModel(EnergyModel):
             "loss": total,
             "objective": told_objective,
             "energy_data": energy,
+            **classes,
         }
 
     def get_config(self) -> dict:

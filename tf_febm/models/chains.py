@@ -23,11 +23,13 @@ class Batch(NamedTuple):
         samples: Floating [n, …].
         labels: Integers [n] or one-hot rows [n, num_classes]; None if unconditional.
         weights: What each example counts for, float32 [n], at least 0; None for equal weights.
+        origin: The examples that these were made of by noise; None where they are examples.
     """
 
     samples: tf.Tensor
     labels: tf.Tensor | None
     weights: tf.Tensor | None = None
+    origin: "Batch | None" = None
 
 
 @arguments.checked
@@ -140,12 +142,31 @@ class Chains:
         if self.buffer is not None:
             begun = self.buffer.start(start.samples, start_seed, numbers)
             start = start._replace(samples=begun)
-        with networks.cached_weights(self.energy_network):
-            samples = self.sampler(self._energy_given(start.labels), start.samples, chain_seed)
-        samples = tf.stop_gradient(samples)
+        samples = tf.stop_gradient(self._in_parts(start, chain_seed))
         if self.buffer is not None and remember:
             self.buffer.write(samples, numbers)
         return Batch(samples, start.labels)
+
+    def _in_parts(self, start: Batch, seed) -> tf.Tensor:
+        """Return the ends of chains, run in as many loops as the sampler's `num_parallel` says."""
+
+        def run(samples, labels, seed):
+            with networks.cached_weights(self.energy_network):
+                return self.sampler(self._energy_given(labels), samples, seed)
+
+        parts = getattr(self.sampler, "num_parallel", 1)
+        if parts == 1:
+            return run(start.samples, start.labels, seed)
+        if not tf.executing_eagerly() and parallel.replicas() == 1:
+            # Loops of one function take turns in one thread; functions that stay functions do not.
+            # Replicas have a core each.
+            run = tf.function(run, autograph=False, experimental_attributes={"_noinline": True})
+        count, ends = tf.shape(start.samples)[0], []
+        for i, own_seed in enumerate(tf.unstack(randomness.split(seed, parts), parts)):
+            rows = slice(count * i // parts, count * (i + 1) // parts)
+            labels = None if start.labels is None else start.labels[rows]
+            ends.append(run(start.samples[rows], labels, own_seed))
+        return tf.ensure_shape(tf.concat(ends, axis=0), start.samples.shape)
 
     def _negatives_of(self, data: Batch, *, seed=None, remember: bool = True) -> Batch:
         """Return as many samples of the model as there are data, with their labels.

@@ -178,6 +178,11 @@ class Classifying:
         """Return this replica's share of class_weight_coeff · mean −log p(y | x), and metrics."""
         if not self.class_weight_coeff:
             return 0.0, {}
+        if data.origin is not None:
+            # The classes are those of the examples, however many noisy ones were made of each.
+            weights = weights._replace(data=data.origin.weights)
+            with parallel.one_batch(tf.shape(data.origin.samples)[0]):
+                return self._class_term(data.origin, weights, training)
         prior = self.class_counts.log_probabilities()
         log_probs = tf.nn.log_softmax(prior - self._class_energies(data.samples, training))
         rows = as_rows(data.labels, self.num_classes)

@@ -62,6 +62,12 @@ class DensityRatio(keras.Model):
 
     # What functions of tf_febm ask of whatever has a ratio.
     conditional, num_classes, bounds = False, None, None
+    is_calibrated, has_log_partition, class_names, column_names = False, False, None, None
+
+    @property
+    def evaluated_networks(self) -> tuple:
+        """All networks that an evaluation needs."""
+        return (self.network,)
 
     def build(self, input_shape: arguments.Shape) -> None:
         """Create all variables for samples of a shape, (None, …)."""
@@ -140,6 +146,8 @@ class DensityRatio(keras.Model):
             epochs=epochs,
             steps_per_epoch=-(-max(len(p), len(q)) // batch_size),
             validation_data=held_out,
+            # The stream is in random order; Keras would warn that it leaves it so.
+            shuffle=False,
             callbacks=callbacks,
             initial_epoch=initial_epoch,
             verbose=verbose,

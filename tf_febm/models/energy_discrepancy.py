@@ -46,6 +46,8 @@ class EnergyDiscrepancy(ChainlessModel):
         stabilisation: w, at least 0.
         sampler: As for `EnergyModel`.
         l2_coeff: Weight, at least 0, of mean E² over the data in the loss.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
 
     All other arguments are those of `EnergyModel` but the buffer.
 
@@ -72,6 +74,7 @@ class EnergyDiscrepancy(ChainlessModel):
         stabilisation: float = 1.0,
         sampler: Callable | None = None,
         l2_coeff: float = 0.0,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         reference: GaussianReference | None = None,
@@ -91,6 +94,7 @@ class EnergyDiscrepancy(ChainlessModel):
         )
         self.noise_stddev, self.num_neighbours = noise_stddev, num_neighbours
         self.stabilisation, self.l2_coeff = stabilisation, l2_coeff
+        self.class_weight_coeff = class_weight_coeff
         self._check_settings()
         self._build_if_known()
 

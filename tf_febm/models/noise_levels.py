@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["NoiseLevels"]
+__all__ = ["NoiseLevels", "each"]
 
 # Noise over signal at the first noisy level and at the last one, where nothing of the data is left.
 FIRST_RATIO, LAST_RATIO = 0.3, 10.0
@@ -72,7 +72,7 @@ class NoiseLevels:
             rows: One-hot rows over the T levels, float32 [n, T].
             seed: Integer tensor [2].
         """
-        signal = _each(self.signal[:-1], rows, x)
+        signal = each(self.signal[:-1], rows, x)
         noise = tf.sqrt(tf.maximum(1.0 - tf.square(signal), 0.0)) * self.spread
         return self.center + signal * (x - self.center) + noise * _normal_like(x, seed)
 
@@ -80,8 +80,8 @@ class NoiseLevels:
         self, x: arguments.Array, rows: arguments.Tensor, seed: arguments.Seed
     ) -> tf.Tensor:
         """Draw x_{t+1} given x_t; the arguments are those of `noised`."""
-        shrunk = _each(self.shrinkage, rows, x) * (x - self.center)
-        noise = _each(np.asarray(self.sigmas), rows, x) * self.spread
+        shrunk = each(self.shrinkage, rows, x) * (x - self.center)
+        noise = each(np.asarray(self.sigmas), rows, x) * self.spread
         return self.center + shrunk + noise * _normal_like(x, seed)
 
     def before(
@@ -98,11 +98,24 @@ class NoiseLevels:
         Returns:
             m, [n, …], and d, of a shape that broadcasts to it.
         """
-        mean = self.center + _each(self.shrinkage, rows, noisier) * (noisier - self.center)
-        return mean, _each(np.asarray(self.sigmas), rows, noisier) * self.spread
+        mean = self.center + each(self.shrinkage, rows, noisier) * (noisier - self.center)
+        return mean, each(np.asarray(self.sigmas), rows, noisier) * self.spread
 
-    def energy(self, x: arguments.Array) -> tf.Tensor:
-        """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …]."""
+    def settings(self) -> dict:
+        """Return what a model's configuration keeps: constructor's arguments by name."""
+        of_data = {name: getattr(self, name).tolist() for name in ("center", "spread")}
+        return {"levels": list(self.sigmas), **of_data}
+
+    def seen(self, x: arguments.Array, rows: arguments.Tensor) -> tf.Tensor:
+        """Return what networks see of x: x itself, which has one scale at all levels."""
+        return x
+
+    def gain(self, rows: arguments.Tensor) -> tf.Tensor:
+        """Return what the energy network's output is multiplied with: 1."""
+        return tf.ones(tf.shape(rows)[:1])
+
+    def energy(self, x: arguments.Array, rows: arguments.Tensor | None = None) -> tf.Tensor:
+        """Return ½‖(x − c)/s‖², the energy of N(c, s²I), [n], of x [n, …] of any level."""
         axes = list(range(1, x.shape.rank))
         return 0.5 * tf.reduce_sum(tf.square((x - self.center) / self.spread), axis=axes)
 
@@ -111,9 +124,9 @@ class NoiseLevels:
         return self.center + self.spread * randomness.normal(shape, seed)
 
 
-def _each(table: np.ndarray, rows, x) -> tf.Tensor:
+def each(table: arguments.Numbers, rows: arguments.Tensor, x: arguments.Tensor) -> tf.Tensor:
     """Return the entry of a table of T numbers for each row, of a shape that broadcasts to x."""
-    values = tf.linalg.matvec(rows, tf.constant(table, tf.float32))
+    values = tf.linalg.matvec(rows, tf.constant(np.asarray(table), tf.float32))
     return tf.reshape(values, [-1] + [1] * (x.shape.rank - 1))
 
 

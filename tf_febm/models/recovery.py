@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from tf_febm import arguments, divergences, energies, networks, objectives, parallel, randomness
 from tf_febm.models.chains import Batch
-from tf_febm.models.labels import as_rows, one_hot
+from tf_febm.models.noise_conditional import NoiseConditionalModel
 from tf_febm.models.noise_levels import NoiseLevels
+from tf_febm.models.reference_levels import ReferenceLevels
 from tf_febm.models.slow_energy import SlowEnergyModel
 from tf_febm.models.variational import VariationalModel
+from tf_febm.networks import GaussianReference
 from tf_febm.samplers import MALA
 
 __all__ = ["Recovery"]
@@ -23,7 +25,7 @@ _PAIRS = 0x5EC0
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
-class Recovery(SlowEnergyModel):
+class Recovery(NoiseConditionalModel, SlowEnergyModel):
     """Train energies at several levels of noise, each by recovering its level from the next.
 
     The data x₀ get noise in T steps; see `NoiseLevels`. One network f(x, t) makes an energy for
@@ -48,6 +50,10 @@ class Recovery(SlowEnergyModel):
     e^(−E(x, t)) is the density of level t, up to its normaliser; `energy`, `score` and all that is
     built on them are of level 0, the data.
 
+    With a `reference` the levels are those of `ReferenceLevels`, of `MultiscaleScoreMatching` too:
+    E(x, t) is relative to the Gaussian fit of level t, x_t is x with noise of σ_t, and chains move
+    in coordinates in which x_t given x_{t+1} is standard normal where f is zero.
+
     `sample` walks down the levels: from x_T ~ N(c, s²I), one run of chains for each level. Chains
     move in w = (x_t − m)/d, in which their energy is f + ½‖w‖²; they start at w = 0, and samplers
     have no bounds. There is no replay buffer.
@@ -64,6 +70,8 @@ class Recovery(SlowEnergyModel):
             x_{t+1}, joined along their last axis, which is twice as long as that of x.
         divergence: A `Divergence` or its name.
         levels: T, or the numbers σ_t; see `NoiseLevels`.
+        reference: A fitted `networks.GaussianReference`, or None. With it `levels` are those of
+            `models.ReferenceLevels`, and `center` and `spread` have no meaning.
         center: c, the centre of the data, a number or an array of the shape of an example. For
             images in [0, 1]: 0.5.
         spread: s, about the standard deviation of the data, likewise. For images in [0, 1]: 0.5.
@@ -72,6 +80,7 @@ class Recovery(SlowEnergyModel):
         sampler: For w; without bounds. `MALA(0.05, 20)` if None: it refuses the steps by which
             chains of Langevin dynamics run away where an energy has become steep.
         l2_coeff: Weight, at least 0, of the mean squared output of each network in its loss.
+        class_weight_coeff: See `FEBM`; energies are those of the data themselves, at level 0.
         shift_invariant: See `FEBM`. It is on by default: H falls behind on the normaliser of q
             given x_{t+1} soonest.
         slow_energy_decay: See `FEBM`. The slower the average the further r runs ahead of H; None
@@ -88,12 +97,11 @@ class Recovery(SlowEnergyModel):
         Likelihood, ICLR 2021; the divergence in place of maximum likelihood is this library's.
     """
 
-    INITIAL: tuple[str, ...] = ("noise",)
     ROLE = "log p given the noisier level up to a constant"
     SETTLED: tuple[str, ...] = (*VariationalModel.SETTLED, "levels", "center", "spread")
     SETTINGS = {
         **{k: v for k, v in VariationalModel.SETTINGS.items()
-           if k not in ("leave_one_out", "warmup_steps", "class_weight_coeff")},
+           if k not in ("leave_one_out", "warmup_steps")},
         "shift_invariant": arguments.switch,
         "chains_per_pair": functools.partial(arguments.whole_number, minimum=2),
     }  # fmt: skip
@@ -107,12 +115,14 @@ class Recovery(SlowEnergyModel):
         levels: int | Sequence[float] = 6,
         center: Any = 0.0,
         spread: Any = 1.0,
+        reference: GaussianReference | None = None,
         chains_per_pair: int = 2,
         sampler: Callable | None = None,
         l2_coeff: float = 0.0,
         shift_invariant: bool = True,
         slow_energy_decay: float | None = 0.8,
         variational_l2_coeff: float | None = None,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
@@ -125,10 +135,11 @@ class Recovery(SlowEnergyModel):
         log_ratio_clip: float | None = None,
     ):
         # The base's constructor builds.
-        self._levels = NoiseLevels(levels, center, spread)
-        self._classes = None
-        if num_classes is not None:
-            self._classes = arguments.class_count("num_classes", num_classes)
+        if reference is None:
+            found: NoiseLevels | ReferenceLevels = NoiseLevels(levels, center, spread)
+        else:
+            found = ReferenceLevels(reference, levels)
+        self._set_levels(found, num_classes)
         self.chains_per_pair = chains_per_pair
         self.shift_invariant = shift_invariant
         self._set_slow_energy(slow_energy_decay)
@@ -139,9 +150,11 @@ class Recovery(SlowEnergyModel):
             variational_divergence=variational_divergence,
             simultaneous=simultaneous,
             variational_steps=variational_steps,
+            reference=self._data_level(),
             sampler=MALA(0.05, 20) if sampler is None else sampler,
             l2_coeff=l2_coeff,
             variational_l2_coeff=variational_l2_coeff,
+            class_weight_coeff=class_weight_coeff,
             log_ratio_clip=log_ratio_clip,
             warmup_steps=0,
             average_decay=average_decay,
@@ -149,35 +162,6 @@ class Recovery(SlowEnergyModel):
             name=name,
         )
         self.class_names = class_names
-
-    def _build_if_known(self) -> None:
-        width = self.num_classes
-        if width is not None and width != self._row_width:
-            raise ValueError(
-                f"Networks of {self._row_width} levels and classes are needed, {self.levels.count} "
-                f"levels and {self._classes or 0} classes; received an energy network whose second "
-                f"input has {width}: build it with num_classes={self._row_width}, or give levels."
-            )
-        # What the base took for classes are the rows over levels and classes.
-        self.num_classes = self._classes
-        super()._build_if_known()
-
-    @property
-    def levels(self) -> NoiseLevels:
-        """The levels of noise; they are settled with the model."""
-        return self._levels
-
-    @property
-    def _row_width(self) -> int:
-        return self._levels.count + (self._classes or 0)
-
-    def _fitting_sampler(self, sampler) -> Callable:
-        if getattr(sampler, "bounds", None) is not None or hasattr(sampler, "reference"):
-            raise ValueError(
-                "The chains of Recovery move in units of the noise: give a sampler without bounds "
-                f"and without a reference, such as MALA(0.05, 20); received {sampler!r}."
-            )
-        return sampler
 
     def _build_networks(self) -> None:
         example = self._example()
@@ -187,70 +171,23 @@ class Recovery(SlowEnergyModel):
                 x = tf.concat([x, x], axis=-1)
             self._evaluate(network, example._replace(samples=x))
 
-    # --- levels ---------------------------------------------------------------------------------
-
-    def _rows(self, levels, labels) -> tf.Tensor:
-        """Return what the networks take beside x: one-hot rows over levels, and classes behind."""
-        rows = tf.one_hot(levels, self.levels.count)
-        if not self.conditional:
-            return rows
-        labels = as_rows(tf.convert_to_tensor(labels), self.num_classes)
-        return tf.concat([rows, labels], axis=1)
-
     def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
         """Run a network on examples, of level 0 unless the labels are rows, or on pairs of them."""
-        x, rows = batch.samples, batch.labels
-        if rows is None or rows.shape.rank != 2 or rows.shape[-1] != self._row_width:
-            rows = self._rows(tf.zeros(tf.shape(x)[:1], tf.int32), rows)
-        if network is not self.variational_network and x.shape[-1] != self.sample_shape[-1]:
-            x = x[..., : self.sample_shape[-1]]
-        # A row is a distribution over the levels and one over the classes.
-        value = network((x, rows), training=training)
-        return tf.cast(energies.per_example(value, x, network.name), tf.float32)
+        width = self.sample_shape[-1]
+        x = batch.samples[..., :width]
+        if network is not self.variational_network:
+            return super()._evaluate(network, batch._replace(samples=x), training)
+        rows = self._rows_of(batch.labels, x)
+        level = self._level_of(rows, x)
+        pair = (x, batch.samples[..., width:])
+        seen = tf.concat([self.levels.seen(part, level) for part in pair], axis=-1)
+        value = energies.per_example(network((seen, rows), training=training), x, network.name)
+        return tf.cast(value, tf.float32)
 
     def _whole(self, relative, batch: Batch) -> tf.Tensor:
         """Return E, [n], from what the energy network says of examples or pairs of them."""
-        return relative + self.levels.energy(
-            tf.cast(batch.samples[..., : self.sample_shape[-1]], tf.float32)
-        )
-
-    def _differentiable(self, relative) -> Callable:
-        """Return x -> E(x) from what the energy network says."""
-        return energies.RelativeEnergy(super()._differentiable(relative), self.levels)
-
-    def energy(
-        self, x: arguments.Array, labels: arguments.Labels | None = None, *, level: int = 0
-    ) -> tf.Tensor:
-        """Return E(x, t); lower is more likely.
-
-        Args:
-            x: Floating [n, …].
-            labels: Integers [n] or one-hot rows [n, num_classes], for a conditional model.
-            level: t, from 0, the data, to T − 1.
-
-        Returns:
-            Float32 [n]. Energies have no zero of their own: only differences at one level mean
-            anything.
-
-        Raises:
-            ValueError: The level or a shape is wrong, or labels are missing, superfluous or out of
-                range.
-            TypeError: x is not floating.
-        """
-        return self._energy(self._at(self._as_batch(x, labels), level))
-
-    def score(
-        self, x: arguments.Array, labels: arguments.Labels | None = None, *, level: int = 0
-    ) -> tf.Tensor:
-        """Return −∇ₓE(x, t), of the shape of x; arguments and errors are those of `energy`."""
-        batch = self._at(self._as_batch(x, labels), level)
-        return -energies.value_and_gradient(self._energy_given(batch.labels), batch.samples)[1]
-
-    def _at(self, batch: Batch, level) -> Batch:
-        """Return a batch with the rows of a level."""
-        level = arguments.whole_number("level", level, 0, self.levels.count)
-        return batch._replace(labels=self._rows(tf.fill(tf.shape(batch.samples)[:1], level),
-                                                batch.labels))  # fmt: skip
+        x = batch.samples[..., : self.sample_shape[-1]]
+        return super()._whole(relative, batch._replace(samples=x))
 
     def log_conditional_ratio(
         self,
@@ -292,6 +229,7 @@ class Recovery(SlowEnergyModel):
             tf.repeat(pairs, self.chains_per_pair, axis=0),
             tf.repeat(self._rows(level, data.labels), self.chains_per_pair, axis=0),
             None if weights is None else tf.repeat(weights, self.chains_per_pair),
+            data,
         )
 
     def _train_on(self, data: Batch) -> dict:
@@ -314,21 +252,6 @@ class Recovery(SlowEnergyModel):
             x = self._recover(noisier, data.labels, seed)
         return data._replace(samples=tf.concat([tf.stop_gradient(x), noisier], axis=-1))
 
-    def _recover(self, noisier, rows, seed, **options) -> Any:
-        """Run the chains of x_t given x_{t+1}, and return what the sampler does, for x_t."""
-        levels = rows[:, : self.levels.count]
-        relative = super()._differentiable(
-            lambda x: self._evaluate(self.energy_network, Batch(x, rows))
-        )
-        energy = energies.RecoveryEnergy(relative, *self.levels.before(noisier, levels))
-        result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
-        if not hasattr(result, "samples"):
-            return energy.place(result)
-        changed = {"samples": energy.place(result.samples)}
-        if getattr(result, "trajectory", None) is not None:
-            changed["trajectory"] = energy.place(result.trajectory)
-        return result._replace(**changed)
-
     def _log_ratio(self, variational, energy) -> tf.Tensor:
         """Return H + E: the networks are relative to the same Gaussian."""
         return variational + energy
@@ -347,53 +270,9 @@ class Recovery(SlowEnergyModel):
             **weights,
         )
 
-    def _chain(self, labels, count, seed, num_steps, initial, sampler_options) -> Batch:
-        start_seed, label_seed, chain_seed = tf.unstack(randomness.split(seed, 3))
-        if self.conditional and labels is None:
-            labels = randomness.uniform([count], label_seed, 0, self.num_classes, tf.int32)
-        x = self.levels.last(tf.concat([[count], self.sample_shape], axis=0), start_seed)
-        x = tf.ensure_shape(x, (None, *self.sample_shape))
-        steps = {} if num_steps is None else {"num_steps": num_steps}
-        seeds = tf.unstack(randomness.split(chain_seed, self.levels.count))
-        with networks.cached_weights(self.energy_network):
-            for level in reversed(range(self.levels.count)):
-                rows = self._rows(tf.fill([count], level), labels)
-                # What is recorded is what happens at the level of the data.
-                options = dict(sampler_options) if level == 0 else {}
-                x = self._recover(x, rows, seeds[level], **options, **steps)
-        return Batch(x, labels)
-
-    def negative_batch(
-        self,
-        count: int,
-        labels: arguments.Labels | None = None,
-        seed: arguments.Seed | None = None,
-        *,
-        fresh: arguments.Array | None = None,
-        remember: bool = True,
-    ) -> Batch:
-        """Return samples of the model, walked down the levels, constants to any gradient.
-
-        Args:
-            count: How many.
-            labels: Labels of a conditional model; drawn uniformly if None.
-            seed: Integer tensor [2], or None to take the model's next one.
-            fresh: Samples to take instead, [count, …].
-            remember: Without meaning here: there is no buffer.
-        """
-        if fresh is not None:
-            return Batch(tf.stop_gradient(fresh), labels)
-        seed = self.next_seed() if seed is None else seed
-        if labels is not None:
-            labels = one_hot(labels, self.num_classes, None)
-        batch = self._chain(labels, count, seed, None, "noise", ())
-        return batch._replace(samples=tf.stop_gradient(batch.samples))
-
     # --- saving ---------------------------------------------------------------------------------
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
-        config = super().get_config()
-        del config["buffer"], config["reference"]
-        of_data = {name: getattr(self.levels, name).tolist() for name in ("center", "spread")}
-        return {**config, "levels": list(self.levels.sigmas), **of_data}
+        # Without meaning beside a reference.
+        return {"center": 0.0, "spread": 1.0, **super().get_config()}

@@ -57,6 +57,8 @@ class ScoreMatching(ChainlessModel):
         num_projections: Vectors v of sliced for each example, at least 1.
         sampler: As for `EnergyModel`.
         l2_coeff: Weight, at least 0, of mean E² over the data in the loss.
+        class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data, for a conditional
+            model; see `FEBM`.
 
     All other arguments are those of `EnergyModel` but the buffer.
 
@@ -83,6 +85,7 @@ class ScoreMatching(ChainlessModel):
         num_projections: int = 1,
         sampler: Callable | None = None,
         l2_coeff: float = 0.0,
+        class_weight_coeff: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         reference: GaussianReference | None = None,
@@ -101,7 +104,7 @@ class ScoreMatching(ChainlessModel):
             name=name,
         )
         self.kind, self.noise_stddev, self.num_projections = kind, noise_stddev, num_projections
-        self.l2_coeff = l2_coeff
+        self.l2_coeff, self.class_weight_coeff = l2_coeff, class_weight_coeff
         self._check_settings()
         self._build_if_known()
 

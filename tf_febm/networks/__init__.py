@@ -13,10 +13,16 @@ from tf_febm.networks.generators import (
     generator_mlp,
     generator_resnet,
 )
-from tf_febm.networks.layers import Conv2D
+from tf_febm.networks.layers import Conv2D, Dense
 from tf_febm.networks.mlp import mlp
 from tf_febm.networks.mnist import mnist_net
 from tf_febm.networks.monotone import MonotoneSum, TriangularProduct, generator_monotone
+from tf_febm.networks.noise_conditional import (
+    IndexFeatures,
+    Modulation,
+    SumOfPlaces,
+    noise_conditional,
+)
 from tf_febm.networks.normalised import NormalisedEnergy
 from tf_febm.networks.published_bounds import generator_published_bounds, published_bounds
 from tf_febm.networks.quadratic import QuadraticEnergy, quadratic
@@ -58,9 +64,12 @@ __all__ = [
     "NAMES",
     "FourierFeatures",
     "Conv2D",
+    "Dense",
     "GaussianReference",
+    "IndexFeatures",
     "LabelScale",
     "LabelShift",
+    "Modulation",
     "MonotoneSum",
     "CachedWeightsLayer",
     "QuadraticEnergy",
@@ -69,6 +78,7 @@ __all__ = [
     "SpectralConv2D",
     "SpectralDense",
     "Standardise",
+    "SumOfPlaces",
     "TriangularProduct",
     "Whiten",
     "build",
@@ -86,6 +96,7 @@ __all__ = [
     "get_generator",
     "mlp",
     "mnist_net",
+    "noise_conditional",
     "power_iteration",
     "published_bounds",
     "quadratic",

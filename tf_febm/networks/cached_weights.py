@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,11 +12,13 @@ import tensorflow as tf
 from tf_febm import arguments
 from tf_febm.renamed import earlier_names
 
-__all__ = ["CachedWeightsLayer", "cached_weights", "layers_of"]
+__all__ = ["CachedWeightsLayer", "cached_weights", "layers_of", "products_in"]
 
-# What the enclosing `cached_weights` blocks hold: id of a layer -> (graph, tensors of that graph).
+# What the enclosing `cached_weights` blocks hold: id of a layer -> `_Held`.
 # A context variable, because the replicas of a distribution strategy are traced in threads.
 _CACHE: contextvars.ContextVar[dict] = contextvars.ContextVar("tf_febm_cached_weights")
+# The dtype of the enclosing `products_in` block, and the graph in which it was entered.
+_PRODUCTS: contextvars.ContextVar[tuple] = contextvars.ContextVar("tf_febm_products_in")
 
 # Methods of layers from before version 0.2, which still count for one version.
 _EARLIER_METHODS = {
@@ -30,6 +33,10 @@ class CachedWeightsLayer(keras.layers.Layer):
     A subclass computes them in `compute_weights` and takes them from `cached_weights()` in `call`.
     Inside a `cached_weights` block they are computed once, by `compute_weights_for_chain`.
     """
+
+    # Whether `call` multiplies in the dtype of its weights, whatever that of its input: inside a
+    # `products_in` block such a layer is given weights of 16 bits.
+    multiplies_in_dtype_of_weights = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -53,12 +60,62 @@ class CachedWeightsLayer(keras.layers.Layer):
 
     def cached_weights(self) -> Any:
         """Return what the enclosing `cached_weights` block holds, else `compute_weights`'s."""
-        graph, tensors = _CACHE.get({}).get(id(self), (None, None))
+        held = _CACHE.get({}).get(id(self))
         # Another tf.function, traced inside the block, may outlive it, and must not keep tensors
-        # of the block as constants.
-        return self.compute_weights() if tensors is None or graph is not _graph() else tensors
+        # of the block as constants, nor multiply as the block does.
+        if held is None or held.graph is not _graph():
+            return self.compute_weights()
+        dtype, graph = _PRODUCTS.get(("float32", None))
+        short = self.multiplies_in_dtype_of_weights and self.compute_dtype == "float32"
+        return held.cast(dtype) if short and graph is held.graph else held.tensors
 
     prepared_weights = cached_weights
+
+
+class _Held:
+    """What a layer derived from its weights at the head of a block.
+
+    Args:
+        graph: The graph of the block; None if it runs eagerly.
+        tensors: Any structure of tensors, and of what is none.
+    """
+
+    def __init__(self, graph, tensors: Any):
+        self.graph, self.tensors = graph, tensors
+        self._cast = {"float32": tensors}
+
+    def cast(self, dtype: str) -> Any:
+        """Return the tensors, those of float32 in another dtype; cast once, outside of loops."""
+        if dtype not in self._cast:
+            with contextlib.nullcontext() if self.graph is None else self.graph.as_default():
+                self._cast[dtype] = tf.nest.map_structure(
+                    lambda t: tf.cast(t, dtype) if tf.is_tensor(t) and t.dtype == tf.float32 else t,
+                    self.tensors,
+                )
+        return self._cast[dtype]
+
+
+@contextlib.contextmanager
+def products_in(dtype: str) -> Iterator[None]:
+    """Multiply by cached weights in a dtype, for the length of a `with` block.
+
+    Inside, layers that hold weights of an enclosing `cached_weights` block, and compute in float32,
+    round both factors of their products to the dtype, and then the sums, which are taken in
+    float32; so is the bias of a `Conv2D`, which is part of its sums. All else stays in float32:
+    other biases, activations, sums of maps, layers without such weights, and what a network
+    computes outside of the block or in a tf.function of its own.
+
+    Args:
+        dtype: "float32" or "bfloat16".
+
+    Yields:
+        Nothing.
+    """
+    token = _PRODUCTS.set((dtype, _graph()))
+    try:
+        yield
+    finally:
+        _PRODUCTS.reset(token)
 
 
 @contextlib.contextmanager
@@ -88,7 +145,7 @@ def cached_weights(*networks: Any) -> Any:
     """
     graph = _graph()
     tensors = {
-        id(layer): (graph, layer.compute_weights_for_chain())
+        id(layer): _Held(graph, layer.compute_weights_for_chain())
         for network in networks
         for layer in layers_of(network, CachedWeightsLayer)
     }

@@ -5,7 +5,7 @@ import keras
 from tf_febm import arguments
 from tf_febm.networks.activations import fused_activation
 from tf_febm.networks.inputs import energy_inputs
-from tf_febm.networks.layers import Conv2D
+from tf_febm.networks.layers import Conv2D, Dense
 
 __all__ = ["conv"]
 
@@ -52,7 +52,7 @@ def conv(
         x = Conv2D(filters, 3, strides=2, padding="same", activation=activate)(x)
     x = Conv2D(filters, 3, padding="same", activation=activate)(x)
     x = layers.Flatten(data_format="channels_last")(x)
-    features = layers.Dense(dense_units, activation=activate)(x)
+    features = Dense(dense_units, activation=activate)(x)
     energy = layers.Dense(1, dtype=dtype)(features)
     if label is not None:
         by_label = layers.Dense(dense_units, use_bias=False, dtype=dtype)(label)

@@ -256,6 +256,7 @@ def convolve(
 ) -> tf.Tensor:
     """Convolve images, as `tf.nn.conv2d` does, and add a bias.
 
+    A kernel of another dtype than the images multiplies in its own; what comes out is of theirs.
     Values and gradients are TensorFlow's; with `precomputed`, the gradient for x, and with a matrix
     the values too, are computed another way, and equal TensorFlow's up to rounding. All other
     gradients, and second ones, are right as well.
@@ -272,6 +273,10 @@ def convolve(
     Returns:
         [n, height', width', out].
     """
+    if kernel.dtype != x.dtype:
+        short = None if bias is None else tf.cast(bias, kernel.dtype)
+        given = tf.cast(x, kernel.dtype), kernel, precomputed, stride, padding, short
+        return tf.cast(convolve(*given), x.dtype)
 
     def values(x, kernel, bias):
         y = tf.nn.conv2d(x, kernel, stride, padding)

@@ -7,8 +7,9 @@ from tf_febm import arguments
 from tf_febm.networks import convolution
 from tf_febm.networks.activations import fused_activation
 from tf_febm.networks.cached_weights import CachedWeightsLayer
+from tf_febm.networks.precision import multiplied
 
-__all__ = ["Conv2D"]
+__all__ = ["Conv2D", "Dense"]
 
 _LAST = "channels_last"
 
@@ -33,6 +34,8 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
             "channels_first".
         **kwargs: The other arguments of `keras.layers.Conv2D`.
     """
+
+    multiplies_in_dtype_of_weights = True
 
     def __init__(
         self,
@@ -83,3 +86,38 @@ class Conv2D(CachedWeightsLayer, keras.layers.Conv2D):
             inputs, kernel, precomputed, self.strides[0], self.padding.upper(), bias
         )
         return fused_activation(self.activation)(x)
+
+
+@keras.saving.register_keras_serializable(package="tf_febm")
+@arguments.checked
+class Dense(CachedWeightsLayer, keras.layers.Dense):
+    """Multiply by a matrix as `keras.layers.Dense` does, in bfloat16 in chains that ask for it.
+
+    Weights and values are those of `keras.layers.Dense`, which it may replace in any network. Only
+    in the chains of a sampler with dtype="bfloat16" does it compute anything else.
+
+    Args:
+        units: Length of an output vector.
+        **kwargs: The other arguments of `keras.layers.Dense`.
+    """
+
+    multiplies_in_dtype_of_weights = True
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(arguments.whole_number("units", units, 1, 2**31), **kwargs)
+
+    def compute_weights(self) -> None:
+        """Return None: outside of chains there is nothing to prepare."""
+
+    def compute_weights_for_chain(self) -> tf.Tensor:
+        """Return the matrix, in the dtype in which the layer computes."""
+        return tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
+
+    def call(self, inputs: arguments.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Return [n, …, units]."""
+        kernel = self.cached_weights()
+        if kernel is None or kernel.dtype == inputs.dtype:
+            return super().call(inputs, training=training)
+        x = multiplied(inputs, kernel)
+        x = x if self.bias is None else x + tf.convert_to_tensor(self.bias)
+        return x if self.activation is None else fused_activation(self.activation)(x)

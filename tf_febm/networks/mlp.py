@@ -8,6 +8,7 @@ import keras
 from tf_febm import arguments
 from tf_febm.networks.activations import fused_activation
 from tf_febm.networks.inputs import energy_inputs
+from tf_febm.networks.layers import Dense
 from tf_febm.networks.precision import output_dtype
 
 __all__ = ["mlp"]
@@ -41,20 +42,24 @@ def mlp(
     inputs, x, label = energy_inputs(input_shape, num_classes)
     if len(input_shape) > 1:
         x = keras.layers.Reshape((math.prod(input_shape),), dtype=x.dtype)(x)
-    return keras.Model(inputs, perceptron(x, label, hidden_units, activation), name=name)
+    of_pixels = len(input_shape) > 1
+    energy = perceptron(x, label, hidden_units, activation, of_pixels)
+    return keras.Model(inputs, energy, name=name)
 
 
-def perceptron(x, label, hidden_units: Sequence[int], activation):
+def perceptron(x, label, hidden_units: Sequence[int], activation, of_pixels: bool = False):
     """Apply hidden layers and one linear output to a symbolic vector, beside a label if given.
 
     Under a mixed policy the first product takes x in float32, all 24 bits of it, and the last one
-    is float32; what lies between computes in 16 bits.
+    is float32; what lies between computes in 16 bits. So do chains in bfloat16, whose first product
+    takes pixels in 8 bits, of which they have no more.
 
     Args:
         x: Keras tensor [n, d].
         label: Keras tensor [n, num_classes], or None.
         hidden_units: Width of each hidden layer.
         activation: A Keras activation.
+        of_pixels: Whether x are pixels, not coordinates.
 
     Returns:
         A Keras tensor [n, 1].
@@ -64,9 +69,10 @@ def perceptron(x, label, hidden_units: Sequence[int], activation):
         x = keras.layers.Concatenate(dtype=dtype)([x, label])
     is_mixed = keras.config.dtype_policy().compute_dtype != dtype
     for i, units in enumerate(hidden_units):
+        kind = Dense if i or of_pixels else keras.layers.Dense
         if i == 0 and is_mixed:
-            x = keras.layers.Dense(units, dtype=dtype)(x)
+            x = kind(units, dtype=dtype)(x)
             x = keras.layers.Activation(activation)(x)
         else:
-            x = keras.layers.Dense(units, activation=activation)(x)
+            x = kind(units, activation=activation)(x)
     return keras.layers.Dense(1, dtype=dtype)(x)

@@ -3,10 +3,11 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf_febm import arguments
 
-__all__ = ["FullPrecision", "computes_in_half", "output_dtype"]
+__all__ = ["FullPrecision", "computes_in_half", "multiplied", "output_dtype"]
 
 _SHORT = ("float16", "bfloat16")
 
@@ -55,3 +56,16 @@ class FullPrecision:
 def computes_in_half(network: arguments.Network) -> bool:
     """Return whether any layer of a network computes in float16."""
     return any(layer.compute_dtype == "float16" for layer in network._flatten_layers())
+
+
+def multiplied(x: arguments.Tensor, matrix: arguments.Tensor) -> tf.Tensor:
+    """Multiply vectors by a matrix in the dtype of the matrix.
+
+    Args:
+        x: Floating [n, length].
+        matrix: [length, units].
+
+    Returns:
+        [n, units], of the dtype of x.
+    """
+    return tf.cast(tf.matmul(tf.cast(x, matrix.dtype), matrix), x.dtype)

@@ -11,19 +11,15 @@ import tensorflow as tf
 from keras import ops
 
 from tf_febm import arguments, randomness
-from tf_febm.networks.reference_fit import examples_of, factors_of, units_of
+from tf_febm.networks.reference_fit import examples_of, factors_of, spectral_fit, units_of
 
 __all__ = ["COVARIANCES", "GaussianReference"]
 
 COVARIANCES = ("auto", "diagonal", "low_rank", "full", "spectral")
-# Coefficients less of whose variance is shared with others are in none of the spectral factors.
-LEAST_SHARED = 0.02
 # In units of the standard deviation of the data.
 NOISE = 0.04
 # Vectors up to so many coordinates have a full covariance by default.
 MAX_FULL = 512
-# Principal components of the spectra of images: at 32×32 colours about 80 % of their variance.
-MAX_SPECTRAL_RANK = 512
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -116,38 +112,7 @@ class GaussianReference:
         return self
 
     def _spectral(self, x: np.ndarray, spread: float) -> dict:
-        import scipy.fft
-
-        centred = x - x.mean(axis=0)
-        channels = x.shape[-1]
-        pixels = centred.reshape(-1, channels)
-        colours = np.linalg.eigh(pixels.T @ pixels / len(pixels))[1]
-        found = scipy.fft.dctn(centred, axes=(1, 2), norm="ortho") @ colours
-        scale = np.sqrt(found.var(axis=0) + (self.noise * spread) ** 2)
-        rows, columns = (scipy.fft.dct(np.eye(side), axis=0, norm="ortho") for side in x.shape[1:3])
-        fit = {"rows": rows, "columns": columns, "colours": colours}
-        z = (found / scale).reshape(len(x), -1)
-        rank = min(len(x) // 8, MAX_SPECTRAL_RANK) if self.rank is None else self.rank
-        rank = min(rank, len(z) - 1, z.shape[1] - 1)
-        if not rank:
-            return {**fit, "scale": scale}
-        from sklearn.decomposition import PCA  # Slow to import.
-
-        found = PCA(rank, svd_solver="randomized", random_state=0).fit(z)
-        loadings = found.components_ * np.sqrt(found.explained_variance_)[:, None]
-        floor = (self.noise * spread / scale.ravel()) ** 2
-        whole = z.var(axis=0) + floor
-        own = np.maximum(whole - np.square(loadings).sum(axis=0), floor)
-        # Nearly all of most fine coefficients is their own: without these, products cost half.
-        shared = own < (1.0 - LEAST_SHARED) * whole
-        own = np.sqrt(np.where(shared, own, whole))
-        kept = np.flatnonzero(shared)
-        return {
-            **fit,
-            "scale": scale * own.reshape(scale.shape),
-            **factors_of(loadings[:, kept] / own[kept]),
-            "kept": kept.astype(np.float64),
-        }
+        return spectral_fit(x, self.noise * spread, self.rank)
 
     def _diagonal(self, x: np.ndarray, spread: float) -> dict:
         return {"scale": np.sqrt(x.var(axis=0) + (self.noise * units_of(x, spread)) ** 2)}
@@ -204,16 +169,61 @@ class GaussianReference:
 
     def whiten(self, x: arguments.Array) -> Any:
         """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
+        z = self.principal(x) / self._constant("scale", x)
+        return self._with_factors(z, lambda gains: 1.0 / gains)
+
+    def principal(self, x: arguments.Array) -> Any:
+        """Return y = Bᵀ((x − μ)/u), [n, …]: the coordinates in which Σ without factors is diagonal.
+
+        B is orthonormal, and u are the standard deviations of coordinates for covariance="full",
+        else 1. White noise of x/u is white noise of y.
+        """
         centred = x - self._constant("mean", x)
         if self.covariance == "full":
             centred = centred / self._constant("units", x)
-        z = self._components(centred) / self._constant("scale", x)
-        return self._with_factors(z, lambda gains: 1.0 / gains)
+        return self._components(centred)
+
+    def from_principal(self, y: arguments.Array) -> Any:
+        """Return x = μ + u B y, [n, …]."""
+        return self._constant("mean", y) + self._composed(y)
+
+    @property
+    def units(self) -> np.ndarray:
+        """Scales u of `principal`, float64, of a shape that broadcasts to an example's."""
+        return self._array("units") if self.covariance == "full" else np.ones(())
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The variances of y of `principal`, float64, of the shape of an example.
+
+        Raises:
+            ValueError: There is no fit, or there are factors: see `without_factors`.
+        """
+        if "factors" in self._fit:
+            raise ValueError(
+                f"A covariance with shared factors is not diagonal; received {self!r}: take "
+                "reference.without_factors(), or rank=0."
+            )
+        return np.square(self._array("scale"))
+
+    def with_noise(self, stddev: float) -> "GaussianReference":
+        """Return the reference of what this one is of with more white noise: N(μ, Σ + σ²U²).
+
+        Args:
+            stddev: σ, at least 0, in the units u of `principal`.
+
+        Raises:
+            ValueError: It is below 0, there is no fit, or there are factors.
+        """
+        stddev = arguments.number("stddev", stddev)
+        made = type(self)(self.covariance, self.noise, self.rank)
+        made._fit = {**self._fit, "scale": np.sqrt(self.variances + stddev**2)}
+        return made
 
     def color(self, z: arguments.Array) -> Any:
         """Return x = μ + A z, [n, …], of white z."""
         scaled = self._with_factors(z, lambda gains: gains) * self._constant("scale", z)
-        return self._constant("mean", z) + self._composed(scaled)
+        return self.from_principal(scaled)
 
     def gradient(self, gradient: arguments.Tensor) -> Any:
         """Return Aᵀ g, the gradient for z of what has the gradient g for x, [n, …]."""
@@ -232,7 +242,10 @@ class GaussianReference:
 
     def without_factors(self) -> "GaussianReference":
         """Return the reference with the same variances of coefficients, and nothing shared."""
-        made = type(self)(self.covariance, self.noise, 0 if "factors" in self._fit else self.rank)
+        # Low rank without its factors is diagonal.
+        kind, rank = self.covariance, 0 if "factors" in self._fit else self.rank
+        kind, rank = ("diagonal", None) if kind == "low_rank" else (kind, rank)
+        made = type(self)(kind, self.noise, rank)
         made._fit = {"scale": self._array("scale"), **self._fit}
         if "factors" in made._fit:
             shared = np.zeros(made._fit["scale"].size)

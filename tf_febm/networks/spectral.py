@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_febm import arguments, parallel
 from tf_febm.networks import convolution
 from tf_febm.networks.cached_weights import CachedWeightsLayer, layers_of
+from tf_febm.networks.precision import multiplied
 
 __all__ = ["Normalised", "SpectralConv2D", "SpectralDense", "normalise", "power_iteration"]
 
@@ -76,6 +77,8 @@ class SpectralLayer(arguments.Configured, CachedWeightsLayer):
         use_bias: Whether to add a bias.
         **kwargs: Those of `keras.layers.Layer`.
     """
+
+    multiplies_in_dtype_of_weights = True
 
     def __init__(self, bounded: bool = False, use_bias: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -182,7 +185,7 @@ class SpectralDense(SpectralLayer):
 
     def call(self, x: arguments.Tensor) -> tf.Tensor:
         """Return [n, units]."""
-        x = tf.matmul(x, self.cached_weights())
+        x = multiplied(x, self.cached_weights())
         return x if self.bias is None else x + tf.convert_to_tensor(self.bias)
 
     def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:

@@ -14,6 +14,7 @@ from tf_febm.networks.reference import NOISE
 from tf_febm.networks.reference_fit import MAX_NUMBERS
 from tf_febm.recipes import effects
 from tf_febm.samplers.tempering import ladder
+from tf_febm.training.chain_dtype import AUTO
 from tf_febm.training.memory import check_memory
 
 __all__ = ["build_model", "make_buffer", "make_sampler", "make_stream"]
@@ -51,8 +52,11 @@ def build_model(recipe: arguments.RecipeLike, source: Data) -> Any:
     }
     if method.chains:
         settings["buffer"] = make_buffer(recipe)
+    if method.chains or method.noisier:
         settings["class_names"] = list(source.class_names) if recipe.conditional else None
     if method.noisier:
+        settings["num_classes"] = source.num_classes if recipe.conditional else None
+    if method.noisier and recipe.reference is None:
         settings |= {"center": 0.5, "spread": 0.5}
         if isinstance(source, data.VectorData):
             settings |= {"center": source.mean, "spread": source.scale}
@@ -82,7 +86,7 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     if recipe.conditional:
         options["num_classes"] = source.num_classes
     if catalogue.METHODS[recipe.method].noisier:
-        options["num_classes"] = recipe.levels
+        options["num_classes"] = recipe.levels + options.get("num_classes", 0)
         repeats = 1 + (name == "variational")
         shape = (*shape[:-1], repeats * shape[-1])
     for option in ("use_attention", "frequency"):
@@ -93,7 +97,8 @@ def _player(recipe, source: Data, name: str, reference) -> keras.Model:
     spectral = reference is not None and reference.covariance == "spectral"
     if spectral and "whiten" in catalogue.NETWORKS[recipe.network].options:
         options["whiten"] = reference
-    if isinstance(source, data.VectorData):
+    levelled = catalogue.METHODS[recipe.method].noisier and reference is not None
+    if isinstance(source, data.VectorData) and not levelled:
         # The standardisation by the training split is part of the networks, so that the model takes
         # and returns raw units.
         options |= {"mean": np.tile(source.mean, repeats), "scale": np.tile(source.scale, repeats)}
@@ -156,6 +161,7 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
     """Return the sampler, in the bounds or the units of the data."""
     entry = catalogue.SAMPLERS[recipe.sampler]
     settings = {name: getattr(recipe, name) for name in entry.settings}
+    dtype = "float32" if recipe.chain_dtype == AUTO else recipe.chain_dtype
     if "target_acceptance" in settings and settings["target_acceptance"] is None:
         settings["target_acceptance"] = entry.target_acceptance
     if "num_temperatures" in settings:
@@ -182,8 +188,12 @@ def make_sampler(recipe: arguments.RecipeLike, source: Data) -> Any:
             grad_clip_norm=recipe.grad_clip_norm,
             schedule=recipe.schedule,
             noise_schedule=recipe.noise_schedule,
+            dtype=dtype,
+            num_parallel=recipe.num_parallel,
         )
-    sampler = catalogue.load(entry.place)(num_steps=recipe.num_steps, bounds=bounds, **settings)
+    settings |= {"num_steps": recipe.num_steps, "bounds": bounds, "dtype": dtype}
+    settings["num_parallel"] = recipe.num_parallel
+    sampler = catalogue.load(entry.place)(**settings)
     if white or not isinstance(source, data.VectorData):
         return sampler
     units = networks.GaussianReference.from_moments(source.mean, source.scale)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tf_febm import arguments, catalogue
 
-__all__ = ["Rule", "check", "has_effect", "refuse_vain"]
+__all__ = ["Rule", "check", "has_effect", "has_noisy_level", "refuse_vain"]
 
 
 class Rule(NamedTuple):
@@ -157,6 +157,11 @@ def _takes(table: Mapping[str, Any], field: str, setting: str) -> Rule:
     return _one_of(field, [name for name, entry in table.items() if setting in entry.settings])
 
 
+def has_noisy_level(recipe: arguments.RecipeLike) -> bool:
+    """Return whether the level of the data has noise by itself; see `models.ReferenceLevels`."""
+    return catalogue.METHODS[recipe.method].noisier and recipe.reference is not None
+
+
 def _rules() -> Iterator[tuple[str, Rule]]:
     """Yield (setting, rule) for all settings that do not always have an effect."""
     methods, samplers = catalogue.METHODS, catalogue.SAMPLERS
@@ -172,20 +177,28 @@ def _rules() -> Iterator[tuple[str, Rule]]:
             yield from ((name, rule) for name in ("generator", "generator_batch_norm"))
     chains = _one_of("method", [name for name, m in methods.items() if m.chains])
     whole = _one_of("method", [name for name, m in methods.items() if not m.noisier])
-    yield from ((name, whole) for name in ("reference", "leave_one_out", "warmup_steps"))
-    for name in ("conditional", "chains", "buffer_capacity", "buffer_storage"):
+    yield from ((name, whole) for name in ("leave_one_out", "warmup_steps"))
+    yield "conditional", _one_of("method", [n for n, m in methods.items() if m.chains or m.noisier])
+    for name in ("chains", "num_parallel", "buffer_capacity", "buffer_storage"):
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
     yield "class_weight_coeff", _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
-    for name in ("step_size", "epsilon", *{s: None for e in samplers.values() for s in e.settings}):
+    of_steps = {s: None for entry in samplers.values() for s in entry.settings}
+    for name in ("step_size", "epsilon", "chain_dtype", *of_steps):
         yield name, _MOVING
     yield from ((name, _NO_EPSILON) for name in ("step_size", "noise_scale"))
     yield "target_acceptance", _above_zero("burn_in")
     yield "warmup_steps", _above_zero("l2_coeff")
-    yield "denoise_samples", _above_zero("data_noise")
+    yield (
+        "denoise_samples",
+        Rule(
+            lambda recipe, kind: recipe.data_noise > 0.0 or has_noisy_level(recipe),
+            "data_noise above 0, or methods of levels of noise with a reference",
+        ),
+    )
     images = ("random_flip", "random_crop", "use_attention", "denoise_samples")
     yield from ((name, _IMAGES) for name in images)
     yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
@@ -220,6 +233,8 @@ _OFF: dict[str, tuple] = {
     **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
     **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
+    "chain_dtype": ("float32",),
+    "num_parallel": (1,),
     "buffer_storage": ("auto",),
     **dict.fromkeys(
         (

@@ -71,9 +71,10 @@ class Recipe:
         epsilon: ε of the paper's Eq. 5, in the place of step_size and noise_scale: √ε is the noise,
             and the step size is ε/2, or √ε of hmc; with a reference, steps of langevin are those of
             `samplers.Langevin.exponential`. None leaves them.
-        schedule: What ε of a Langevin step is multiplied with along a run of the chains:
-            "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`.
-        noise_schedule: The same of noise_scale alone, in the place of the root of schedule.
+        schedule: What the step size is multiplied with along a run of the chains, and ε of langevin
+            with it: "constant", "linear", "cosine", "geometric" or None; see `samplers.Langevin`
+            and, after the burn-in of others, `samplers.MALA`.
+        noise_schedule: The same of noise_scale of langevin alone, in the place of schedule's root.
         num_leapfrog_steps: Gradients of a step of hmc.
         num_temperatures: Replicas of parallel_tempering, each at a temperature of its own.
         smallest_inverse_temperature: That of the hottest; the coldest has 1, those in between
@@ -81,6 +82,12 @@ class Recipe:
         burn_in: First steps of samplers that reject, in each run of the chains, in which step sizes
             adapt.
         target_acceptance: What they adapt to; the sampler's own default if None.
+        chain_dtype: What networks multiply in inside chains: "float32"; "bfloat16", up to twice as
+            fast on processors with instructions for it; "auto", which leaves it to a probe at the
+            start of a run, and takes bfloat16 where chains are 1.3 times as fast, or float32 for
+            models that are built without a run. See `samplers.Langevin`.
+        num_parallel: Parts in which the chains of a training step run side by side, each on a core:
+            for small networks, which keep one core busy. See `samplers.Langevin`.
         chains: Where the chains of a step start: "replay", in a replay buffer; "persistent", where
             they ended, as many as there are examples in a batch; "fresh", from noise.
         buffer_capacity: Samples in the replay buffer.
@@ -183,6 +190,8 @@ class Recipe:
     smallest_inverse_temperature: float = 0.1
     burn_in: int = 0
     target_acceptance: float | None = None
+    chain_dtype: str = "float32"
+    num_parallel: int = 1
     chains: str = "replay"
     buffer_capacity: int = 10_000
     buffer_storage: str = "auto"
@@ -241,7 +250,13 @@ class Recipe:
     @property
     def noise_removed(self) -> float:
         """Standard deviation of the noise that is taken off samples at the end."""
-        return self.data_noise if self.denoise_samples else 0.0
+        if not self.denoise_samples:
+            return 0.0
+        if effects.has_noisy_level(self):
+            from tf_febm.models.reference_levels import NOISE_RANGE  # Imports TensorFlow.
+
+            return NOISE_RANGE[0]
+        return self.data_noise
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a recipe with other values of some fields.

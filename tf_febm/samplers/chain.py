@@ -1,13 +1,13 @@
 """Loop that runs any one-step kernel, with diagnostics."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["ChainResult", "StepInfo", "run_chain", "step_argument", "step_count"]
+__all__ = ["ChainResult", "StepInfo", "placed", "run_chain", "step_argument", "step_count"]
 
 
 class StepInfo(NamedTuple):
@@ -48,6 +48,19 @@ class ChainResult(NamedTuple):
     acceptance: tf.Tensor | None = None
     step_size: tf.Tensor | None = None
     swap_acceptance: tf.Tensor | None = None
+
+
+def placed(result: Any, place: Callable) -> Any:
+    """Return what a sampler returned with its states, and any trajectory of them, in other units.
+
+    Args:
+        result: States [n, …], or a NamedTuple such as `ChainResult`.
+        place: From states [n, …] or [steps, n, …] to such states.
+    """
+    if not hasattr(result, "samples"):
+        return place(result)
+    states = {name: getattr(result, name, None) for name in ("samples", "trajectory")}
+    return result._replace(**{name: place(x) for name, x in states.items() if x is not None})
 
 
 def step_count(num_steps: arguments.Whole) -> int | tf.Tensor:

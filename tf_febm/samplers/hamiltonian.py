@@ -1,6 +1,7 @@
 """Calibrated samplers, whose stationary law is q ∝ e^(−E) itself: MALA and HMC."""
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -8,19 +9,21 @@ import tensorflow as tf
 from tf_febm import arguments, randomness
 from tf_febm.samplers.chain import ChainResult
 from tf_febm.samplers.metropolis import run_metropolis
-from tf_febm.samplers.sampler import Sampler
+from tf_febm.samplers.schedules import Scheduled, checked_schedule, factor
 
 __all__ = ["HMC", "MALA"]
 
 
 @arguments.checked
-class _Hamiltonian(Sampler):
+class _Hamiltonian(Scheduled):
     """What the two share. A subclass has `num_leapfrog_steps` and `_leapfrog_size`."""
 
     num_leapfrog_steps: int
+    # The power of a step size that h of the leapfrog rule is proportional to.
+    POWER = 1.0
 
-    def __init__(self, step_size, num_steps, burn_in, target_acceptance, bounds):
-        super().__init__(num_steps, bounds)
+    def __init__(self, step_size, burn_in, target_acceptance, schedule, *common):
+        super().__init__(*common)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.burn_in = arguments.whole_number("burn_in", burn_in)
         self.target_acceptance = arguments.number(
@@ -30,26 +33,38 @@ class _Hamiltonian(Sampler):
             raise ValueError(
                 f"target_acceptance must lie in (0, 1); received {target_acceptance!r}."
             )
+        self.schedule = checked_schedule("schedule", schedule)
 
     def _run(
         self, energy_fn, x: tf.Tensor, seed, num_steps, *, diagnostics: bool, trajectory: bool
     ) -> ChainResult:
         if self.bounds is not None:
             x = tf.clip_by_value(x, *self.bounds)
+        history = {"diagnostics": diagnostics, "trajectory": trajectory}
+        return self._metropolis(
+            energy_fn, x, randomness.as_seed(seed), num_steps, self.bounds, **history
+        )
+
+    def _metropolis(self, energy_fn, x, seed, num_steps, bounds, **options) -> ChainResult:
+        """Return the chains of `run_metropolis` with these settings, in this sampler's units."""
         result = run_metropolis(
             energy_fn,
             x,
-            randomness.as_seed(seed),
+            seed,
             num_steps=num_steps,
             leapfrog_steps=self.num_leapfrog_steps,
             step_size=self._leapfrog_size(),
             burn_in=self.burn_in,
             target_acceptance=self.target_acceptance,
-            bounds=self.bounds,
-            diagnostics=diagnostics,
-            trajectory=trajectory,
+            bounds=bounds,
+            scale=None if self.schedule is None else self._scale,
+            **options,
         )
         return self._in_own_units(result)
+
+    def _scale(self, number, num_steps, dtype) -> tf.Tensor:
+        """Return what h is multiplied with in a step after those in which it adapts, of so many."""
+        return tf.pow(factor(self.schedule, number, num_steps, dtype), self.POWER)
 
     def _leapfrog_size(self) -> float:
         """Return h of the leapfrog rule."""
@@ -90,6 +105,15 @@ class MALA(_Hamiltonian):
         target_acceptance: In (0, 1). 0.574 is best for many independent coordinates (Roberts &
             Rosenthal 1998).
         bounds: (low, high) of each coordinate, or None.
+        schedule: What step_size is multiplied with at each step of a call, the noise to match: see
+            `Langevin`. Whatever it is, each step leaves q as it is. It begins when the steps of
+            `burn_in` are over, with its step 0, and multiplies the size that they found. There is
+            no schedule of the noise alone: noise that does not match the step has another law than
+            q, that of a temperature, as `compose.temper` and `ParallelTempering` have it.
+        dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
+            The law is then ∝ e^(−E) of the energy as it is rounded, which is a function of x like
+            any other, and so are the gradients that propose.
+        num_parallel: Parts of the chains of a training step; see there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -98,6 +122,7 @@ class MALA(_Hamiltonian):
     """
 
     num_leapfrog_steps = 1
+    POWER = 0.5
 
     def __init__(
         self,
@@ -106,8 +131,12 @@ class MALA(_Hamiltonian):
         burn_in: int = 0,
         target_acceptance: float = 0.574,
         bounds: tuple[float, float] | None = None,
+        schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        common = num_steps, bounds, dtype, num_parallel
+        super().__init__(step_size, burn_in, target_acceptance, schedule, *common)
 
     def _leapfrog_size(self) -> float:
         return math.sqrt(2.0 * self.step_size)
@@ -137,6 +166,9 @@ class HMC(_Hamiltonian):
         target_acceptance: In (0, 1). 0.651 is best for many independent coordinates (Beskos et al.
             2013).
         bounds: (low, high) of each coordinate, or None.
+        schedule: See `MALA`; it multiplies h.
+        dtype: See `MALA`.
+        num_parallel: See there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -152,8 +184,12 @@ class HMC(_Hamiltonian):
         burn_in: int = 0,
         target_acceptance: float = 0.651,
         bounds: tuple[float, float] | None = None,
+        schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        common = num_steps, bounds, dtype, num_parallel
+        super().__init__(step_size, burn_in, target_acceptance, schedule, *common)
         self.num_leapfrog_steps = arguments.whole_number(
             "num_leapfrog_steps", num_leapfrog_steps, 1
         )

@@ -8,15 +8,14 @@ import tensorflow as tf
 
 from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult, StepInfo, run_chain
-from tf_febm.samplers.sampler import Sampler
-from tf_febm.samplers.schedules import checked_schedule, deserialised, factor, serialised
+from tf_febm.samplers.schedules import Scheduled, checked_schedule, factor
 
 __all__ = ["Langevin"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
-class Langevin(Sampler):
+class Langevin(Scheduled):
     """Run unadjusted Langevin chains.
 
     One step, in the order of the published image code (`noise_first=True`):
@@ -48,6 +47,8 @@ class Langevin(Sampler):
         noise_schedule: What noise_scale is multiplied with, likewise, in the place of the root of
             `schedule`: noise that falls faster than the steps cools the chains down, which is
             annealing, and ends near the lowest energies rather than in q.
+        dtype: What networks multiply in, "float32" or "bfloat16"; see `samplers.sampler.Sampler`.
+        num_parallel: Parts of the chains of a training step; see there.
 
     A function is kept in files of models if it is registered with Keras.
 
@@ -68,8 +69,10 @@ class Langevin(Sampler):
         noise_first: bool = True,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(num_steps, bounds)
+        super().__init__(num_steps, bounds, dtype, num_parallel)
         self.step_size = arguments.number("step_size", step_size, above=True)
         self.noise_scale = arguments.number("noise_scale", noise_scale)
         if grad_clip is not None and grad_clip_norm is not None:
@@ -97,6 +100,8 @@ class Langevin(Sampler):
         noise_first: bool = False,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ) -> "Langevin":
         """Return the paper's Eq. 5: x ← x − (ε/2)∇E(x) + √ε ξ, without clipping or bounds.
 
@@ -109,6 +114,8 @@ class Langevin(Sampler):
             noise_first: See there.
             schedule: See there.
             noise_schedule: See there.
+            dtype: See there.
+            num_parallel: See there.
         """
         epsilon = arguments.number("epsilon", epsilon, above=True)
         return cls(
@@ -121,6 +128,8 @@ class Langevin(Sampler):
             noise_first=noise_first,
             schedule=schedule,
             noise_schedule=noise_schedule,
+            dtype=dtype,
+            num_parallel=num_parallel,
         )
 
     @classmethod
@@ -133,6 +142,8 @@ class Langevin(Sampler):
         grad_clip_norm: float | None = None,
         schedule: str | Callable | None = None,
         noise_schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ) -> "Langevin":
         """Return exponential Euler steps, for energies E(z) = ½‖z‖² + f(z).
 
@@ -151,6 +162,8 @@ class Langevin(Sampler):
             schedule: See there; where it is not 1, variances of a linear f are (2 − δ)/(2 − sδ) for
                 s of the schedule and δ = 1 − e^(−ε/2), not 1.
             noise_schedule: See there.
+            dtype: See there.
+            num_parallel: See there.
 
         Source: Certaine 1960 for the integrator; Cotter et al. 2013 for steps that leave a
             Gaussian reference as it is.
@@ -167,6 +180,8 @@ class Langevin(Sampler):
             noise_first=False,
             schedule=schedule,
             noise_schedule=noise_schedule,
+            dtype=dtype,
+            num_parallel=num_parallel,
         )
 
     def step(
@@ -224,18 +239,6 @@ class Langevin(Sampler):
             noise *= factor(self.noise_schedule, number, num_steps, dtype)
         return size, noise
 
-    def get_config(self) -> dict:
-        """Return the constructor's arguments, serialised."""
-        config = super().get_config()
-        for name in ("schedule", "noise_schedule"):
-            config[name] = serialised(name, config[name])
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Langevin":
-        """Make a sampler from the result of `get_config`."""
-        return cls(**{name: deserialised(value) for name, value in config.items()})
-
     def _clip(self, gradient: tf.Tensor) -> tf.Tensor:
         if self.grad_clip is not None:
             return tf.clip_by_value(gradient, -self.grad_clip, self.grad_clip)
@@ -245,6 +248,7 @@ class Langevin(Sampler):
         return gradient
 
     smooth = True
+    SCHEDULED = ("schedule", "noise_schedule")
 
     def _run(self, energy_fn, x: tf.Tensor, seed, num_steps, **history) -> ChainResult:
         def step(state, step_seed, number):

@@ -121,6 +121,7 @@ def run_metropolis(
     diagnostics: bool = False,
     trajectory: bool = False,
     exchange: Callable | None = None,
+    scale: Callable | None = None,
 ) -> ChainResult:
     """Run Hamiltonian chains, each proposal accepted with probability min(1, e^(H − H')).
 
@@ -143,6 +144,8 @@ def run_metropolis(
         trajectory: Whether to record every state.
         exchange: (number of the step from 0, Proposal) -> Proposal, what is done after each step,
             or None.
+        scale: (number of the step from 0, number of steps, dtype) -> what h is multiplied with, a
+            scalar, or None for 1. Both count from the end of the burn-in.
 
     Returns:
         A ChainResult.
@@ -187,6 +190,9 @@ def run_metropolis(
             size = tf.exp(tf.where(adapting, adaptation.log_size, adaptation.log_average))
         else:
             size = tf.constant(step_size, dtype)
+        if scale is not None:
+            scaled = scale(tf.maximum(i - burn_in, 0), num_steps - burn_in, dtype)
+            size *= tf.where(i < burn_in, tf.ones_like(scaled), scaled)
         following, probability = transition(i, here, size)
         if exchange is not None:
             following = _like(exchange(i, following), here)

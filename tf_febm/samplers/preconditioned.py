@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_febm import arguments, energies, randomness
 from tf_febm.networks.reference import GaussianReference
 from tf_febm.renamed import earlier_names
+from tf_febm.samplers.chain import placed
 
 __all__ = ["Preconditioned"]
 
@@ -62,6 +63,20 @@ class Preconditioned:
         return getattr(self.sampler, "num_steps", None)
 
     @property
+    def dtype(self) -> str:
+        """What networks multiply in, as the sampler inside has it."""
+        return getattr(self.sampler, "dtype", "float32")
+
+    @property
+    def num_parallel(self) -> int:
+        """Parts of the chains of a training step, as the sampler inside has them."""
+        return getattr(self.sampler, "num_parallel", 1)
+
+    def with_dtype(self, dtype: str) -> "Preconditioned":
+        """Return the same, of the sampler inside with a dtype; see `Sampler.with_dtype`."""
+        return Preconditioned(self.sampler.with_dtype(dtype), self.reference, self.spread)
+
+    @property
     def takes_step_tensors(self) -> bool:
         """Whether the sampler inside takes a tensor as `num_steps`."""
         return getattr(self.sampler, "takes_step_tensors", False)
@@ -100,15 +115,12 @@ class Preconditioned:
         self._check(x, "initial_state must be")
         energy = energies.in_white(energy_fn, self.reference)
         result = self.sampler(energy, self.reference.whiten(x), seed, **options)
-        if not hasattr(result, "samples"):
-            return self.reference.color(result)
-        changed = {"samples": self.reference.color(result.samples)}
-        trajectory = getattr(result, "trajectory", None)
-        if trajectory is not None:
-            flat = tf.reshape(trajectory, [-1, *self.reference.sample_shape])
-            raw = tf.reshape(self.reference.color(flat), tf.shape(trajectory))
-            changed["trajectory"] = tf.ensure_shape(raw, trajectory.shape)
-        return result._replace(**changed)
+        return placed(result, self._raw)
+
+    def _raw(self, z) -> tf.Tensor:
+        """Return x of states [n, …], or of a trajectory of them, [steps, n, …]."""
+        flat = tf.reshape(z, [-1, *self.reference.sample_shape])
+        return tf.ensure_shape(tf.reshape(self.reference.color(flat), tf.shape(z)), z.shape)
 
     def _check(self, x, what: str) -> None:
         shape = self.reference.sample_shape

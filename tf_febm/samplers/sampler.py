@@ -1,5 +1,7 @@
 """Base of the samplers: one form of call, and settings that can be written to a file."""
 
+import contextlib
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +10,13 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments
+from tf_febm.networks.cached_weights import cached_weights, products_in
 from tf_febm.samplers.chain import ChainResult
 
-__all__ = ["Sampler", "serialised_part"]
+__all__ = ["DTYPES", "Sampler", "serialised_part"]
+
+# What networks may multiply in, inside chains.
+DTYPES = ("float32", "bfloat16")
 
 
 @arguments.checked
@@ -22,6 +28,18 @@ class Sampler(arguments.Configured):
     Args:
         num_steps: Steps per call, at least 0.
         bounds: (low, high) of each coordinate, or None.
+        dtype: What the library's layers multiply in, "float32" or "bfloat16": factors and sums of
+            the products by their weights, once rounded to 8 bits, are then half as many bytes, and
+            twice as many a second where the processor has instructions for that. Elsewhere it is
+            slower. States, noise, energies, acceptance and activations are in float32 all the same,
+            and so is all that is outside of chains. The law of a chain is that of the
+            rounded network: see `networks.cached_weights.products_in`. It holds for a Keras model
+            given as the energy, and for those in an enclosing `networks.cached_weights` block, as
+            models have it; other layers and functions compute as ever.
+        num_parallel: Parts, at least 1, in which models run the chains of a training step, side by
+            side on as many cores, each with seeds of its own; step sizes that adapt do so in each
+            part. It is for networks so small that a step of a chain keeps one core busy, and
+            changes which random numbers are drawn, nothing else. All other calls have one part.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -32,9 +50,27 @@ class Sampler(arguments.Configured):
     # Whether its steps are smooth, so that gradients may flow through chains.
     smooth = False
 
-    def __init__(self, num_steps: int, bounds: tuple[float, float] | None):
+    def __init__(
+        self,
+        num_steps: int,
+        bounds: tuple[float, float] | None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
+    ):
         self.num_steps = arguments.whole_number("num_steps", num_steps)
         self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
+        self.dtype = arguments.choice("dtype", dtype, DTYPES)
+        self.num_parallel = arguments.whole_number("num_parallel", num_parallel, 1)
+
+    def with_dtype(self, dtype: str) -> "Sampler":
+        """Return the same sampler, in whose chains networks multiply in a dtype.
+
+        Args:
+            dtype: "float32" or "bfloat16".
+        """
+        made = copy.copy(self)
+        made.dtype = arguments.choice("dtype", dtype, DTYPES)
+        return made
 
     def __call__(
         self,
@@ -89,7 +125,13 @@ class Sampler(arguments.Configured):
                     "whose steps are accepted or rejected, and have no gradient for that."
                 )
             history["differentiable"] = True
-        result = self._run(energy_fn, x, seed, num_steps, **history)
+        with contextlib.ExitStack() as stack:
+            if self.dtype != "float32":
+                # Where a model has cached them already, these take their place.
+                own = [energy_fn] if isinstance(energy_fn, keras.Layer) else []
+                stack.enter_context(cached_weights(*own))
+                stack.enter_context(products_in(self.dtype))
+            result = self._run(energy_fn, x, seed, num_steps, **history)
         return result if return_diagnostics or return_trajectory else result.samples
 
     def _run(

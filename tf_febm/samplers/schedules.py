@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments
-from tf_febm.samplers.sampler import serialised_part
+from tf_febm.samplers.sampler import Sampler, serialised_part
 
-__all__ = ["SCHEDULES", "checked_schedule", "deserialised", "factor", "serialised"]
+__all__ = ["SCHEDULES", "Scheduled", "checked_schedule", "factor"]
 
 # What is left of the factor at the last step.
 LAST = 0.01
@@ -55,17 +55,26 @@ def factor(
     return SCHEDULES[schedule](tf.cast(step, dtype) / last)
 
 
-def serialised(name: str, schedule: str | Callable | None) -> Any:
-    """Return a schedule as a config can hold it.
+class Scheduled(Sampler):
+    """Base of the samplers with arguments that may be schedules."""
 
-    Raises:
-        TypeError: It is a function that is not registered with Keras.
-    """
-    return serialised_part(name, schedule) if callable(schedule) else schedule
+    SCHEDULED: tuple[str, ...] = ("schedule",)
 
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, serialised.
 
-def deserialised(schedule: Any) -> Any:
-    """Return a schedule from what `serialised` returned."""
-    if isinstance(schedule, dict):
-        return keras.saving.deserialize_keras_object(schedule)
-    return schedule
+        Raises:
+            TypeError: A schedule is a function that is not registered with Keras.
+        """
+        config = super().get_config()
+        for name in self.SCHEDULED:
+            if callable(config[name]):
+                config[name] = serialised_part(name, config[name])
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict) -> Any:
+        """Make a sampler from the result of `get_config`."""
+        functions = {n: v for n, v in config.items() if n in cls.SCHEDULED and isinstance(v, dict)}
+        made = {n: keras.saving.deserialize_keras_object(v) for n, v in functions.items()}
+        return cls(**{**config, **made})

@@ -1,6 +1,6 @@
 """Parallel tempering: chains at several temperatures that exchange their states."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_febm import arguments, energies, randomness
 from tf_febm.samplers.chain import ChainResult
 from tf_febm.samplers.hamiltonian import MALA
-from tf_febm.samplers.metropolis import Proposal, run_metropolis
+from tf_febm.samplers.metropolis import Proposal
 
 __all__ = ["ParallelTempering", "ladder", "swap_probability"]
 
@@ -68,6 +68,9 @@ class ParallelTempering(MALA):
         burn_in: See `MALA`; one step size for all replicas adapts, in units of step_size/β.
         target_acceptance: See `MALA`, as for `bounds`.
         bounds: See there. With none, the law ∝ e^(−βE) must have a finite mass for every β.
+        schedule: See `MALA`; it is that of all replicas.
+        dtype: See there.
+        num_parallel: See there.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -83,8 +86,12 @@ class ParallelTempering(MALA):
         burn_in: int = 0,
         target_acceptance: float = 0.574,
         bounds: tuple[float, float] | None = None,
+        schedule: str | Callable | None = None,
+        dtype: str = "float32",
+        num_parallel: int = 1,
     ):
-        super().__init__(step_size, num_steps, burn_in, target_acceptance, bounds)
+        settings = step_size, num_steps, burn_in, target_acceptance, bounds, schedule, dtype
+        super().__init__(*settings, num_parallel)
         betas = tuple(
             arguments.number("Each of inverse_temperatures", beta, above=True)
             for beta in inverse_temperatures
@@ -109,21 +116,17 @@ class ParallelTempering(MALA):
             # The box of each replica, in its units.
             column = tf.ones([tf.shape(x)[0]] + [1] * (x.shape.rank - 1), x.dtype)
             bounds = tuple(tempered.scaled([side * column] * len(betas)) for side in bounds)
-        result = run_metropolis(
+        result = self._metropolis(
             tempered,
             tempered.scaled([x] * len(betas)),
             chain_seed,
-            num_steps=num_steps,
-            leapfrog_steps=self.num_leapfrog_steps,
-            step_size=self._leapfrog_size(),
-            burn_in=self.burn_in,
-            target_acceptance=self.target_acceptance,
-            bounds=bounds,
+            num_steps,
+            bounds,
             diagnostics=diagnostics,
             trajectory=trajectory,
             exchange=lambda step, here: exchanged(here, step, swap_seed, betas, self.bounds),
         )
-        return self._coldest(self._in_own_units(result), x)
+        return self._coldest(result, x)
 
     def _coldest(self, result: ChainResult, x: tf.Tensor) -> ChainResult:
         """Return what is of the replicas at β = 1, and how often neighbours are exchanged."""

@@ -1,4 +1,4 @@
-"""The energy alone, as one file of another run time: ONNX or LiteRT."""
+"""The energy alone, or a log ratio, as one file of another run time: ONNX or LiteRT."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ __all__ = ["write_onnx", "write_tflite"]
 OPSET = 17
 
 
-def write_onnx(model: arguments.Model, path: Path) -> None:
+def write_onnx(model: arguments.Exported, path: Path) -> None:
     """Write an ONNX file with the inputs x and, if conditional, labels, and the output energy."""
     try:
         import onnx
@@ -42,7 +42,7 @@ def write_onnx(model: arguments.Model, path: Path) -> None:
     Path(path).write_bytes(proto.SerializeToString())
 
 
-def write_tflite(model: arguments.Model, path: Path) -> None:
+def write_tflite(model: arguments.Exported, path: Path) -> None:
     """Write a LiteRT (TensorFlow Lite) file with the signature `serving_default`."""
     if not hasattr(tf, "lite"):
         raise ImportError(f"format='tflite' needs tf.lite; TensorFlow {tf.__version__} has none.")
@@ -68,7 +68,7 @@ def _energy(model):
         inputs.append(tf.TensorSpec([None], tf.int32, name="labels"))
 
     def energy(x, labels=None):
-        return endpoints.energy(x, labels)
+        return getattr(endpoints, endpoints.first)(x, labels)
 
     function = tf.function(energy, input_signature=inputs, autograph=False)
     function.endpoints = endpoints

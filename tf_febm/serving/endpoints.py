@@ -23,7 +23,7 @@ class Endpoints(tf.Module):
         num_steps: Steps of the chains, or None for the sampler's own.
     """
 
-    def __init__(self, model: arguments.Model, num_steps: int | None = None):
+    def __init__(self, model: arguments.Exported, num_steps: int | None = None):
         super().__init__(name="tf_febm_model")
         # tf.Module tracks every attribute: what must not be saved hides in a closure.
         originals = [v for network in model.evaluated_networks for v in network.variables]
@@ -45,6 +45,11 @@ class Endpoints(tf.Module):
     def sample_spec(self) -> tf.TensorSpec:
         """The form of x."""
         return tf.TensorSpec([None, *self._of_model()[0].sample_shape], tf.float32, name="x")
+
+    @property
+    def first(self) -> str:
+        """The name of what the model says of x first of all: an energy, or else a log ratio."""
+        return "energy" if hasattr(self._of_model()[0], "energy") else "log_density_ratio"
 
     def energy(self, x: arguments.Tensor, labels: arguments.Labels | None = None) -> dict:
         """Return {"energy": E(x)}."""

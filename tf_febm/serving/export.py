@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import keras
-
 from tf_febm import arguments
 from tf_febm.serving import converted, saved_model, target
 
@@ -17,7 +15,7 @@ BAD_VALUES = ("error", "nan")
 
 @arguments.checked
 def export(
-    model: arguments.Model,
+    model: arguments.Exported,
     path: arguments.Path,
     format: str = "saved_model",
     *,
@@ -41,9 +39,9 @@ def export(
     endpoint, `sample_labels` from labels and seed; with `class_names` it has another of this name,
     which takes nothing and returns them, strings [num_classes]. So has a model with `column_names`,
     strings [d]. `serve` is the endpoint energy as an attribute, which `keras.layers.TFSMLayer`
-    looks for. x is float32 [n, …] for any n;
-    num_samples is an int32 scalar and seed an int64 scalar: seed s draws what
-    `model.sample(num_samples, seed=s)` draws. "onnx" and "tflite" are one file with the energy
+    looks for. A `DensityRatio` has `log_density_ratio` alone, in the place of the energy. x is
+    float32 [n, …] for any n; num_samples is an int32 scalar and seed an int64 scalar: seed s draws
+    what `model.sample(num_samples, seed=s)` draws. "onnx" and "tflite" are one file with the energy
     alone.
 
     The weights are those that the model has now; export inside `model.averaged_weights()` to write
@@ -52,7 +50,8 @@ def export(
     `BidirectionalEBM` has a generator instead, whose samples `num_steps` steps refine.
 
     Args:
-        model: A built model of this library, trained or loaded, compiled or not.
+        model: A built model of this library, or a `DensityRatio`, trained or loaded, compiled or
+            not.
         path: Where to write; must not exist. Folders above it are made.
         format: "saved_model", "onnx" (needs the packages tf2onnx and onnx) or "tflite".
         num_steps: Steps of the chains of `sample`. None is the sampler's own number, and 0 from a
@@ -72,10 +71,6 @@ def export(
         ImportError: The format needs a package that is not installed.
         OSError: The path exists or cannot be written. Nothing is left behind.
     """
-    if not isinstance(model, keras.Model) or not hasattr(model, "evaluated_networks"):
-        raise TypeError(
-            f"model must be a model of this library; received {arguments.shown(model)}."
-        )
     format = _OF_KERAS.get(format, format)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}.")

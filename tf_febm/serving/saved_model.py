@@ -10,13 +10,13 @@ __all__ = ["write"]
 
 
 def write(
-    model: arguments.Model, path: arguments.Path, num_steps: int | None, bad_values: str
+    model: arguments.Exported, path: arguments.Path, num_steps: int | None, bad_values: str
 ) -> None:
     """Write the folder; see `export`, which checks the arguments."""
     endpoints = Endpoints(model, num_steps)
     signatures = _signatures(endpoints, model, bad_values)
     # What `keras.Model.export` calls so.
-    endpoints.serve = signatures["energy"]
+    endpoints.serve = signatures["serving_default"]
     signatures = {name: made.get_concrete_function() for name, made in signatures.items()}
     tf.saved_model.save(endpoints, str(path), signatures=signatures)
 
@@ -24,9 +24,11 @@ def write(
 def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     labels = tf.TensorSpec([None], tf.int32, name="labels")
     inputs = [endpoints.sample_spec] + [labels] * model.conditional
-    functions = {"energy": endpoints.energy, "score": endpoints.score}
-    if hasattr(model, "log_density_ratio"):
-        functions["log_density_ratio"] = endpoints.log_density_ratio
+    functions = {
+        name: getattr(endpoints, name)
+        for name in ("energy", "score", "log_density_ratio")
+        if hasattr(model, name)
+    }
     if model.is_calibrated:
         functions["p_value"] = endpoints.p_value
     if model.has_log_partition:
@@ -75,7 +77,8 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
             signatures[function.__name__] = _compiled(of_x, inputs[:1])
     seed = tf.TensorSpec([], tf.int64, name="seed")
     count = tf.TensorSpec([], tf.int32, name="num_samples")
-    signatures["sample"] = _compiled(sample, [count, seed])
+    if hasattr(model, "sample"):
+        signatures["sample"] = _compiled(sample, [count, seed])
     if model.conditional:
         signatures["sample_labels"] = _compiled(sample_labels, [labels, seed])
     if model.class_names is not None:
@@ -84,7 +87,7 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     if model.column_names is not None:
         columns = tf.constant(model.column_names)
         signatures["column_names"] = _compiled(lambda: {"column_names": columns}, [])
-    signatures["serving_default"] = signatures["energy"]
+    signatures["serving_default"] = signatures[endpoints.first]
     return signatures
 
 

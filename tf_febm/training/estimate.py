@@ -3,6 +3,7 @@
 import time
 
 from tf_febm import arguments, catalogue, energies, networks
+from tf_febm.networks.cached_weights import products_in
 
 __all__ = ["gradient_seconds", "least_seconds", "step_seconds"]
 
@@ -31,7 +32,8 @@ def gradient_seconds(
     batch = model._as_batch(x, labels)
     energy_fn, x = model._energy_given(batch.labels), batch.samples
     shortest = float("inf")
-    with networks.cached_weights(model.energy_network):
+    dtype = getattr(model.sampler, "dtype", "float32")
+    with networks.cached_weights(model.energy_network), products_in(dtype):
         # The first has more to set up.
         for number in range(3):
             began = time.perf_counter()

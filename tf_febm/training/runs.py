@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, catalogue, evaluation, extras, parallel, workers
 from tf_febm.terminal.clock import duration
-from tf_febm.training import checkpoint_files, chosen_weights, run_data
+from tf_febm.training import chain_dtype, checkpoint_files, chosen_weights, run_data
 from tf_febm.training.checkpoints import Checkpoints, DivergedError
 from tf_febm.training.environment import versions
 from tf_febm.training.estimate import least_seconds, step_seconds
@@ -170,6 +170,10 @@ def run(
     run_folder = RunFolder(folder)
     chief = workers.is_chief(strategy)
     report = report if chief else lambda line: None
+    if recipe.chain_dtype == chain_dtype.AUTO and not dry_run:
+        earlier = None if overwrite else run_folder
+        recipe = chain_dtype.settle(recipe, model, earlier, strategy, report)
+        stored["recipe"] = recipe.as_dict()
     for note in notes:
         report(f"warning: {note}")
     report(describe(recipe, source, model, run_folder, None if dry_run else chosen))

@@ -106,9 +106,7 @@ def _relative_to(model) -> dict[str, np.ndarray]:
         # What it makes of the same random numbers.
         found["reference"] = np.asarray(model.reference.sample(_POINTS, 0))
     if (levels := getattr(model, "levels", None)) is not None:
-        found |= {
-            name: np.asarray(getattr(levels, name)) for name in ("sigmas", "center", "spread")
-        }
+        found |= {name: np.asarray(value) for name, value in levels.settings().items()}
     return found
 
 
