@@ -1,6 +1,6 @@
 """What drives a step of f-EBM: how far chains are from q, how good H is, of what the gradient is.
 
-For energies without labels or reference, on images.
+For energies without labels, on images.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["Mechanism", "parts_of_gradient"]
 
 # Examples and chains of a look, at most; steps of the long chains; HMC steps towards q itself.
-ROWS, LONG, EXACT = 512, 1000, 100
+ROWS, LONG, EXACT = 360, 300, 40
 
 
 def parts_of_gradient(divergence, energies, ratio_data, ratio_model, weights) -> dict:
@@ -76,33 +76,29 @@ class Mechanism:
         train: `ImageData` that it is trained on.
         held_out: `ImageData` that it is not.
         classifier: Whose features tell how far two sets of images are apart.
-        noise: Standard deviation of the noise of the data.
+        recipe: `Recipe` whose streams have the noise of the data.
     """
 
-    def __init__(self, model, train, held_out, classifier, noise: float):
+    def __init__(self, model, train, held_out, classifier, recipe):
         import tensorflow as tf
 
         from tf_febm import evaluation, samplers
-        from tf_febm.data.pixels import from_levels
 
         self._model, self._classifier = model, classifier
-        rng = np.random.default_rng(0)
         count = min(ROWS, len(train.images), len(held_out.images))
 
         def noisy(images):
-            x = from_levels(images[rng.permutation(len(images))[:count]])
-            return np.clip(x + rng.normal(0.0, noise, x.shape), *model.bounds).astype(np.float32)
+            stream = recipe.replace(batch_size=count).stream(images)
+            return next(iter(stream.take(1))).numpy()
 
         # As for the training, with noise.
-        self._train, self._held_out = noisy(train.images), noisy(held_out.images)
+        self._train, self._held_out = noisy(train), noisy(held_out)
         distance = evaluation.frechet_distance(
             *(classifier.features(data.images) for data in (train, held_out))
         )
         self._unit = distance
         exact = samplers.HMC(0.02, 10, EXACT, burn_in=EXACT // 2, bounds=model.bounds)
-        self._exact = tf.function(
-            lambda x: exact(lambda y: tf.reshape(model.energy_network(y), [-1]), x, (0, 0))
-        )
+        self._exact = tf.function(lambda x: exact(model.energy, x, (0, 0)))
 
     def look(self, step: int, long: int = LONG) -> dict:
         """Return what is measured of the present weights, at a step."""

@@ -1,25 +1,27 @@
 """f-EBM against contrastive divergence, paired by seed: `python -m studies.versus`.
 
-On the digits by one recipe of a small perceptron, and on MNIST where --data_dir names its file: CD,
-f-EBM by four divergences, and the dual form, each from the same initial energy, on the same batches
-and for as many steps. f-EBM in the paper's settings, of equal learning rates, and in the best ones
-known before, the recipe's with `shift_invariant`; then what follows from the mechanism, each tried
-with Jensen–Shannon: H = R − (slow average of E), a penalty on the slope of H at the data, several
-steps of H, a warm start by CD within the same number of steps.
+In three frames, each a recipe of a small perceptron: the pixels of the digits; the digits relative
+to a Gaussian reference, where Langevin dynamics are those of Eq. 5; and MNIST's pixels, where
+--data_dir names its file. CD, f-EBM by four divergences and the dual form begin with the same
+energy and see the same batches for as many steps, which each run proves by digests. f-EBM in the
+paper's settings, of equal learning rates, and in the best ones known before, the recipe's with
+`shift_invariant`; then what follows from the mechanism, each tried with Jensen–Shannon: H = R −
+(slow average of E), a penalty on the slope of H at the data, several steps of H, a warm start by CD
+within the same number of steps, a mixture of KL and reverse KL.
 
-Tuning, on a seed of its own and by the Fréchet ratio: three learning rates for each row of f-EBM,
-three values of its own setting more for each variant, at the rate of its base, and six learning
-rates for CD, so that the most tuned f-EBM had no more. The test was settled before the runs:
-differences of the logarithms of Fréchet ratios of the same seed, every flip of their signs, two
-sided, at 5 %, adjusted for all rows of a table by the largest |t| (`studies.paired`). Earlier pairs
-differed by deviations of 0.02 (1,500 steps) and 0.03 (5,000) in that logarithm, and of 0.18 in long
-runs of version 0.1.0; for a tenth, 0.105, six seeds have the powers in "power" of claims.json, at
-0.03, 0.06, 0.12 and 0.18. A run that fails counts as noise images do.
+The plan, which docs/claims.md had before the runs: tuning on a seed of its own, by the Fréchet
+ratio: two learning rates for each row of f-EBM, two values of its own setting more for each
+variant, at the rate of its base, and four learning rates for CD, so that the most tuned f-EBM had no
+more. Then differences of the logarithms of Fréchet ratios of the same seed, every flip of their
+signs, two sided, at 5 %, adjusted for all rows of a family by the largest |t| (`studies.paired`).
+A run that fails counts as noise images do.
 
 Through the training of some runs `studies.mechanism` looks at what drives it. Writes runs.csv,
-looks.csv, claims.json and two pictures into --out. Runs that are done are not repeated.
+looks.csv, claims.json and two pictures into --out. Runs that are done are not repeated; seeds are
+done one after the other, all rows of each.
 """
 
+import hashlib
 import functools
 import math
 from pathlib import Path
@@ -43,28 +45,46 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"{name}, best": {"divergence": name, **_BEST} for name in DIVERGENCES},
 }
 BASE = "js, best"
-# Variant of `BASE` -> its own setting, and the values it is tuned over. Of these two are no field
-# of a recipe: a penalty on the slope of H, and the share of the steps that are CD's.
+# Variant of `BASE` -> its own setting, and the values it is tuned over. Three are no fields of a
+# recipe: a penalty on the slope of H, the share of the steps that are CD's, and the share of KL in
+# a mixture with reverse KL, which takes the place of Jensen–Shannon.
 VARIANTS: dict[str, tuple[str, tuple]] = {
-    "js, slow E": ("slow_energy_decay", (0.9, 0.99, 0.999)),
-    "js, smooth H": ("slope_penalty", (0.01, 0.1, 1.0)),
-    "js, steps of H": ("variational_steps", (2, 3, 5)),
-    "js, warm": ("warm_share", (0.25, 0.5, 0.75)),
+    "js, slow E": ("slow_energy_decay", (0.9, 0.99)),
+    "js, smooth H": ("slope_penalty", (0.1, 1.0)),
+    "js, steps of H": ("variational_steps", (2, 4)),
+    "js, warm": ("warm_share", (0.25, 0.5)),
+    "js, mixed": ("kl_share", (0.25, 0.75)),
 }
-OWN = ("slope_penalty", "warm_share")
 # Factors of the recipe's learning rate.
-RATES, RATES_OF_CD = (0.5, 1.0, 2.0), (0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
-# Of the recipe digits_quick; on MNIST the digits' choices are kept.
+RATES, RATES_OF_CD = (1.0, 2.0), (0.7, 1.0, 1.4, 2.0)
+# What frames change of the recipe digits_quick.
+_SMALL = {"width": 64, "num_steps": 10, "num_samples": 1000}
 FRAMES: dict[str, dict[str, Any]] = {
-    "digits": {"steps": 4000, "width": 64, "num_steps": 10, "num_samples": 1000},
-    "mnist": {"steps": 2000, "width": 64, "num_steps": 10, "num_samples": 1000},
-}
-FAST = {"steps": 8, "width": 4, "num_samples": 20, "batch_size": 8, "num_steps": 1}
-SEEDS, TUNING_SEED, LOOKED_AT = 6, 100, 2
+    "digits": {"data": "digits", "steps": 600, **_SMALL},
+    # As the recipe of faces has it.
+    "reference": {
+        "data": "digits", "steps": 600, **_SMALL, "reference": "full", "epsilon": 0.15,
+        "grad_clip": None, "data_noise": 0.08, "l2_coeff": 0.005, "restart_probability": 0.02,
+    },
+    "mnist": {"data": "mnist", "steps": 600, **_SMALL},
+}  # fmt: skip
+# What f-EBM has in the frame of a reference besides.
+RELATIVE = {"slow_energy_decay": 0.99}
+FAST = {"steps": 6, "width": 4, "num_samples": 20, "batch_size": 8, "num_steps": 1}
+FAST_ROWS = (CD, "js, paper's", BASE, "js, smooth H", "js, warm", "js, mixed")
+SEEDS, TUNING_SEED, LOOKED_AT = 6, 100, 1
 # Parts of a run after which its mechanism is looked at.
 LOOKS = (0.125, 0.5, 1.0)
 PRIOR, EFFECT = (0.03, 0.06, 0.12, 0.18), -math.log(0.9)
-PAGE = "results.md"
+PAGE = "claims.md"
+
+
+def rows_of(frame: str) -> list[str]:
+    """Return the rows of a frame that are no variants."""
+    if frame == "digits":
+        return list(ROWS)
+    kept = ("best",) if frame == "reference" else ("best", "paper's")
+    return [row for row in ROWS if row == CD or (row.endswith(kept) and "dual" not in row)]
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -74,54 +94,73 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         values: Where to; absl's own unless a test has its own.
     """
     own = {"flag_values": values}
+    flags.DEFINE_list("frames", ["digits", "reference"], f"Of {', '.join(FRAMES)}.", **own)
     flags.DEFINE_integer("seeds", SEEDS, "Seeds of each row.", 2, 16, **own)
-    flags.DEFINE_string("data_dir", None, "File or folder of MNIST, to compare on it too.", **own)
+    flags.DEFINE_string("data_dir", None, "File or folder of MNIST, for its frame.", **own)
     runs.define_measured(values, "runs/claims/versus")
 
 
 def run(values) -> int:
     """Tune, make what runs are missing, then write the tables, the claims and the pictures."""
+    if unknown := sorted({*values.frames} - {*FRAMES}):
+        raise ValueError(f"--frames must be of {', '.join(FRAMES)}; received {unknown}.")
+    if "digits" not in values.frames:
+        raise ValueError(f"--frames must have digits, which settles rates; received {values.frames}.")
     console.import_quietly(intra_op_threads=1)
     from studies import versus_tables
 
-    out, frames = Path(values.out), FRAMES
-    seeds, data_dir = range(2 if values.fast else values.seeds), values.data_dir
-    if values.fast:
-        frames = {name: FAST for name in FRAMES}
+    out, seeds = Path(values.out), range(2 if values.fast else values.seeds)
+    frames = {name: {**FRAMES[name], **(FAST if values.fast else {})} for name in values.frames}
     each = functools.partial(runs.each, train, folder=out / "done", processes=values.processes)
 
-    def jobs(data: str, settings: dict[str, dict], seeds, looks: int = 0) -> list[dict]:
+    def jobs(frame: str, settings: dict[str, dict], seeds, looks: int = 0) -> list[dict]:
+        own = {"folder": values.data_dir} if frame == "mnist" else {}
         return [
-            {"data": data, "row": row, **settings[row], "seed": seed, **frames[data],
-             "looks": seed < looks, **({"data_dir": data_dir} if data == "mnist" else {})}
+            {"frame": frame, "row": row, **settings[row], "seed": seed, **frames[frame],
+             "looks": seed < looks and "dual" not in row, **own}
             for seed in seeds
             for row in settings
         ]  # fmt: skip
 
-    def tuned(grid: dict[str, list[dict]]) -> dict[str, dict]:
-        """Return row -> the one of its settings that does best on the seed of the tuning."""
-        tried = {
-            row: each([jobs("digits", {row: s}, [TUNING_SEED])[0] for s in settings])
-            for row, settings in grid.items()
-        }
-        tuning.extend(r for results in tried.values() for r in results)
-        return {
-            row: grid[row][int(np.argmin([r.get("frechet_ratio", math.inf) for r in results]))]
-            for row, results in tried.items()
-        }
-
     tuning: list[dict] = []
-    rates = {row: [{"rate": r} for r in (RATES_OF_CD if row == CD else RATES)] for row in ROWS}
-    settings = tuned(rates)
-    base = settings[BASE]
-    settings |= tuned(
-        {row: [{**base, own: v} for v in values] for row, (own, values) in VARIANTS.items()}
-    )
-    done = {"digits": each(jobs("digits", settings, seeds, LOOKED_AT))}
-    if data_dir is not None:
-        kept = {row: settings[row] for row in ROWS if "dual" not in row}
-        done["mnist"] = each(jobs("mnist", kept, seeds))
-    versus_tables.write(done, tuning, settings, out)
+
+    def tuned(frame: str, grid: dict[str, list[dict]]) -> dict[str, dict]:
+        """Return row -> the one of its settings that does best on the seed of the tuning."""
+        places = [(row, setting) for row, settings in grid.items() for setting in settings]
+        tried = each([jobs(frame, {row: own}, [TUNING_SEED])[0] for row, own in places])
+        tuning.extend(tried)
+        best: dict[str, tuple] = {}
+        for (row, own), result in zip(places, tried, strict=True):
+            best[row] = min(
+                best.get(row, (math.inf, own)),
+                (result.get("frechet_ratio", math.inf), own),
+                key=lambda pair: pair[0],
+            )
+        return {row: own for row, (_, own) in best.items()}
+
+    chosen: dict[str, dict[str, dict]] = {}
+    done: dict[str, list[dict]] = {}
+
+    def compare(frame: str, settings: dict[str, dict]) -> None:
+        chosen.setdefault(frame, {}).update(settings)
+        looks = 0 if frame == "mnist" else LOOKED_AT
+        done.setdefault(frame, []).extend(each(jobs(frame, settings, seeds, looks)))
+        # What there is by now, for a study that is stopped.
+        versus_tables.write(done, tuning, chosen, out)
+
+    for frame in frames:
+        rows = [row for row in rows_of(frame) if not values.fast or row in FAST_ROWS]
+        if frame == "mnist":
+            compare(frame, {row: chosen["digits"][row] for row in rows})
+        else:
+            kept = 1 if values.fast else None
+            rates = {row: RATES_OF_CD if row == CD else RATES for row in rows}
+            compare(frame, tuned(frame, {r: [{"rate": v} for v in rates[r][:kept]] for r in rows}))
+    base = chosen["digits"][BASE]
+    grid = {row: [{**base, own: v} for v in some] for row, (own, some) in VARIANTS.items()}
+    if values.fast:
+        grid = {row: settings[:1] for row, settings in grid.items() if row in FAST_ROWS}
+    compare("digits", tuned("digits", grid))
     console.log(f"Tables and pictures are in {out}.")
     return console.DONE
 
@@ -133,8 +172,10 @@ def recipe_of(job: dict):
     base = recipes.get("digits_quick")
     known = {name: job[name] for name in job if name in base.as_dict()}
     changes = ROWS.get(job["row"], ROWS[BASE])
+    if job["frame"] == "reference" and job["row"] != CD:
+        changes = {**changes, **RELATIVE}
     first, last = (job["rate"] * r for r in (base.learning_rate, base.final_learning_rate))
-    return base.replace(**changes, **known, learning_rate=first, final_learning_rate=last)
+    return base.replace(**{**changes, **known}, learning_rate=first, final_learning_rate=last)
 
 
 @functools.cache
@@ -150,8 +191,15 @@ def judged(data: str, data_dir: str | None):
     return train, test, classifier
 
 
-def begin(recipe, source, slope_penalty: float = 0.0):
-    """Return the model of a recipe, with a penalty on the slope of H at the data if given."""
+def begin(recipe, source, slope_penalty: float = 0.0, kl_share: float | None = None):
+    """Return the model of a recipe.
+
+    Args:
+        recipe: A `Recipe`.
+        source: The data.
+        slope_penalty: Weight of a penalty on the slope of H at the data.
+        kl_share: Share of KL in a mixture with reverse KL, for the recipe's divergence if given.
+    """
     import keras
 
     from tf_febm import FEBM, catalogue
@@ -159,18 +207,39 @@ def begin(recipe, source, slope_penalty: float = 0.0):
     # The first weights that are drawn are the energy's, by every method.
     keras.utils.set_random_seed(recipe.seed)
     model = recipe.build(source)
-    if not slope_penalty:
+    if not slope_penalty and kl_share is None:
         return model
-    names = catalogue.METHODS[recipe.method].settings
-    optimizers = (model.optimizer, model.variational_optimizer)
+    own = {name: getattr(recipe, name) for name in catalogue.METHODS[recipe.method].settings}
+    if kl_share is not None:
+        own["divergence"] = mixed(kl_share)
+    variational = model.variational_network
     made = FEBM(
-        model.energy_network, held_smooth(model.variational_network, slope_penalty),
+        model.energy_network,
+        held_smooth(variational, slope_penalty) if slope_penalty else variational,
         sampler=model.sampler, buffer=model.buffer, l2_coeff=recipe.l2_coeff,
-        average_decay=recipe.average_decay, seed=recipe.seed,
-        **{name: getattr(recipe, name) for name in names},
+        average_decay=recipe.average_decay, seed=recipe.seed, **own,
     )  # fmt: skip
+    optimizers = (model.optimizer, model.variational_optimizer)
     made.compile(*(type(o).from_config(o.get_config()) for o in optimizers))
     return made
+
+
+def mixed(share: float):
+    """Return share·KL + (1 − share)·reverse KL."""
+    import tensorflow as tf
+
+    from tf_febm import divergences
+
+    kl, reverse = divergences.get("kl"), divergences.get("reverse_kl")
+
+    def of(part: str):
+        one, other = getattr(kl, part), getattr(reverse, part)
+        return lambda r: share * one(r) + (1.0 - share) * other(r)
+
+    return divergences.from_generator(
+        lambda u: share * u * tf.math.log(u) - (1.0 - share) * tf.math.log(u),
+        f"kl_{share:g}_reverse_kl", derivative=of("derivative"), conjugate=of("conjugate"),
+    )  # fmt: skip
 
 
 def held_smooth(network, weight: float):
@@ -211,25 +280,43 @@ def take_over(model, former) -> None:
     model.buffer.load_state(former.buffer.state())
 
 
+def digests(model, recipe, source) -> dict[str, str]:
+    """Return what a run begins with, in short: E, H where there is one, and the first batches."""
+
+    def digest(arrays) -> str:
+        found = hashlib.sha256()
+        for array in arrays:
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()[:16]
+
+    batches = recipe.stream(source, start_step=0).take(3)
+    found = {
+        "energy_begins": digest(model.energy_network.get_weights()),
+        "batches": digest(batches.as_numpy_iterator()),
+    }
+    if getattr(model, "variational_network", None) is not None:
+        found["variational_begins"] = digest(model.variational_network.get_weights())
+    return found
+
+
 def train(job: dict) -> dict:
     """Train once; return the quality of samples, and looks at the mechanism if asked for."""
     from studies import mechanism
     from tf_febm import evaluation, training
 
-    source, held_out, classifier = judged(job["data"], job.get("data_dir"))
+    source, held_out, classifier = judged(job["data"], job.get("folder"))
     recipe = recipe_of(job)
     warm = round(job.get("warm_share", 0.0) * recipe.steps)
+    model = begin(recipe, source, job.get("slope_penalty", 0.0), job.get("kl_share"))
+    found = digests(model, recipe, source)
     if warm:
         former = begin(recipe_of({**job, "row": CD}), source)
+        found["energy_begins"] = digests(former, recipe, source)["energy_begins"]
         fit(former, recipe, source, 0, warm)
-    model = begin(recipe, source, job.get("slope_penalty", 0.0))
-    if warm:
         take_over(model, former)
-    looking = job["looks"] and mechanism.Mechanism(
-        model, source, held_out, classifier, recipe.data_noise
-    )
+    looking = job["looks"] and mechanism.Mechanism(model, source, held_out, classifier, recipe)
     at, looks = warm, []
-    for share in LOOKS:
+    for share in LOOKS if looking else (1.0,):
         until = max(at, round(share * recipe.steps))
         fit(model, recipe, source, at, until)
         at = until
@@ -239,10 +326,13 @@ def train(job: dict) -> dict:
         model, recipe.num_samples, recipe.final_steps, recipe.seed
     )
     quality = evaluation.sample_quality(samples, source, held_out, classifier).as_dict()
+    found |= {name: value for name, value in quality.items() if name.startswith("frechet_ratio")}
+    if job["seed"] == TUNING_SEED:
+        return found
     some = held_out.images[: recipe.num_samples]
     figures = evaluation.evaluate_samples(samples, some, classifier, num_subsets=1).as_dict()
     return {
-        **{name: value for name, value in quality.items() if name.startswith("frechet_ratio")},
+        **found,
         **{name: figures[name] for name in ("precision", "recall", "prd_f8", "prd_f1_8")},
         "looks": looks,
     }
