@@ -136,7 +136,6 @@ class Mechanism:
 
     def _of_ratio(self, chains, others) -> dict:
         import tensorflow as tf
-
         from sklearn.metrics import roc_auc_score
         from sklearn.neural_network import MLPClassifier
 

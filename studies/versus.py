@@ -11,8 +11,8 @@ within the same number of steps, a mixture of KL and reverse KL.
 
 The plan, which docs/claims.md had before the runs: tuning on a seed of its own, by the Fréchet
 ratio: two learning rates for each row of f-EBM, two values of its own setting more for each
-variant, at the rate of its base, and four learning rates for CD, so that the most tuned f-EBM had no
-more. Then differences of the logarithms of Fréchet ratios of the same seed, every flip of their
+variant, at the rate of its base, and four learning rates for CD, so that the most tuned f-EBM had
+no more. Then differences of the logarithms of Fréchet ratios of the same seed, every flip of their
 signs, two sided, at 5 %, adjusted for all rows of a family by the largest |t| (`studies.paired`).
 A run that fails counts as noise images do.
 
@@ -21,8 +21,9 @@ looks.csv, claims.json and two pictures into --out. Runs that are done are not r
 done one after the other, all rows of each.
 """
 
-import hashlib
 import functools
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ def run(values) -> int:
     if unknown := sorted({*values.frames} - {*FRAMES}):
         raise ValueError(f"--frames must be of {', '.join(FRAMES)}; received {unknown}.")
     if "digits" not in values.frames:
-        raise ValueError(f"--frames must have digits, which settles rates; received {values.frames}.")
+        raise ValueError(
+            f"--frames must have digits, which settles rates; received {values.frames}."
+        )
     console.import_quietly(intra_op_threads=1)
     from studies import versus_tables
 
@@ -224,6 +227,27 @@ def begin(recipe, source, slope_penalty: float = 0.0, kl_share: float | None = N
     return made
 
 
+# Models of former jobs of this process, by what is the same for other seeds.
+_KEPT: dict[str, Any] = {}
+
+
+def begun(job: dict, recipe, source):
+    """Return the model of a job at its beginning: a former one, which is traced, if there is one.
+
+    All its state is that of a model built anew.
+    """
+    key = json.dumps({k: v for k, v in job.items() if k not in ("seed", "looks", "folder")})
+    fresh = begin(recipe, source, job.get("slope_penalty", 0.0), job.get("kl_share"))
+    model = _KEPT.setdefault(key, fresh)
+    if model is not fresh:
+        model.seed = fresh.seed
+        variables, others = model.state_variables(), fresh.state_variables()
+        for name, own in variables.items():
+            for mine, new in zip(own, others[name], strict=True):
+                mine.assign(new)
+    return model
+
+
 def mixed(share: float):
     """Return share·KL + (1 − share)·reverse KL."""
     import tensorflow as tf
@@ -307,10 +331,11 @@ def train(job: dict) -> dict:
     source, held_out, classifier = judged(job["data"], job.get("folder"))
     recipe = recipe_of(job)
     warm = round(job.get("warm_share", 0.0) * recipe.steps)
-    model = begin(recipe, source, job.get("slope_penalty", 0.0), job.get("kl_share"))
+    model = begun(job, recipe, source)
     found = digests(model, recipe, source)
     if warm:
-        former = begin(recipe_of({**job, "row": CD}), source)
+        first = {**job, "row": CD}
+        former = begun(first, recipe_of(first), source)
         found["energy_begins"] = digests(former, recipe, source)["energy_begins"]
         fit(former, recipe, source, 0, warm)
         take_over(model, former)
@@ -322,15 +347,15 @@ def train(job: dict) -> dict:
         at = until
         if looking:
             looks.append(looking.look(at, 10 if recipe.num_steps == 1 else mechanism.LONG))
-    samples, _ = training.draw_samples(
-        model, recipe.num_samples, recipe.final_steps, recipe.seed
-    )
+    samples, _ = training.draw_samples(model, recipe.num_samples, recipe.final_steps, recipe.seed)
     quality = evaluation.sample_quality(samples, source, held_out, classifier).as_dict()
     found |= {name: value for name, value in quality.items() if name.startswith("frechet_ratio")}
     if job["seed"] == TUNING_SEED:
         return found
     some = held_out.images[: recipe.num_samples]
-    figures = evaluation.evaluate_samples(samples, some, classifier, num_subsets=1).as_dict()
+    figures = evaluation.evaluate_samples(
+        samples, some, classifier, num_subsets=1, prd_runs=2
+    ).as_dict()
     return {
         **found,
         **{name: figures[name] for name in ("precision", "recall", "prd_f8", "prd_f1_8")},

@@ -7,75 +7,99 @@ from typing import Any
 
 import numpy as np
 
-from launch import console
-from studies import paired, runs, versus
+from studies import mechanism, paired, runs, versus
 from studies.versus import CD, DIVERGENCES, ROWS, VARIANTS
 
-__all__ = ["compared", "page_table", "write"]
+__all__ = ["begins", "compared", "page_table", "write"]
 
 COMMAND = "python -m studies.versus"
+PAPERS, BEST = ([f"{d}, {kind}" for d in DIVERGENCES] for kind in ("paper's", "best"))
 QUALITY = ("frechet_ratio", "precision", "recall", "prd_f8", "prd_f1_8")
+DUAL = "dual js, paper's"
 LEVEL = 0.05
+# Digests of what runs begin with.
+BEGINS = ("energy_begins", "variational_begins", "batches")
 # Rows that are adjusted for one another.
 FAMILIES = ([row for row in ROWS if row != CD], list(VARIANTS))
 # Of the weights that a step gives to examples, deviation over mean: below, they are those of CD.
 EVEN = 0.1
+# Distances of training chains from what they should be like, and when that is noise no more.
+AWAY, FAR = ("frechet_long", "frechet_from_noise", "frechet_exact"), 2.0
 
 
 def write(
-    done: dict[str, list[dict]], tuning: list[dict], settings: dict[str, dict], out: Path
+    done: dict[str, list[dict]],
+    tuning: list[dict],
+    chosen: dict[str, dict[str, dict]],
+    out: Path,
 ) -> None:
     """Write what the study found.
 
     Args:
-        done: Data set -> results of `versus.train`.
+        done: Frame -> results of `versus.train`.
         tuning: Those on the seed of the tuning.
-        settings: Row -> what was chosen.
+        chosen: Frame -> row -> what was chosen.
         out: Folder.
     """
     every = [*tuning, *(r for results in done.values() for r in results)]
-    rows = [_row(result, settings) for result in every]
-    runs.write_table(rows, out / "runs.csv")
+    runs.write_table([_row(result) for result in every], out / "runs.csv")
     looks = [
-        {"row": r["job"]["row"], "seed": r["job"]["seed"], **look}
-        for r in done["digits"]
+        {"frame": frame, "row": r["job"]["row"], "seed": r["job"]["seed"], **look}
+        for frame, results in done.items()
+        for r in results
         for look in r.get("looks", ())
     ]
     names = dict.fromkeys(name for look in looks for name in look)
-    runs.write_table([{**dict.fromkeys(names), **look} for look in looks], out / "looks.csv")
-    job = done["digits"][0]["job"]
+    if looks:
+        runs.write_table([{**dict.fromkeys(names), **look} for look in looks], out / "looks.csv")
     seeds = len({r["job"]["seed"] for r in done["digits"]})
     figures = {
         "power": [
             {"deviation": d, "seeds": seeds, "power": paired.power(versus.EFFECT, d, seeds)}
             for d in versus.PRIOR
         ],
-        "tuning_runs": {
-            row: sum(r["job"]["row"] in (row, versus.BASE if row in VARIANTS else row)
-                     for r in tuning)
-            for row in settings
-        },
-        "chosen": settings,
-        "compared": {data: compared(results) for data, results in done.items()},
+        "tuning_runs": {frame: _tuning_runs(tuning, frame, rows) for frame, rows in chosen.items()},
+        "chosen": chosen,
+        "begins": {frame: begins(results) for frame, results in done.items()},
+        "compared": {frame: compared(results) for frame, results in done.items()},
         "mechanism": _mechanism(looks),
-        "frames": {data: results[0]["job"] for data, results in done.items()},
-    }  # fmt: skip
-    claims = [runs.claim(*row, COMMAND) for row in _claims(figures, job, seeds)]
+        "frames": {frame: results[0]["job"] for frame, results in done.items()},
+    }
+    claims = [runs.claim(*row, COMMAND) for row in _claims(figures, seeds)]
     runs.write_claims(out, claims, every, figures)
     draw(figures, out / "versus.png")
-    draw_mechanism(looks, out / "mechanism.png")
+    draw_mechanism(figures["mechanism"], out / "mechanism.png")
 
 
-def _row(result: dict, settings: dict[str, dict]) -> dict:
+def _tuning_runs(tuning: list[dict], frame: str, rows: dict[str, dict]) -> dict[str, int]:
+    """Return row -> the runs by which its settings were chosen, a variant's with its base's."""
+    tried = [r["job"]["row"] for r in tuning if r["job"]["frame"] == frame]
+    return {
+        row: tried.count(row) + (tried.count(versus.BASE) if row in VARIANTS else 0) for row in rows
+    }
+
+
+def _row(result: dict) -> dict:
     job = result["job"]
     own = VARIANTS.get(job["row"], ("", ()))[0]
     return {
-        **{name: job[name] for name in ("data", "row", "seed", "rate")},
+        **{name: job[name] for name in ("frame", "row", "seed", "rate")},
         "own": job.get(own),
-        **{name: result.get(name) for name in QUALITY},
+        **{name: result.get(name) for name in (*QUALITY, *BEGINS)},
         "failed": result.get("failed", ""),
         "seconds": round(result["seconds"], 1),
     }
+
+
+def begins(results: list[dict]) -> dict:
+    """Return how many runs there are, and how many begin unlike another one of their seed."""
+    unlike = 0
+    for seed in {r["job"]["seed"] for r in results}:
+        own = [r for r in results if r["job"]["seed"] == seed and "failed" not in r]
+        for name in BEGINS:
+            found = [r[name] for r in own if name in r]
+            unlike += sum(value != found[0] for value in found)
+    return {"runs": sum("failed" not in r for r in results), "unlike": unlike}
 
 
 def compared(results: list[dict]) -> dict[str, dict]:
@@ -114,29 +138,39 @@ def compared(results: list[dict]) -> dict[str, dict]:
     return found
 
 
-def _mechanism(looks: list[dict]) -> dict[str, dict[str, dict]]:
-    """Return row -> step -> means over seeds."""
-    found: dict[str, dict[str, dict]] = {}
+def _mechanism(looks: list[dict]) -> dict[str, dict[str, dict[str, dict]]]:
+    """Return frame -> row -> step -> means over seeds, and what follows from them."""
+    grouped: dict[tuple, list[dict]] = {}
     for look in looks:
-        found.setdefault(look["row"], {}).setdefault(str(look["step"]), []).append(look)
-    return {
-        row: {
-            step: {
-                name: statistics.mean(each[name] for each in some)
-                for name in some[0]
-                if name not in ("row", "seed", "step")
-            }
-            for step, some in steps.items()
+        grouped.setdefault((look["frame"], look["row"], str(look["step"])), []).append(look)
+    found: dict[str, dict[str, dict[str, dict]]] = {}
+    for (frame, row, step), some in grouped.items():
+        mean = {
+            name: statistics.mean(each[name] for each in some)
+            for name in some[0]
+            if name not in ("frame", "row", "seed", "step")
         }
-        for row, steps in found.items()
-    }
+        # Over the distance of two sets of chains of other seeds, which is sampling noise.
+        mean["far"] = max(mean[name] for name in AWAY) / mean["frechet_same"]
+        if "cosine" in mean:
+            mean["uneven"] = max(mean["unevenness_data"], mean["unevenness_model"])
+            mean["covariance_share"] = mean["norm_covariance"] / mean["norm_whole"]
+        found.setdefault(frame, {}).setdefault(row, {})[step] = mean
+    return found
 
 
 def _said(row: dict) -> str:
     """Return how a row stands to CD, in words."""
     change, spread = (100.0 * math.expm1(row[name]) for name in ("difference", "deviation"))
     failed = f", {row['failed']} failed" if row["failed"] else ""
-    return f"{change:+.1f} % ± {spread:.1f} (p {row['p']:.2f}, adjusted {row['adjusted']:.2f}{failed})"
+    return (
+        f"{change:+.1f} % ± {spread:.1f} (p {row['p']:.2f}, adjusted {row['adjusted']:.2f}{failed})"
+    )
+
+
+def _short(row: str) -> str:
+    """Return what a row is, where the rest is said."""
+    return row.partition(", ")[2 if row in VARIANTS else 0]
 
 
 def _better(rows: list[dict]) -> str | bool:
@@ -144,149 +178,161 @@ def _better(rows: list[dict]) -> str | bool:
     return all(won) if all(won) or not any(won) else "holds in part"
 
 
-def _claims(figures: dict, job: dict, seeds: int) -> list[tuple]:
-    digits, looks = figures["compared"]["digits"], figures["mechanism"]
-    frame = (
-        f"digits, perceptron of width {job['width']}, {job['steps']:,} steps, {seeds} seeds; "
-        f"Fréchet ratio (CD {runs.describe(digits[CD]['frechet_ratio'])[2]}) against CD's of the "
-        "same seed: "
-    )
-
-    def against(names, rows=digits) -> str:
-        return ", ".join(f"{name.split(',')[0]} {_said(rows[name])}" for name in names)
-
-    kinds = {kind: [f"{d}, {kind}" for d in DIVERGENCES] for kind in ("paper's", "best")}
-    claims: list[tuple] = []
-    for kind, said in (
-        ("paper's", "f-EBM is better than contrastive divergence: the paper's settings"),
-        ("best", "… with the best settings known before (H at a quarter of the rate, no gradient "
-         "along a constant)"),
-    ):  # fmt: skip
-        names = kinds[kind]
-        measured = frame + against(names)
-        claims.append((said, "5, Table 1", measured, _better([digits[n] for n in names])))
-    variants = "; ".join(f"{name.split(', ')[1]} {_said(digits[name])}" for name in VARIANTS)
-    claims.append(
+def _claims(figures: dict, seeds: int) -> list[tuple]:
+    tables, frames = figures["compared"], figures["frames"]
+    digits, job = tables["digits"], frames["digits"]
+    count, unlike = (sum(b[n] for b in figures["begins"].values()) for n in ("runs", "unlike"))
+    claims: list[tuple] = [
         (
-            "… with H that follows E, is smooth, or takes more steps, or after a start by CD",
+            "Runs of one seed begin with the same E, the same H and the same batches",
             "not in the paper",
-            f"Jensen–Shannon, the rest as above: {variants}",
-            _better([digits[name] for name in VARIANTS]),
+            f"digests of the weights and of the first three batches: of {count} runs {unlike} "
+            "differ from another one of their seed",
+            unlike == 0,
         )
-    )
-    dual = digits["dual js, paper's"]
-    worse = dual["difference"] > 0.0 and dual["adjusted"] <= LEVEL
-    claims.append(("The dual form is worse, pair by pair", "3.1.2, G.1", _said(dual), worse))
-    mnist = figures["compared"].get("mnist")
-    if mnist is None:
-        claims.append(("… on MNIST", "5", "skipped: no --data_dir of MNIST", "open"))
-    else:
-        steps = figures["frames"]["mnist"]["steps"]
-        names = kinds["paper's"] + kinds["best"]
-        claims.append(
-            (
-                "f-EBM is better than contrastive divergence on MNIST",
-                "5",
-                f"the digits' choices, {steps:,} steps, CD "
-                f"{runs.describe(mnist[CD]['frechet_ratio'])[2]}: "
-                + "; ".join(f"{kind}: {against(names, mnist)}" for kind, names in kinds.items()),
-                _better([mnist[name] for name in names]),
-            )
+    ]
+
+    def add(text, frame, names, where="5, Table 1", before="") -> None:
+        rows = tables.get(frame, {})
+        there = [name for name in names if name in rows]
+        if not there:
+            claims.append((text, where, "not run", "open"))
+            return
+        ratios = rows[CD]["frechet_ratio"]
+        told = ", ".join(f"{_short(name)} {_said(rows[name])}" for name in there)
+        measured = (
+            f"{before}{len(ratios)} seeds, Fréchet ratio of CD {runs.describe(ratios)[2]}; of "
+            f"f-EBM against CD of the same seed: {told}"
         )
-    return claims + _of_mechanism(looks)
+        claims.append((text, where, measured, _better([rows[name] for name in there])))
+
+    budget = f"digits, perceptron of width {job['width']}, {job['steps']:,} steps, "
+    better = "f-EBM is better than contrastive divergence: the paper's settings"
+    add(better, "digits", PAPERS, before=budget)
+    add("… with the best settings known before", "digits", BEST, before=budget)
+    add("… relative to a Gaussian reference, with Eq. 5", "reference", BEST, before=budget)
+    add(
+        "… if H follows E, is smooth, takes more steps, or after a start by CD, or by a mixture",
+        "digits", [*VARIANTS], "not in the paper", "Jensen–Shannon, the rest as above; ",
+    )  # fmt: skip
+    dual = digits.get(DUAL)
+    if dual is not None:
+        worse = dual["difference"] > 0.0 and dual["adjusted"] <= LEVEL
+        claims.append(("The dual form is worse, pair by pair", "3.1.2, G.1", _said(dual), worse))
+    add("… on MNIST, with the choices of the digits", "mnist", [*PAPERS, *BEST])
+    return claims + (_of_mechanism(figures["mechanism"]) if figures["mechanism"] else [])
 
 
-def _of_mechanism(looks: dict[str, dict]) -> list[tuple]:
-    own = {row: looks[row] for row in looks if row.endswith(("paper's", "best", *VARIANTS))}
-    games = {row: steps for row, steps in own.items() if "dual" not in row and row != CD}
-    last = {row: list(steps.values())[-1] for row, steps in looks.items()}
+def _span(name: str, some: list[dict]) -> str:
+    values = [each[name] for each in some if name in each]
+    return f"{min(values):.2g} to {max(values):.2g}"
 
-    def span(name: str, some: dict[str, dict]) -> str:
-        values = [each[name] for each in some.values()]
-        return f"{min(values):.3g} to {max(values):.3g}"
 
-    at_end = {row: last[row] for row in games}
-    every = {f"{row} {step}": look for row, steps in games.items() for step, look in steps.items()}
-    for look in every.values():
-        look["covariance_share"] = look["norm_covariance"] / look["norm_whole"]
-        look["most_uneven"] = max(look["unevenness_data"], look["unevenness_model"])
-    chains = (
-        f"at the end, of all rows, Fréchet distance of training chains over that of the test from "
-        f"the training images: to {mm_long()} more steps {span('frechet_long', last)}, to as many "
-        f"from noise {span('frechet_from_noise', last)}, to e^(−E) by HMC from the same "
-        f"{span('frechet_exact', last)}; to data {span('frechet_data', last)}, to other training "
-        f"chains {span('frechet_same', last)}. E of chains varies by {span('energy_std', last)}: "
-        "e^(−E) is noise nearly, and a step's noise sets another temperature"
-    )
-    near = all(look["frechet_exact"] < look["frechet_data"] for look in last.values())
-    judged = (
-        f"at the end, held-out data against chains of other seeds: AUROC of H + E "
-        f"{span('auroc', at_end)}, of a perceptron trained anew on as many of both "
-        f"{span('auroc_of_classifier', at_end)}; deviation of H + E {span('ratio_std', at_end)}"
-    )
-    good = all(look["auroc"] >= look["auroc_of_classifier"] - 0.02 for look in at_end.values())
-    even = max(look["most_uneven"] for look in every.values())
-    whole = (
-        f"Theorem 3's gradient is CD's with weights on data and chains; over {len(every)} looks "
-        f"their deviation over their mean is {span('most_uneven', every)}, the covariance has "
-        f"{span('covariance_share', every)} of the norm of the whole; cosine with CD's on the same "
-        f"batches {span('cosine', every)}, without the part along a constant "
-        f"{span('cosine_level', every)}; of two halves of CD's batch "
-        f"{span('cosine_of_halves', every)}"
-    )
-    more: str | bool = False if even < EVEN else "holds in part"
-    if all(look["most_uneven"] >= EVEN for look in every.values()):
-        more = True
+def _of_mechanism(frames: dict[str, dict[str, dict[str, dict]]]) -> list[tuple]:
+    follow, judged, gradient = [], [], []
+    close, good, most = [], [], []
+    for frame, rows in frames.items():
+        last = [list(steps.values())[-1] for steps in rows.values()]
+        games = [look for steps in rows.values() for look in steps.values() if "cosine" in look]
+        ends = [look for look in last if "cosine" in look]
+        follow.append(
+            f"{frame}: to {mechanism.LONG} more steps {_span('frechet_long', last)}, to as many "
+            f"from noise {_span('frechet_from_noise', last)}, to HMC on E from where chains are "
+            f"{_span('frechet_exact', last)}, to other training chains "
+            f"{_span('frechet_same', last)}, to data {_span('frechet_data', last)}; deviation of E "
+            f"over chains {_span('energy_std', last)}"
+        )
+        close += [look["far"] < FAR for look in last]
+        judged.append(
+            f"{frame}: AUROC of H + E {_span('auroc', ends)}, of a perceptron trained on as many "
+            f"of both {_span('auroc_of_classifier', ends)}; deviation of H + E "
+            f"{_span('ratio_std', ends)}"
+        )
+        good += [look["auroc"] >= look["auroc_of_classifier"] - 0.03 for look in ends]
+        gradient.append(
+            f"{frame}: norms of the data's, the samples' and the covariance's part over the whole "
+            f"{_over(games, 'norm_data')}, {_over(games, 'norm_model')}, "
+            f"{_span('covariance_share', games)}; deviation over mean of the weights "
+            f"{_span('uneven', games)}; cosine with CD's gradient on the same batches "
+            f"{_span('cosine', games)}, without the part along a constant "
+            f"{_span('cosine_level', games)} (of two halves of a batch, by CD, "
+            f"{_span('cosine_of_halves', games)})"
+        )
+        most += [look["uneven"] >= EVEN for look in games]
     return [
-        ("Training chains follow q ∝ e^(−E), as Theorem 3 needs", "3.2, Theorem 3", chains, near),
-        ("H tells held-out data from chains as well as can be", "3.2", judged, good),
-        ("f-EBM is more than contrastive divergence with weights", "3.2", whole, more),
+        (
+            "Training chains follow q ∝ e^(−E), as Theorem 3 needs",
+            "3.2, Theorem 3",
+            "Fréchet distance of training chains, over that of test from training images; "
+            + "; ".join(follow),
+            _share(close),
+        ),
+        (
+            "H tells held-out data from chains as well as a classifier does",
+            "3.2",
+            "at the end, chains of other seeds; " + "; ".join(judged),
+            _share(good),
+        ),
+        (
+            "f-EBM is more than contrastive divergence: its weights on examples differ",
+            "3.2, Theorem 3",
+            "Theorem 3's gradient is CD's with weights on data and samples; " + "; ".join(gradient),
+            _share(most),
+        ),
     ]
 
 
-def mm_long() -> int:
-    """Return the steps of the long chains."""
-    from studies import mechanism
+def _over(looks: list[dict], name: str) -> str:
+    values = [look[name] / look["norm_whole"] for look in looks]
+    return f"{min(values):.2g} to {max(values):.2g}"
 
-    return mechanism.LONG
+
+def _share(holds: list[bool]) -> str | bool:
+    """Return whether all do; or that some do."""
+    return all(holds) if all(holds) or not any(holds) else "holds in part"
 
 
 def page_table(figures: dict) -> str:
     """Return what the page shows in Markdown, of what `write` stored."""
     lines = []
-    for data, rows in figures["compared"].items():
-        job = figures["frames"][data]
+    for frame, rows in figures["compared"].items():
+        job = figures["frames"][frame]
         lines += [
-            f"{data}, {job['steps']:,} steps:", "",
-            "| run | Fréchet ratio | against CD, same seed | p | adjusted | precision | recall "
-            "| PRD F₈ | PRD F₁⸝₈ |",
-            "|---|---|---|---|---|---|---|---|---|",
+            f"{frame}, {job['steps']:,} steps:", "",
+            "| run | tuned by | chosen | Fréchet ratio | against CD, same seed | p | adjusted "
+            "| precision | recall | PRD F₈ | PRD F₁⸝₈ |",
+            "|" + "---|" * 11,
         ]  # fmt: skip
         for name, row in rows.items():
             paired_cells = ["", "", ""]
             if "p" in row:
                 said = _said(row).partition(" (")[0]
                 paired_cells = [said, f"{row['p']:.2f}", f"{row['adjusted']:.2f}"]
+            tuned = f"{figures['tuning_runs'][frame][name] or 'none'}"
+            chosen = ", ".join(f"{v:g}" for v in figures["chosen"][frame][name].values())
             quality = [runs.describe(row[q])[2] for q in QUALITY]
-            lines.append("| " + " | ".join([name, quality[0], *paired_cells, *quality[1:]]) + " |")
+            cells = [name, tuned, chosen, quality[0], *paired_cells, *quality[1:]]
+            lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     lines += [
-        "| run | step | covariance / whole | weights: deviation / mean | cosine with CD | without "
-        "the constant | AUROC of H + E | of a classifier |",
-        "|---|---|---|---|---|---|---|---|",
+        "| run | step | chains from q | data | samples | covariance | weights: deviation / mean "
+        "| cosine with CD | without the constant | AUROC of H + E | of a classifier |",
+        "|" + "---|" * 11,
     ]
-    for row, steps in figures["mechanism"].items():
-        for step, look in steps.items():
-            if "cosine" not in look:
-                continue
-            uneven = max(look["unevenness_data"], look["unevenness_model"])
-            cells = [
-                row, f"{int(step):,}", f"{look['norm_covariance'] / look['norm_whole']:.2g}",
-                f"{uneven:.2g}",
-                *(f"{look[n]:.3f}" for n in ("cosine", "cosine_level", "auroc",
-                                             "auroc_of_classifier")),
-            ]  # fmt: skip
-            lines.append("| " + " | ".join(cells) + " |")
+    for frame, rows in figures["mechanism"].items():
+        for row, steps in rows.items():
+            for step, look in steps.items():
+                if "cosine" not in look:
+                    continue
+                parts = (look[f"norm_{n}"] / look["norm_whole"] for n in ("data", "model"))
+                names = ("cosine", "cosine_level", "auroc", "auroc_of_classifier")
+                cells = [
+                    *(f"{frame}: {row}", f"{int(step):,}", f"{look['far']:.1f}"),
+                    *(f"{value:.2g}" for value in parts),
+                    *(f"{look['covariance_share']:.2g}", f"{look['uneven']:.2g}"),
+                    *(f"{look[name]:.2f}" for name in names),
+                ]
+                lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -311,24 +357,26 @@ def draw(figures: dict, path: Path) -> None:
     evaluation.save_png(path, charts.pixels(drawn))
 
 
-def draw_mechanism(looks: list[dict], path: Path) -> None:
-    """Draw what each step of f-EBM is made of, through training."""
+def draw_mechanism(frames: dict[str, dict[str, dict[str, dict]]], path: Path) -> None:
+    """Draw what each step of f-EBM is made of, through training; a colour for each frame."""
     from tf_febm import evaluation
     from tf_febm.evaluation import charts
 
-    table = {row: s for row, s in _mechanism(looks).items() if "cosine" in next(iter(s.values()))}
     shown = {
-        "weights: deviation / mean": lambda k: max(k["unevenness_data"], k["unevenness_model"]),
-        "norm of covariance / whole": lambda k: k["norm_covariance"] / k["norm_whole"],
-        "AUROC of H + E": lambda k: k["auroc"],
+        "weights: deviation / mean": "uneven",
+        "covariance / whole gradient": "covariance_share",
+        "AUROC of H + E": "auroc",
     }
     drawn, axes = charts.panels(len(shown), 4.0, 4.0)
-    for axis, (title, value) in zip(axes, shown.items(), strict=True):
-        for place, (row, steps) in enumerate(table.items()):
-            colour = charts.COLOURS[place % len(charts.COLOURS)]
-            style = ("-", "--", ":")[place // len(charts.COLOURS) % 3]
-            values = [value(look) for look in steps.values()]
-            axis.plot([int(s) for s in steps], values, style, color=colour, label=row, marker="o")
-        axis.set_yscale("linear" if title.startswith("AUROC") else "log")
+    for axis, (title, name) in zip(axes, shown.items(), strict=True):
+        for place, (frame, rows) in enumerate(frames.items()):
+            label: str | None = frame
+            for steps in rows.values():
+                if not all(name in look for look in steps.values()):
+                    continue
+                values, at = [look[name] for look in steps.values()], [int(s) for s in steps]
+                axis.plot(at, values, "o-", color=charts.COLOURS[place], alpha=0.5, label=label)
+                label = None
+        axis.set_yscale("linear" if name == "auroc" else "log")
         charts.style(axis, title, "step")
     evaluation.save_png(path, charts.pixels(drawn))
