@@ -73,18 +73,21 @@ FRAMES: dict[str, dict[str, Any]] = {
 RELATIVE = {"slow_energy_decay": 0.99}
 FAST = {"steps": 6, "width": 4, "num_samples": 20, "batch_size": 8, "num_steps": 1}
 FAST_ROWS = (CD, "js, paper's", BASE, "js, smooth H", "js, warm", "js, mixed")
-SEEDS, TUNING_SEED, LOOKED_AT = 6, 100, 1
+SEEDS, TUNING_SEED = 6, 100
+# Rows whose mechanism is looked at, of the first seed.
+LOOKED_AT = (CD, "kl, paper's", "js, paper's", "kl, best", "reverse_kl, best", BASE, "js, slow E")
+PARTS = ("digits", "reference", "variants")
 # Parts of a run after which its mechanism is looked at.
 LOOKS = (0.125, 0.5, 1.0)
 PRIOR, EFFECT = (0.03, 0.06, 0.12, 0.18), -math.log(0.9)
 PAGE = "claims.md"
 
 
-def rows_of(frame: str) -> list[str]:
-    """Return the rows of a frame that are no variants."""
-    if frame == "digits":
-        return list(ROWS)
-    kept = ("best",) if frame == "reference" else ("best", "paper's")
+def rows_of(part: str) -> list[str]:
+    """Return the rows of a part."""
+    if part in ("digits", "variants"):
+        return list(ROWS if part == "digits" else VARIANTS)
+    kept = ("best",) if part == "reference" else ("best", "paper's")
     return [row for row in ROWS if row == CD or (row.endswith(kept) and "dual" not in row)]
 
 
@@ -95,7 +98,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         values: Where to; absl's own unless a test has its own.
     """
     own = {"flag_values": values}
-    flags.DEFINE_list("frames", ["digits", "reference"], f"Of {', '.join(FRAMES)}.", **own)
+    flags.DEFINE_list("parts", list(PARTS), f"Of {', '.join(PARTS)}, mnist; in this order.", **own)
+    flags.DEFINE_bool("looks", True, "Whether to look at the mechanism through training.", **own)
     flags.DEFINE_integer("seeds", SEEDS, "Seeds of each row.", 2, 16, **own)
     flags.DEFINE_string("data_dir", None, "File or folder of MNIST, for its frame.", **own)
     runs.define_measured(values, "runs/claims/versus")
@@ -103,24 +107,23 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def run(values) -> int:
     """Tune, make what runs are missing, then write the tables, the claims and the pictures."""
-    if unknown := sorted({*values.frames} - {*FRAMES}):
-        raise ValueError(f"--frames must be of {', '.join(FRAMES)}; received {unknown}.")
-    if "digits" not in values.frames:
-        raise ValueError(
-            f"--frames must have digits, which settles rates; received {values.frames}."
-        )
+    parts = [part for part in (*PARTS, "mnist") if part in values.parts]
+    if unknown := sorted({*values.parts} - {*parts}):
+        raise ValueError(f"--parts must be of {', '.join(PARTS)}, mnist; received {unknown}.")
+    if "digits" not in parts:
+        raise ValueError(f"--parts must have digits, whose rates others take; received {parts}.")
     console.import_quietly(intra_op_threads=1)
     from studies import versus_tables
 
     out, seeds = Path(values.out), range(2 if values.fast else values.seeds)
-    frames = {name: {**FRAMES[name], **(FAST if values.fast else {})} for name in values.frames}
+    frames = {name: {**own, **(FAST if values.fast else {})} for name, own in FRAMES.items()}
     each = functools.partial(runs.each, train, folder=out / "done", processes=values.processes)
 
-    def jobs(frame: str, settings: dict[str, dict], seeds, looks: int = 0) -> list[dict]:
+    def jobs(frame: str, settings: dict[str, dict], seeds, looks: bool = False) -> list[dict]:
         own = {"folder": values.data_dir} if frame == "mnist" else {}
         return [
             {"frame": frame, "row": row, **settings[row], "seed": seed, **frames[frame],
-             "looks": seed < looks and "dual" not in row, **own}
+             "looks": looks, **own}
             for seed in seeds
             for row in settings
         ]  # fmt: skip
@@ -143,27 +146,35 @@ def run(values) -> int:
 
     chosen: dict[str, dict[str, dict]] = {}
     done: dict[str, list[dict]] = {}
+    looks: list[dict] = []
 
-    def compare(frame: str, settings: dict[str, dict]) -> None:
-        chosen.setdefault(frame, {}).update(settings)
-        looks = 0 if frame == "mnist" else LOOKED_AT
-        done.setdefault(frame, []).extend(each(jobs(frame, settings, seeds, looks)))
-        # What there is by now, for a study that is stopped.
-        versus_tables.write(done, tuning, chosen, out)
+    first = slice(1 if values.fast else None)
 
-    for frame in frames:
-        rows = [row for row in rows_of(frame) if not values.fast or row in FAST_ROWS]
-        if frame == "mnist":
-            compare(frame, {row: chosen["digits"][row] for row in rows})
+    def grid(part: str, rows: list[str]) -> dict[str, list[dict]]:
+        """Return row -> the settings that are tried."""
+        if part == "variants":
+            base = chosen["digits"][BASE]
+            return {
+                row: [{**base, VARIANTS[row][0]: value} for value in VARIANTS[row][1][first]]
+                for row in rows
+            }
+        rates = {row: RATES_OF_CD if row == CD else RATES for row in rows}
+        return {row: [{"rate": rate} for rate in some[first]] for row, some in rates.items()}
+
+    for part in parts:
+        frame = "digits" if part == "variants" else part
+        rows = [row for row in rows_of(part) if not values.fast or row in FAST_ROWS]
+        if part == "mnist":
+            settings = {row: chosen["digits"][row] for row in rows}
         else:
-            kept = 1 if values.fast else None
-            rates = {row: RATES_OF_CD if row == CD else RATES for row in rows}
-            compare(frame, tuned(frame, {r: [{"rate": v} for v in rates[r][:kept]] for r in rows}))
-    base = chosen["digits"][BASE]
-    grid = {row: [{**base, own: v} for v in some] for row, (own, some) in VARIANTS.items()}
-    if values.fast:
-        grid = {row: settings[:1] for row, settings in grid.items() if row in FAST_ROWS}
-    compare("digits", tuned("digits", grid))
+            settings = tuned(frame, grid(part, rows))
+        chosen.setdefault(frame, {}).update(settings)
+        done.setdefault(frame, []).extend(each(jobs(frame, settings, seeds)))
+        if values.looks and part != "mnist":
+            games = {row: own for row, own in settings.items() if row in LOOKED_AT}
+            looks.extend(each(jobs(frame, games, [0], looks=True)))
+        # What there is by now, for a study that is stopped.
+        versus_tables.write(done, tuning, chosen, looks, out)
     console.log(f"Tables and pictures are in {out}.")
     return console.DONE
 

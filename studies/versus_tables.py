@@ -31,6 +31,7 @@ def write(
     done: dict[str, list[dict]],
     tuning: list[dict],
     chosen: dict[str, dict[str, dict]],
+    looked: list[dict],
     out: Path,
 ) -> None:
     """Write what the study found.
@@ -39,19 +40,20 @@ def write(
         done: Frame -> results of `versus.train`.
         tuning: Those on the seed of the tuning.
         chosen: Frame -> row -> what was chosen.
+        looked: Results of runs that were looked at, which are those of `done` once more.
         out: Folder.
     """
-    every = [*tuning, *(r for results in done.values() for r in results)]
+    every = [*tuning, *(r for results in done.values() for r in results), *looked]
     runs.write_table([_row(result) for result in every], out / "runs.csv")
     looks = [
-        {"frame": frame, "row": r["job"]["row"], "seed": r["job"]["seed"], **look}
-        for frame, results in done.items()
-        for r in results
+        {**{name: r["job"][name] for name in ("frame", "row", "seed")}, **look}
+        for r in looked
         for look in r.get("looks", ())
     ]
     names = dict.fromkeys(name for look in looks for name in look)
     if looks:
         runs.write_table([{**dict.fromkeys(names), **look} for look in looks], out / "looks.csv")
+    ratios = {r.get("frechet_ratio") for results in done.values() for r in results}
     seeds = len({r["job"]["seed"] for r in done["digits"]})
     figures = {
         "power": [
@@ -61,6 +63,8 @@ def write(
         "tuning_runs": {frame: _tuning_runs(tuning, frame, rows) for frame, rows in chosen.items()},
         "chosen": chosen,
         "begins": {frame: begins(results) for frame, results in done.items()},
+        # Whether a look leaves training as it is.
+        "untouched": all(_row(r)["frechet_ratio"] in ratios for r in looked),
         "compared": {frame: compared(results) for frame, results in done.items()},
         "mechanism": _mechanism(looks),
         "frames": {frame: results[0]["job"] for frame, results in done.items()},

@@ -118,7 +118,7 @@ def test_rows_stand_to_contrastive_divergence_seed_by_seed():
 
 def test_what_is_refused(study, tmp_path):
     for flag, message in (("nonsense", "must be of"), ("reference", "must have digits")):
-        code, _, errors = study("versus", f"--frames={flag}", f"--out={tmp_path}")
+        code, _, errors = study("versus", f"--parts={flag}", f"--out={tmp_path}")
         assert code == 1 and message in errors
 
 
@@ -127,7 +127,7 @@ def test_two_rows_of_it(study, tmp_path, monkeypatch):
     monkeypatch.setattr(versus, "FAST_ROWS", (versus.CD, versus.BASE))
     monkeypatch.setattr(versus, "LOOKS", (1.0,))
     monkeypatch.setattr(versus, "_KEPT", {})
-    line = ["--fast", "--frames=digits", "--processes=1", f"--out={tmp_path}"]
+    line = ["--fast", "--parts=digits", "--processes=1", f"--out={tmp_path}"]
     code, _, errors = study("versus", *line)
     assert code == 0, errors
     written = json.loads((tmp_path / "claims.json").read_text())
@@ -135,6 +135,7 @@ def test_two_rows_of_it(study, tmp_path, monkeypatch):
     assert figures["begins"]["digits"] == {"runs": 4, "unlike": 0}
     # The reduced version has one run of tuning.
     assert set(figures["tuning_runs"]["digits"].values()) == {1}
+    assert figures["untouched"]
     rows = figures["compared"]["digits"]
     assert list(rows) == [versus.CD, versus.BASE] and "p" in rows[versus.BASE]
     look = figures["mechanism"]["digits"][versus.BASE]["6"]
