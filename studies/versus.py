@@ -146,11 +146,8 @@ def run(values) -> int:
         tuning.extend(tried)
         best: dict[str, tuple] = {}
         for (row, own), result in zip(places, tried, strict=True):
-            best[row] = min(
-                best.get(row, (math.inf, own)),
-                (result.get("frechet_ratio", math.inf), own),
-                key=lambda pair: pair[0],
-            )
+            found = result.get("frechet_ratio", math.inf), own
+            best[row] = min(best.get(row, found), found, key=lambda pair: pair[0])
         return {row: own for row, (_, own) in best.items()}
 
     chosen: dict[str, dict[str, dict]] = {}
