@@ -8,7 +8,7 @@ PEERS := .venv-bench
 
 .PHONY: train pretrained faces mnist test thorough quick pairwise study study-mixture study-methods study-methods-all study-plane \
 	study-anomalies study-bounds study-claims study-classification \
-	study-stacked bench gpu-check drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
+	study-stacked study-quality bench gpu-check drills fuzz storm resume replicas workers long divergences lint types docs notebooks format \
 	requirements clean
 
 train: $(READY)
@@ -18,14 +18,17 @@ train: $(READY)
 pretrained: train
 	$(BIN)/python -m studies.pretrained --run=runs/digits
 
-# From images to a report, with the settings for a machine without an accelerator:
-# make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs.
+# From images to a report, by energies of levels of noise, the best pictures for the time:
+# make faces ARGS=--data_dir=FOLDER_OR_FILE. make mnist downloads what it needs. METHOD=febm for f-EBM.
+METHOD := multiscale
 faces mnist: $(READY)
-	$(BIN)/python launch/train.py --dataset=$(DATASET_OF_$@) --logdir=runs --exp=$@ $(ARGS)
+	$(BIN)/python launch/train.py --method=$(METHOD) --dataset=$(DATASET_OF_$@) --logdir=runs --exp=$@ \
+		$(LABELS_OF_$@) $(ARGS)
 	$(BIN)/python launch/evaluate.py --run=runs/$@ $(EVALUATE_ARGS)
 
 DATASET_OF_faces := celeba
 DATASET_OF_mnist := mnist
+LABELS_OF_mnist := --cclass
 
 # Every divergence, 300 steps each; a run that meets a number that is not finite fails.
 divergences: $(READY)
@@ -75,6 +78,11 @@ study-classification: $(READY)
 # The modes of stacked MNIST after an hour of training: make study-stacked ARGS=--data_dir=mnist.npz
 study-stacked: $(READY)
 	$(BIN)/python -m studies.stacked_mnist $(ARGS)
+
+# Time to a quality of faces, ours and TorchEBM's, in seconds of the processor: some hours;
+# make study-quality ARGS="--data_dir=celeba10k_32.npz --squeezenet=weights.h5 --peers=PYTHON"
+study-quality: $(READY)
+	$(BIN)/python -m studies.time_to_quality $(ARGS)
 
 # Timings side by side, in an environment of their own that has PyTorch and TorchEBM as well; they
 # end up in benchmarks/RESULTS.md. One comparison: make bench ARGS=--only=b

@@ -10,17 +10,43 @@ left out. A conditional model scores the pictures as those of one class, --label
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
+
+
+@contextlib.contextmanager
+def silenced():
+    """Hold back what is written to standard error, unless the block ends in an error."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+# TensorFlow tells of CPU features and missing GPUs while it starts, and starts at the first tensor.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with silenced():
+    import tensorflow as tf
+
+    tf.constant(0.0)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # What systems and archivers put beside the files of people, pictures among it.

@@ -96,6 +96,7 @@ def run(values) -> int:
     from tf_febm import evaluation, recipes, training
     from tf_febm.evaluation import choosing
 
+    console.log("Reading the run and its data, and making the features ready …")
     if place is None:
         with console.naming_flags("dataset"):
             found = recipes.restore_original(

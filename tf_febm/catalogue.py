@@ -182,7 +182,7 @@ METHODS: dict[str, Method] = {
     "multiscale": Method(
         "tf_febm.models.multiscale:MultiscaleScoreMatching",
         ("energy",),
-        ("levels", "class_weight_coeff"),
+        ("levels", "class_weight_coeff", "label_dropout", "guidance"),
         chains=False,
         noisier=True,
         recipes="_multiscale",

@@ -1,6 +1,7 @@
 """One form for the output of any energy function: a vector, one value per example."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -252,11 +253,21 @@ _WITH_GRADIENTS = (
 )
 
 
-def in_white(energy_fn: arguments.Function, reference: arguments.Reference) -> WhiteEnergy:
-    """Return an energy as a function of a reference's white coordinates."""
+def in_white(
+    energy_fn: arguments.Function, reference: arguments.Reference, law: Any = None
+) -> WhiteEnergy:
+    """Return an energy as a function of a reference's white coordinates.
+
+    Args:
+        energy_fn: x -> E(x), [n] or [n, 1].
+        reference: `networks.GaussianReference`.
+        law: In whose white coordinates, if not in the reference's own: that of x given a part of it
+            under the reference. Energies are then the same but for a constant.
+    """
+    law = reference if law is None else law
     if isinstance(energy_fn, RelativeEnergy) and energy_fn.reference is reference:
-        return WhiteEnergy(energy_fn.energy_fn, reference, quadratic=True)
-    return WhiteEnergy(energy_fn, reference, quadratic=False)
+        return WhiteEnergy(energy_fn.energy_fn, law, quadratic=True)
+    return WhiteEnergy(energy_fn, law, quadratic=False)
 
 
 def _value_and_gradient(energy_fn, x, scale: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:

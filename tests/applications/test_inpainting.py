@@ -1,11 +1,14 @@
 """Inpainting: known pixels to the bit, unknown ones by the conditional law."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_febm
+from tf_febm import networks
 from tf_febm.applications import inpaint
-from tf_febm.samplers import Langevin
+from tf_febm.samplers import HMC, Langevin, Preconditioned
 
 A = np.array([[2.0, 1.2], [1.2, 2.0]])
 
@@ -111,3 +114,132 @@ def test_seeds_and_steps(gaussian):
 def test_it_refuses(gaussian, images, known, kind, message):
     with pytest.raises(kind, match=message):
         inpaint(gaussian((3,)), images, known)
+
+
+# --- energies relative to a Gaussian ------------------------------------------------------------
+
+
+class LinearEnergy(keras.layers.Layer):
+    """f(x) = Σ x, or with labels twice the label's number times that."""
+
+    def call(self, inputs):
+        x, one_hot = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+        total = tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1]), axis=1, keepdims=True)
+        return total if one_hot is None else 2.0 * total * one_hot[:, 1:]
+
+
+class NoEnergy(LinearEnergy):
+    """f = 0."""
+
+    def call(self, inputs):
+        return 0.0 * super().call(inputs)
+
+
+def smooth_images(count, side=6):
+    """Images whose neighbouring pixels are nearly equal: a covariance of condition some 1e4."""
+    noise = np.random.default_rng(0).standard_normal((count, side + 4, side + 4, 1))
+    for axis in (1, 2):
+        kept = [np.roll(noise, shift, axis) for shift in range(-2, 3)]
+        noise = np.sum(kept, axis=0)
+    return (0.5 + 0.02 * noise[:, 2:-2, 2:-2]).astype(np.float32)
+
+
+def vectors(count):
+    mixing = np.random.default_rng(1).standard_normal((5, 5))
+    return np.random.default_rng(0).standard_normal((count, 5)) @ mixing + 3.0
+
+
+def conditional(reference, known, given):
+    """Return mean and covariance of the unknown coordinates of N(μ, Σ), by Σ itself, in NumPy."""
+    shape = reference.sample_shape
+    size = int(np.prod(shape))
+    mean = reference.color(tf.zeros([1, *shape], tf.float64)).numpy().ravel()
+    unit = tf.reshape(tf.eye(size, dtype=tf.float64), [size, *shape])
+    root = reference.color(unit).numpy().reshape(size, size) - mean
+    covariance = root.T @ root
+    k, u = known.ravel(), ~known.ravel()
+    gain = covariance[np.ix_(u, k)] @ np.linalg.inv(covariance[np.ix_(k, k)])
+    m = mean[u] + gain @ (given.ravel()[k] - mean[k])
+    return m, covariance[np.ix_(u, u)] - gain @ covariance[np.ix_(k, u)]
+
+
+def relative(data, covariance="auto", energy=NoEnergy, sampler=None, classes=None):
+    reference = networks.GaussianReference(covariance).adapt(data)
+    model = tf_febm.ContrastiveDivergence(
+        energy(),
+        sampler=sampler or Langevin.exponential(0.15, 4),
+        reference=reference,
+        num_classes=classes,
+        seed=3,
+    )
+    model.build((None, *data.shape[1:]))
+    return model, reference
+
+
+def check_law(filled, known, mean, covariance):
+    """The filled values have a mean and covariance, in units in which that is the identity."""
+    found = filled.reshape(len(filled), -1)[:, ~known.ravel()].astype(np.float64)
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (found - mean).T)
+    error = 1.0 / np.sqrt(len(found))
+    assert np.abs(white.mean(axis=1)).max() < 5 * error
+    assert np.abs(white @ white.T / len(found) - np.eye(len(white))).max() < 5 * 2**0.5 * error
+
+
+@pytest.mark.parametrize("kind", ["spectral", "full", "low_rank", "diagonal"])
+def test_a_gaussian_is_filled_in_by_its_conditional_law(kind):
+    """400 steps, whatever is known; chains in the units of the whole law ran away."""
+    data = smooth_images(400) if kind == "spectral" else vectors(400)
+    model, reference = relative(data, kind)
+    known = np.random.default_rng(2).random(data.shape[1:]) < 0.6
+    if kind == "spectral":
+        # Pixels whose neighbours are all known hardly vary: some 300 times less than alone.
+        known = (np.indices((6, 6, 1)).sum(axis=0) % 2) == 0
+    given = np.repeat(data[:1], 4000, axis=0)
+    filled = inpaint(model, np.where(known, given, np.nan), known, seed=1, num_steps=400)
+    np.testing.assert_array_equal(filled[:, known], given[:, known])
+    check_law(filled, known, *conditional(reference, known, data[0]))
+
+
+def test_every_image_its_own_mask_and_known_values():
+    data = vectors(400)
+    model, reference = relative(data)
+    masks = np.array([[1, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0] * 5, [1] * 5], bool)
+    known, images = np.tile(masks, (1500, 1)), np.tile(data[:4], (1500, 1))
+    filled = inpaint(model, images, known, seed=1, num_steps=30)
+    for i, mask in enumerate(masks[:3]):
+        check_law(filled[i::4], mask, *conditional(reference, mask, data[i]))
+    np.testing.assert_array_equal(filled[3::4], images[3::4])
+
+
+@pytest.mark.parametrize("label", [None, 0, 1])
+def test_a_linear_energy_moves_the_conditional_mean(label):
+    """e^(−c Σx) takes c C·1 from the mean of N(m, C); with labels, of which 0 has c = 0."""
+    data = vectors(400)
+    classes = None if label is None else 2
+    model, reference = relative(data, energy=LinearEnergy, sampler=HMC(0.3, 5, 60), classes=classes)
+    known = np.array([True, False, True, False, False])
+    images, labels = np.repeat(data[:1], 4000, axis=0), None
+    if label is not None:
+        labels = np.full(4000, label)
+    filled = inpaint(model, images, known, labels, seed=1)
+    mean, covariance = conditional(reference, known, data[0])
+    factor = 1.0 if label is None else 2.0 * label
+    check_law(filled, known, mean - factor * covariance.sum(axis=1), covariance)
+
+
+def test_preconditioned_chains_of_a_whole_energy(gaussian):
+    """E = ½ xᵀAx, by a reference that is not its own: the law is that of A."""
+    sampler = Preconditioned(
+        HMC(0.3, 5, 60), networks.GaussianReference.from_moments([0.0, 1.0], [1.0, 2.0])
+    )
+    model = gaussian((2,), precision=A, sampler=sampler)
+    images = np.tile([1.5, np.nan], (4000, 1))
+    filled = inpaint(model, images, [True, False], seed=1)
+    check_law(filled, np.array([True, False]), np.array([-0.9]), np.array([[0.5]]))
+
+
+def test_too_many_unknown_values_are_refused(monkeypatch):
+    monkeypatch.setattr("tf_febm.applications.conditional_law.MAX_UNKNOWN", 3)
+    model, _ = relative(vectors(40))
+    with pytest.raises(ValueError, match="At most 3 values .* can be unknown.*received 4"):
+        inpaint(model, vectors(2), [True, False, False, False, False])

@@ -47,11 +47,32 @@ def test_labels_are_summed_out(exact, gaussian, samples_of_q):
     scores = ood_scores(gaussian((2,), means=means), x, batch_size=7)
     differences = x[:, None] - means
     energies = 0.5 * np.sum(differences**2, axis=2)
-    np.testing.assert_allclose(scores["energy"], -logsumexp(-energies, axis=1), **CLOSE)
+    # Before training all classes are equally likely.
+    np.testing.assert_allclose(scores["energy"], np.log(3) - logsumexp(-energies, axis=1), **CLOSE)
     # The gradient of −log Σ exp(−E_y) is the mean of ∇E_y under the label's posterior.
     posterior = np.exp(-energies - logsumexp(-energies, axis=1, keepdims=True))
     gradient = np.sum(posterior[..., None] * differences, axis=1)
     np.testing.assert_allclose(scores["gradient_norm"], np.linalg.norm(gradient, axis=1), **CLOSE)
+
+
+def test_labels_are_summed_out_by_how_often_training_saw_them(exact, samples_of_q):
+    """−log Σ_y p(y) e^(−E(x, y)) by enumeration, with a p(y) that changes after a first call."""
+    model = exact((1,), (0.2, 0.8), (-1.0, 2.0), (0.7, 0.5), conditional=True)
+    model.build((None, 1))
+    x = samples_of_q((1,), 20)
+    name = "negative_log_density_ratio"
+    energies = np.stack([model.energy(x, [y] * 20) for y in range(2)], axis=1)
+    ratios = np.stack([model.log_density_ratio(x, [y] * 20) for y in range(2)], axis=1)
+    for counts in ((5.0, 5.0), (1.0, 9.0), (10.0, 0.0)):
+        model.class_counts.sums.assign(counts)
+        with np.errstate(divide="ignore"):
+            joint = np.log(np.array(counts) / 10.0) - energies
+        marginal = logsumexp(joint, axis=1)
+        scores = ood_scores(model, x)
+        np.testing.assert_allclose(scores["energy"], -marginal, **CLOSE)
+        np.testing.assert_allclose(scores["energy"], model.marginal_energy(x), **CLOSE)
+        ratio = logsumexp(ratios + joint - marginal[:, None], axis=1)
+        np.testing.assert_allclose(scores[name], -ratio, rtol=1e-4, atol=1e-4)
 
 
 def test_the_ratio_of_the_images_alone(exact, samples_of_q):

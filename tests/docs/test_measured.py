@@ -46,6 +46,23 @@ def test_the_table_of_faces_is_what_was_measured(project):
     assert f"{round(measured['seconds']['febm'] / 60)} minutes" in page
 
 
+def test_the_table_of_what_was_tried_is_that_of_its_file(project):
+    tried = json.loads((project / "docs" / "measured" / "faces_tried.json").read_text("utf-8"))
+    page = (project / "docs" / "results.md").read_text("utf-8")
+    assert re.search(r"commit\w* up to \w+|up to commit \w+", tried["state"])
+    for row in tried["rows"]:
+        figures = [row["frechet"], row["precision"], row["recall"]]
+        shown = [str(figures[0]), *("–" if f is None else f"{f:.2f}" for f in figures[1:])]
+        assert f"| {row['tried']} | {'; '.join(shown)} | {row['remark']} |" in page
+    for row in tried["runs"]:
+        assert f"| {row['tried']} | | {row['came']} |" in page
+    told = (project / "docs" / "concepts" / "energies.md").read_text("utf-8").replace("\n", " ")
+    ends = [tried["recovery"][name] for name in ("start", "after_500_steps")]
+    for name, words in (("frechet", "from {} to {}"), ("precision", "{} to {}"),
+                        ("recall", "recall {} to {}")):  # fmt: skip
+        assert words.format(*(end[name] for end in ends)) in told
+
+
 def test_the_table_of_anomalies_is_what_was_measured(project):
     measured = json.loads((project / "docs" / "measured" / "anomalies.json").read_text("utf-8"))
     page = (project / "docs" / "concepts" / "vectors.md").read_text("utf-8")

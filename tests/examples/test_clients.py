@@ -1,5 +1,6 @@
 """The clients that score files with an exported model, as a user starts them."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -31,6 +32,21 @@ def client(project, tmp_path, monkeypatch, capsys):
         return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
 
     return run
+
+
+@pytest.mark.parametrize("script", ["score_csv.py", "score_images.py"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_tensorflow_says_while_it_starts_is_held_back(
+    script, fails, project, tmp_path, monkeypatch, capfd
+):
+    """Unless it fails to start: a stand-in that writes where TensorFlow does, past Python."""
+    lines = ["import os", "os.write(2, b'no GPU')", "constant = float", "1 / 0" * fails]
+    (tmp_path / "tensorflow.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():
+        runpy.run_path(str(project / "examples" / script))
+    assert capfd.readouterr().err == ("no GPU" if fails else "")
 
 
 def test_a_folder_of_pictures(client, tmp_path):

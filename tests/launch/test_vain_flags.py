@@ -61,6 +61,8 @@ LINES = {
     "--noise_stddev=0.2": ("--method=energy_discrepancy", ["", CD, SCORES + " --kind=sliced"]),
     "--levels=3": ("--method=recovery", ["", CD, BOUNDS]),
     "--chains_per_pair=3": ("--method=recovery", ["", CD, BOUNDS]),
+    "--label_dropout=0.2": ("--method=multiscale --cclass", ["--method=multiscale", "", CD]),
+    "--guidance=0.5": ("--method=multiscale --cclass", ["--method=multiscale", "", CD]),
     "--best_mode=max": ("--best_metric=bound", [""]),
     "--max_rollbacks=2": ("--guard", ["--noguard"]),
     "--divergence=js": ("--method=dual", [CD, BOUNDS]),

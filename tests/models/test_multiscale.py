@@ -212,3 +212,69 @@ def test_the_network_is_a_sum_over_places():
     np.testing.assert_allclose(
         networks.IndexFeatures(2)(row), [[*row[0], *waves]], rtol=1e-5, atol=1e-6
     )
+
+
+def guided_model(**settings):
+    """Return levels of σ = 0.2 and 30, whose classes have slopes of their own."""
+    energy = LevelQuadratic()
+    energy.build([(None, 1), (None, 3)])
+    energy.pairs = False
+    model = tf_febm.MultiscaleScoreMatching(
+        energy, networks.GaussianReference.from_moments([0.0], [1.0]), levels=(0.2, 30.0),
+        num_classes=2, seed=0, **settings,
+    )  # fmt: skip
+    model.build((None, 1))
+    gain, scale = float(model.levels.gain(tf.ones([1, 1]))[0]), np.sqrt(0.2**2 + 1.0)
+    # E(x) is that of N(0, 1 + 0.2²) plus a slope times x: −0.5 for all together, and −1 or +0.5.
+    slopes = np.array([-0.5, -0.5, 1.0]) * scale / gain
+    energy.table.assign(np.stack([slopes, np.zeros(3)], axis=1))
+    return model
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.8])
+def test_guided_samples_follow_the_tilted_gaussian(guidance):
+    """(1 + w)·slope of the class − w·slope of all is that of a Gaussian; its mean is −slope·v."""
+    model = guided_model(label_dropout=0.1, guidance=guidance)
+    labels = np.repeat([0, 1], 5000)
+    drawn = model.sample(10_000, labels=labels, seed=1).numpy()[:, 0]
+    variance, noise = 1.0 + 0.2**2, 30.0**2 - 0.2**2
+    # x_0 given x_1 keeps v/(v + noise) of where it comes from, whose mean is 0.
+    kept = noise / (variance + noise)
+    for label, slope in enumerate([-1.0, 0.5]):
+        whole = (1.0 + guidance) * slope - guidance * -0.5
+        mean, error = drawn[labels == label].mean(), np.sqrt(variance / 5000)
+        assert mean == pytest.approx(-whole * variance * kept, abs=5 * error)
+    # Energies are those of the class.
+    energy = model.energy([[1.0], [0.0]], [0, 0]).numpy()
+    assert energy[0] - energy[1] == pytest.approx(-1.0 + 0.5 / variance, rel=1e-4)
+
+
+def test_labels_are_hidden_in_training_alone():
+    model, rows = guided_model(label_dropout=0.3), []
+    given = model._energy_given
+
+    def watched(labels, training=False):
+        rows.append(labels.numpy())
+        return given(labels, training)
+
+    model._energy_given = watched
+    data = tf_febm.models.chains.Batch(tf.zeros([4000, 1]), tf.zeros([4000], tf.int32))
+    for training in (True, False):
+        model._loss(data, tf.constant([1, 2]), training)
+    trained, measured = rows
+    assert measured[:, 1:].sum(1).min() == 1.0
+    hidden = (trained[:, 1:].sum(1) == 0.0).mean()
+    # Five standard errors of a share of 0.3 among 4,000.
+    assert hidden == pytest.approx(0.3, abs=5 * np.sqrt(0.3 * 0.7 / 4000))
+    assert (trained[:, :1] == 1.0).all()
+
+
+def test_guidance_needs_the_energy_of_all_classes():
+    with pytest.raises(ValueError, match="guidance=0.5 needs .* label_dropout above 0"):
+        guided_model(guidance=0.5)
+    with pytest.raises(ValueError, match=r"label_dropout must lie in \[0, 1\)"):
+        guided_model(label_dropout=1.0)
+    model = guided_model(label_dropout=0.1)
+    plain = model.sample(4, seed=0).numpy()
+    model.guidance = 2.0
+    assert np.abs(model.sample(4, seed=0).numpy() - plain).max() > 0.1

@@ -56,6 +56,15 @@ def _set_exact(model):
     model.energy_network.table.assign(table)
 
 
+def test_the_slow_energy_begins_as_the_energy():
+    energy, variational = (networks.mlp(size, (4,), num_classes=3) for size in (1, 2))
+    model = tf_febm.Recovery(energy, variational, levels=3, slow_energy_decay=0.5, seed=0)
+    slow = model.slow_energy_network.get_weights()
+    assert any(np.ptp(weight) > 0.0 for weight in slow)
+    for mine, copied in zip(model.energy_network.get_weights(), slow, strict=True):
+        np.testing.assert_array_equal(mine, copied)
+
+
 @pytest.mark.parametrize("levels", [1, 4, (0.3, 0.5, 0.9)])
 def test_levels_keep_the_moments(levels):
     """Data of the given spread have it at every level; the joint law is the stated one."""

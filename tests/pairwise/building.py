@@ -240,6 +240,8 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 settings["sampler"] = SAMPLERS["relative"]()
             reference = networks.GaussianReference().adapt(data_of(case).x)
             energy = network("energy", 2, 1, l2[0], LEVELS + (classes or 0))
+            if classes:
+                settings |= {"label_dropout": 0.3, "guidance": 0.5}
             model = tf_febm.MultiscaleScoreMatching(
                 energy, reference, levels=LEVELS, num_classes=classes, **settings
             )

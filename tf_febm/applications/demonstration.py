@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_febm import arguments, data, evaluation
 from tf_febm.applications.denoising import denoise
-from tf_febm.applications.evolution import chain_evolution, evolution_picture
+from tf_febm.applications.evolution import chain_evolution, evolution_picture, most_frames
 from tf_febm.applications.inpainting import inpaint
 from tf_febm.applications.out_of_distribution import ood_scores
 
@@ -63,8 +63,10 @@ def demonstrate(
         results["denoising"] = _denoise(model, images, labels, noise, seed, out)
         report(f"Filling in the lower half of {min(SHOWN, num_images)} images …")
         results["inpainting"] = _inpaint(model, images, labels, num_steps, seed, out)
-        frames = min(SHOWN, num_steps + 1)
-        ways = chain_evolution(model, 8, frames, seed=(seed, 3), num_steps=num_steps)
+        frames = min(SHOWN, most_frames(model, num_steps))
+        # Walks down levels of noise are as long as these are many.
+        steps = None if hasattr(model, "levels") else num_steps
+        ways = chain_evolution(model, 8, frames, seed=(seed, 3), num_steps=steps)
         evaluation.save_png(out / "evolution.png", evolution_picture(ways, model.bounds))
         results["out_of_distribution"] = _tell_apart(
             model, held_out, others or {}, seed, out, report

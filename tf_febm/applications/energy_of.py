@@ -18,10 +18,10 @@ def energy_of(model: arguments.Model, labels: arguments.Labels | None = None) ->
 
     Of a conditional model without labels it is the energy of x alone, the label summed out:
 
-        E(x) = −log Σ_y exp(−E(x, y))
+        E(x) = −log Σ_y p(y) exp(−E(x, y))
 
     which costs num_classes evaluations. It takes the joint energy at its word: classes whose
-    normalisers differ do not weigh alike.
+    normalisers differ do not weigh alike. See `EnergyModel.marginal_energy`.
 
     Args:
         model: A built EnergyModel.
@@ -29,14 +29,9 @@ def energy_of(model: arguments.Model, labels: arguments.Labels | None = None) ->
     """
     # As the model's own chains have it: without checks in every step, and with gradients that do
     # not overflow in 16 bits.
-    energy_given = model._energy_given
-    if labels is not None or not model.conditional:
-        return energy_given(labels)
-    return lambda x: (
-        -tf.reduce_logsumexp(
-            -for_all_labels(model, lambda x, labels: energy_given(labels)(x), x), axis=1
-        )
-    )
+    if labels is None and model.conditional:
+        return model._marginal_given()
+    return model._energy_given(labels)
 
 
 def checked_labels(

@@ -37,7 +37,8 @@ def chain_evolution(
     """Run chains and keep states of theirs, evenly spaced in time.
 
     The chains are those of `model.sample` with the same seed, whose samples are the last frame. All
-    states of the run are in memory for a while: num_steps · num_chains samples.
+    states of the run are in memory for a while: num_steps · num_chains samples. Those of a model of
+    levels of noise are the ends of its levels, whatever the number of steps at each.
 
     Args:
         model: A built EnergyModel whose sampler records its trajectory, as `Langevin` does.
@@ -65,6 +66,12 @@ def chain_evolution(
     return Evolution(
         trajectory[steps], steps, None if batch.labels is None else np.asarray(batch.labels)
     )
+
+
+def most_frames(model, num_steps: int) -> int:
+    """Return how many states chains of so many steps leave, the first one included."""
+    levels = getattr(model, "levels", None)
+    return 1 + (num_steps if levels is None else levels.count)
 
 
 @arguments.checked

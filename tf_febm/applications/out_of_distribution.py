@@ -31,8 +31,9 @@ def ood_scores(
     | gradient_norm | ‖∇ₓE(x)‖₂, 0 on a mode of q |
     | negative_log_density_ratio | −r(x) = −log p(x)/q(x), of models that learn r |
 
-    Without labels, a conditional model is asked about x alone: E(x) = −log Σ_y exp(−E(x, y)), and
-    p(x)/q(x) = Σ_y q(y | x) p(x, y)/q(x, y), where q(y | x) ∝ exp(−E(x, y)).
+    Without labels, a conditional model is asked about x alone: E(x) = −log Σ_y p(y) exp(−E(x, y)),
+    which is `model.marginal_energy`, and p(x)/q(x) = Σ_y q(y | x) p(x, y)/q(x, y), where q(y | x) ∝
+    p(y) exp(−E(x, y)) is `model.class_log_probs` and p(y) `model.class_probabilities`.
 
     Not guaranteed: only the order of scores of one model means anything. A high density is not
     membership: densities of plain images can exceed those of the data (Nalisnick et al. 2019), and
@@ -107,4 +108,5 @@ def _log_density_ratio(model, x, labels):
     ratio, energy = (
         for_all_labels(model, function, x) for function in (model.log_density_ratio, model.energy)
     )
-    return tf.reduce_logsumexp(ratio + tf.nn.log_softmax(-energy), axis=1)
+    posterior = tf.nn.log_softmax(model._present_log_prior() - energy)
+    return tf.reduce_logsumexp(ratio + posterior, axis=1)

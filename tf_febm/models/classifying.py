@@ -135,10 +135,16 @@ class Classifying:
     def _marginal_given(self) -> Callable:
         """Return x -> the marginal energy, for those who differentiate it by x."""
         self._require_classes("marginal_energy")
-        return self._differentiable(self._relative_marginal)
+        return self._differentiable(lambda x: self._relative_marginal(x, self._present_log_prior()))
 
-    def _relative_marginal(self, x) -> tf.Tensor:
-        return -tf.reduce_logsumexp(self._log_prior() - self._class_energies(x), axis=1)
+    def _relative_marginal(self, x, log_prior=None) -> tf.Tensor:
+        log_prior = self._log_prior() if log_prior is None else log_prior
+        return -tf.reduce_logsumexp(log_prior - self._class_energies(x), axis=1)
+
+    def _present_log_prior(self) -> Any:
+        """Return log p(y), read anew whenever a compiled function that is kept runs."""
+        counts = self.class_counts
+        return self._log_prior() if counts is None else counts.log_probabilities()
 
     def _log_prior(self) -> np.ndarray:
         with np.errstate(divide="ignore"):

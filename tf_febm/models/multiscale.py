@@ -18,6 +18,9 @@ from tf_febm.samplers import Langevin
 
 __all__ = ["MultiscaleScoreMatching"]
 
+# Sets the draw of hidden labels apart from that of levels and noise.
+_HIDDEN = 0x1A8E
+
 
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checked
@@ -44,6 +47,15 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
     level: T times num_steps gradients in all. What it draws follows the level of the data, which
     has noise of σ_0; `denoise` takes that off.
 
+    With labels, `label_dropout` hides the label of some examples in training: the network then
+    learns the energy of all classes together, E(x, t), beside those of each. `sample` can follow
+
+        (1 + w) E(x, t | y) − w E(x, t),   w = `guidance`,
+
+    at each level, which asks for what tells class y from the rest: samples are clearer members of
+    their class and less various than the data, so no law of the data's; energies, scores and
+    likelihoods are without it.
+
     Second derivatives need smooth activations, such as swish. At levels of little noise they are
     beyond what float16 holds: steps are skipped and digits lost. Take float32 or bfloat16.
 
@@ -61,6 +73,10 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         l2_coeff: Weight, at least 0, of mean f² over the data, at the level of the data.
         class_weight_coeff: Weight, at least 0, of −log p(y|x) in the loss of a conditional model,
             by the energies of the level of the data; see `FEBM`.
+        label_dropout: Chance that an example's label is hidden in training, in [0, 1). Without
+            classes it has no meaning.
+        guidance: w, at least 0; above 0 it needs a label_dropout. It may be assigned. A draw then
+            costs twice as much.
         num_classes: Number of classes of a conditional model, whose data yield (x, labels).
         class_names: See `EnergyModel`, as for the others.
         average_decay: Decay of a running average of the energy's weights, or None to keep none.
@@ -71,11 +87,17 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         ValueError: An argument is out of its range, or a network's second input has another width.
 
     Source: Li, Chen, Sommer: Learning energy-based models in high-dimensional spaces with
-        multi-scale denoising score matching, 2019; Vincent 2011 for one level.
+        multi-scale denoising score matching, 2019; Vincent 2011 for one level. Guidance: Ho,
+        Salimans: Classifier-free diffusion guidance, 2022.
     """
 
     METRICS: tuple[str, ...] = ("loss", "objective", "energy_gradient_norm")
     SETTLED: tuple[str, ...] = (*ChainlessModel.SETTLED, "levels")
+    SETTINGS = {
+        **ChainlessModel.SETTINGS,
+        "label_dropout": arguments.probability,
+        "guidance": arguments.number,
+    }
 
     def __init__(
         self,
@@ -86,6 +108,8 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
         sampler: Callable | None = None,
         l2_coeff: float = 0.0,
         class_weight_coeff: float = 0.0,
+        label_dropout: float = 0.0,
+        guidance: float = 0.0,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         average_decay: float | None = None,
@@ -103,10 +127,38 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
             name=name,
         )
         self.l2_coeff, self.class_weight_coeff = l2_coeff, class_weight_coeff
+        self.label_dropout, self.guidance = label_dropout, guidance
         self._check_settings()
         self._build_if_known()
         # What the base took for classes are levels too, until then.
         self.class_names = class_names
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        if self.label_dropout == 1.0:
+            raise ValueError("label_dropout must lie in [0, 1); received 1.0: no label is seen.")
+        if self._classes is not None and self.label_dropout == 0.0 < self.guidance:
+            raise ValueError(
+                f"guidance={self.guidance:g} needs the energy of all classes together, which is "
+                "learned with label_dropout above 0, such as 0.1; received label_dropout=0."
+            )
+
+    def _without_class(self, rows, hidden: Any = 1.0) -> tf.Tensor:
+        """Return rows in which the class is hidden, of all or where `hidden`, [n, 1], is 1."""
+        level, labels = tf.split(rows, [self.levels.count, self._row_width - self.levels.count], 1)
+        return tf.concat([level, (1.0 - hidden) * labels], axis=1)
+
+    def _walked(self, rows) -> Any:
+        given = self._energy_given(rows)
+        if not self.conditional or self.guidance == 0.0:
+            return given
+
+        def guided(x):
+            both = Batch(tf.concat([x, x], 0), tf.concat([rows, self._without_class(rows)], 0))
+            of_class, of_all = tf.split(self._evaluate(self.energy_network, both), 2)
+            return (1.0 + self.guidance) * of_class - self.guidance * of_all
+
+        return self._differentiable(guided, rows)
 
     def _objective(self, energy_fn: Callable, z, labels, seed) -> tf.Tensor:
         levels: Any = self.levels
@@ -127,9 +179,14 @@ class MultiscaleScoreMatching(NoiseConditionalModel, ChainlessModel):
     def _loss(self, data: Batch, seed, training: bool = False) -> tuple:
         """Return this replica's share of what θ descends, and the metrics."""
         x = tf.cast(data.samples, tf.float32)
-        each = self._objective(
-            lambda rows: self._energy_given(rows, training), x, data.labels, seed
-        )
+
+        def energy_fn(rows):
+            if training and self.conditional and self.label_dropout > 0.0:
+                chance = randomness.uniform([tf.shape(x)[0], 1], tf.random.fold_in(seed, _HIDDEN))
+                rows = self._without_class(rows, tf.cast(chance < self.label_dropout, tf.float32))
+            return self._energy_given(rows, training)
+
+        each = self._objective(energy_fn, x, data.labels, seed)
         own = updates.losses_of(self.energy_network)
         weights = of_batches(data.weights, data.weights)
         objective = parallel.batch_mean(each, weights.data)

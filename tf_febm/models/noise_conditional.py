@@ -14,7 +14,7 @@ from tf_febm.models.noise_levels import NoiseLevels
 from tf_febm.models.reference_levels import ReferenceLevels
 from tf_febm.networks import GaussianReference
 from tf_febm.networks.precision import computes_in_half
-from tf_febm.samplers.chain import placed
+from tf_febm.samplers.chain import ChainResult, placed
 from tf_febm.samplers.sampler import serialised_part
 
 __all__ = ["NoiseConditionalModel"]
@@ -26,7 +26,8 @@ class NoiseConditionalModel(EnergyModel):
 
     One network f(x, t) makes the energies of all levels, relative to a Gaussian of each. What is
     built on a model's energy, such as `score`, `denoise` or export, is of level 0, the data.
-    Samples are drawn from the last level down, by chains of x_t given x_{t+1}.
+    Samples are drawn from the last level down, by chains of x_t given x_{t+1}; their trajectory,
+    where it is asked for, is where the chains of each level ended, from x_T to x_0.
 
     A subclass calls `_set_levels` before the constructor of its base, which builds.
     """
@@ -168,10 +169,14 @@ class NoiseConditionalModel(EnergyModel):
 
     # --- sampling -------------------------------------------------------------------------------
 
+    def _walked(self, rows) -> Any:
+        """Return the energy that chains follow at a level, x -> E(x)."""
+        return self._energy_given(rows)
+
     def _recover(self, noisier, rows, seed, **options) -> Any:
         """Run the chains of x_t given x_{t+1}, and return what the sampler does, for x_t."""
         law = self.levels.before(noisier, self._level_of(rows, noisier))
-        energy = energies.RecoveryEnergy(self._energy_given(rows).energy_fn, *law)
+        energy = energies.RecoveryEnergy(self._walked(rows).energy_fn, *law)
         result = self.sampler(energy, tf.zeros_like(noisier), seed, **options)
         return placed(result, energy.place)
 
@@ -184,19 +189,28 @@ class NoiseConditionalModel(EnergyModel):
         steps = {} if num_steps is None else {"num_steps": num_steps}
         seeds = randomness.split(chain_seed, self.levels.count)
 
-        def recovered(level, x, **options):
+        options = dict(sampler_options)
+        recorded = bool(options.pop("return_trajectory", False))
+        states = tf.TensorArray(tf.float32, self.levels.count + 1 if recorded else 0)
+
+        def recovered(level, x, states, **options):
+            states = states.write(self.levels.count - 1 - level, x) if recorded else states
             rows = self._rows(tf.fill([count], level), labels)
-            return self._recover(x, rows, seeds[level], **options, **steps)
+            return self._recover(x, rows, seeds[level], **options, **steps), states
 
         with networks.cached_weights(self.energy_network):
-            # One trace of the network for all levels but that of the data, whose chain alone is
-            # recorded.
-            _, x = tf.while_loop(
-                lambda level, _: level > 0,
-                lambda level, x: (level - 1, recovered(level, x)),
-                (tf.constant(self.levels.count - 1), x),
+            # One trace of the network for all levels but that of the data, whose chain alone has
+            # diagnostics.
+            _, x, states = tf.while_loop(
+                lambda level, *_: level > 0,
+                lambda level, *state: (level - 1, *recovered(level, *state)),
+                (tf.constant(self.levels.count - 1), x, states),
             )
-            x = recovered(0, x, **dict(sampler_options))
+            x, states = recovered(0, x, states, **options)
+        if recorded:
+            result = x if isinstance(x, ChainResult) else ChainResult(x)
+            states = states.write(self.levels.count, result.samples)
+            x = result._replace(trajectory=states.stack())
         return Batch(x, labels)
 
     def negative_batch(

@@ -69,10 +69,10 @@ class NoiseLevels:
 
         Args:
             x: Data x₀, float32 [n, …].
-            rows: One-hot rows over the T levels, float32 [n, T].
+            rows: One-hot rows over the T levels, float32 [n, T], or with x_T, [n, T + 1].
             seed: Integer tensor [2].
         """
-        signal = each(self.signal[:-1], rows, x)
+        signal = each(self.signal[: rows.shape[-1]], rows, x)
         noise = tf.sqrt(tf.maximum(1.0 - tf.square(signal), 0.0)) * self.spread
         return self.center + signal * (x - self.center) + noise * _normal_like(x, seed)
 
@@ -122,6 +122,10 @@ class NoiseLevels:
     def last(self, shape: arguments.Sizes, seed: arguments.Seed) -> tf.Tensor:
         """Draw x_T from N(c, s²I), float32 of a shape [n, …], which may be a tensor."""
         return self.center + self.spread * randomness.normal(shape, seed)
+
+    def last_law(self) -> tuple:
+        """Return the law of x_T as `before` returns that of x_t."""
+        return self.center, self.spread
 
 
 def each(table: arguments.Numbers, rows: arguments.Tensor, x: arguments.Tensor) -> tf.Tensor:

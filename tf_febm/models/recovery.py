@@ -163,13 +163,11 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         )
         self.class_names = class_names
 
-    def _build_networks(self) -> None:
+    def _example_for(self, network) -> Batch:
         example = self._example()
-        for network in self.networks:
-            x = example.samples
-            if network is self.variational_network:
-                x = tf.concat([x, x], axis=-1)
-            self._evaluate(network, example._replace(samples=x))
+        if network is not self.variational_network:
+            return example
+        return example._replace(samples=tf.concat([example.samples] * 2, axis=-1))
 
     def _evaluate(self, network, batch: Batch, training=False) -> tf.Tensor:
         """Run a network on examples, of level 0 unless the labels are rows, or on pairs of them."""

@@ -85,10 +85,10 @@ class ReferenceLevels:
 
         Args:
             x: Data, float32 [n, …].
-            rows: One-hot rows over the T levels, float32 [n, T].
+            rows: One-hot rows over the T levels, float32 [n, T], or with x_T, [n, T + 1].
             seed: Integer tensor [2].
         """
-        return x + each(self.sigmas[:-1], rows, x) * self._white(x, seed)
+        return x + each(self.sigmas[: rows.shape[-1]], rows, x) * self._white(x, seed)
 
     def following(
         self, x: arguments.Array, rows: arguments.Tensor, seed: arguments.Seed
@@ -144,9 +144,14 @@ class ReferenceLevels:
 
     def last(self, shape: arguments.Sizes, seed: arguments.Seed) -> tf.Tensor:
         """Draw x_T from N(μ, Σ + σ_T²U²), float32 of a shape [n, …], which may be a tensor."""
+        _, deviation, compose, _ = self.last_law()
+        return compose(deviation * randomness.normal(shape, seed))
+
+    def last_law(self) -> tuple:
+        """Return the law of x_T as `before` returns that of x_t."""
         variances = self.reference.variances + self.sigmas[-1] ** 2
         deviation = tf.constant(np.sqrt(variances), tf.float32)
-        return self.reference.from_principal(deviation * randomness.normal(shape, seed))
+        return 0.0, deviation, self.reference.from_principal, self._gradient
 
     def _variance(self, rows, x) -> tf.Tensor:
         """Return v + σ_t², [n, …]."""

@@ -183,7 +183,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
-    yield "class_weight_coeff", _CLASSES
+    for name in ("class_weight_coeff", "label_dropout", "guidance"):
+        yield name, _CLASSES
     for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
         yield name, _BUFFER
     of_steps = {s: None for entry in samplers.values() for s in entry.settings}

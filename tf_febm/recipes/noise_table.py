@@ -59,6 +59,7 @@ _MULTISCALE = {
     "batch_size": 64,
     "learning_rate": 1e-3,
     "final_learning_rate": 2e-5,
+    "label_dropout": 0.1,
     "denoise_samples": True,
     "log_interval": 50,
     "sample_interval": 2000,
@@ -79,4 +80,32 @@ CELEBA_MULTISCALE = derived(
     "Faces in an hour on two cores: no chains in training, so that all of it goes into the "
     "network.",
     random_flip=True,
+)
+FOLDER_MULTISCALE = derived(
+    MULTISCALE,
+    "folder_multiscale",
+    "A few hundred images of one's own in minutes: small batches, flips, and an end long before "
+    "they could be learned by heart.",
+    steps=1000,
+    batch_size=32,
+    random_flip=True,
+    log_interval=20,
+    sample_interval=250,
+    save_interval=250,
+    num_samples=500,
+)
+DIGITS_MULTISCALE = derived(
+    MULTISCALE,
+    "digits_multiscale",
+    "The digits in two or three minutes on two cores.",
+    sample_interval=2500,
+    log_interval=100,
+)
+CIFAR10_MULTISCALE = derived(
+    MULTISCALE,
+    "cifar10_multiscale",
+    "CIFAR-10 with labels in an hour on two cores; guidance makes samples clearer members of their "
+    "class.",
+    random_flip=True,
+    guidance=1.0,
 )

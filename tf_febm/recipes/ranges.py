@@ -54,7 +54,7 @@ POSITIVE = (
 )
 BELOW_ONE = (
     *("beta_1", "beta_2", "average_decay", "slow_energy_decay", "target_acceptance"),
-    "smallest_inverse_temperature",
+    *("smallest_inverse_temperature", "label_dropout"),
 )
 
 

@@ -97,6 +97,9 @@ class Recipe:
 
         levels: Levels of noise of recovery; see `models.noise_levels.NoiseLevels`.
         chains_per_pair: Its chains for each pair of a level and the next.
+        label_dropout: Chance that multiscale hides a label in training, for `guidance`.
+        guidance: By how much its samples are to be clearer members of their class; see
+            `MultiscaleScoreMatching`. 0 for samples of the energies as they are.
 
         reference: Covariance of the Gaussian reference that the energy is relative to, or None; see
             `networks.GaussianReference`.
@@ -200,6 +203,8 @@ class Recipe:
 
     levels: int = 6
     chains_per_pair: int = 2
+    label_dropout: float = 0.0
+    guidance: float = 0.0
 
     reference: str | None = None
     slow_energy_decay: float | None = None

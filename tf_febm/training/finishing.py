@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_febm import applications, arguments, evaluation
+from tf_febm.applications.evolution import most_frames
 from tf_febm.files import replacing, write_atomically
 from tf_febm.training.pictures import GRID, for_showing, is_picture, picture_maker, to_unit_scale
 from tf_febm.training.progress import counting
@@ -190,7 +191,7 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
     if not _tells(model, "return_trajectory") or num_steps < 1:
         return
     if not is_picture(model.sample_shape):
-        frames = min(50, num_steps + 1)
+        frames = min(50, most_frames(model, num_steps))
         evolution = applications.chain_evolution(model, 6, frames, seed=seed, num_steps=num_steps)
         states = evolution.frames.reshape(-1, *model.sample_shape)
         labels = None if evolution.labels is None else np.tile(evolution.labels, frames)
@@ -201,6 +202,6 @@ def _write_evolution(model, path: Path, num_steps: int, seed: int) -> None:
             evaluation.save_png(path, chart)
         return
     evolution = applications.chain_evolution(
-        model, 6, min(10, num_steps + 1), seed=seed, num_steps=num_steps
+        model, 6, min(10, most_frames(model, num_steps)), seed=seed, num_steps=num_steps
     )
     evaluation.save_png(path, applications.evolution_picture(evolution, model.bounds))
