@@ -76,28 +76,27 @@ FAST_ROWS = (CD, "js, paper's", BASE, "js, smooth H", "js, warm", "js, mixed")
 SEEDS, TUNING_SEED = 6, 100
 # Rows whose mechanism is looked at, of the first seed.
 LOOKED_AT = (CD, "js, paper's", "reverse_kl, best", BASE, "js, slow E")
-PARTS = ("digits", "reference", "variants")
 # Parts of a run after which its mechanism is looked at.
 LOOKS = (0.125, 0.5, 1.0)
 PRIOR, EFFECT = (0.03, 0.06, 0.12, 0.18), -math.log(0.9)
 PAGE = "claims.md"
 
 
-# Rows that are adjusted for one another; the first has what all others are compared with.
-FAMILIES = (
-    [CD, *(f"{name}, paper's" for name in DIVERGENCES)],
-    [f"{name}, best" for name in DIVERGENCES],
-    ["dual js, paper's"],
-    [*VARIANTS],
-)
+# Part of the study, in the digits' pixels -> its rows, which are adjusted for one another.
+FAMILIES = {
+    "paper": [CD, *(f"{name}, paper's" for name in DIVERGENCES)],
+    "best": [f"{name}, best" for name in DIVERGENCES],
+    "dual": ["dual js, paper's"],
+    "variants": [*VARIANTS],
+}
+PARTS = (*FAMILIES, "reference")
 
 
 def rows_of(part: str) -> list[str]:
-    """Return the rows of a part."""
-    if part in ("digits", "variants"):
-        return list(ROWS if part == "digits" else VARIANTS)
-    kept = ("best",) if part == "reference" else ("best", "paper's")
-    return [row for row in ROWS if row == CD or (row.endswith(kept) and "dual" not in row)]
+    """Return the rows of a part; those of other frames are rows of the digits' pixels."""
+    best = [CD, *FAMILIES["best"]]
+    others = {"reference": best, "mnist": [*FAMILIES["paper"], *FAMILIES["best"]]}
+    return {**FAMILIES, **others}[part]
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -119,8 +118,11 @@ def run(values) -> int:
     parts = [part for part in (*PARTS, "mnist") if part in values.parts]
     if unknown := sorted({*values.parts} - {*parts}):
         raise ValueError(f"--parts must be of {', '.join(PARTS)}, mnist; received {unknown}.")
-    if "digits" not in parts:
-        raise ValueError(f"--parts must have digits, whose rates others take; received {parts}.")
+    needs = {"best": "paper", "dual": "paper", "variants": "best", "mnist": "best"}
+    if "paper" not in parts or not {needs.get(part, "paper") for part in parts} <= {*parts}:
+        raise ValueError(
+            f"--parts must have paper, and best for variants and mnist; received {parts}."
+        )
     console.import_quietly(intra_op_threads=1)
     from studies import versus_tables
 
@@ -168,16 +170,14 @@ def run(values) -> int:
         return {row: [{"rate": rate} for rate in some[first]] for row, some in rates.items()}
 
     for part in parts:
-        frame = "digits" if part == "variants" else part
+        frame = "digits" if part in FAMILIES else part
         rows = [row for row in rows_of(part) if not values.fast or row in FAST_ROWS]
         if part == "mnist":
             settings = {row: chosen["digits"][row] for row in rows}
         else:
             settings = tuned(frame, grid(part, rows))
         chosen.setdefault(frame, {}).update(settings)
-        for family in FAMILIES:
-            some = {row: own for row, own in settings.items() if row in family}
-            done.setdefault(frame, []).extend(each(jobs(frame, some, seeds)))
+        done.setdefault(frame, []).extend(each(jobs(frame, settings, seeds)))
         if values.looks and part != "mnist":
             games = {row: own for row, own in settings.items() if row in LOOKED_AT}
             looks.extend(each(jobs(frame, games, [0], looks=True)))

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from studies import mechanism, paired, runs, versus
-from studies.versus import CD, DIVERGENCES, VARIANTS
+from studies.versus import CD, FAMILIES, VARIANTS
 
 __all__ = ["begins", "compared", "page_table", "write"]
 
 COMMAND = "python -m studies.versus"
-PAPERS, BEST = ([f"{d}, {kind}" for d in DIVERGENCES] for kind in ("paper's", "best"))
+PAPERS, BEST = FAMILIES["paper"][1:], FAMILIES["best"]
 QUALITY = ("frechet_ratio", "precision", "recall", "prd_f8", "prd_f1_8")
 DUAL = "dual js, paper's"
 LEVEL = 0.05
 # Digests of what runs begin with.
 BEGINS = ("energy_begins", "variational_begins", "batches")
+# Of the axis of ratios.
+TICKS = (0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 # Of the weights that a step gives to examples, deviation over mean: below, they are those of CD.
 EVEN = 0.1
 # Distances of training chains from what they should be like, and when that is noise no more.
@@ -70,7 +72,8 @@ def write(
     claims = [runs.claim(*row, COMMAND) for row in _claims(figures, seeds)]
     runs.write_claims(out, claims, every, figures)
     draw(figures, out / "versus.png")
-    draw_mechanism(figures["mechanism"], out / "mechanism.png")
+    if looks:
+        draw_mechanism(figures["mechanism"], out / "mechanism.png")
 
 
 def _tuning_runs(tuning: list[dict], frame: str, rows: dict[str, dict]) -> dict[str, int]:
@@ -122,7 +125,7 @@ def compared(results: list[dict]) -> dict[str, dict]:
             "failed": sum("failed" in r for r in own),
         }
         found[row]["frechet_ratio"] = list(by_seed.values())
-    for family in versus.FAMILIES:
+    for family in FAMILIES.values():
         rows = [row for row in family if row in ratios and row != CD]
         if not rows:
             continue
@@ -319,6 +322,8 @@ def page_table(figures: dict) -> str:
             cells = [name, tuned, chosen, quality[0], *paired_cells, *quality[1:]]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
+    if not figures["mechanism"]:
+        return "\n".join(lines).strip()
     lines += [
         "| run | step | chains from q | data | samples | covariance | weights: deviation / mean "
         "| cosine with CD | without the constant | AUROC of H + E | of a classifier |",
@@ -356,6 +361,10 @@ def draw(figures: dict, path: Path) -> None:
             middle = math.exp(rows[name]["difference"])
             axis.plot(middle, place, "|", color=charts.COLOURS[1], ms=22, mew=3)
         axis.axvline(1.0, color="0.4")
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in TICKS if low <= tick <= high]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
         charts.style(axis, data, "Fréchet ratio over CD's of the same seed")
