@@ -17,8 +17,7 @@ signs, two sided, at 5 %, adjusted for all rows of a family by the largest |t| (
 A run that fails counts as noise images do.
 
 Through the training of some runs `studies.mechanism` looks at what drives it. Writes runs.csv,
-looks.csv, claims.json and two pictures into --out. Runs that are done are not repeated; of a family
-of rows seeds are done one after the other.
+looks.csv, claims.json and two pictures into --out. Runs that are done are not repeated.
 """
 
 import functools
@@ -120,9 +119,7 @@ def run(values) -> int:
         raise ValueError(f"--parts must be of {', '.join(PARTS)}, mnist; received {unknown}.")
     needs = {"best": "paper", "dual": "paper", "variants": "best", "mnist": "best"}
     if "paper" not in parts or not {needs.get(part, "paper") for part in parts} <= {*parts}:
-        raise ValueError(
-            f"--parts must have paper, and best for variants and mnist; received {parts}."
-        )
+        raise ValueError(f"--parts must have paper; best for variants, mnist; received {parts}.")
     console.import_quietly(intra_op_threads=1)
     from studies import versus_tables
 
@@ -140,10 +137,11 @@ def run(values) -> int:
         ]  # fmt: skip
 
     tuning: list[dict] = []
+    looks: list[dict] = []
 
     def tuned(frame: str, grid: dict[str, list[dict]]) -> dict[str, dict]:
         """Return row -> the one of its settings that does best on the seed of the tuning."""
-        places = [(row, setting) for row, settings in grid.items() for setting in settings]
+        places = [(row, own) for row, settings in grid.items() for own in settings]
         tried = each([jobs(frame, {row: own}, [TUNING_SEED])[0] for row, own in places])
         tuning.extend(tried)
         best: dict[str, tuple] = {}
@@ -154,8 +152,6 @@ def run(values) -> int:
 
     chosen: dict[str, dict[str, dict]] = {}
     done: dict[str, list[dict]] = {}
-    looks: list[dict] = []
-
     first = slice(1 if values.fast else None)
 
     def grid(part: str, rows: list[str]) -> dict[str, list[dict]]:
@@ -172,10 +168,8 @@ def run(values) -> int:
     for part in parts:
         frame = "digits" if part in FAMILIES else part
         rows = [row for row in rows_of(part) if not values.fast or row in FAST_ROWS]
-        if part == "mnist":
-            settings = {row: chosen["digits"][row] for row in rows}
-        else:
-            settings = tuned(frame, grid(part, rows))
+        kept = {row: chosen["digits"][row] for row in rows} if part == "mnist" else None
+        settings = kept or tuned(frame, grid(part, rows))
         chosen.setdefault(frame, {}).update(settings)
         done.setdefault(frame, []).extend(each(jobs(frame, settings, seeds)))
         if values.looks and part != "mnist":
@@ -185,6 +179,13 @@ def run(values) -> int:
         versus_tables.write(done, tuning, chosen, looks, out)
     console.log(f"Tables and pictures are in {out}.")
     return console.DONE
+
+
+def page_table(figures: dict) -> str:
+    """Return what the page shows in Markdown; see `versus_tables.page_table`."""
+    from studies import versus_tables
+
+    return versus_tables.page_table(figures)
 
 
 def recipe_of(job: dict):
