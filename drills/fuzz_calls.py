@@ -18,6 +18,7 @@ from drills.fuzz_figures import of_evaluation, of_mathematics
 from drills.fuzz_kinds import SHAPE, kind_of
 from drills.fuzz_models import of_models
 from drills.fuzz_parts import of_data, of_networks, of_training
+from drills.fuzz_uses import of_uses
 from tf_febm import data, evaluation, networks, recipes, samplers, training
 
 __all__ = ["Calls"]
@@ -35,10 +36,13 @@ LONG = (
         ".fit",
         ".evaluate",
         "_on_batch",
+        "fit_log_partition",
+        "pretrained.load",
+        "restore_original",
     ),
 )
 
-PARTS = (of_models, of_networks, of_data, of_evaluation, of_mathematics, of_training)
+PARTS = (of_models, of_uses, of_networks, of_data, of_evaluation, of_mathematics, of_training)
 
 
 class Calls:

@@ -66,11 +66,7 @@ FIGURES = {"kl": "KL(data‖model)", "distance": "distance of samples", "seconds
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_list("beds", list(beds.BEDS), f"Of {', '.join(beds.BEDS)}.", **own)
     known = (*METHODS, *PEERS)

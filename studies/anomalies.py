@@ -29,11 +29,7 @@ STOPPED_BY, CHECKS = 0.2, 30
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     text = partial(flags.DEFINE_string, flag_values=values)
     whole = partial(flags.DEFINE_integer, flag_values=values)
     choice = partial(flags.DEFINE_enum, flag_values=values)

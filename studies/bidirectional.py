@@ -34,11 +34,7 @@ PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     flags.DEFINE_integer("seeds", SEEDS, "Seeds of the runs for stability.", 2, flag_values=values)
     runs.define_measured(values, "runs/claims/bidirectional")
 

@@ -39,11 +39,7 @@ NEGLIGIBLE = 1e-3
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_string("dataset", "moons", "A toy data set in the plane.", **own)
     flags.DEFINE_integer("steps", 6000, "Training steps of each run.", 2, **own)

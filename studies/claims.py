@@ -37,11 +37,7 @@ _DOCS = Path(__file__).parents[1] / "docs"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_list("only", list(STUDIES), f"Of {', '.join(STUDIES)}.", **own)
     flags.DEFINE_bool("record", False, "Put results into docs/, for the repository.", **own)

@@ -35,11 +35,7 @@ FIGURES = {
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_list("datasets", ["digits"], f"Of {', '.join(DATASETS)}.", **own)
     flags.DEFINE_string("data_dir", None, "Folder of --datasets=mnist.", **own)

@@ -40,11 +40,7 @@ PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     flags.DEFINE_integer("seeds", SEEDS, "Seeds of each row.", 1, flag_values=values)
     runs.define_measured(values, "runs/claims/dual")
 

@@ -35,11 +35,7 @@ PAGE = "claims.md"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     runs.define_measured(values, "runs/claims/estimators")
 
 

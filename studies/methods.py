@@ -47,11 +47,7 @@ TABLES = {"methods": ROWS, "variations": VARIATIONS}
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_enum("rows", "methods", list(TABLES), "Which comparison to make.", **own)
     flags.DEFINE_list("methods", [], "Only these of the comparison; all of it if empty.", **own)

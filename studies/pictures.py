@@ -20,11 +20,7 @@ GRID = 100
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     add = console.definers(values)
     add.text("run", None, "Folder of the run.")
     add.text("data_dir", None, "Local folder or file of the data set, if it has moved since.")

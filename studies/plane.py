@@ -39,11 +39,7 @@ FIGURES = {
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     text = f"Toy data sets, such as {', '.join(DATASETS)}."
     flags.DEFINE_list("datasets", list(DATASETS), text, **own)

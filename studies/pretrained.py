@@ -16,11 +16,7 @@ STRANGERS = ("inverted", "noisy", "uniform noise")
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     add = console.definers(values)
     add.text("run", "runs/digits", "Folder of a finished run on images.")
     add.text("out", "tf_febm/pretrained", "Where the model goes.")

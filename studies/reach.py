@@ -34,11 +34,7 @@ BATCH_SIZE, NEAR = 1000, 0.015
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     flags.DEFINE_integer("seeds", 1, "Seeds of each fit.", 1, flag_values=values)
     runs.define_measured(values, "runs/claims/reach")
 

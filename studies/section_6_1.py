@@ -36,11 +36,7 @@ NEAR = 0.015
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     flags.DEFINE_integer("seeds", 5, "Seeds of each rule.", 1, flag_values=values)
     runs.define_measured(values, "runs/claims/section_6_1")
 

@@ -20,11 +20,7 @@ PACE, WARM = 40, 20
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Register all flags.
-
-    Args:
-        values: Where to; absl's own unless a test has its own.
-    """
+    """Register all flags."""
     own = {"flag_values": values}
     flags.DEFINE_string("data_dir", None, "Local folder or file of MNIST.", **own)
     flags.DEFINE_float("minutes", 60.0, "Time for training.", 0.01, **own)

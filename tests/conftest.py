@@ -9,6 +9,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+# See `pytest_runtest_logfinish`; imports, too, make objects that stay.
+gc.disable()
+
 # Small models, for every folder that trains one.
 pytest_plugins = ["small_models"]
 
@@ -58,11 +61,6 @@ _TESTS_BETWEEN_COLLECTIONS = 50
 # What was in use at one look and is not any more is left to these.
 _TESTS_BETWEEN_FULL_COLLECTIONS = 500
 _finished = 0
-
-
-def pytest_sessionstart(session):
-    """Leave collection to `pytest_runtest_logfinish`."""
-    gc.disable()
 
 
 def pytest_runtest_logfinish(nodeid, location):

@@ -1,11 +1,11 @@
-"""Small models that train in moments."""
+"""Small models that train in moments.
 
-import keras
+Nothing imports TensorFlow before it is asked for: the process that hands tests to the workers has
+this module as well, and does not begin before it.
+"""
+
 import numpy as np
 import pytest
-import tensorflow as tf
-
-import tf_febm
 
 SHAPE = (4, 4, 1)
 
@@ -30,6 +30,9 @@ def labels():
 @pytest.fixture(scope="session")
 def make():
     """Return a factory of small models, whose few steps may run eagerly: a trace takes longer."""
+    import keras
+
+    import tf_febm
 
     def build(divergence="js", networks=None, compile=True, eager=False, **settings):
         keras.utils.set_random_seed(7)
@@ -53,13 +56,47 @@ def make():
     return build
 
 
+@pytest.fixture(scope="module")
+def no_curves():
+    """Leave the curves out of reports: to draw them takes most of a second in each run.
+
+    tests/training/test_report.py looks at them.
+    """
+    from tf_febm.training import report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_curves", lambda rows: "")
+        yield
+
+
+@pytest.fixture(scope="module")
+def blank_charts(no_curves):
+    """Leave all other charts empty, too.
+
+    tests/training/test_callbacks.py and tests/evaluation look at them.
+    """
+    from tf_febm.evaluation import charts
+
+    def blank(figure):
+        width, height = (figure.get_size_inches() * figure.get_dpi()).astype(int)
+        return np.full((height, width, 3), 255, np.uint8)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "pixels", blank)
+        yield
+
+
 class FixedSampler:
     """Return the same samples whatever the chain, so that a step can be computed by hand."""
 
     def __init__(self, samples, bounds=None):
+        import tensorflow as tf
+
         self.samples, self.bounds = tf.constant(samples), bounds
 
     def __call__(self, energy_fn, initial_state, seed, **options):
+        import tensorflow as tf
+
         return tf.ensure_shape(self.samples, initial_state.shape)
 
 

@@ -98,6 +98,29 @@ def test_the_threshold_is_where_p_reaches_alpha(n):
         calibration.threshold(0.9 / (n + 1))
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda one, two: Calibration({"a": 1.0}), "energies must be a sequence"),
+        (lambda one, two: Calibration(["a"]), r"energies must be numbers \[n\]"),
+        (lambda one, two: Calibration([[1.0], 2.0]), r"energies of class 1 must be numbers"),
+        (lambda one, two: Calibration([1j]), "energies must be numbers"),
+        (lambda one, two: one.p_value("a"), "energy must be an array of numbers"),
+        (lambda one, two: one.p_value(np.zeros((2, 2))), r"energy must have shape \[m\]"),
+        (lambda one, two: two.p_value([1.0, 2.0]), "classes must be given"),
+        (lambda one, two: two.p_value([1.0, 2.0], [0]), "classes must be integers, as many"),
+        (lambda one, two: two.p_value([1.0, 2.0], [0.5, 1.0]), "classes must be integers"),
+        (lambda one, two: two.p_value([1.0, 2.0], [0, 5]), "classes must lie in 0 … 1"),
+        (lambda one, two: two.p_value([1.0, 2.0], [-1, 0]), "classes must lie in 0 … 1"),
+        (lambda one, two: one.drift([np.nan, 1.0]), "energies must be numbers; received NaN"),
+        (lambda one, two: discoveries("a", 0.1), "p_values must be an array of numbers"),
+    ],
+)
+def test_what_is_refused(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call(Calibration([1.0, 2.0]), Calibration([[1.0, 2.0], [3.0]]))
+
+
 def test_discoveries_are_those_of_benjamini_and_hochberg():
     """Their own example: of fifteen p-values the four lowest at a level of 0.05."""
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
@@ -124,7 +147,7 @@ def test_drift():
     assert abs(np.mean(np.array(found) < 0.05) - 0.05) < 3.0 * np.sqrt(0.05 * 0.95 / 400)
     calibration = Calibration(trials[0, :300])
     assert all(calibration.drift(row[:80] + 1.0) < 1e-4 for row in trials[1:20])
-    with pytest.raises(ValueError, match=r"energies must be numbers \[m\], m ≥ 2"):
+    with pytest.raises(ValueError, match=r"energies must be numbers \[n\], n ≥ 2"):
         calibration.drift([1.0])
 
 

@@ -139,12 +139,21 @@ def test_it_is_saved_exported_and_trains(conditional, two, tmp_path):
     np.testing.assert_allclose(again.energy(X), 2.0 * loaded.energy(X), rtol=1e-5)
 
 
+def of_levels():
+    reference = tf_febm.networks.GaussianReference.from_moments(np.zeros(2), np.ones(2))
+    network = tf_febm.networks.mlp(2, (4,), num_classes=2)
+    return tf_febm.MultiscaleScoreMatching(network, reference, levels=2)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda a, b, c: compose.product(), ValueError, "models must be one at least"),
         (lambda a, b, c: compose.product(a, "b"), TypeError, "models must be models of tf_febm"),
         (lambda a, b, c: compose.product(a, b, weights=[1.0]), ValueError, "weights must be 2"),
+        (lambda a, b, c: compose.product(a, weights={0.5}), TypeError, "weights must be a seq"),
+        (lambda a, b, c: compose.product(a, weights={0.5: 1}), TypeError, "weights must be a seq"),
+        (lambda a, b, c: compose.temper(of_levels(), 2.0), TypeError, "a MultiscaleScoreMatching"),
         (lambda a, b, c: compose.product(a, b, weights=[0, 1]), ValueError, "must not be 0"),
         (lambda a, b, c: compose.mixture(a, b, weights=[-1, 1]), ValueError, "weights must be a"),
         (lambda a, b, c: compose.product(a, labels=[1]), ValueError, r"labels\[0\] must be None"),

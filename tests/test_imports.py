@@ -129,3 +129,12 @@ def test_circles_are_found():
         "tf_febm.data.a": "def f():\n    from tf_febm.data import y",
     }
     assert set(circle(imports(texts))) == set(texts)
+
+
+def test_what_hands_out_the_tests_imports_nothing_slow(project):
+    """With workers it is a process of its own, and they begin after it has its plugins."""
+    for name in ("conftest", "small_models"):
+        tree = ast.parse((project / "tests" / f"{name}.py").read_text(encoding="utf-8"))
+        found = {alias.name for n in tree.body if isinstance(n, ast.Import) for alias in n.names}
+        found |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert found <= {"gc", "os", "pathlib", "numpy", "pytest"}, name

@@ -95,6 +95,19 @@ def test_names_and_files_that_are_not_right(tmp_path):
     untrusted_files.write_record(tmp_path / "digits.json", narrow)
     with pytest.raises(OSError, match="has not the weights of the recipe beside it"):
         pretrained.load("digits", tmp_path)
+    # What has no checksum is read by its schema alone.
+    crafted = [{"recipe": {**record["recipe"], "more": 1}}, {"data": {}}]
+    crafted += [{"data": {**record["data"], "sample_shape": [2**20, 2**20, 3]}}]
+    for change in crafted:
+        (tmp_path / "digits.json").write_text(json.dumps({**record, **change}))
+        with pytest.raises(OSError, match="digits.json is damaged"):
+            pretrained.load("digits", tmp_path)
+    (tmp_path / "digits.json").write_text(json.dumps(record))
+    with np.load(pretrained.stored._HERE / "digits.npz") as arrays:
+        renamed = {name.replace("weight_0", "weight_x"): arrays[name] for name in arrays}
+    np.savez(tmp_path / "digits.npz", **renamed)
+    with pytest.raises(OSError, match="has not the weights of the recipe beside it"):
+        pretrained.load("digits", tmp_path)
     (tmp_path / "digits.json").write_text(json.dumps({**record, "checksum": "0" * 64}))
     with pytest.raises(OSError, match="digits.json is damaged"):
         pretrained.load("digits", tmp_path)

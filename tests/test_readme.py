@@ -115,6 +115,7 @@ def test_the_pictures_of_the_snippets(tmp_path, monkeypatch):
     assert (moons.log_prob(names["samples"]) > -6.0).mean() > 0.95
 
 
+@pytest.mark.usefixtures("blank_charts")
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "launch/train.py" in line])
 def test_launcher_commands(line, tmp_path):
     """As they stand, with a few small steps and a logdir of the test's own."""
@@ -154,6 +155,7 @@ def test_make_has_a_rule(line):
     assert run_make("--question", line.split()[1]).returncode == 1
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_commands_on_a_run(tmp_path, monkeypatch, capsys):
     """Those that need no file of the reader's, on a run of what `make train` trains."""
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.models import ContrastiveDivergence, EnergyModel
+from tf_febm.models import ContrastiveDivergence, EnergyModel, NoiseConditionalModel
 from tf_febm.networks.composed import ComposedEnergy
 
 __all__ = ["mixture", "negation", "product", "temper"]
@@ -41,7 +41,7 @@ def product(
         trained models have no zero, and neither has the product.
 
     Raises:
-        TypeError: Something is no model.
+        TypeError: Something is no model, or one of levels of noise.
         ValueError: Shapes, bounds or numbers of classes do not fit, or an argument is out of its
             range.
     """
@@ -145,6 +145,11 @@ def _composed(models, rule, weights, labels, sampler, seed) -> ContrastiveDiverg
     for model in models:
         if not isinstance(model, EnergyModel):
             raise TypeError(f"models must be models of tf_febm; received {model!r}.")
+        if isinstance(model, NoiseConditionalModel):
+            raise TypeError(
+                f"models must have one energy each; received {model.name}, a "
+                f"{type(model).__name__}, whose network has one for each level of noise."
+            )
         if model.sample_shape is None:
             raise ValueError(f"{model.name} has no shape yet: fit it or call model.build first.")
     if not models:

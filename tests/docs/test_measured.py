@@ -46,6 +46,26 @@ def test_the_table_of_faces_is_what_was_measured(project):
     assert f"{round(measured['seconds']['febm'] / 60)} minutes" in page
 
 
+def test_the_digits_of_levels_of_noise_are_what_was_measured(project):
+    text = (project / "docs" / "measured" / "digits_levels.json").read_text("utf-8")
+    page = (project / "docs" / "results.md").read_text("utf-8")
+    page = page.split("### MNIST and the digits by levels of noise")[1].split("###")[0]
+    mnist, digits = json.loads(text)["mnist"], json.loads(text)["digits"]
+    assert f"commit {mnist['commit']}" in page and f"commit {digits['commit']}" in page
+    told = {
+        f"{mnist['frechet_to_held_out']:.2f}",
+        f"{mnist['frechet_train_to_held_out']:.2f}",
+        f"{mnist['mean_confidence']:.3f}",
+        f"{mnist['held_out_confidence']:.3f}",
+        f"{round(mnist['seconds'] / 60)} minutes",
+        "between {:.1f} and {:.1f} %".format(*(100 * share for share in mnist["class_shares"])),
+        *(f"{ratio:.2f}" for ratio in digits["frechet_ratio"]),
+    }
+    assert all(figure in page for figure in told), told
+    assert {round(seconds / 60) for seconds in digits["seconds"]} == {6}
+    assert recipes.get("digits_multiscale").steps == digits["steps"]
+
+
 def test_the_table_of_what_was_tried_is_that_of_its_file(project):
     tried = json.loads((project / "docs" / "measured" / "faces_tried.json").read_text("utf-8"))
     page = (project / "docs" / "results.md").read_text("utf-8")

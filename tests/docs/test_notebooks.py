@@ -61,6 +61,7 @@ def shell(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_notebook(project, name, shell):
     pictures = 0

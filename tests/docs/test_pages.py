@@ -255,6 +255,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_whole_programs_run(name, tmp_path, monkeypatch):
     """As programs of their own, but that TensorFlow is here already."""

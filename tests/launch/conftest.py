@@ -82,23 +82,8 @@ def _one_classifier_of_the_digits(classifier_cache):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _blank_charts():
-    """Leave charts empty and reports without curves: to draw them takes a second in each run.
-
-    tests/training/test_report.py, tests/training/test_callbacks.py and tests/evaluation look at
-    them.
-    """
-    from tf_febm.evaluation import charts
-    from tf_febm.training import report
-
-    def blank(figure):
-        width, height = (figure.get_size_inches() * figure.get_dpi()).astype(int)
-        return np.full((height, width, 3), 255, np.uint8)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_curves", lambda rows: "")
-        patch.setattr(charts, "pixels", blank)
-        yield
+def _blank_charts(blank_charts):
+    """Draw none here."""
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,8 @@ def _server() -> subprocess.Popen:
     # One thread: a fork has no others.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     server = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, __file__, *PRELOADED],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     atexit.register(server.communicate)
@@ -165,10 +166,13 @@ def _become(request: dict, files: list[int]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "Agg")
-    for name in PRELOADED:
+    # What imports make stays: passes over it would find nothing.
+    gc.disable()
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    gc.enable()
     print(len(os.listdir("/proc/self/task")), flush=True)
     sys.argv = _serve()
     sys.path[0] = str(Path(sys.argv[0]).parent)

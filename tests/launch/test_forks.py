@@ -43,6 +43,8 @@ def test_what_a_test_left_running_ends_with_those_who_ask(project, tmp_path):
     code = (
         "import subprocess, sys\n"
         "from tests.launch import forks\n"
+        # What is imported has nothing to do with it.
+        "forks.PRELOADED = ()\n"
         f"command = [sys.executable, {str(tmp_path / 'script.py')!r}, 'wait']\n"
         "process = forks.Process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
         "print(process.pid, process.stdout.readline().strip())\n"

@@ -182,6 +182,14 @@ def test_bad_arguments_are_named():
         tf_febm.Recovery(energy, variational, levels=3, chains_per_pair=1)
     with pytest.raises(ValueError, match="spread"):
         NoiseLevels(3, spread=0.0)
+    for center in ("x", 1j):
+        with pytest.raises(TypeError, match="center must be an array of numbers"):
+            tf_febm.Recovery(energy, variational, levels=3, center=center)
+    with pytest.raises(ValueError, match=r"center must be a number .*; received shape \(7,\)"):
+        tf_febm.Recovery(energy, variational, levels=3, center=np.zeros(7))
+    reference = networks.GaussianReference.from_moments(np.zeros(2), np.ones(2))
+    with pytest.raises(ValueError, match="center must be left out beside a reference"):
+        tf_febm.Recovery(energy, variational, levels=3, center=1.0, reference=reference)
     model = tf_febm.Recovery(energy, variational, levels=3)
     with pytest.raises(ValueError, match="level"):
         model.energy(np.zeros((1, 2), "float32"), level=3)

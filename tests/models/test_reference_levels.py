@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_febm
 from tf_febm import networks
 from tf_febm.models import ReferenceLevels
+from tf_febm.models.noise_levels import NoiseLevels
 
 SIGMAS = (0.1, 0.4, 1.5)
 
@@ -137,6 +138,12 @@ def test_usual_levels_and_bad_ones():
     for bad in ((0.1,), (0.2, 0.1), (0.0, 1.0)):
         with pytest.raises(ValueError, match="levels must be a number of levels, .* received"):
             ReferenceLevels(reference, bad)
+    for bad in ({0.1: 1, 0.2: 2}, np.array(3)):
+        with pytest.raises(ValueError, match="levels must be a whole number"):
+            ReferenceLevels(reference, bad)
+    for of in (lambda count: ReferenceLevels(reference, count), NoiseLevels):
+        with pytest.raises(ValueError, match="levels must be at most 10,000; received 1000000000"):
+            of(10**9)
     with pytest.raises(ValueError, match="no fit yet"):
         ReferenceLevels(networks.GaussianReference(), 4)
 

@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from tf_febm import catalogue, data, divergences, recipes
+from tf_febm import catalogue, data, divergences, recipes, samplers
 from tf_febm.recipes import building, ranges, table
 
 FIELDS = typing.get_type_hints(recipes.Recipe)
@@ -232,6 +232,20 @@ def test_columns_that_do_not_vary_are_named():
     for recipe in ("vectors", "plane"):
         with pytest.raises(ValueError, match="columns must vary; constant .*: column 2"):
             recipes.get(recipe).build(data.as_data(x))
+
+
+def test_methods_that_need_a_reference_say_so():
+    """Not as an error of the constructor's arguments."""
+    recipe = recipes.get("multiscale").replace(reference=None)
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    with pytest.raises(ValueError, match="reference=None is not for method=multiscale"):
+        recipe.build(images)
+    with pytest.raises(ValueError, match="levels must be at most 10,000; received 1000000000"):
+        recipe.replace(levels=10**9)
+    # Each is a loop of its own in the graph of a step.
+    for make in (recipes.get("digits").replace, samplers.Langevin):
+        with pytest.raises(ValueError, match="num_parallel must be at most 1,024; received 10000"):
+            make(num_parallel=10**6)
 
 
 def test_the_noise_of_the_data_is_in_the_reference_and_taken_off_at_the_end():

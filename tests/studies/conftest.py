@@ -9,6 +9,11 @@ from launch import console
 from tests.launch.conftest import _one_classifier_of_the_digits  # noqa: F401  (a fixture)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_curves(no_curves):
+    """Draw none in reports of runs, which no study looks at."""
+
+
 @pytest.fixture
 def study(capfd):
     """Return name, *arguments -> (exit code, output, errors) of a study."""

@@ -8,6 +8,7 @@ from tf_febm import evaluation, recipes, training
 from tf_febm.training import chosen_weights
 from tf_febm.training.recorders import read_metrics
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 STEPS = 12
 # So fast that late steps lose what early ones gained.
 FAST = recipes.get("noise_contrastive").replace(

@@ -11,6 +11,7 @@ import tf_febm
 from tf_febm import recipes, training
 from tf_febm.training import estimate, keeping, progress, runs
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
 SMALL = recipes.get("digits").replace(
     steps=4, batch_size=4, width=4, num_steps=1, log_interval=2, save_interval=100, final_steps=1,

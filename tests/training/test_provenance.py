@@ -7,6 +7,7 @@ import pytest
 
 from tf_febm import data, recipes, training
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 SMALL = recipes.get("digits").replace(
     steps=4, batch_size=4, width=4, num_steps=1, log_interval=2, save_interval=2, final_steps=1,
     sample_interval=100, num_samples=4, buffer_capacity=8,
@@ -76,8 +77,10 @@ def test_the_same_options_again_make_no_part(images, tmp_path):
     assert len(json.loads((folder / "options.json").read_text())["segments"]) == 1
 
 
-def test_a_checkpoint_is_restored_with_the_options_it_was_trained_with(tmp_path):
-    folder, source = tmp_path / "run", data.Source("digits")
+def test_a_checkpoint_is_restored_with_the_options_it_was_trained_with(images, tmp_path):
+    # Of a file, for which no classifier is trained: that takes longer than both runs.
+    np.savez(tmp_path / "images.npz", x=images)
+    folder, source = tmp_path / "run", data.Source("npz", tmp_path / "images.npz")
     recipe = SMALL.replace(keep_checkpoints=5)
     trained(recipe, source, folder)
     trained(recipe.replace(steps=6, num_steps=3), source, folder)

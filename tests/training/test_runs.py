@@ -8,6 +8,7 @@ import pytest
 from tf_febm import data, evaluation, recipes, training
 from tf_febm.training import chain_dtype
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 4, 4, 1), np.uint8)
 VECTORS = RNG.normal(size=(40, 3)).astype(np.float32)
@@ -15,15 +16,6 @@ SMALL = recipes.get("digits").replace(
     steps=4, batch_size=8, num_steps=2, width=4, log_interval=2, sample_interval=4,
     save_interval=2, num_samples=10, final_steps=1, network="mlp",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _blank_charts():
-    """Leave charts empty, which take longer to draw than these runs; test_report looks at them."""
-    with pytest.MonkeyPatch.context() as patch:
-        blank = np.full((8, 8, 3), 255, np.uint8)
-        patch.setattr(evaluation.charts, "pixels", lambda figure: blank)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +46,7 @@ def test_what_it_leaves(whole):
     assert (whole.folder.samples / "data.png").is_file()
 
 
-@pytest.fixture
-def no_report(monkeypatch):
-    """Leave out the charts of the report, which take longer than these runs."""
-    monkeypatch.setattr(training.runs, "write_report", lambda folder: None)
-
-
-def test_it_goes_on_bit_for_bit(whole, tmp_path, no_report, monkeypatch):
+def test_it_goes_on_bit_for_bit(whole, tmp_path, monkeypatch):
     """With what the probe found at its beginning, whatever it would find now."""
     monkeypatch.setattr(chain_dtype, "has_bfloat16", lambda: True)
     monkeypatch.setattr(chain_dtype, "times_as_fast", lambda model, count: 1.3)
@@ -107,7 +93,7 @@ def test_every_tenth_example_is_held_out():
         data.hold_out(data.as_data(VECTORS[:1]))
 
 
-def test_the_hash_is_that_of_the_training_data(whole, tmp_path, no_report):
+def test_the_hash_is_that_of_the_training_data(whole, tmp_path):
     stored = json.loads(whole.folder.options.read_text())["data"]["hash"]
     train, held_out = data.hold_out(data.as_data(IMAGES))
     changed = train.images.copy()
@@ -140,8 +126,11 @@ def test_what_is_refused_before_anything_is_written(tmp_path, recipe, arguments,
 
 def test_another_recipe_in_its_folder_is_refused(whole):
     before = whole.folder.options.read_bytes()
-    with pytest.raises(ValueError, match=r"divergence='js' \(now 'kl'\)"):
-        training.run(SMALL.replace(divergence="kl"), IMAGES, whole.folder.path)
+    # With another reference its energy would be another one at once.
+    other = SMALL.changed({"divergence": "kl", "reference": "diagonal", "data_noise": 0.1})
+    message = r"divergence='js' \(now 'kl'\), .*reference=None \(now 'diagonal'\), data_noise=0"
+    with pytest.raises(ValueError, match=message):
+        training.run(other, IMAGES, whole.folder.path)
     assert whole.folder.options.read_bytes() == before
 
 
@@ -185,7 +174,7 @@ class TestOptionsOfVersion01:
         with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
             recipes.restore(folder)
 
-    def test_such_a_run_goes_on(self, tmp_path, monkeypatch, no_report):
+    def test_such_a_run_goes_on(self, tmp_path, monkeypatch):
         # How good three steps are is not the point: the classifier that tells stays untrained.
         monkeypatch.setattr(evaluation.classifier, "_fit", lambda *_: None)
         folder = training.RunFolder(tmp_path)

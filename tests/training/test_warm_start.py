@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tensorflow_probability import distributions as tfd
 
-from tf_febm import evaluation, models, networks, recipes, samplers, training
+from tf_febm import models, networks, recipes, samplers, training
 from tf_febm.training.warm_start import warm_start
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), np.uint8)
 SMALL = recipes.get("digits").replace(
     steps=4, batch_size=8, num_steps=1, width=4, log_interval=2, sample_interval=4, save_interval=2,
@@ -19,15 +20,6 @@ SMALL = recipes.get("digits").replace(
 DUAL = SMALL.replace(method="dual", warmup_steps=0)
 STOP = training.GracefulStop()
 STOP.request()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_is_drawn():
-    with pytest.MonkeyPatch.context() as patch:
-        blank = np.full((8, 8, 3), 255, np.uint8)
-        patch.setattr(evaluation.charts, "pixels", lambda figure: blank)
-        patch.setattr(training.runs, "write_report", lambda folder: None)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,9 @@ class Reach(NamedTuple):
     unseen: float
 
 
-@arguments.checked
+@arguments.checking(
+    {"p": arguments.having("a mixture, as of gaussian_mixture", "components_distribution")}
+)
 def reach(
     divergence: arguments.DivergenceLike,
     p: arguments.Distribution,

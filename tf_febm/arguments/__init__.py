@@ -5,6 +5,7 @@ it runs, by the annotations of its arguments, such as `arguments.Array`. Ranges
 that an annotation does not tell are checked where they are known, by the functions below.
 """
 
+from tf_febm.arguments import types
 from tf_febm.arguments.calls import checked, checking
 from tf_febm.arguments.configured import Configured, Settled
 from tf_febm.arguments.kinds import (
@@ -31,40 +32,11 @@ from tf_febm.arguments.kinds import (
     Kind,
     having,
 )
-from tf_febm.arguments.types import (
-    Array,
-    Bounds,
-    Classifier,
-    Data,
-    Density,
-    Distribution,
-    DivergenceLike,
-    DtypeLike,
-    Exported,
-    Function,
-    Labels,
-    Logs,
-    Model,
-    Names,
-    Network,
-    Numbers,
-    Optimizer,
-    Path,
-    Reals,
-    RecipeLike,
-    Reference,
-    Sampler,
-    Seed,
-    Shape,
-    Sizes,
-    Strategy,
-    Tensor,
-    ToyDensity,
-    Whole,
-    Writer,
-)
+from tf_febm.arguments.types import *
 from tf_febm.arguments.values import (
     MOST_CLASSES,
+    MOST_LEVELS,
+    MOST_PARALLEL,
     choice,
     class_count,
     instance,
@@ -79,36 +51,6 @@ from tf_febm.arguments.values import (
 )
 
 __all__ = [
-    "Array",
-    "Bounds",
-    "Classifier",
-    "Data",
-    "Density",
-    "Distribution",
-    "DivergenceLike",
-    "DtypeLike",
-    "Exported",
-    "Function",
-    "Labels",
-    "Logs",
-    "Model",
-    "Names",
-    "Network",
-    "Numbers",
-    "Optimizer",
-    "Path",
-    "RecipeLike",
-    "Reals",
-    "Reference",
-    "Sampler",
-    "Seed",
-    "Shape",
-    "Sizes",
-    "Strategy",
-    "Tensor",
-    "ToyDensity",
-    "Whole",
-    "Writer",
     "ANY_ARRAY",
     "ARRAY",
     "COUNT",
@@ -119,6 +61,8 @@ __all__ = [
     "Kind",
     "LABELS",
     "MOST_CLASSES",
+    "MOST_LEVELS",
+    "MOST_PARALLEL",
     "NAME",
     "NAMES",
     "NETWORK",
@@ -148,3 +92,5 @@ __all__ = [
     "switch",
     "whole_number",
 ]
+# Each of them is public, and is named where it is made.
+__all__ += types.__all__

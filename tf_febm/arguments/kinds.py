@@ -207,9 +207,15 @@ NAMES = Kind(
 )
 FUNCTION = Kind("callable", callable, TypeError)
 MAPPING = Kind("a dictionary", lambda value: isinstance(value, Mapping), TypeError)
+# What has an order: no set, and no array without an axis, which cannot be walked through.
+_NO_SEQUENCES = (str, bytes, Mapping, collections.abc.Set)
 SEQUENCE = Kind(
     "a sequence",
-    lambda v: isinstance(v, collections.abc.Collection) and not isinstance(v, (str, bytes)),
+    lambda v: (
+        isinstance(v, collections.abc.Collection)
+        and not isinstance(v, _NO_SEQUENCES)
+        and getattr(v, "shape", None) != ()
+    ),
     TypeError,
 )
 PATH = Kind("a path", _is_path, TypeError)

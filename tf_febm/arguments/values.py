@@ -23,6 +23,8 @@ __all__ = [
     "switch",
     "whole_number",
     "MOST_CLASSES",
+    "MOST_LEVELS",
+    "MOST_PARALLEL",
 ]
 
 
@@ -67,10 +69,16 @@ def whole_number(name: str, value: Any, minimum: int = 0, below: int | None = No
 MOST_CLASSES = 100_000
 
 
-def class_count(name: str, value: Any) -> int:
+# Tables hold an example's variances for each level of noise.
+MOST_LEVELS = 10_000
+# Loops of one compiled step; more than there are cores gain nothing.
+MOST_PARALLEL = 1024
+
+
+def class_count(name: str, value: Any, most: int = MOST_CLASSES) -> int:
     """Return a number of classes as an int from 1 to 100,000, or raise a ValueError."""
-    if whole_number(name, value, 1) > MOST_CLASSES:
-        raise ValueError(f"{name} must be at most {MOST_CLASSES:,}; received {value}.")
+    if whole_number(name, value, 1) > most:
+        raise ValueError(f"{name} must be at most {most:,}; received {value}.")
     return int(value)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
+from tf_febm.evaluation.classifier import checked_labels
 
 __all__ = ["projected_gradient_attack"]
 
@@ -59,6 +60,8 @@ def projected_gradient_attack(
     epsilon = arguments.number("epsilon", epsilon, above=True)
     num_steps = arguments.whole_number("num_steps", num_steps, 1)
     x = tf.cast(x, tf.float32)
+    if tf.executing_eagerly():
+        labels = checked_labels(labels, x.shape[0], log_probs_fn(x[:1]).shape[1])
     labels = tf.cast(labels, tf.int32)
     radius = np.float32(epsilon) * tf.ones_like(x) * (1.0 if scale is None else scale)
     low, high = x - radius, x + radius

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_febm import arguments, compiled, randomness
 from tf_febm.data.pixels import from_levels
 from tf_febm.evaluation.attacks import projected_gradient_attack
+from tf_febm.evaluation.classifier import checked_labels
 
 __all__ = [
     "AttackedAccuracy",
@@ -94,6 +95,7 @@ def expected_calibration_error(
             "log_probs must be [n, classes] and labels [n], n ≥ 1; received shapes "
             f"{log_probs.shape} and {labels.shape}."
         )
+    labels = checked_labels(labels, *log_probs.shape)
     confidence = np.exp(log_probs.max(axis=1))
     right = log_probs.argmax(axis=1) == labels
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)

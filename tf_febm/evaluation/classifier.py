@@ -133,7 +133,7 @@ def train_classifier(
         UserWarning: A file in the cache is damaged.
     """
     images = to_unit_interval(images)
-    labels = _checked_labels(labels, len(images), num_classes)
+    labels = checked_labels(labels, len(images), num_classes)
     if min(images.shape[1:3]) < 2:
         raise ValueError(f"images must be at least 2×2; received shape {images.shape}.")
     seed = arguments.whole_number("seed", seed)
@@ -216,7 +216,8 @@ def _fit(trainer, images, labels, order, learning_rate):
         trainer.train_on_batch(images[batch], labels[batch])
 
 
-def _checked_labels(labels, num_images, num_classes):
+def checked_labels(labels, num_images: int, num_classes: int) -> np.ndarray:
+    """Return labels as int32 [n], one for each image, or raise an error that names them."""
     num_classes = arguments.whole_number("num_classes", num_classes, 2)
     arguments.class_count("num_classes", num_classes)
     labels = np.asarray(labels)
@@ -227,7 +228,7 @@ def _checked_labels(labels, num_images, num_classes):
             f"labels must have shape [{num_images}], one for each image; received shape "
             f"{labels.shape}."
         )
-    if labels.min() < 0 or labels.max() >= num_classes:
+    if num_images and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(
             f"labels must lie in [0, {num_classes}); received values from {labels.min()} to "
             f"{labels.max()}."

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_febm import arguments, data, divergences, energies, objectives, parallel
 from tf_febm.models import updates
+from tf_febm.models.fitting import KINDS_OF_FIT
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.parts import check_network
 
@@ -16,7 +17,9 @@ __all__ = ["DensityRatio"]
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
-@arguments.checked
+@arguments.checking(
+    {k: KINDS_OF_FIT[k] for k in ("epochs", "callbacks", "initial_epoch", "verbose")}
+)
 class DensityRatio(keras.Model):
     """Estimate log p(x)/q(x) from samples of p and samples of q.
 
@@ -90,8 +93,8 @@ class DensityRatio(keras.Model):
 
     def fit(
         self,
-        p_samples: arguments.Tensor,
-        q_samples: arguments.Tensor,
+        p_samples: arguments.Reals,
+        q_samples: arguments.Reals,
         *,
         batch_size: int = 256,
         epochs: int = 1,
@@ -119,13 +122,10 @@ class DensityRatio(keras.Model):
 
         Raises:
             TypeError: Samples are not floating.
-            ValueError: There are none, or shapes differ.
+            ValueError: There are none, shapes differ, or some are not finite.
         """
         batch_size = arguments.whole_number("batch_size", batch_size, 1)
-        p, q = (
-            np.asarray(_samples(name, x))
-            for name, x in (("p_samples", p_samples), ("q_samples", q_samples))
-        )
+        p, q = _of_training("p_samples", p_samples), _of_training("q_samples", q_samples)
         if not self.built:
             self.build((None, *p.shape[1:]))
         for name, x in (("p_samples", p), ("q_samples", q)):
@@ -134,7 +134,14 @@ class DensityRatio(keras.Model):
             self.compile()
         held_out = None
         if validation_data is not None:
-            one, other = (_samples("validation_data", x) for x in validation_data)
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError(
+                    "validation_data must be (p_samples, q_samples); received "
+                    f"{arguments.shown(validation_data)}."
+                )
+            one, other = (_of_training("validation_data", x) for x in validation_data)
+            for x in (one, other):
+                self._check_shape("validation_data", x)
             # Each as one batch: the bound is a difference of means.
             held_out = tf.data.Dataset.from_tensors((one, other))
         if seed is None:
@@ -273,6 +280,14 @@ def _batches(x: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
     rows = data.VectorData("samples", x.reshape(len(x), -1))
     stream = data.stream(rows, min(batch_size, len(x)), seed=seed)
     return stream.map(lambda batch: tf.reshape(batch, (-1, *x.shape[1:])))
+
+
+def _of_training(name: str, x) -> np.ndarray:
+    """Return finite samples as float32 [n, …]."""
+    x = np.asarray(_samples(name, x))
+    if not np.isfinite(x).all():
+        raise ValueError(f"{name} must be finite; received NaN or infinite numbers.")
+    return x
 
 
 def _samples(name: str, x, least: int = 1) -> np.ndarray | tf.Tensor:

@@ -7,24 +7,25 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, optimizers
+from tf_febm.arguments.kinds import NATURAL
 from tf_febm.models import inputs, players, watching, weights
 from tf_febm.models.assertions import assertions_in_one_line
 from tf_febm.models.noticing import NoticeChanges
 from tf_febm.models.steps import Steps
 from tf_febm.networks.precision import computes_in_half
 
-__all__ = ["Fitting"]
+__all__ = ["KINDS_OF_FIT", "Fitting"]
 
 
 _VERBOSE = ("auto", 0, 1, 2)
 # What Keras' own methods take; `inputs` says more about x, and `weights` about weights.
-_KINDS: dict[str, Any] = {
+KINDS_OF_FIT: dict[str, Any] = {
     **dict.fromkeys(
         ("batch_size", "epochs", "steps_per_epoch", "validation_steps", "validation_batch_size",
          "validation_freq", "steps", "steps_per_execution"), arguments.COUNT),
     "x": None,
     "y": arguments.LABELS,
-    "initial_epoch": arguments.WHOLE,
+    "initial_epoch": NATURAL,
     "validation_split": arguments.PROBABILITY,
     "shuffle": arguments.SWITCH,
     "class_weight": None,
@@ -41,7 +42,7 @@ _KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@arguments.checking(_KINDS)
+@arguments.checking(KINDS_OF_FIT)
 class Fitting(Steps):
     """The part of a model that Keras trains."""
 

@@ -1,7 +1,6 @@
 """Levels of noise between data and a standard Gaussian: the forward process of recovery."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,9 +35,14 @@ class NoiseLevels:
         ValueError: A number is out of its range.
     """
 
-    def __init__(self, levels: int | Sequence[float] = 6, center: Any = 0.0, spread: Any = 1.0):
-        if isinstance(levels, (int, np.integer)):
-            count = arguments.whole_number("levels", levels, 1)
+    def __init__(
+        self,
+        levels: int | Sequence[float] = 6,
+        center: arguments.Numbers = 0.0,
+        spread: arguments.Numbers = 1.0,
+    ):
+        if isinstance(levels, int) or not np.ndim(levels):
+            count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
             ratios = np.geomspace(FIRST_RATIO if count > 1 else LAST_RATIO, LAST_RATIO, count)
             kept = np.concatenate([[1.0], 1.0 / (1.0 + ratios**2)])
             found = np.sqrt(1.0 - kept[1:] / kept[:-1])

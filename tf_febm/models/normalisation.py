@@ -276,7 +276,12 @@ class Normalised(Calibrated):
         for k, own in enumerate(given):
             label.assign(k)
             if own is not None:
+                arguments.ARRAY.check("samples", own)
                 own = tf.cast(own, tf.float32)
+                if own.shape[1:] != self.sample_shape or not own.shape[0]:
+                    raise ValueError(
+                        f"samples must be {('m', *self.sample_shape)}, m ≥ 1; received {own.shape}."
+                    )
                 own = own if white is None else white.whiten(own)
             part = bracketed(
                 annealer, num_chains, num_temperatures, confidence, tf.random.fold_in(seed, k), own

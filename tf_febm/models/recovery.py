@@ -2,9 +2,9 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, energies, networks, objectives, parallel, randomness
@@ -71,7 +71,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         divergence: A `Divergence` or its name.
         levels: T, or the numbers σ_t; see `NoiseLevels`.
         reference: A fitted `networks.GaussianReference`, or None. With it `levels` are those of
-            `models.ReferenceLevels`, and `center` and `spread` have no meaning.
+            `models.ReferenceLevels`, and `center` and `spread` are left out.
         center: c, the centre of the data, a number or an array of the shape of an example. For
             images in [0, 1]: 0.5.
         spread: s, about the standard deviation of the data, likewise. For images in [0, 1]: 0.5.
@@ -113,8 +113,8 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         divergence: str | divergences.Divergence = "js",
         *,
         levels: int | Sequence[float] = 6,
-        center: Any = 0.0,
-        spread: Any = 1.0,
+        center: arguments.Numbers = 0.0,
+        spread: arguments.Numbers = 1.0,
         reference: GaussianReference | None = None,
         chains_per_pair: int = 2,
         sampler: Callable | None = None,
@@ -138,6 +138,12 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
         if reference is None:
             found: NoiseLevels | ReferenceLevels = NoiseLevels(levels, center, spread)
         else:
+            for given, value, default in (("center", center, 0.0), ("spread", spread, 1.0)):
+                if np.ndim(value) or value != default:
+                    raise ValueError(
+                        f"{given} must be left out beside a reference, which has its own; "
+                        f"received {arguments.shown(value)}."
+                    )
             found = ReferenceLevels(reference, levels)
         self._set_levels(found, num_classes)
         self.chains_per_pair = chains_per_pair
@@ -162,6 +168,16 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
             name=name,
         )
         self.class_names = class_names
+
+    def _build_networks(self) -> None:
+        for name in ("center", "spread"):
+            shape = np.shape(getattr(self.levels, name, 0.0))
+            if shape != (1,) * len(shape) and shape != self.sample_shape[-len(shape) :]:
+                raise ValueError(
+                    f"{name} must be a number or an array of the shape of an example, "
+                    f"{self.sample_shape}; received shape {shape}."
+                )
+        super()._build_networks()
 
     def _example_for(self, network) -> Batch:
         example = self._example()
@@ -190,7 +206,7 @@ class Recovery(NoiseConditionalModel, SlowEnergyModel):
     def log_conditional_ratio(
         self,
         x: arguments.Array,
-        noisier: arguments.Tensor,
+        noisier: arguments.Array,
         labels: arguments.Labels | None = None,
         *,
         level: int = 0,

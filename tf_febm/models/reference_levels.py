@@ -49,8 +49,8 @@ class ReferenceLevels:
 
     def __init__(self, reference: GaussianReference, levels: int | Sequence[float] = 60):
         self.reference = reference.without_factors()
-        if isinstance(levels, (int, np.integer)):
-            count = arguments.whole_number("levels", levels, 1)
+        if isinstance(levels, int) or not np.ndim(levels):
+            count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
             found = np.geomspace(*NOISE_RANGE, count + 1)
         else:
             found = np.asarray([arguments.number("levels", level) for level in levels])

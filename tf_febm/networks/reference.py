@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import ops
 
 from tf_febm import arguments, randomness
-from tf_febm.networks.reference_fit import examples_of, factors_of, spectral_fit, units_of
+from tf_febm.networks import reference_fit
+from tf_febm.networks.reference_fit import checked_examples, factors_of, units_of
 
 __all__ = ["COVARIANCES", "GaussianReference"]
 
@@ -94,7 +95,7 @@ class GaussianReference:
             raise ValueError(
                 "The reference is fitted, and models or samplers may hold it: make another one."
             )
-        x = examples_of(data)
+        x = reference_fit.examples_of(data)
         kind = self.covariance
         if kind == "auto":
             kind = "spectral" if x.ndim == 4 else "full" if x[0].size <= MAX_FULL else "low_rank"
@@ -112,7 +113,7 @@ class GaussianReference:
         return self
 
     def _spectral(self, x: np.ndarray, spread: float) -> dict:
-        return spectral_fit(x, self.noise * spread, self.rank)
+        return reference_fit.spectral_fit(x, self.noise * spread, self.rank)
 
     def _diagonal(self, x: np.ndarray, spread: float) -> dict:
         return {"scale": np.sqrt(x.var(axis=0) + (self.noise * units_of(x, spread)) ** 2)}
@@ -169,7 +170,8 @@ class GaussianReference:
 
     def whiten(self, x: arguments.Array) -> Any:
         """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
-        z = self.principal(x) / self._constant("scale", x)
+        z = self.principal(x)
+        z = z / self._constant("scale", z)
         return self._with_factors(z, lambda gains: 1.0 / gains)
 
     def principal(self, x: arguments.Array) -> Any:
@@ -178,6 +180,7 @@ class GaussianReference:
         B is orthonormal, and u are the standard deviations of coordinates for covariance="full",
         else 1. White noise of x/u is white noise of y.
         """
+        x = checked_examples("x", x, self.sample_shape)
         centred = x - self._constant("mean", x)
         if self.covariance == "full":
             centred = centred / self._constant("units", x)
@@ -185,6 +188,7 @@ class GaussianReference:
 
     def from_principal(self, y: arguments.Array) -> Any:
         """Return x = μ + u B y, [n, …]."""
+        y = checked_examples("y", y, self.sample_shape)
         return self._constant("mean", y) + self._composed(y)
 
     @property
@@ -222,11 +226,13 @@ class GaussianReference:
 
     def color(self, z: arguments.Array) -> Any:
         """Return x = μ + A z, [n, …], of white z."""
+        z = checked_examples("z", z, self.sample_shape)
         scaled = self._with_factors(z, lambda gains: gains) * self._constant("scale", z)
         return self.from_principal(scaled)
 
-    def gradient(self, gradient: arguments.Tensor) -> Any:
+    def gradient(self, gradient: arguments.Array) -> Any:
         """Return Aᵀ g, the gradient for z of what has the gradient g for x, [n, …]."""
+        gradient = checked_examples("gradient", gradient, self.sample_shape)
         if self.covariance == "full":
             gradient = gradient * self._constant("units", gradient)
         scaled = self._components(gradient) * self._constant("scale", gradient)
@@ -237,6 +243,7 @@ class GaussianReference:
 
         The symmetric root is that of a Σ without factors; see `without_factors`.
         """
+        x = checked_examples("x", x, self.sample_shape)
         whitened = self._components(x - self._constant("mean", x)) / self._constant("scale", x)
         return self._composed(whitened)
 
@@ -280,6 +287,8 @@ class GaussianReference:
 
     def sample(self, num_samples: int, seed: arguments.Seed) -> tf.Tensor:
         """Draw from N(μ, Σ), float32 [num_samples, …], by an integer seed tensor [2]."""
+        if not tf.is_tensor(num_samples):
+            arguments.whole_number("num_samples", num_samples)
         shape = tf.concat([[num_samples], self.sample_shape], axis=0)
         return self.color(
             tf.ensure_shape(randomness.normal(shape, seed), (None, *self.sample_shape))

@@ -1,11 +1,21 @@
 """Parts of the fit of a Gaussian reference: what it looks at, in which units, shared factors."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from tf_febm import arguments
 
-__all__ = ["MAX_NUMBERS", "examples_of", "factors_of", "spectral_fit", "units_of"]
+__all__ = [
+    "MAX_NUMBERS",
+    "checked_examples",
+    "examples_of",
+    "factors_of",
+    "spectral_fit",
+    "units_of",
+]
 
 # Numbers that a fit looks at, of examples evenly spread: 320 MB in float64.
 MAX_NUMBERS = 40_000_000
@@ -41,6 +51,23 @@ def examples_of(data: arguments.Data) -> np.ndarray:
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise ValueError("data must be finite; received NaN or infinite numbers.")
+    return x
+
+
+def checked_examples(name: str, x: arguments.Array, shape: tuple[int, ...]) -> Any:
+    """Return x as examples of a shape, an array or tensor [n, …].
+
+    Raises:
+        TypeError: It is not floating: μ and Σ would be rounded to its type.
+        ValueError: It has another shape, which broadcasting would take.
+    """
+    x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
+    dtype = str(getattr(x.dtype, "name", x.dtype))
+    if "float" not in dtype:
+        raise TypeError(f"{name} must be floating; received {dtype}.")
+    sizes = tf.TensorShape(x.shape)
+    if not sizes.is_compatible_with((None, *shape)):
+        raise ValueError(f"{name} must have shape {('n', *shape)}; received {sizes}.")
     return x
 
 

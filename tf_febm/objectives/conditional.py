@@ -3,7 +3,12 @@
 import tensorflow as tf
 
 from tf_febm import arguments, divergences, parallel
-from tf_febm.objectives.f_divergence import constant_term, variational_bound
+from tf_febm.objectives.f_divergence import (
+    check_one_length,
+    constant_term,
+    variational_bound,
+    vector,
+)
 
 __all__ = ["conditional_energy_surrogate"]
 
@@ -78,6 +83,8 @@ def conditional_energy_surrogate(
     surrogate = bound + parallel.batch_mean(factors * energy_model, weights_model)
     if energy_data is None:
         return surrogate
+    energy_data = vector("energy_data", energy_data, log_ratio_data)
+    check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     weights = {"weights_data": weights_data, "weights_model": weights_model}
     return surrogate - constant_term(
         divergence, log_ratio_data, log_ratio_model, energy_data, energy_model, weights

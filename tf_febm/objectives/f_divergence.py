@@ -47,8 +47,8 @@ def variational_bound(
     Source: Eq. 14.
     """
     divergence = divergences.get(divergence)
-    log_ratio_data = _vector("log_ratio_data", log_ratio_data)
-    log_ratio_model = _vector("log_ratio_model", log_ratio_model, log_ratio_data)
+    log_ratio_data = vector("log_ratio_data", log_ratio_data)
+    log_ratio_model = vector("log_ratio_model", log_ratio_model, log_ratio_data)
     return _mean(divergence.derivative(log_ratio_data), weights_data, "weights_data") - _mean(
         divergence.conjugate(log_ratio_model), weights_model, "weights_model"
     )
@@ -109,10 +109,10 @@ def energy_surrogate(
     Source: Theorem 3, Eq. 18. The treatment of the constant is this library's.
     """
     divergence = divergences.get(divergence)
-    log_ratio_data = _vector("log_ratio_data", log_ratio_data)
-    log_ratio_model = _vector("log_ratio_model", log_ratio_model, log_ratio_data)
-    energy_model = _vector("energy_model", energy_model, log_ratio_model)
-    _check_one_length(log_ratio_model, energy_model)
+    log_ratio_data = vector("log_ratio_data", log_ratio_data)
+    log_ratio_model = vector("log_ratio_model", log_ratio_model, log_ratio_data)
+    energy_model = vector("energy_model", energy_model, log_ratio_model)
+    check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
     surrogate = (
@@ -122,8 +122,8 @@ def energy_surrogate(
     )
     if energy_data is None:
         return surrogate
-    energy_data = _vector("energy_data", energy_data, log_ratio_data)
-    _check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
+    energy_data = vector("energy_data", energy_data, log_ratio_data)
+    check_one_length(log_ratio_data, energy_data, "log_ratio_data and energy_data")
     weights = {"weights_data": weights_data, "weights_model": weights_model}
     # With weights, the covariance of a constant is zero on average only.
     of_covariance = 0.0 if weights_model is None else parallel.batch_mean(factors)
@@ -171,9 +171,9 @@ def dual_surrogate(
     Source: Theorem 1.
     """
     divergence = divergences.get(divergence)
-    log_ratio_model = _vector("log_ratio_model", log_ratio_model)
-    energy_model = _vector("energy_model", energy_model, log_ratio_model)
-    _check_one_length(log_ratio_model, energy_model)
+    log_ratio_model = vector("log_ratio_model", log_ratio_model)
+    energy_model = vector("energy_model", energy_model, log_ratio_model)
+    check_one_length(log_ratio_model, energy_model)
     conjugate = divergence.conjugate(log_ratio_model)
     factors = _covariance_factors(divergence, conjugate, leave_one_out, weights_model)
     return parallel.batch_mean(energy_model * factors)
@@ -201,8 +201,8 @@ def energy_regulariser(
     Returns:
         A scalar.
     """
-    value_data = _vector("value_data", value_data)
-    value_model = _vector("value_model", value_model, value_data)
+    value_data = vector("value_data", value_data)
+    value_model = vector("value_model", value_model, value_data)
     return _mean(tf.square(value_data), weights_data, "weights_data") + _mean(
         tf.square(value_model), weights_model, "weights_model"
     )
@@ -251,8 +251,8 @@ def _own_mean(values, weights) -> tf.Tensor:
 def _checked(name: str, weights, values) -> tf.Tensor:
     """Return weights as constants, [n], of the dtype of what they weigh."""
     weights = tf.cast(tf.convert_to_tensor(weights), values.dtype)
-    weights = tf.stop_gradient(_vector(name, weights))
-    _check_one_length(values, weights, f"{name} and what they weigh")
+    weights = tf.stop_gradient(vector(name, weights))
+    check_one_length(values, weights, f"{name} and what they weigh")
     return weights
 
 
@@ -286,14 +286,14 @@ def constant_term(
     return parallel.all_reduce_sum(slope) * 0.5 * means
 
 
-def _check_one_length(first, second, names="log_ratio_model and energy_model") -> None:
+def check_one_length(first, second, names="log_ratio_model and energy_model") -> None:
     if not first.shape.is_compatible_with(second.shape):
         raise ValueError(
             f"{names} must have one length; received shapes {first.shape} and {second.shape}."
         )
 
 
-def _vector(name: str, value, beside: tf.Tensor | None = None) -> tf.Tensor:
+def vector(name: str, value, beside: tf.Tensor | None = None) -> tf.Tensor:
     """Return a vector as a tensor, of the dtype of the one beside it; say what it is else."""
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_floating or (beside is not None and value.dtype != beside.dtype):

@@ -73,8 +73,15 @@ def describe(name: str, folder: arguments.Path | None = None) -> Pretrained:
         ValueError: There is no model of this name.
         OSError: Its files are damaged or cannot be read.
     """
-    found = untrusted_files.read_record(_place(name, folder).with_suffix(".json"), _SCHEMA)
-    return Pretrained(**{**found, "recipe": Recipe(**found["recipe"])})
+    path = _place(name, folder).with_suffix(".json")
+    found = untrusted_files.read_record(path, _SCHEMA)
+    try:
+        recipe = Recipe(**found["recipe"])
+        shape = arguments.shape("sample_shape", found["data"].get("sample_shape"), 3)
+        untrusted_files.check_pixels(shape[0], shape[1] * shape[2])
+    except (TypeError, ValueError) as error:
+        raise untrusted_files.DamagedError(f"{path.name} is damaged ({error})") from None
+    return Pretrained(**{**found, "recipe": recipe})
 
 
 @arguments.checked
@@ -104,9 +111,9 @@ def load(name: str, folder: arguments.Path | None = None) -> Any:
     model = about.recipe.build(blank)
     arrays = untrusted_files.read_arrays(path)
     kept = {key.removeprefix("buffer_"): value for key, value in arrays.items() if "buffer_" in key}
-    weights = [arrays[f"weight_{i}"] for i in range(len(arrays) - len(kept))]
+    weights = [arrays.get(f"weight_{i}") for i in range(len(arrays) - len(kept))]
     shapes = [tuple(variable.shape) for variable in _weights_of(model)]
-    if [array.shape for array in weights] != shapes:
+    if [getattr(array, "shape", None) for array in weights] != shapes:
         raise untrusted_files.DamagedError(f"{path} has not the weights of the recipe beside it.")
     for variable, array in zip(_weights_of(model), weights, strict=True):
         variable.assign(array)

@@ -1,5 +1,6 @@
 """Construction of the compiled model and the batches of a recipe; what `Recipe` calls."""
 
+import inspect
 import math
 from typing import Any
 
@@ -114,6 +115,13 @@ def check_fit(recipe, source: Data) -> None:
     for name in ("random_flip", "random_crop", "use_attention"):
         if getattr(recipe, name) and kind == "vectors":
             raise ValueError(f"{name}={getattr(recipe, name)} is for images, not for vectors.")
+    takes = inspect.signature(catalogue.load(catalogue.METHODS[recipe.method].place)).parameters
+    needed = "reference" in takes and takes["reference"].default is inspect.Parameter.empty
+    if needed and recipe.reference is None:
+        raise ValueError(
+            f"reference=None is not for method={recipe.method}, whose energies are relative to a "
+            "reference: give reference='auto'."
+        )
     if recipe.conditional and source.labels is None:
         raise ValueError(f"conditional=True needs labels; {source.source} has none.")
     if isinstance(source, data.VectorData):

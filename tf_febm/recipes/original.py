@@ -75,7 +75,7 @@ def restore_original(
     return Restored(RunFolder(checkpoint), recipe, model, train, held_out, None, step)
 
 
-@arguments.checked
+@arguments.checking({"sampler": arguments.having("a sampler of tf_febm.samplers", "get_config")})
 def change_sampler(
     sampler: arguments.Sampler,
     *,

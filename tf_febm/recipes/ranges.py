@@ -45,6 +45,7 @@ LEAST = {
     "keep_checkpoints": 1,
     "num_samples": 2,
 }
+MOST = {"levels": arguments.MOST_LEVELS, "num_parallel": arguments.MOST_PARALLEL}
 # Numbers that must be above 0, and those below 1.
 POSITIVE = (
     *("learning_rate", "variational_learning_rate_ratio", "generator_learning_rate_ratio"),
@@ -78,6 +79,8 @@ def checked(name: str, kind: Any, value: Any) -> Any:
     if int in kinds:
         if name == "seed" and arguments.whole_number(name, value) >= 2**31:
             raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
+        if name in MOST:
+            return arguments.class_count(name, value, MOST[name])
         return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
     if float in kinds:
         value = arguments.number(name, value, above=name in POSITIVE)

@@ -60,7 +60,8 @@ class Sampler(arguments.Configured):
         self.num_steps = arguments.whole_number("num_steps", num_steps)
         self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
         self.dtype = arguments.choice("dtype", dtype, DTYPES)
-        self.num_parallel = arguments.whole_number("num_parallel", num_parallel, 1)
+        most = arguments.MOST_PARALLEL
+        self.num_parallel = arguments.class_count("num_parallel", num_parallel, most)
 
     def with_dtype(self, dtype: str) -> "Sampler":
         """Return the same sampler, in whose chains networks multiply in a dtype.

@@ -35,8 +35,10 @@ FIXED = (
     *("method", "divergence", "conditional", "batch_size", "seed", "network", "width"),
     *("use_attention", "confinement", "frequency", "average_decay", "chains"),
     *("buffer_capacity", "buffer_storage", "generator", "generator_batch_norm", "latent_dim"),
-    *("penalty", "entropy"),
+    *("penalty", "entropy", "reference", "levels"),
 )
+# What the Gaussian reference of a run is fitted to besides.
+OF_REFERENCE = ("data_noise", "random_flip")
 FIXED_OF_DATA = (
     *("name", "data_dir", "image_size", "label_column", "drop_columns"),
     *("label_attribute", "shuffle_buffer"),
@@ -222,11 +224,13 @@ def run(
             report=report,
         )
 
+        fixed = FIXED + (OF_REFERENCE if recipe.reference is not None else ())
+
         def check() -> None:
             if resume_step is not None:
                 checkpoints.path_of(resume_step)
             if chief:
-                run_folder.check(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+                run_folder.check(stored, fixed, FIXED_OF_DATA, overwrite=overwrite)
 
         workers.run_on_all(strategy, check)
         step = 0 if overwrite else checkpoints.restore(resume_step)
@@ -242,7 +246,7 @@ def run(
                     model, run_folder, step, True, run_folder.read_summary() if chief else None
                 )
         else:
-            _begin(strategy, run_folder, checkpoints, stored, overwrite, step)
+            _begin(strategy, run_folder, checkpoints, stored, fixed, overwrite, step)
         if 0 < step < recipe.steps:
             report(f"Continuing from step {step} of {recipe.steps}.")
         return _train_in(
@@ -252,13 +256,13 @@ def run(
 
 
 def _begin(
-    strategy, folder: RunFolder, checkpoints, stored: dict, overwrite: bool, step: int
+    strategy, folder: RunFolder, checkpoints, stored: dict, fixed: tuple, overwrite: bool, step: int
 ) -> None:
     """Make the folder ready, and write down what the steps from now on are trained with."""
 
     def prepare() -> None:
         if workers.is_chief(strategy):
-            folder.prepare(stored, FIXED, FIXED_OF_DATA, overwrite=overwrite)
+            folder.prepare(stored, fixed, FIXED_OF_DATA, overwrite=overwrite)
 
     earlier = folder.read_options() if folder.options.is_file() and not overwrite else None
     workers.run_on_all(strategy, prepare)
