@@ -34,8 +34,9 @@ def jump(logdir, times: int = 3) -> str:
     faulty = [line[0], str(Path(__file__).with_name("faults.py")), "clock", *line[1:]]
     faulty.append("--exp=jumped")
     for _ in range(times):
+        former = processes.saving(folder)
         process = processes.begin(faulty)
-        assert processes.until_saving(folder, process), process.communicate()[0]
+        assert processes.until_saving(folder, process, former), process.communicate()[0]
         process.kill()
         process.communicate()
         for path in folder.rglob("*"):

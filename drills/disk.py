@@ -113,8 +113,9 @@ def slow(logdir, times: int = 4) -> str:
     processes.to_the_end([*line, "--exp=calm"])
     faulty = [line[0], str(Path(__file__).with_name("faults.py")), "slow", *line[1:], "--exp=slow"]
     for number in range(times):
+        former = processes.saving(logdir / "slow")
         process = processes.begin(faulty)
-        assert processes.until_saving(logdir / "slow", process), process.communicate()[0]
+        assert processes.until_saving(logdir / "slow", process, former), process.communicate()[0]
         if number % 2:
             process.kill()
             process.communicate()

@@ -216,9 +216,10 @@ def of_mathematics(world) -> dict[str, tuple]:
                                   schedules),
         "Langevin.exponential": (samplers.Langevin.exponential, {"epsilon": 0.1, "num_steps": 2},
                                  schedules),
-        "HMC": (samplers.HMC, {}),
-        "MALA": (samplers.MALA, {}),
-        "ParallelTempering": (samplers.ParallelTempering, {}, {"inverse_temperatures": "table"}),
+        "HMC": (samplers.HMC, {}, {"schedule": None}),
+        "MALA": (samplers.MALA, {}, {"schedule": None}),
+        "ParallelTempering": (samplers.ParallelTempering, {}, {
+            "inverse_temperatures": "table", "schedule": None}),
         "Langevin()": (world.sampler, x0, chain),
         "HMC()": (hmc, x0, {**chain, "differentiable": None}),
         "MALA()": (samplers.MALA(num_steps=1), x0, {**chain, "differentiable": None}),

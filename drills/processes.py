@@ -21,6 +21,7 @@ __all__ = [
     "small",
     "summary",
     "to_the_end",
+    "saving",
     "until_saving",
     "verify",
 ]
@@ -66,28 +67,54 @@ def samples(folder: Path) -> np.ndarray:
     return np.load(folder / "samples" / "final.npz")["samples"]
 
 
-def small(folder: Path) -> list[str]:
+def small(folder: Path, method: str = "contrastive_divergence") -> list[str]:
     """Write the digits into a folder, and return flags with which a step takes milliseconds.
 
     For images from a file no classifier is trained, which would take longer than the run.
+
+    Args:
+        folder: Where to.
+        method: How the energy is trained, by what a run of the digits starts from then.
     """
-    from tf_febm import data
+    from tf_febm import data, recipes
 
     digits, file = data.load("digits"), Path(folder) / "digits.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, x=digits.images, y=digits.labels)
+    preset = recipes.for_dataset("digits", method).name
+    # A generator makes the samples of bidirectional bounds.
+    own = ["--num_steps=2"] * (method != "bidirectional")
+    if preset == "noise_contrastive":
+        # By its name that is for vectors.
+        preset = "digits"
+        own.append("--reference=spectral")
     return [
-        "--dataset=npz", f"--data_dir={file}", "--preset=digits", "--batch_size=8",
-        "--method=contrastive_divergence", "--num_steps=2", "--num_filters=8", "--log_interval=5",
-        "--sample_interval=200", "--num_samples=20", "--final_steps=2",
+        "--dataset=npz", f"--data_dir={file}", "--batch_size=8", f"--method={method}", *own,
+        f"--preset={preset}", "--num_filters=8",
+        "--log_interval=5", "--sample_interval=200", "--num_samples=20", "--final_steps=2",
     ]  # fmt: skip
 
 
-def until_saving(folder: Path, process) -> bool:
-    """Wait until a run writes a checkpoint; return whether it does, or has ended."""
+def saving(folder: Path) -> tuple[int, int] | None:
+    """Return what tells the checkpoint that a run writes, or was writing, from another; or None."""
+    try:
+        found = (folder / "checkpoints" / ".saving").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
+def until_saving(folder: Path, process, former: tuple[int, int] | None = None) -> bool:
+    """Wait until a run writes a checkpoint; return whether it does, or has ended.
+
+    Args:
+        folder: Of the run.
+        process: That trains it.
+        former: Result of `saving` before the process began: what a killed one has left is none.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "checkpoints" / ".saving").exists():
+        if saving(folder) not in (None, former):
             return True
         # Writing takes longer; a busy loop would take the time from the run.
         time.sleep(0.001)

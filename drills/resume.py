@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import processes
 
-METHODS = ("febm", "contrastive_divergence", "dual", "bidirectional")
+from tf_febm import catalogue
+
+METHODS = tuple(catalogue.METHODS)
 
 
 def compare(logdir, method: str, steps: int, arguments=(), start=subprocess.Popen) -> dict:

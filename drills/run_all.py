@@ -52,12 +52,9 @@ def _storm(folder: Path, times: int) -> str:
 
 def _resume(folder: Path, times: int) -> str:
     """Kill a run of each method."""
-    small = [flag for flag in processes.small(folder) if not flag.startswith("--method=")]
     numbers = 0
     for method in resume.METHODS[:times]:
-        # There, a generator makes the samples.
-        own = [f for f in small if method != "bidirectional" or not f.startswith("--num_steps")]
-        numbers += resume.compare(folder, method, 40, own)["numbers"]
+        numbers += resume.compare(folder, method, 40, processes.small(folder, method))["numbers"]
     return f"all {numbers:,} numbers of the last checkpoints are equal"
 
 
@@ -89,7 +86,7 @@ def _memory(folder: Path, times: int) -> str:
 
 DRILLS = {
     "storm": Drill("SIGKILL, every other one while a checkpoint is written", 20, _storm),
-    "resume": Drill("SIGKILL half way, one method after the other", 4, _resume),
+    "resume": Drill("SIGKILL half way, one method after the other", 10, _resume),
     "workers": Drill("SIGKILL for one of two or three processes that train together", 4, _workers),
     "replicas": Drill("a step on 1, 2 and 4 devices, a method and a network each", 12, _replicas),
     "exits": Drill(

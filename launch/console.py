@@ -167,13 +167,15 @@ def exit_code(function: Callable[[], int], *, debug: bool, interrupted: str = IN
         log(interrupted)
         return STOPPED
     except Exception as error:
+        if words.is_interrupt(error):
+            log(interrupted)
+            return STOPPED
         if debug:
             raise
         print(words.error_line(error, "--debug shows the whole of it"), file=sys.stderr, flush=True)
         return FAILED
     finally:
-        # What is to be done is done.
-        signals.stop_listening()
+        signals.stop_listening()  # What is to be done is done.
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Data that are not in memory: their order, where it goes on, and how much of them is held."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -66,6 +67,47 @@ def test_no_more_than_buffers_are_read_wherever_a_run_goes_on():
     source.read.clear()
     sample = source.rows.sample()
     assert len(sample.labels) == 4000  # All, where all are few.
+
+
+def test_what_leaves_a_buffer_is_its_rows_permuted():
+    """By the numbers that the order is made of; blocks are of different sizes."""
+    source = Source(11, 5, edges=(0, 3, 4, 7, 11))
+    for offset in (0, 2, 8):
+        window = next(source.rows.windows(3, offset))
+        order = np.argsort(
+            np.random.Philox(np.random.SeedSequence((3, 1, 0, 0))).random_raw(4), kind="stable"
+        )
+        group = [list(range(*source.rows.edges[k : k + 2])) for k in order]
+        sizes = np.cumsum([len(block) for block in group])
+        ends = [k for k in range(4) if sizes[k] >= 5][:1][0] + 1
+        buffers = [sum(group[:ends], []), sum(group[ends:], [])]
+        number = int(offset >= len(buffers[0]))
+        held = buffers[number]
+        rows = np.argsort(
+            np.random.Philox(np.random.SeedSequence((3, 1, 0, number + 1))).random_raw(len(held)),
+            kind="stable",
+        )
+        expected = np.array(held)[rows][max(0, offset - number * len(buffers[0])) :]
+        np.testing.assert_array_equal(window.labels, expected)
+        np.testing.assert_array_equal(window.examples[:, 0, 0, 0], expected)
+
+
+def test_a_buffer_is_in_memory_once():
+    """Its blocks go to their places one by one: not beside one another, joined and permuted."""
+    shape, count = (64, 64, 3), 2000
+
+    def read(start, stop):
+        return data.Block(np.zeros((stop - start, *shape), np.uint8), None)
+
+    windows = data.Rows(block_edges(count, 1000), read, 1000).windows(0, 0)
+    tracemalloc.start()
+    for _ in range(2):
+        size = next(windows).examples.nbytes
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 1000 * 64 * 64 * 3
+    # An eighth is a block, of which one and what is taken of it are there as well.
+    assert peak < 1.5 * size
 
 
 def test_the_sample_of_many_is_bounded_and_spread(monkeypatch):

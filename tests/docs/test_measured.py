@@ -5,7 +5,7 @@ import json
 import re
 import runpy
 
-from studies import all_methods, beds, claims, classification
+from studies import all_methods, beds, claims, classification, hybrid_plane
 from tf_febm import extras, recipes
 
 
@@ -39,6 +39,10 @@ def test_the_table_of_faces_is_what_was_measured(project):
         name: [round(figure, 3) for figure in row.values()] for name, row in cifar10["rows"].items()
     }
     assert cifar10["commit"] in page
+    first, second = (round(seconds / 60) for seconds in cifar10["levels"]["seconds"])
+    assert f"the first took {first} minutes" in page.replace("\n", " ")
+    assert f", {second} on a machine" in page.replace("\n", " ")
+    assert recipes.get("cifar10_multiscale").guidance == cifar10["levels"]["guidance"][1]
     assert recipes.get("cifar10").steps == cifar10["steps"]
     # What the commands of the page do today.
     assert recipes.get("celeba").steps == measured["steps"]
@@ -104,6 +108,14 @@ def test_the_table_of_classifiers_is_what_was_measured(project):
     assert "\n".join(classification.table(measured)) in page
     assert f"{measured['num_examples']['digits']} held-out digits" in page
     assert f"{measured['steps']['digits']:,} steps" in page and measured["commit"] in page
+
+
+def test_the_table_of_hybrids_is_what_was_measured(project):
+    path = project / "docs" / "measured" / "hybrid_plane.json"
+    measured = json.loads(path.read_text("utf-8"))
+    text = (project / "docs" / "concepts" / "classes.md").read_text("utf-8")
+    assert "\n".join(hybrid_plane.table(measured)) in text
+    assert measured["versions"]["git"][:7] in text and measured["date"] in text
 
 
 def test_the_table_of_packages_is_what_was_measured(project):
@@ -202,3 +214,14 @@ def test_the_table_of_all_methods_is_what_was_measured(project):
         assert max(ours[name] for name in without) < ours["febm_js"]
     assert kl["mixture10"]["febm_squared_hellinger"] is None
     assert kl["moons"]["febm_js"] < 0.5 * kl["moons"]["contrastive_divergence"]
+
+
+def test_the_two_hours_are_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "long_run.json").read_text("utf-8"))
+    page = (project / "docs" / "reliability.md").read_text("utf-8").replace("\n", " ")
+    assert measured["traces"] == 1 and "was traced once" in page
+    assert measured["mb_per_1000_steps"] <= 0.01 and measured["minutes"] >= 120
+    growth = f"+{measured['mb_per_1000_steps']} ± {measured['error']} MB per 1,000 steps"
+    for figure in (measured["commit"], measured["date"], f"{measured['steps']:,} steps", growth):
+        assert figure in page
+    assert "{} MB after ten minutes and {} MB".format(*measured["resident_mb"]) in page

@@ -4,6 +4,11 @@ import importlib
 
 import pytest
 
+import tf_febm
+from tests.launch.conftest import resolve
+from tf_febm import catalogue
+from tf_febm.recipes.building import check_fit
+
 
 @pytest.fixture
 def run_all(project, monkeypatch):
@@ -36,3 +41,33 @@ def test_a_row_of_each_drill(run_all, tmp_path, monkeypatch, capsys):
 def test_a_little_of_a_drill(run_all, tmp_path, name):
     (row,) = run_all.run_all(tmp_path, [name], share=2 / run_all.DRILLS[name].times)
     assert not row["failed"], row["held"]
+
+
+def test_small_runs_of_every_method_are_legal(run_all, tmp_path):
+    data = tf_febm.data.load("digits")
+    for method in run_all.resume.METHODS:
+        flags = run_all.processes.small(tmp_path, method)
+        recipe = resolve(*flags, f"--logdir={tmp_path}").recipe
+        assert recipe.method == method
+        assert catalogue.NETWORKS[recipe.network].kind in ("images", "both"), method
+        check_fit(recipe, data)
+
+
+def test_what_a_killed_run_was_saving_is_not_taken_for_the_next_one(run_all, tmp_path):
+    class Ended:
+        def __init__(self):
+            self.looks = 0
+
+        def poll(self):
+            self.looks += 1
+            return None if self.looks < 3 else 0
+
+    processes, mark = run_all.processes, tmp_path / "checkpoints" / ".saving"
+    assert processes.saving(tmp_path) is None
+    mark.mkdir(parents=True)
+    former = processes.saving(tmp_path)
+    assert processes.until_saving(tmp_path, Ended())
+    assert not processes.until_saving(tmp_path, Ended(), former)
+    mark.rename(tmp_path / "old")
+    mark.mkdir()
+    assert processes.until_saving(tmp_path, Ended(), former)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import console
 import pytest
 
 from tf_febm.terminal import silence
@@ -71,3 +72,18 @@ def test_what_is_held_back_is_shown_with_an_error_alone(capfd):
             os.write(2, b"said meanwhile")
             raise error
         assert capfd.readouterr().err == shown
+
+
+def test_an_interrupt_that_became_a_system_error_is_one(capsys):
+    """As Python makes of a KeyboardInterrupt within a function written in C."""
+
+    def interrupted():
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    def broken():
+        raise SystemError("bad call") from ValueError()
+
+    assert console.exit_code(interrupted, debug=True) == console.STOPPED
+    assert console.INTERRUPTED in capsys.readouterr().out
+    assert console.exit_code(broken, debug=False) == console.FAILED
+    assert "unexpected SystemError: bad call" in capsys.readouterr().err

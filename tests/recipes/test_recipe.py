@@ -297,3 +297,36 @@ def test_a_reference_gets_exponential_steps():
     assert (sampler.num_steps, sampler.noise_first, sampler.bounds) == (7, False, None)
     plain = building.make_sampler(recipe.replace(reference=None), source)
     assert (plain.step_size, plain.noise_scale) == (0.25, pytest.approx(0.5**0.5))
+
+
+def test_every_method_starts_from_what_suits_the_data():
+    """Of networks, generators and references; a recipe may be one of the method for other data."""
+    kinds = {"digits": "images", "npz": "images", "folder": "images", "moons": "vectors",
+             "csv": "vectors"}  # fmt: skip
+    for method in catalogue.METHODS:
+        for dataset, kind in kinds.items():
+            found = recipes.for_dataset(dataset, method)
+            assert found.method == method
+            assert catalogue.NETWORKS[found.network].kind in (kind, "both"), (method, dataset)
+            if "generator" in catalogue.METHODS[method].players:
+                assert catalogue.GENERATORS[found.generator].kind in (kind, "both"), dataset
+            assert found.reference != {"images": "full", "vectors": "spectral"}[kind]
+    # What is known to work on tables stays what they start from.
+    assert recipes.for_dataset("csv", "noise_contrastive").name == "noise_contrastive"
+
+
+@pytest.mark.parametrize(
+    "dataset, method", [("digits", "noise_contrastive"), ("csv", "recovery"),
+                        ("moons", "multiscale"), ("csv", "multiscale"), ("csv", "bidirectional")]
+)  # fmt: skip
+def test_what_a_method_starts_from_can_be_trained(dataset, method):
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    source = data.load(dataset) if dataset != "csv" else data.VectorData("csv", x)
+    small = {"batch_size": 4, "width": 4, "num_steps": 2}
+    recipe = recipes.for_dataset(dataset, method)
+    if method == "bidirectional":
+        del small["num_steps"]
+    model = recipe.replace(**small).build(source)
+    batch = next(iter(recipe.replace(**small).stream(source)))
+    logs = model.train_on_batch(batch, return_dict=True)
+    assert np.isfinite(logs["loss"])

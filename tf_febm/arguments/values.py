@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = [
     "class_count",
+    "count_up_to",
     "choice",
     "fits",
     "instance",
@@ -67,16 +68,19 @@ def whole_number(name: str, value: Any, minimum: int = 0, below: int | None = No
 
 # A network has weights for each class, and a name is kept of it.
 MOST_CLASSES = 100_000
-
-
 # Tables hold an example's variances for each level of noise.
 MOST_LEVELS = 10_000
 # Loops of one compiled step; more than there are cores gain nothing.
 MOST_PARALLEL = 1024
 
 
-def class_count(name: str, value: Any, most: int = MOST_CLASSES) -> int:
+def class_count(name: str, value: Any) -> int:
     """Return a number of classes as an int from 1 to 100,000, or raise a ValueError."""
+    return count_up_to(name, value, MOST_CLASSES)
+
+
+def count_up_to(name: str, value: Any, most: int) -> int:
+    """Return `value` as an int from 1 to `most`, or raise a ValueError."""
     if whole_number(name, value, 1) > most:
         raise ValueError(f"{name} must be at most {most:,}; received {value}.")
     return int(value)

@@ -115,13 +115,28 @@ class Rows:
             for number, group in enumerate(self._groups(order), 1):
                 size = sum(self.edges[k + 1] - self.edges[k] for k in group)
                 if begin + size > offset:
-                    held = joined([self.block(self.edges[k], self.edges[k + 1]) for k in group])
                     rows = _permutation(size, (seed, _ORDER, epoch, number))
-                    rows = rows[max(0, offset - begin) :]
-                    labels = None if held.labels is None else held.labels[rows]
-                    yield Block(held.examples[rows], labels)
+                    # Nothing here holds on to it while it is used.
+                    yield self._permuted(group, rows[max(0, offset - begin) :], size)
                 begin += size
             epoch, offset = epoch + 1, 0
+
+    def _permuted(self, group: list[int], rows: np.ndarray, size: int) -> Block:
+        """Return rows of some blocks taken as one; a block at a time is in memory besides."""
+        place, begin = np.full(size, -1), 0
+        place[rows] = np.arange(len(rows))
+        examples = labels = None
+        for k in group:
+            part = self.block(self.edges[k], self.edges[k + 1])
+            to = place[begin : begin + len(part.examples)]
+            begin, kept = begin + len(to), to >= 0
+            if examples is None:
+                examples = np.empty((len(rows), *part.examples.shape[1:]), part.examples.dtype)
+                labels = None if part.labels is None else np.empty(len(rows), part.labels.dtype)
+            examples[to[kept]] = part.examples[kept]
+            if labels is not None:
+                labels[to[kept]] = part.labels[kept]
+        return Block(examples, labels)
 
     def _groups(self, order) -> Iterator[list[int]]:
         """Yield the blocks that are in the buffer together."""

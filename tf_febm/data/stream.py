@@ -12,6 +12,8 @@ from tf_febm.data.vector_data import VectorData
 __all__ = ["stream", "without_tuning"]
 
 _MAX_POSITION = 2**62
+# Of a shuffle buffer, on its way into batches; as many are read ahead.
+_PIECES = 8
 
 
 @arguments.checking({"batch_size": None, "data": None, "seed": None})
@@ -208,24 +210,28 @@ def _read_rows(data, batch_size, seed, start_step):
 
     def read():
         for block in windows(seed, start_step * batch_size):
-            labels = block.labels
-            yield (
-                block.examples,
-                np.zeros(len(block.examples), np.int32) if labels is None else labels,
-            )
+            size = len(block.examples)
+            labels = np.zeros(size, np.int32) if block.labels is None else block.labels
+            # Each piece is copied on its way: not the whole buffer at once, again and again.
+            for begin in range(0, size, -(-size // _PIECES)):
+                piece = slice(begin, begin + -(-size // _PIECES))
+                yield block.examples[piece], labels[piece]
+            # The next buffer is filled when this one is gone.
+            del block
 
     each = (
         tf.TensorSpec((None, *data.sample_shape), kind),
         tf.TensorSpec((None,), tf.int32),
     )
-    return _rebatched(tf.data.Dataset.from_generator(read, output_signature=each), batch_size)
+    pieces = tf.data.Dataset.from_generator(read, output_signature=each)
+    return _rebatched(pieces, batch_size, _PIECES)
 
 
-def _rebatched(dataset, batch_size):
-    """Return an endless dataset of batches of a dataset of longer or shorter ones."""
+def _rebatched(dataset, batch_size, ahead=1):
+    """Return an endless dataset of batches of longer or shorter ones, some of them read ahead."""
     # `rebatch` forgets that there is no end, which Keras asks for.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return dataset.prefetch(1).rebatch(batch_size).apply(endless)
+    return dataset.prefetch(ahead).rebatch(batch_size).apply(endless)
 
 
 def _part_of(batch_size, shard):

@@ -249,12 +249,11 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
         self._build_optimizers()
 
     def _build_networks(self) -> None:
-        """Call every network once, on an example of the shape of the data."""
+        """Call every network once, on an example of what it takes."""
         for network in self.networks:
             self._evaluate(network, self._example_for(network))
 
     def _example_for(self, network) -> Batch:
-        """Return what a network can be called on; all of them on an example, unless overridden."""
         return self._example()
 
     def _example(self) -> Batch:

@@ -42,7 +42,8 @@ class FEBM(SlowEnergyModel):
         variational_l2_coeff: That of ω, where it is another one.
         class_weight_coeff: Weight, at least 0, of −mean log p(y|x) over the data in the loss of θ,
             for a conditional model, with log p(y|x) as in `class_log_probs`: the hybrid loss of a
-            density and a classifier. It takes num_classes evaluations of E more in each step.
+            density and a classifier. It takes num_classes evaluations of E more in each step. Take
+            shift_invariant as well where l2_coeff is 0: without either r runs away at equal rates.
         shift_invariant: Whether θ gets no gradient along a constant added to E, which q does not
             depend on. Algorithm 1 has one wherever H is not at its optimum, and if θ is the faster
             player, r runs away along it; see `objectives.energy_surrogate`.

@@ -42,7 +42,7 @@ class NoiseLevels:
         spread: arguments.Numbers = 1.0,
     ):
         if isinstance(levels, int) or not np.ndim(levels):
-            count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
+            count = arguments.count_up_to("levels", levels, arguments.MOST_LEVELS)
             ratios = np.geomspace(FIRST_RATIO if count > 1 else LAST_RATIO, LAST_RATIO, count)
             kept = np.concatenate([[1.0], 1.0 / (1.0 + ratios**2)])
             found = np.sqrt(1.0 - kept[1:] / kept[:-1])

@@ -50,7 +50,7 @@ class ReferenceLevels:
     def __init__(self, reference: GaussianReference, levels: int | Sequence[float] = 60):
         self.reference = reference.without_factors()
         if isinstance(levels, int) or not np.ndim(levels):
-            count = arguments.class_count("levels", levels, arguments.MOST_LEVELS)
+            count = arguments.count_up_to("levels", levels, arguments.MOST_LEVELS)
             found = np.geomspace(*NOISE_RANGE, count + 1)
         else:
             found = np.asarray([arguments.number("levels", level) for level in levels])

@@ -1,6 +1,7 @@
 """The recipes by name and by data set."""
 
 import dataclasses
+from typing import Any
 
 from tf_febm import arguments, catalogue
 from tf_febm.data import npz_keys, records, tfds_names
@@ -63,17 +64,54 @@ def for_dataset(
     if _holds_vectors(dataset, data_dir):
         dataset = "csv"
     ending = catalogue.METHODS[method].recipes
+    generator = "generator" in catalogue.METHODS[method].players
     row = catalogue.dataset(dataset)
     names = [dataset, "paper" if row is None else row.recipe]
+    kind = "images" if row is None or row.kind in ("images", None) else "vectors"
     if row is not None and row.kind == "plane":
         names.append("plane")
     if row is not None and row.accelerated is not None and accelerator:
         names.insert(0, row.accelerated)
     candidates = [f"{name}{ending}" for name in names]
     if ending:
-        candidates.append(ending.lstrip("_"))
+        whole = ending.lstrip("_")
+        if kind == "vectors" and not _is_for(RECIPES[whole], kind) and not generator:
+            candidates.append(f"plane{ending}")
+        candidates.append(whole)
     found = next(RECIPES[name] for name in (*candidates, "paper") if name in RECIPES)
-    return found if found.method == method else dataclasses.replace(found, method=method)
+    changes = _for_kind(found, next(RECIPES[name] for name in names if name in RECIPES), kind)
+    if generator and catalogue.GENERATORS[found.generator].kind not in (kind, "both"):
+        # As few latent variables as any table has columns.
+        changes |= {"generator": "mlp", "latent_dim": 2}
+    if found.method != method:
+        changes["method"] = method
+    return dataclasses.replace(found, **changes) if changes else found
+
+
+def _is_for(recipe: Recipe, kind: str) -> bool:
+    return catalogue.NETWORKS[recipe.network].kind in (kind, "both")
+
+
+def _for_kind(recipe: Recipe, own: Recipe, kind: str) -> dict[str, Any]:
+    """Return what makes a method's recipe one for data of a kind.
+
+    Args:
+        recipe: What the method starts from.
+        own: What the data start from with f-EBM.
+        kind: "images" or "vectors".
+    """
+    changes: dict[str, Any] = {}
+    if not _is_for(recipe, kind):
+        of_networks = ("network", "width", "frequency", "confinement", "use_attention")
+        changes |= {name: getattr(own, name) for name in of_networks}
+    other = {"images": "full", "vectors": "spectral"}[kind]
+    if recipe.reference == other:
+        changes["reference"] = {"images": "spectral", "vectors": "full"}[kind]
+    if kind == "vectors":
+        # What is for images alone.
+        changes |= {name: False for name in ("random_flip", "denoise_samples")
+                    if getattr(recipe, name)}  # fmt: skip
+    return changes
 
 
 def _holds_vectors(dataset: str, data_dir) -> bool:

@@ -97,7 +97,7 @@ FOLDER_MULTISCALE = derived(
 DIGITS_MULTISCALE = derived(
     MULTISCALE,
     "digits_multiscale",
-    "The digits in two or three minutes on two cores.",
+    "The digits by levels of noise: 64 pixels, so that ten thousand steps take some minutes.",
     sample_interval=2500,
     log_interval=100,
 )

@@ -80,7 +80,7 @@ def checked(name: str, kind: Any, value: Any) -> Any:
         if name == "seed" and arguments.whole_number(name, value) >= 2**31:
             raise ValueError(f"seed must lie in 0 … 2³¹ − 1; received {value}.")
         if name in MOST:
-            return arguments.class_count(name, value, MOST[name])
+            return arguments.count_up_to(name, value, MOST[name])
         return arguments.whole_number(name, value, LEAST.get(name, 0), 2**31)
     if float in kinds:
         value = arguments.number(name, value, above=name in POSITIVE)

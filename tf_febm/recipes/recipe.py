@@ -32,7 +32,8 @@ class Recipe:
         why: One sentence: what it is for, and why it is as it is.
 
         method: How the energy is trained: a name of `catalogue.METHODS`.
-        divergence: The f-divergence, by a name that `divergences.get` knows; of febm and dual.
+        divergence: The f-divergence, by a name that `divergences.get` knows; of febm, dual and
+            recovery.
         conditional: Whether the model learns one density per label of the data.
 
         steps: Training steps; each on a batch.
@@ -95,8 +96,9 @@ class Recipe:
         restart_probability: Chance that a chain of the replay buffer starts from noise.
         match_labels: Whether chains of a conditional model start in samples of their own label.
 
-        levels: Levels of noise of recovery; see `models.noise_levels.NoiseLevels`.
-        chains_per_pair: Its chains for each pair of a level and the next.
+        levels: Levels of noise of recovery and multiscale; see `models.noise_levels.NoiseLevels`
+            and, with a reference, `models.ReferenceLevels`.
+        chains_per_pair: Recovery's chains for each pair of a level and the next.
         label_dropout: Chance that multiscale hides a label in training, for `guidance`.
         guidance: By how much its samples are to be clearer members of their class; see
             `MultiscaleScoreMatching`. 0 for samples of the energies as they are.

@@ -61,7 +61,7 @@ class Sampler(arguments.Configured):
         self.bounds = None if bounds is None else arguments.interval("bounds", bounds)
         self.dtype = arguments.choice("dtype", dtype, DTYPES)
         most = arguments.MOST_PARALLEL
-        self.num_parallel = arguments.class_count("num_parallel", num_parallel, most)
+        self.num_parallel = arguments.count_up_to("num_parallel", num_parallel, most)
 
     def with_dtype(self, dtype: str) -> "Sampler":
         """Return the same sampler, in whose chains networks multiply in a dtype.

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["error_line", "of_applications", "of_rows", "of_samples", "stopped"]
+__all__ = ["error_line", "is_interrupt", "of_applications", "of_rows", "of_samples", "stopped"]
 
 _WIDTH = 100
 _AUROC = "AUROC; 1 is always, 0.5 is chance"
@@ -127,6 +127,18 @@ def stopped(step: int, without: str = "") -> str:
     if not step:
         return "Stopped before the first step; the same command begins anew."
     return f"Stopped at step {step}; the same command{without} continues from there."
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error is what became of a KeyboardInterrupt.
+
+    Python makes a SystemError of one that comes within a function written in C.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ if isinstance(error, SystemError) else None
+    return False
 
 
 def error_line(error: Exception, more: str) -> str:
