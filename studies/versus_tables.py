@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies import mechanism, paired, runs, versus
+from studies import mechanism, paired, runs, versus, versus_pictures
 from studies.versus import CD, FAMILIES, VARIANTS
 
 __all__ = ["begins", "compared", "page_table", "write"]
@@ -19,8 +19,6 @@ DUAL = "dual js, paper's"
 LEVEL = 0.05
 # Digests of what runs begin with.
 BEGINS = ("energy_begins", "variational_begins", "batches")
-# Of the axis of ratios.
-TICKS = (0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 # Of the weights that a step gives to examples, deviation over mean: below, they are those of CD.
 EVEN = 0.1
 # Distances of training chains from what they should be like, and when that is noise no more.
@@ -65,15 +63,18 @@ def write(
         "begins": {frame: begins(results) for frame, results in done.items()},
         # Whether a look leaves training as it is.
         "untouched": all(_row(r)["frechet_ratio"] in ratios for r in looked),
-        "compared": {frame: compared(results) for frame, results in done.items()},
+        "compared": {
+            frame: compared(results, FAMILIES.values() if frame in versus.FRAMES else None)
+            for frame, results in done.items()
+        },
         "mechanism": _mechanism(looks),
         "frames": {frame: results[0]["job"] for frame, results in done.items()},
     }
     claims = [runs.claim(*row, COMMAND) for row in _claims(figures, seeds)]
     runs.write_claims(out, claims, every, figures)
-    draw(figures, out / "versus.png")
+    versus_pictures.draw(figures, out / "versus.png")
     if looks:
-        draw_mechanism(figures["mechanism"], out / "mechanism.png")
+        versus_pictures.draw_mechanism(figures["mechanism"], out / "mechanism.png")
 
 
 def _tuning_runs(tuning: list[dict], frame: str, rows: dict[str, dict]) -> dict[str, int]:
@@ -107,11 +108,15 @@ def begins(results: list[dict]) -> dict:
     return {"runs": sum("failed" not in r for r in results), "unlike": unlike}
 
 
-def compared(results: list[dict]) -> dict[str, dict]:
+def compared(results: list[dict], families: Any = None) -> dict[str, dict]:
     """Return row -> its figures, and how it stands to contrastive divergence, seed by seed.
 
     "difference" and "deviation" are those of the logarithm of the Fréchet ratio over that of the
     same seed by CD; below 0 is better. A run that failed counts as uniform noise does.
+
+    Args:
+        results: Of `versus.train`.
+        families: Rows that are adjusted for one another; all of them if None.
     """
     noise = next((r["frechet_ratio_noise"] for r in results if "failed" not in r), math.inf)
     ratios: dict[str, dict] = {}
@@ -125,7 +130,7 @@ def compared(results: list[dict]) -> dict[str, dict]:
             "failed": sum("failed" in r for r in own),
         }
         found[row]["frechet_ratio"] = list(by_seed.values())
-    for family in FAMILIES.values():
+    for family in families or [ratios]:
         rows = [row for row in family if row in ratios and row != CD]
         if not rows:
             continue
@@ -169,7 +174,7 @@ def _said(row: dict) -> str:
     change, spread = (100.0 * math.expm1(row[name]) for name in ("difference", "deviation"))
     failed = f", {row['failed']} failed" if row["failed"] else ""
     return (
-        f"{change:+.1f} % ± {spread:.1f} (p {row['p']:.2f}, adjusted {row['adjusted']:.2f}{failed})"
+        f"{change:+.1f} % ± {spread:.1f} (p {row['p']:.1g}, adjusted {row['adjusted']:.1g}{failed})"
     )
 
 
@@ -228,6 +233,15 @@ def _claims(figures: dict, seeds: int) -> list[tuple]:
         worse = _better([{**dual, "difference": -dual["difference"]}])
         claims.append(("The dual form is worse, pair by pair", "3.1.2, G.1", _said(dual), worse))
     add("… on MNIST, with the choices of the digits", "mnist", [*PAPERS, *BEST])
+    for base, rows in versus.AHEAD.items():
+        for part in versus.AGAIN:
+            text = f"… what was ahead on the {base}, on other seeds" + ", longer" * (
+                part != "again"
+            )
+            if base == "reference":
+                text = text.replace("on the reference", "relative to the reference")
+            steps = frames.get(f"{base}, {part}", {}).get("steps", 0)
+            add(text, f"{base}, {part}", rows[1:], before=f"{steps:,} steps, ")
     return claims + (_of_mechanism(figures["mechanism"]) if figures["mechanism"] else [])
 
 
@@ -315,7 +329,7 @@ def page_table(figures: dict) -> str:
             paired_cells = ["", "", ""]
             if "p" in row:
                 said = _said(row).partition(" (")[0]
-                paired_cells = [said, f"{row['p']:.2f}", f"{row['adjusted']:.2f}"]
+                paired_cells = [said, f"{row['p']:.1g}", f"{row['adjusted']:.1g}"]
             tuned = f"{figures['tuning_runs'][frame][name] or 'none'}"
             chosen = ", ".join(f"{v:g}" for v in figures["chosen"][frame][name].values())
             quality = [runs.describe(row[q])[2] for q in QUALITY]
@@ -344,53 +358,3 @@ def page_table(figures: dict) -> str:
                 ]
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def draw(figures: dict, path: Path) -> None:
-    """Draw how every run stands to that by contrastive divergence of the same seed."""
-    from tf_febm import evaluation
-    from tf_febm.evaluation import charts
-
-    tables = figures["compared"]
-    drawn, axes = charts.panels(len(tables), 6.0, 5.0)
-    for axis, (data, rows) in zip(axes, tables.items(), strict=True):
-        names = [name for name in rows if "p" in rows[name]]
-        for place, name in enumerate(names):
-            change = np.divide(rows[name]["frechet_ratio"], rows[CD]["frechet_ratio"])
-            axis.semilogx(change, [place] * len(change), "o", color=charts.COLOURS[0], alpha=0.6)
-            middle = math.exp(rows[name]["difference"])
-            axis.plot(middle, place, "|", color=charts.COLOURS[1], ms=22, mew=3)
-        axis.axvline(1.0, color="0.4")
-        low, high = axis.get_xlim()
-        ticks = [tick for tick in TICKS if low <= tick <= high]
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.minorticks_off()
-        axis.set_yticks(range(len(names)), names)
-        axis.invert_yaxis()
-        charts.style(axis, data, "Fréchet ratio over CD's of the same seed")
-    evaluation.save_png(path, charts.pixels(drawn))
-
-
-def draw_mechanism(frames: dict[str, dict[str, dict[str, dict]]], path: Path) -> None:
-    """Draw what each step of f-EBM is made of, through training; a colour for each frame."""
-    from tf_febm import evaluation
-    from tf_febm.evaluation import charts
-
-    shown = {
-        "weights: deviation / mean": "uneven",
-        "covariance / whole gradient": "covariance_share",
-        "AUROC of H + E": "auroc",
-    }
-    drawn, axes = charts.panels(len(shown), 4.0, 4.0)
-    for axis, (title, name) in zip(axes, shown.items(), strict=True):
-        for place, (frame, rows) in enumerate(frames.items()):
-            label: str | None = frame
-            for steps in rows.values():
-                if not all(name in look for look in steps.values()):
-                    continue
-                values, at = [look[name] for look in steps.values()], [int(s) for s in steps]
-                axis.plot(at, values, "o-", color=charts.COLOURS[place], alpha=0.5, label=label)
-                label = None
-        axis.set_yscale("linear" if name == "auroc" else "log")
-        charts.style(axis, title, "step")
-    evaluation.save_png(path, charts.pixels(drawn))

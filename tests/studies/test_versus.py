@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from scipy import stats
 
-from studies import mechanism, paired, versus, versus_tables
+from studies import mechanism, paired, versus, versus_tables, versus_variants
 from tf_febm import divergences, objectives
 
 ROW = "js, paper's"
@@ -81,7 +81,7 @@ def test_the_parts_of_the_gradient_are_those_of_theorem_3(name):
 def test_a_network_held_smooth_pays_for_its_slope_in_training_alone():
     inside = keras.Sequential([keras.Input([3]), keras.layers.Dense(1, use_bias=False)])
     inside.set_weights([np.array([[1.0], [2.0], [-3.0]])])
-    held, x = versus.held_smooth(inside, 0.5), tf.ones([4, 3])
+    held, x = versus_variants.held_smooth(inside, 0.5), tf.ones([4, 3])
     np.testing.assert_allclose(held(x), inside(x))
     assert not held.losses
     held(x, training=True)
@@ -90,7 +90,7 @@ def test_a_network_held_smooth_pays_for_its_slope_in_training_alone():
 
 def test_a_mixture_is_between_its_parts():
     r = tf.constant([-2.0, 0.0, 1.5])
-    mixed = versus.mixed(0.25)
+    mixed = versus_variants.mixed(0.25)
     for part in ("generator", "derivative", "conjugate"):
         of_kl, of_reverse = (getattr(divergences.get(n), part)(r) for n in ("kl", "reverse_kl"))
         found = getattr(mixed, part)(r)
@@ -113,6 +113,10 @@ def test_rows_stand_to_contrastive_divergence_seed_by_seed():
     assert found[versus.BASE]["difference"] == pytest.approx(math.log(0.5 * 0.25) / 2.0)
     assert found["kl, best"]["difference"] == pytest.approx(math.log(80.0 / 20.0) / 2.0)
     assert (found["kl, best"]["failed"], found[versus.BASE]["p"]) == (1, 0.5)
+    # Without families all rows are adjusted for one another.
+    alone = versus_tables.compared(done, [[versus.CD, "kl, best"], [versus.BASE]])
+    assert (alone["kl, best"]["p"], alone["kl, best"]["adjusted"]) == (1.0, 1.0)
+    assert found["kl, best"]["adjusted"] >= alone["kl, best"]["p"]
     assert versus_tables.begins(done) == {"runs": 5, "unlike": 0}
     done[2] = result(versus.BASE, 0, 5.0, begins="b")
     assert versus_tables.begins(done)["unlike"] == len(versus_tables.BEGINS)
@@ -124,6 +128,7 @@ def test_what_is_refused(study, tmp_path):
         assert code == 1 and message in errors
 
 
+@pytest.mark.thorough
 def test_two_rows_of_it(study, tmp_path, monkeypatch):
     """Of two seeds each, paired, one with looks at what drives it."""
     monkeypatch.setattr(versus, "FAST_ROWS", (versus.CD, ROW))
