@@ -119,7 +119,7 @@ if not ALL:
 # Where three features met, something was wrong once: those cases stay, whatever the array has.
 REMEMBERED = (
     # Chains that start again at the data start at that of weight 0 as well.
-    {"model": "contrastive_divergence", "buffer": "replay", "weighting": "sample_weight"},
+    {"model": "contrastive_divergence", "buffer": AXES["buffer"][1], "weighting": "sample_weight"},
     # Chains with labels have more to be stored.
     {"buffer": "persistent", "conditional": "one_hot", "weighting": "class_weight"},
 )
