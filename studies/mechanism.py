@@ -1,4 +1,4 @@
-"""What drives a step of f-EBM: how far chains are from q, how good H is, of what the gradient is.
+"""Looks at a step of f-EBM: how far chains are from q, how good H is, of what the gradient is.
 
 For energies without labels, on images.
 """

@@ -1,4 +1,4 @@
-"""What `studies.versus` found: the paired test, the claims, tables and pictures."""
+"""Results of `studies.versus`: the paired test, the claims, tables."""
 
 import math
 import statistics
