@@ -23,7 +23,10 @@ COMPARISONS = {
     "chains": "chains",
     "jax": "jitted",
     "roofline": "roofline",
+    "quality": "quality",
 }
+# Those that take hours, and run only where they are named.
+LONG = ("quality",)
 
 
 def run(name: str, options: list[str]) -> dict:
@@ -91,7 +94,9 @@ def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = ",".join(COMPARISONS)
-    parser.add_argument("--only", default=names, help=f"some of {names}, with commas between")
+    usual = ",".join(name for name in COMPARISONS if name not in LONG)
+    parser.add_argument("--only", default=usual, help=f"some of {names}, with commas between")
+    parser.add_argument("--study", help="flags of studies.time_to_quality, for --only=quality")
     parser.add_argument("--out", default=str(HERE), help="folder of RESULTS.md and results.json")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all?")
     parser.add_argument("--threads", type=int, help="of all sides; as many as cores if unset")
@@ -106,7 +111,8 @@ def main() -> int:
             options.append(f"--{name}={getattr(given, name)}")
     results = {"machine": timing.machine(), "options": options, "comparisons": {}}
     for name in chosen:
-        results["comparisons"][name] = run(name, options)
+        own = [f"--study={given.study}"] if name == "quality" and given.study else []
+        results["comparisons"][name] = run(name, [*options, *own])
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1, ensure_ascii=False)

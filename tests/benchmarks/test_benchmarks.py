@@ -54,6 +54,30 @@ def test_sides_that_differ_are_found_out(load):
         timing.check_agreement(report, "Energies", np.ones(3), np.ones([3, 1]))
 
 
+def test_times_to_a_quality(load):
+    """That of the other side's best, whenever it was there."""
+    timing = load("timing")
+    report = timing.Report("title")
+    rows = {
+        "torchebm": [(100.0, 9e3), (200.0, 5e3), (300.0, 6e3)],
+        "published": [(100.0, 9e3), (300.0, 8e3)],
+        "celeba": [(30.0, 9e3), (60.0, 7e3)],
+        "celeba_multiscale": [(10.0, 9e3), (20.0, 5e3)],
+    }
+    rows = {
+        way: [{"seconds": seconds, "frechet": frechet} for seconds, frechet in some]
+        for way, some in rows.items()
+    }
+    load("quality").compare(report, {"rows": rows})
+    found = {r["name"]: (r["value"], r["demand"]) for r in report.content["ratios"]}
+    assert found == {
+        "torchebm / celeba_multiscale: time to that distance": (10.0, "≥ 5"),
+        "published / celeba: time to that distance": (5.0, "≥ 10"),
+        "published / celeba_multiscale: time to that distance": (15.0, "≥ 10"),
+    }
+    assert "celeba does not come to that." in report.content["notes"]
+
+
 @pytest.mark.slow
 def test_one_entry_point(project, tmp_path):
     def run(*options):
