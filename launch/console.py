@@ -78,27 +78,17 @@ def definers(
 def import_quietly(intra_op_threads: int | None = None, start_devices: bool = True) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
-    They come from C++, before any setting is read, and tell of CPU features and missing GPUs. They
-    are shown if the import fails, or if the environment sets TF_CPP_MIN_LOG_LEVEL.
-
     Args:
         intra_op_threads: Threads of one operation; as many as there are cores if None. One is best
             where operations are so small that sharing them out takes longer than they do.
-        start_devices: Whether to start them; they cannot be split after that.
+        start_devices: See `silence.start_tensorflow`.
     """
     if intra_op_threads is not None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(intra_op_threads))
     logging.set_verbosity(logging.WARNING)
-    shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if shown else silence.silenced():
-        import tensorflow as tf
+    silence.start_tensorflow(start_devices)
+    import tf_febm  # noqa: F401  (imported for its effect)
 
-        import tf_febm  # noqa: F401  (imported for its effect)
-
-        if start_devices and not shown:
-            # The first operation starts the devices, which have more to say.
-            tf.constant(0.0)
     if SILENCE is not None:
         SILENCE.doing = "at work"
     # The modules of TensorFlow are a million objects, which live as long as the process does:
