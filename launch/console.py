@@ -31,10 +31,11 @@ INTERRUPTED = "Interrupted; nothing is lost."
 
 
 def log(line: str) -> None:
-    """Print a line at once, whatever the output is connected to."""
+    """Print a line at once, whatever the output is connected to; see `clock.Silence.note`."""
     if SILENCE is not None:
         SILENCE.note(line)
-    _print(line)
+    if not clock.Silence.is_aside(line):
+        _print(line)
 
 
 def _print(line: str) -> None:
