@@ -45,12 +45,13 @@ img.pixels { image-rendering: pixelated; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; max-width: 900px; }
 th, td { border-bottom: 1px solid var(--line); padding: 0.2em 0.6em 0.2em 0; text-align: left;
-         vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
+         vertical-align: top; font-weight: normal; }
+td { overflow-wrap: anywhere; }
+th { overflow-wrap: normal; }
 thead th { font-weight: 600; }
 .scale { margin: 1em 0; }
-.scale td { white-space: nowrap; }
-.scale th, .scale td { overflow-wrap: normal; }
-@media (max-width: 600px) { .scale { font-size: 0.8em; } }
+.scale td { white-space: nowrap; overflow-wrap: normal; }
+@media (max-width: 600px) { table { font-size: 0.8em; } }
 pre { background: var(--shade); padding: 0.8em; white-space: pre-wrap; overflow-wrap: anywhere; }
 details { border-top: 1px solid var(--line); padding: 0.5em 0; }
 summary { cursor: pointer; font-weight: 600; font-size: 1.1em; }
