@@ -257,7 +257,8 @@ def main(
                 raise flags.Error(f"Unknown argument {left[1]!r}; every option starts with --.")
             return left
         except flags.Error as error:
-            print(f"error: {error} (--help tells all flags)", file=sys.stderr, flush=True)
+            text = names.advice(error, flags.FLAGS)
+            print(f"error: {text} (--help tells all flags)", file=sys.stderr, flush=True)
             sys.exit(FAILED)
 
     app.run(start, flags_parser=parse)

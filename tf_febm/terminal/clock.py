@@ -49,7 +49,8 @@ class Silence:
                 of what is going on.
         """
         if self.is_aside(line):
-            self.doing = line.removeprefix("… ")
+            # Nothing was said aloud: the silence goes on, and what is going on begins.
+            self.doing, self._said = line.removeprefix("… "), time.monotonic()
             return
         if line and not re.match(r"\[|\d+/\d", line):
             self.doing = line.rstrip(" …") if line.endswith("…") else "at work"
