@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, parallel
-from tf_febm.data.bounds import inside
+from tf_febm.data.bounds import inside, reach
 from tf_febm.data.resolution import COARSEST, FEWEST_IN_BATCH, LARGEST, check_float32_resolution
 from tf_febm.models.assertions import assertion, behind
 from tf_febm.models.labels import label_checks, of_some_class
@@ -21,6 +21,7 @@ __all__ = [
     "assert_valid_values",
     "check_resolution",
     "check_samples",
+    "check_units",
     "is_fine_by_bounds",
     "refuse_dictionary",
     "require_arrays",
@@ -141,6 +142,30 @@ def _outside(low: float, high: float, rank: int) -> str:
         "tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=40)"
     )
     return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
+
+
+def check_units(x: tf.Tensor, values: arguments.Bounds | None, what: str = "x") -> tf.Tensor:
+    """Return images behind a check that their units may be those of the range of others.
+
+    Args:
+        x: Floating [n, …], of known rank. Vectors, and rows of NaN, are left as they are.
+        values: The range, or None, for no check.
+        what: What x is called.
+
+    Raises:
+        ValueError: Run eagerly, a value is further outside than `reach` goes; see `behind`.
+    """
+    if values is None or x.shape.rank < 3:
+        return x
+    low, high = reach(values)
+    # Of no value both are NaN or infinite, and so for others to say.
+    good = ~tf.reduce_any(tf.math.is_finite(x) & ((x < low) | (x > high)))
+    wrong = (
+        f"{what} has other units than the images of the model, which lie in [{values[0]:.3g}, "
+        f"{values[1]:.3g}] - tf_febm.data.dequantise(x) scales 8-bit images to [0, 1]"
+    )
+    ends = ("received values from", tf.reduce_min(x), "to", tf.reduce_max(x))
+    return behind([(good, wrong, *ends)], x, "{}.")
 
 
 def is_fine_by_bounds(bounds: arguments.Bounds | None, rank: int) -> bool:
