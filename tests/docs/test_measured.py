@@ -5,7 +5,15 @@ import json
 import re
 import runpy
 
-from studies import all_methods, beds, claims, classification, hybrid_plane
+from studies import (
+    all_methods,
+    beds,
+    claims,
+    classification,
+    composition,
+    hybrid_plane,
+    streaming,
+)
 from tf_febm import extras, recipes
 
 
@@ -101,13 +109,23 @@ def test_the_table_of_anomalies_is_what_was_measured(project):
 
 
 def test_the_table_of_classifiers_is_what_was_measured(project):
-    measured = json.loads(
-        (project / "docs" / "measured" / "classification" / "digits.json").read_text("utf-8")
-    )
+    folder = project / "docs" / "measured" / "classification"
     page = (project / "docs" / "concepts" / "classes.md").read_text("utf-8")
-    assert "\n".join(classification.table(measured)) in page
-    assert f"{measured['num_examples']['digits']} held-out digits" in page
-    assert f"{measured['steps']['digits']:,} steps" in page and measured["commit"] in page
+    for name in ("digits", "mnist"):
+        measured = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        head, line, *rows = classification.table(measured)
+        assert f"{head}\n{line}" in page and "\n".join(rows) in page
+        what = "digits" if name == "digits" else "images"
+        assert f"{measured['num_examples'][name]:,} held-out {what}" in page
+        assert f"{measured['steps'][name]:,} steps" in page and measured["commit"] in page
+    # What the page says of it.
+    way = measured["results"]["mnist"]
+    for figure in ("auroc_noise", "auroc_shuffled"):
+        hybrid, plain, alone = (
+            way[name][figure]["mean"] for name in ("hybrid", "classifier", "density")
+        )
+        assert hybrid < plain < 0.999 < alone
+    assert way["hybrid"]["accuracy"]["mean"] < way["classifier"]["accuracy"]["mean"]
 
 
 def test_the_table_of_hybrids_is_what_was_measured(project):
@@ -225,3 +243,17 @@ def test_the_two_hours_are_what_was_measured(project):
     for figure in (measured["commit"], measured["date"], f"{measured['steps']:,} steps", growth):
         assert figure in page
     assert "{} MB after ten minutes and {} MB".format(*measured["resident_mb"]) in page
+
+
+def test_small_tables_are_what_was_measured(project):
+    for study, page in ((composition, "composition"), (streaming, "data")):
+        name = study.__name__.rpartition(".")[2]
+        measured = json.loads((project / "docs/measured" / f"{name}.json").read_text("utf-8"))
+        text = (project / "docs/concepts" / f"{page}.md").read_text("utf-8")
+        assert "\n".join(study.table(measured)) in text
+        if study is composition:
+            found, both = measured["results"], measured["results"]["samples, slanted and thick"]
+            assert both["slant"] >= found["samples, slanted"]["slant"]
+            added = found["samples, thick"]["ink"] - found["all digits"]["ink"]
+            assert both["ink"] - found["all digits"]["ink"] > 0.5 * added
+            assert f"{measured['steps']:,} steps each" in text
