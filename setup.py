@@ -13,6 +13,8 @@ DOCS = [
     "mkdocs-jupyter>=0.25",
     "mkdocs-material>=9.6",
     "mkdocstrings[python]>=0.28",
+    # Formats signatures on the pages.
+    "ruff>=0.9",
     *NOTEBOOKS,
 ]
 

@@ -7,6 +7,10 @@ digits from strangers all the same, if less well. Trained on some digits, the en
 on images that are none.
 """
 
+# isort: off
+import quiet  # noqa: F401  (before TensorFlow, whose lines it holds back)
+
+# isort: on
 import argparse
 
 import keras

@@ -6,6 +6,10 @@ Anything that is a Keras optimizer serves, one for each network. Registered clas
 model is loaded, with their state.
 """
 
+# isort: off
+import quiet  # noqa: F401  (before TensorFlow, whose lines it holds back)
+
+# isort: on
 import argparse
 import tempfile
 from pathlib import Path

@@ -7,6 +7,10 @@ Monte Carlo is exact where the short Langevin chains of training are not. The en
 quadratic, so that q is Gaussian and the answer is known.
 """
 
+# isort: off
+import quiet  # noqa: F401  (before TensorFlow, whose lines it holds back)
+
+# isort: on
 import argparse
 
 import keras

@@ -79,6 +79,7 @@ def run(values) -> int:
                 noise=values.noise,
                 num_steps=values.final_steps,
                 others=others,
+                noise_removed=found.recipe.noise_removed,
                 seed=values.seed,
                 report=console.log,
             )

@@ -31,10 +31,11 @@ INTERRUPTED = "Interrupted; nothing is lost."
 
 
 def log(line: str) -> None:
-    """Print a line at once, whatever the output is connected to."""
+    """Print a line at once, whatever the output is connected to; see `clock.Silence.note`."""
     if SILENCE is not None:
         SILENCE.note(line)
-    _print(line)
+    if not clock.Silence.is_aside(line):
+        _print(line)
 
 
 def _print(line: str) -> None:
@@ -78,27 +79,17 @@ def definers(
 def import_quietly(intra_op_threads: int | None = None, start_devices: bool = True) -> None:
     """Import TensorFlow without the lines that it writes to standard error while it starts.
 
-    They come from C++, before any setting is read, and tell of CPU features and missing GPUs. They
-    are shown if the import fails, or if the environment sets TF_CPP_MIN_LOG_LEVEL.
-
     Args:
         intra_op_threads: Threads of one operation; as many as there are cores if None. One is best
             where operations are so small that sharing them out takes longer than they do.
-        start_devices: Whether to start them; they cannot be split after that.
+        start_devices: See `silence.start_tensorflow`.
     """
     if intra_op_threads is not None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(intra_op_threads))
     logging.set_verbosity(logging.WARNING)
-    shown = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if shown else silence.silenced():
-        import tensorflow as tf
+    silence.start_tensorflow(start_devices)
+    import tf_febm  # noqa: F401  (imported for its effect)
 
-        import tf_febm  # noqa: F401  (imported for its effect)
-
-        if start_devices and not shown:
-            # The first operation starts the devices, which have more to say.
-            tf.constant(0.0)
     if SILENCE is not None:
         SILENCE.doing = "at work"
     # The modules of TensorFlow are a million objects, which live as long as the process does:
@@ -266,7 +257,8 @@ def main(
                 raise flags.Error(f"Unknown argument {left[1]!r}; every option starts with --.")
             return left
         except flags.Error as error:
-            print(f"error: {error} (--help tells all flags)", file=sys.stderr, flush=True)
+            text = names.advice(error, flags.FLAGS)
+            print(f"error: {text} (--help tells all flags)", file=sys.stderr, flush=True)
             sys.exit(FAILED)
 
     app.run(start, flags_parser=parse)

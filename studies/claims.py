@@ -20,7 +20,16 @@ from studies import runs
 
 # Studies whose results are claims: each writes claims.json by `runs.write_claims`, and takes the
 # flags of `runs.define_measured`.
-STUDIES = ("section_6_1", "rates", "reach", "estimators", "dual", "misspecified", "bidirectional")
+STUDIES = (
+    "section_6_1",
+    "rates",
+    "reach",
+    "estimators",
+    "dual",
+    "misspecified",
+    "bidirectional",
+    "versus",
+)
 HEADINGS = ("claim", "where", "measured", "verdict", "command")
 # The table stands between these lines of docs/claims.md.
 BEGIN, END = "<!-- table of studies.claims -->\n", "<!-- end of table -->\n"

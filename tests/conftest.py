@@ -2,11 +2,13 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import kept_kernels
 import pytest
 
 # See `pytest_runtest_logfinish`; imports, too, make objects that stay.
@@ -53,6 +55,12 @@ def pytest_collection_modifyitems(items):
         return 2 if folders and folders[0] not in _LONG else int(folders == ("training",))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish(session):
+    """Keep kernels where seeds are set; the process that hands out tests has no TensorFlow."""
+    if "tensorflow" in sys.modules:
+        kept_kernels.keep()
 
 
 # Graphs are many objects that live long and refer to each other: the collector's own passes over

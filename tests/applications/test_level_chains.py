@@ -8,7 +8,7 @@ from test_inpainting import check_law, conditional, smooth_images, vectors
 
 import tf_febm
 from tf_febm import networks
-from tf_febm.applications import chain_evolution, inpaint
+from tf_febm.applications import chain_evolution, denoise, inpaint
 from tf_febm.applications.level_chains import held_law
 from tf_febm.models.reference_levels import ReferenceLevels
 
@@ -36,7 +36,7 @@ def linear_model(data, shift, covariance="full"):
 
     Its f, −shiftᵀ(Σ + σ_t²U²)⁻¹(x − μ), is linear in what the network sees, c_t(x − μ)/u.
     """
-    reference = networks.GaussianReference(covariance).adapt(data)
+    reference = networks.GaussianReference(covariance).adapt(data).without_factors()
     levels = ReferenceLevels(reference, SIGMAS)
     shift, table = np.asarray(shift, np.float64), []
     for t in range(2):
@@ -47,7 +47,8 @@ def linear_model(data, shift, covariance="full"):
             tape.watch(x)
             energy = noisy.energy(x)
         slope = -tape.gradient(energy, x)[0].numpy() * reference.units
-        table.append((slope / (levels._scale[t] * levels._gain[t])).ravel())
+        seen = levels._scale[t] * (0.25 if data.ndim == 4 else 1.0)
+        table.append((slope / (seen * levels._gain[t])).ravel())
     model = tf_febm.MultiscaleScoreMatching(LevelLinear(table, 2), reference, levels=SIGMAS, seed=0)
     model.build((None, *data.shape[1:]))
     return model, reference.with_noise(SIGMAS[0])
@@ -94,3 +95,43 @@ def test_the_way_of_a_walk_is_its_levels():
     ways = chain_evolution(model, 4, 3, seed=1)
     np.testing.assert_array_equal(ways.steps, [0, 1, 2])
     np.testing.assert_array_equal(ways.frames[-1], model.sample(4, seed=1))
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.8, 0.5])
+def test_noise_is_taken_off_by_the_energy_of_its_level(noise):
+    """The posterior mean of a Gaussian, exact at the levels' own noise; the weight is found, 1."""
+    model, _ = linear_model(smooth_images(300), np.full((6, 6, 1), 0.2), "spectral")
+    law, rng = model.levels.reference, np.random.default_rng(3)
+    clean = law.color(tf.constant(rng.standard_normal((500, 6, 6, 1)))).numpy() + 0.2
+    y = (clean + noise * rng.standard_normal(clean.shape)).astype(np.float32)
+    expected = y - noise**2 * gradient_of(law.with_noise(noise), y - np.float32(0.2))
+    found = denoise(model, y, noise, energy_weight=1.0).images
+    error = np.abs(found - expected).max() / np.abs(expected - y).max()
+    # Between levels as far apart as 0.3 and 0.8 it is near.
+    assert error < (0.15 if noise == 0.5 else 1e-4)
+    assert denoise(model, y, noise, seed=1).energy_weight == pytest.approx(1.0, abs=0.1)
+
+
+def gradient_of(law, x):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        energy = law.energy(x)
+    return tape.gradient(energy, x).numpy()
+
+
+def test_noise_is_taken_off_where_levels_shrink_the_data():
+    """f = 0: every level is N(c, s²I), and the posterior mean c + (y − c) s²/(s² + noise²)."""
+    players = [networks.mlp((n,), (4,), "tanh", num_classes=5) for n in (3, 6)]
+    model = tf_febm.Recovery(*players, levels=5, center=1.0, spread=2.0, seed=0)
+    for weights in players[0].weights:
+        weights.assign(tf.zeros_like(weights))
+    y = np.random.default_rng(0).normal(1.0, 3.0, (50, 3)).astype(np.float32)
+    noise = float(model.levels.noise[2])
+    expected = 1.0 + (y - 1.0) * 4.0 / (4.0 + noise**2)
+    np.testing.assert_allclose(
+        denoise(model, y, noise, energy_weight=1.0).images, expected, rtol=1e-4, atol=1e-4
+    )
+    # Of a deviation for each coordinate no level has one noise: a chain runs.
+    model.levels.spread = np.array([1.0, 2.0, 3.0], np.float32)
+    assert model.levels.noise is None

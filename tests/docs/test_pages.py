@@ -234,10 +234,17 @@ def test_code_is_python(pages):
             ast.parse(textwrap.dedent(block), str(path))
 
 
+def test_lines_of_code_fit(pages):
+    """In the width that the site gives them, and in most windows."""
+    for path, text in pages.items():
+        for block in re.findall(r"^ *```\w*\n(.*?)^ *```", text, flags=re.DOTALL | re.M):
+            assert not [line for line in block.splitlines() if len(line) > 100], path
+
+
 # Each trains for a few steps. A generator of fewer couplings is a map of the same kind, and the
 # program of rejection needs a ratio that has been learnt for some samples to be accepted.
 SHORTER = (
-    (r"epochs=1\b(, steps_per_epoch=\d+)?", "epochs=1, steps_per_epoch=2"),
+    (r"epochs=1\b(, steps_per_epoch=[\w.]+)?", "epochs=1, steps_per_epoch=2"),
     (r"epochs=10\b", "epochs=1, steps_per_epoch=2"),
     (r"\bsteps=200\b", "steps=2"),
     (r"epochs=15\b", "epochs=3"),

@@ -1,5 +1,6 @@
 """The clients that score files with an exported model, as a user starts them."""
 
+import ast
 import contextlib
 import csv
 import io
@@ -7,6 +8,7 @@ import itertools
 import os
 import runpy
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -34,19 +36,30 @@ def client(project, tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("script", ["score_csv.py", "score_images.py"])
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_tensorflow_says_while_it_starts_is_held_back(
-    script, fails, project, tmp_path, monkeypatch, capfd
+    script, fails, tmp_path, monkeypatch, capfd
 ):
     """Unless it fails to start: a stand-in that writes where TensorFlow does, past Python."""
     lines = ["import os", "os.write(2, b'no GPU')", "constant = float", "1 / 0" * fails]
     (tmp_path / "tensorflow.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tensorflow")
+    monkeypatch.delitem(sys.modules, "quiet", raising=False)
+    # What the tests set, which shows the lines of whoever sets it.
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():
-        runpy.run_path(str(project / "examples" / script))
+        runpy.run_path(str(EXAMPLES / script))
     assert capfd.readouterr().err == ("no GPU" if fails else "")
+    # All else that brings TensorFlow comes after.
+    tree = ast.parse((EXAMPLES / script).read_text())
+    first = [node.names[0].name for node in tree.body if isinstance(node, ast.Import)]
+    assert "tf_febm" not in first or first[0] == "quiet"
 
 
 def test_a_folder_of_pictures(client, tmp_path):

@@ -13,6 +13,7 @@ def run(project, monkeypatch, capsys):
 
     def example(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *arguments])
+        monkeypatch.syspath_prepend(project / "examples")
         capsys.readouterr()
         runpy.run_path(str(project / "examples" / name), run_name="__main__")
         return capsys.readouterr().out

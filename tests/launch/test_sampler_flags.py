@@ -178,9 +178,16 @@ class TestWhatTheBufferIsTold:
 
     def test_defaults(self, told):
         expected = {"match_labels": True, "storage": "auto", "restart_probability": 0.05}
+        expected |= {"replacement": "oldest", "random_flip": False, "random_crop": 0}
         assert told("--cclass") == {**expected, "size": 10_000, "kind": "ReplayBuffer"}
         found = told("--pcd", "--batch_size=12")
         assert found == {"match_labels": True, "size": 12, "kind": "PersistentChains"}
+
+    def test_replacement_and_moves(self, told):
+        found = told("--buffer_replacement=reservoir", "--buffer_flip", "--buffer_crop=2")
+        assert (found["replacement"], found["random_flip"], found["random_crop"]) == (
+            *("reservoir", True, 2),
+        )
 
     def test_as_published(self, told):
         found = told("--cclass", "--nomatch_labels", "--buffer_storage=uint8_published")

@@ -194,3 +194,18 @@ def test_two_replicas_take_the_step_of_one(samples, tmp_path):
 def test_bad_arguments(fitted, samples, call, error, message):
     with pytest.raises(error, match=message):
         call(fitted, *samples)
+
+
+@pytest.mark.parametrize("call", ["train_on_batch", "test_on_batch", "evaluate"])
+def test_a_batch_is_a_pair(call):
+    """Keras' own doors lead to the same steps: they used to fail in Python's words."""
+    x = np.zeros((8, 3), np.float32)
+    ratio = tf_febm.DensityRatio(tf_febm.networks.mlp(3, (4,)))
+    ratio.compile()
+    for given, error in (
+        ((x,), "must be .p_samples, q_samples.*one array"),
+        ((x, x[:, :2]), r"q_samples must have shape \('n', 3\)"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            getattr(ratio, call)(*given)
+    assert np.isfinite(getattr(ratio, call)(x, x)).all()

@@ -202,3 +202,45 @@ def test_the_sampler_of_its_own_leaves_the_reference_as_it_is():
     sampler = tf_febm.ContrastiveDivergence(networks.mlp(3, (4,)), reference=reference).sampler
     inside = sampler.sampler
     assert (1.0 - inside.step_size) ** 2 + inside.noise_scale**2 == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_images_of_other_units_are_refused_everywhere(bounded):
+    """0 … 255 where the model is of 0 … 1: it used to get energies, far from all others."""
+    if bounded:
+        network = networks.strided((8, 8, 1), 4, 8, name="energy")
+        model = tf_febm.ContrastiveDivergence(network, sampler=samplers.Langevin(bounds=(0.0, 1.0)))
+        assert model.value_range == (0.0, 1.0)
+    else:
+        model = model_of(images=True, kind="contrastive_divergence")
+        assert model.value_range == (float(IMAGES.min()), float(IMAGES.max()))
+    levels, traced = IMAGES[:4] * 255.0, tf.function(model.energy)
+    for call in (model.energy, model.score, model):
+        with pytest.raises(ValueError, match=r"x must have the units .*dequantise.* to 254"):
+            call(levels)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="x must have the units"):
+        traced(levels)
+    with pytest.raises(ValueError, match="x must have the units"):
+        model.predict(levels, verbose=0)
+    with pytest.raises(ValueError, match="images must have the units"):
+        tf_febm.applications.denoise(model, levels, 0.1)
+    # Noise on images, and differences, are no other units; NaN is a row's own affair.
+    noisy = IMAGES[:4] + np.random.default_rng(1).normal(size=(4, 8, 8, 1)).astype("f4")
+    assert np.isfinite(model.energy(noisy)).all()
+    # Nor are chains that have run away: those go below as well.
+    assert np.isfinite(model.energy(1e4 * (noisy - 0.5))).all()
+    noisy[0, 0, 0, 0] = np.nan
+    assert np.isfinite(model.energy(noisy)).tolist() == [False, True, True, True]
+    rows = tf.vectorized_map(lambda x: model.energy(x[None])[0], tf.constant(IMAGES[:4]))
+    np.testing.assert_allclose(rows, model.energy(IMAGES[:4]), rtol=1e-5)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    with pytest.raises(
+        ValueError, match="must have the units" if not bounded else "outside the bounds"
+    ):
+        model.fit(IMAGES * 255.0, batch_size=24, verbose=0)
+
+
+def test_the_range_of_the_images_is_saved(tmp_path):
+    model = model_of(images=True, kind="contrastive_divergence")
+    model.save(tmp_path / "m.keras")
+    assert keras.saving.load_model(tmp_path / "m.keras").value_range == model.value_range

@@ -206,3 +206,29 @@ def test_attention_with_a_policy_of_its_own(own, globally, keras_settings):
     x = tf.random.stateless_normal([2, 4, 4, 3], (0, 1))
     for training in (False, True):
         assert layer(x, training=training).dtype == layer.compute_dtype
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: networks.mlp(3, (2, 10**9)), r"mlp: .*hidden_units=\(2, 1000000000\)"),
+        (lambda: networks.strided((8, 8, 1), 10**7), "strided: .*num_filters=10000000"),
+        (lambda: networks.generator_mlp(10**9, (3,)), "generator_mlp: .*latent_dim=1000000000"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_named(make, named, monkeypatch):
+    """By the call that the user wrote; TensorFlow's error is of some operation deep inside."""
+
+    def refuse(shape, *args, **kwargs):
+        if np.prod(shape, dtype=float) > 1e9:
+            raise tf.errors.ResourceExhaustedError(
+                None, None, f"OOM: a tensor with shape{[*shape]}"
+            )
+        return tf.zeros(shape)
+
+    # Machines differ in what they can hold, and in what they promise.
+    for name in ("uniform", "normal", "truncated_normal"):
+        monkeypatch.setattr(f"keras.src.random.{name}", refuse)
+        monkeypatch.setattr(f"keras.src.initializers.random_initializers.random.{name}", refuse)
+    with pytest.raises(ValueError, match=named):
+        make()

@@ -46,6 +46,7 @@ SAMPLERS = {
 BUFFERS = {
     "none": lambda: None,
     "replay": lambda: samplers.ReplayBuffer(40, restart_probability=0.2),
+    "reservoir": lambda: samplers.ReplayBuffer(40, 0.2, replacement="reservoir"),
     "persistent": lambda: samplers.PersistentChains(40),
 }
 
@@ -280,7 +281,9 @@ def by_recipe(case: dict):
     if method == "bidirectional":
         changes |= {"generator": "mlp", "latent_dim": 2}
     else:
-        chains = "fresh" if case["buffer"] == "none" else case["buffer"]
+        chains = {"none": "fresh", "reservoir": "replay"}.get(case["buffer"], case["buffer"])
+        if case["buffer"] == "reservoir":
+            changes["buffer_replacement"] = "reservoir"
         changes |= {"conditional": case["conditional"] != "no", "chains": chains}
         if is_hybrid(case):
             changes["class_weight_coeff"] = 0.5

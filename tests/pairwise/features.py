@@ -34,7 +34,7 @@ AXES = {
         *("langevin", "published", "mala", "hmc", "standardised"),
         *("parallel_tempering", "scheduled", "bfloat16_in_parts"),
     ),
-    "buffer": ("none", "replay", "persistent"),
+    "buffer": ("none", "replay", "persistent", "reservoir"),
     "conditional": ("no", "integers", "one_hot"),
     "policy": ("float32", "mixed_bfloat16", "mixed_float16", "float64_data"),
     "weighting": ("none", "sample_weight", "class_weight"),
@@ -64,6 +64,8 @@ FEWER = {
     ),
     # "published" has bounds, as "hmc" has; "mala" rejects, as "hmc" does.
     "sampler": ("langevin", "hmc", "standardised"),
+    # A reservoir is the ring until it is full, and draws its places then.
+    "buffer": ("none", "reservoir", "persistent"),
     # Training in bfloat16 is float16's without a scaled loss: tests/models/test_mixed_precision.py.
     "policy": ("float32", "mixed_float16", "float64_data"),
     # The recorders bring a guard.
@@ -85,7 +87,7 @@ _CHAINLESS = {
 RULES = (
     # A generator takes no label, and there are no chains that a buffer could keep.
     (("model", {"bidirectional"}), ("conditional", {"integers", "one_hot"})),
-    (("model", _CHAINLESS), ("buffer", {"replay", "persistent"})),
+    (("model", _CHAINLESS), ("buffer", {*AXES["buffer"]} - {"none"})),
     # Without classes there is nothing to weigh by class, and nothing to tell apart.
     (("weighting", {"class_weight"}), ("conditional", {"no"})),
     *[(("classes", {"hybrid"}), ("conditional", {"no"}))] * ALL,
@@ -117,7 +119,7 @@ if not ALL:
 # Where three features met, something was wrong once: those cases stay, whatever the array has.
 REMEMBERED = (
     # Chains that start again at the data start at that of weight 0 as well.
-    {"model": "contrastive_divergence", "buffer": "replay", "weighting": "sample_weight"},
+    {"model": "contrastive_divergence", "buffer": AXES["buffer"][1], "weighting": "sample_weight"},
     # Chains with labels have more to be stored.
     {"buffer": "persistent", "conditional": "one_hot", "weighting": "class_weight"},
 )

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import kept_kernels
 import tensorflow as tf
 
 from pairwise.covering import is_legal
@@ -35,6 +36,7 @@ def start() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     # Rewriting graphs for speed takes a quarter of a compiled case, whose graphs run a few times.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    kept_kernels.keep()
 
 
 def run(part: int, of: int, path: str) -> None:

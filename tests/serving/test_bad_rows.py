@@ -111,3 +111,23 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="bad_values='nan' is for saved_model, not for tflite"):
         tf_febm.export(model, tmp_path / "a", "tflite", bad_values="nan")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["error", "nan"])
+def test_levels_are_refused_by_an_energy_relative_to_a_gaussian(how, tmp_path):
+    """There are no bounds then: the range of the images that the reference is of tells."""
+    x = np.random.default_rng(0).random((40, 4, 4, 1)).astype("f4")
+    reference = tf_febm.networks.GaussianReference().adapt(x)
+    network = tf_febm.networks.strided((4, 4, 1), 4, 8, whiten=reference)
+    model = tf_febm.ContrastiveDivergence(network, reference=reference)
+    tf_febm.export(model, tmp_path / "m", bad_values=how)
+    energy = tf.saved_model.load(str(tmp_path / "m")).signatures["energy"]
+    rows = np.stack([x[0], 255.0 * x[1], x[2] - 0.3])
+    if how == "error":
+        with pytest.raises(tf.errors.InvalidArgumentError, match="finite and lie in"):
+            energy(x=tf.constant(rows))
+    else:
+        assert np.isnan(energy(x=tf.constant(rows))["energy"]).tolist() == [False, True, False]
+    np.testing.assert_allclose(
+        energy(x=tf.constant(rows[::2]))["energy"], model.energy(rows[::2]), rtol=1e-5
+    )

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from studies import bidirectional, dual, estimators, methods, misspecified, plane_grid, runs
+from studies import bidirectional, claims, dual, estimators, methods, misspecified, plane_grid, runs
 from studies.section_6_1 import MIXTURE
 
 CELLS = 80
@@ -71,7 +71,7 @@ class TestPlaneGrid:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["estimators", "dual", "misspecified", "bidirectional"])
+@pytest.mark.parametrize("name", [*claims.STUDIES[3:]])
 def test_the_whole_of_it_in_small(study, tmp_path, name):
     line = ["--fast", "--processes=1", f"--out={tmp_path}"]
     code, _, errors = study(name, *line)

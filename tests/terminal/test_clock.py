@@ -38,5 +38,9 @@ def test_what_was_said_last_is_what_is_going_on():
     silence = clock.Silence(print, "waiting")
     silence.note("Drawing 20 samples …")
     assert silence.doing == "Drawing 20 samples"
+    silence.note("10/20 samples  8 seconds  ETA 0:08")
+    assert silence.doing == "Drawing 20 samples"
+    silence.note("… saving the model")
+    assert silence.doing == "saving the model"
     silence.note("Done.")
     assert silence.doing == "at work"

@@ -41,25 +41,38 @@ def state_of(model):
     return [v.numpy() for group in model.state_variables().values() for v in group]
 
 
-def test_a_step_given_up_is_taken_again_to_the_same_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping.StateKeeper, "LONG", 0.0)
-    whole = training.run(SMALL, IMAGES, tmp_path / "whole").model
+def left_at(number, folder, patch):
+    """Return what giving up a step of a run returns."""
     stop = training.GracefulStop()
     # Before the callback that keeps the state after a step: the step has been taken then.
-    leaves = LeavesInStep(stop, 3)
-    kept = tf_febm.FEBM.fit
-    monkeypatch.setattr(
+    leaves, fit = LeavesInStep(stop, number), tf_febm.FEBM.fit
+    patch.setattr(
         tf_febm.FEBM,
         "fit",
-        lambda self, *args, callbacks, **more: kept(
+        lambda self, *args, callbacks, **more: fit(
             self, *args, callbacks=[leaves, *callbacks], **more
         ),
     )
     with pytest.raises(KeyboardInterrupt):
-        training.run(SMALL, IMAGES, tmp_path / "left", stop=stop)
-    assert leaves.left == 2
+        training.run(SMALL, IMAGES, folder, stop=stop)
+    return leaves.left
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, 0), (3, None)])
+def test_the_first_step_of_a_process_is_compiled_and_may_be_given_up(
+    number, expected, tmp_path, monkeypatch
+):
+    """Short ones after it are not."""
+    monkeypatch.setattr(keeping.StateKeeper, "LONG", 60.0)
+    assert left_at(number, tmp_path / "run", monkeypatch) == expected
+
+
+def test_a_step_given_up_is_taken_again_to_the_same_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping.StateKeeper, "LONG", 0.0)
+    whole = training.run(SMALL, IMAGES, tmp_path / "whole").model
+    with monkeypatch.context() as patch:
+        assert left_at(3, tmp_path / "left", patch) == 2
     assert training.Checkpoints(tmp_path / "left" / "checkpoints", whole).steps == [2]
-    monkeypatch.setattr(tf_febm.FEBM, "fit", kept)
     again = training.run(SMALL, IMAGES, tmp_path / "left").model
     for ours, theirs in zip(state_of(again), state_of(whole), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import tf_febm
 from tf_febm import data, training
-from tf_febm.training import finishing, pictures
+from tf_febm.training import finishing, pictures, report_page
 from tf_febm.untrusted_files import write_record
 
 # Of samples that are noise.
@@ -173,6 +173,9 @@ def test_it_stands_alone(text):
             assert attributes.get(name, "data:").startswith("data:"), attributes
     style = text[text.index("<style>") : text.index("</style>")]
     assert "url(" not in style and "@import" not in style
+    # Every colour of a bright screen has one for a dark one.
+    bright, dark = (set(re.findall(r"(--\w+): #", rule)) for rule in style.split("@media")[:2])
+    assert bright == dark == set(re.findall(r"var\((--\w+)\)", style)) and len(bright) == 4
 
 
 def test_the_code_that_loads_the_model_runs(text, tmp_path, monkeypatch):
@@ -242,7 +245,15 @@ for (const frame of document.querySelectorAll('iframe')) {
   const page = frame.contentDocument, root = page.documentElement;
   const sizeOf = element => parseFloat(frame.contentWindow.getComputedStyle(element).fontSize);
   const widthOf = image => image.getBoundingClientRect().width;
+  const lines = element => {
+    const all = page.createRange();
+    all.selectNodeContents(element);
+    return new Set([...all.getClientRects()].map(place => place.top)).size;
+  };
+  const names = [...page.querySelectorAll('tbody th')].filter(i => !/\\s/.test(i.textContent));
   found.push({
+    names: names.length,
+    broken: names.filter(name => lines(name) > 1).map(name => name.textContent),
     width: frame.contentWindow.innerWidth,
     overflow: root.scrollWidth - root.clientWidth,
     images: [...page.images].map(i => [i.complete, i.naturalWidth, widthOf(i)]),
@@ -259,6 +270,8 @@ def test_in_a_browser(text, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    # Long values leave their names whole.
+    text = text.replace("</body>", report_page.table([("a_setting_of_that_name", "word " * 60)]))
     frames = "".join(
         f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(text)}">'
         "</iframe>"
@@ -285,6 +298,7 @@ def test_in_a_browser(text, tmp_path):
     assert (narrow["width"], wide["width"]) == (400, 1600) and expected > 12
     for view in (narrow, wide):
         assert view["overflow"] == 0 and view["font"] >= 12
+        assert view["names"] > 20 and not view["broken"]
         assert len(view["images"]) == expected
         for complete, natural, shown in view["images"]:
             assert complete and natural > 0

@@ -27,6 +27,7 @@ def demonstrate(
     noise: float = 0.3,
     num_steps: int = 400,
     others: Mapping[str, data.ImageData] | None = None,
+    noise_removed: float = 0.0,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict:
@@ -43,6 +44,8 @@ def demonstrate(
         num_steps: Langevin steps of filling in and of chains from noise.
         others: Name -> `data.ImageData` of the same shape, to tell from the model's own. Inverted
             images, noisy ones and uniform noise are always among them.
+        noise_removed: Standard deviation of the noise that the model was trained with, which
+            `model.denoise` takes off what is filled in, for showing; at least 0.
         seed: Of all of it.
         report: Takes lines about progress.
 
@@ -51,6 +54,7 @@ def demonstrate(
         among the second where chains of filling in ran away.
     """
     num_images = arguments.whole_number("num_images", num_images, 1)
+    noise_removed = arguments.number("noise_removed", noise_removed)
     out, num_images = Path(out), min(num_images, len(held_out))
     images = data.dequantise(held_out.images[:num_images], seed=seed).numpy()
     labels = held_out.labels[:num_images] if model.conditional else None
@@ -62,7 +66,7 @@ def demonstrate(
         report(f"Removing noise of {noise} from {num_images} images …")
         results["denoising"] = _denoise(model, images, labels, noise, seed, out)
         report(f"Filling in the lower half of {min(SHOWN, num_images)} images …")
-        results["inpainting"] = _inpaint(model, images, labels, num_steps, seed, out)
+        results["inpainting"] = _inpaint(model, images, labels, num_steps, noise_removed, seed, out)
         frames = min(SHOWN, most_frames(model, num_steps))
         # Walks down levels of noise are as long as these are many.
         steps = None if hasattr(model, "levels") else num_steps
@@ -95,13 +99,15 @@ def _denoise(model, images, labels, noise: float, seed: int, out: Path) -> dict:
     }
 
 
-def _inpaint(model, images, labels, num_steps: int, seed: int, out: Path) -> dict:
+def _inpaint(model, images, labels, num_steps, noise_removed, seed: int, out: Path) -> dict:
     """Fill in the lower halves of some images; return whether the upper ones were left alone."""
     images, labels = images[:SHOWN], None if labels is None else labels[:SHOWN]
     half = images.shape[1] // 2
     known = np.arange(images.shape[1])[:, None, None] < half
     filled = inpaint(model, images, known, labels, seed=(seed, 2), num_steps=num_steps)
     finite = bool(np.isfinite(filled).all())
+    if finite and noise_removed > 0.0:
+        filled = np.where(known, filled, model.denoise(filled, noise_removed, labels).numpy())
     filled = np.nan_to_num(filled, nan=0.5)
     _write_rows(out / "inpainted.png", images, np.where(known, images, np.float32(0.5)), filled)
     equal = bool(np.array_equal(filled[:, :half], images[:, :half]))

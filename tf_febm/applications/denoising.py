@@ -1,5 +1,6 @@
 """Denoising: the mean of the posterior that the energy and a known noise level define."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from tf_febm.applications.energy_of import (
     energy_of,
     in_batches,
 )
+from tf_febm.applications.level_chains import energy_at
+from tf_febm.models.noise_conditional import NoiseConditionalModel
 
 __all__ = ["Denoised", "denoise"]
 
@@ -20,12 +23,13 @@ __all__ = ["Denoised", "denoise"]
 _STRIDE = 0.1
 # First part of a chain that does not count.
 _BURN_IN = 0.2
-# Candidates for the weight of the energy, as powers of 2 of the weight at which energy and data
+# The weights of the energy that are tried, as powers of 2 of the weight at which energy and data
 # term pull alike, and how many images choose among them.
 _CANDIDATES = range(-3, 7)
 _CALIBRATION = 64
 # Step of the finite difference, as a share of the noise level.
 _DIFFERENCE = 0.03
+_FLAT = "The energy is flat, or not finite, at these images: give energy_weight."
 
 
 class Denoised(NamedTuple):
@@ -71,6 +75,15 @@ def denoise(
 
     with the divergence by one random finite difference.
 
+    Models of levels of noise, `Recovery` and `MultiscaleScoreMatching`, have the energy of noisy
+    data, and need no chain: the posterior mean is one step, of weight 1 where that energy is right,
+
+        x̂(y) = y − w r(y),   r = s² ∇E_s(y),
+
+    r between those of the two levels whose noise is nearest to s, and w by the same estimate, which
+    is least at w = s² E[div r] / E|r|². Levels whose noise differs by coordinate,
+    those of a reference with covariance="full", are of no use here: a chain runs at level 0.
+
     Not guaranteed: the estimate is unbiased for noise that is Gaussian and of that level; for noisy
     images that were clipped or rounded give a weight, found on others. The model's present weights
     are used; see `EnergyModel.averaged_weights`.
@@ -83,7 +96,7 @@ def denoise(
             if None.
         seed: An int or a pair of ints; the model's next one if None.
         energy_weight: w, at least 0, or None to choose it.
-        num_steps: Steps of the chain, at least 2. The first fifth does not count.
+        num_steps: Steps of the chain, if there is one, at least 2. The first fifth does not count.
         batch_size: How many images at once, at least 1.
 
     Returns:
@@ -104,6 +117,8 @@ def denoise(
     labels = checked_labels(model, labels, len(images))
     seed = model.next_seed() if seed is None else randomness.sampling_seed(seed)
     chain_seed, risk_seed = tf.unstack(randomness.split(seed, 2))
+    if isinstance(model, NoiseConditionalModel) and model.levels.noise is not None:
+        return _by_level(model, images, noise_level, labels, energy_weight, risk_seed, batch_size)
     bounds = model.bounds
     program = compiled.program_of(
         model, ("denoise", bounds), lambda: _compiled_estimate(model, bounds)
@@ -131,6 +146,57 @@ def denoise(
         batch_size,
     )
     return Denoised(np.concatenate(results), weight)
+
+
+def _by_level(model, images, noise_level, labels, weight, seed, batch_size) -> Denoised:
+    """Denoise by one gradient of the energy of data with this noise."""
+    program = compiled.program_of(model, "denoise by level", lambda: _compiled_way(model))
+    noise = model.levels.noise
+    place = float(np.interp(noise_level, noise, np.arange(len(noise))))
+    at = (tf.constant(int(place)), tf.constant(place % 1.0, tf.float32))
+
+    def way(y, own):
+        return compiled.run_on_batches(program, (y, own), *at)
+
+    def moments(start, y, own):
+        """Return Σ div r and Σ|r|²."""
+        direction = randomness.normal(y.shape, tf.random.fold_in(seed, start))
+        step = _DIFFERENCE * noise_level
+        found, beside = way(tf.constant(y), own), way(y + step * direction, own)
+        divergence = tf.reduce_sum(direction * (beside - found)) / step
+        return float(divergence), float(tf.reduce_sum(tf.square(found)))
+
+    if weight is None:
+        divergence, square = np.sum(in_batches(moments, images, labels, batch_size), axis=0)
+        if not (square > 0.0 and np.isfinite(divergence)):
+            raise ValueError(_FLAT)
+        weight = max(noise_level**2 * divergence / square, 0.0)
+    weight = arguments.number("energy_weight", weight)
+    ways = in_batches(lambda _, y, own: way(y, own).numpy(), images, labels, batch_size)
+    found = images - np.float32(weight) * np.concatenate(ways)
+    if model.bounds is not None:
+        found = np.clip(found, *model.bounds)
+    return Denoised(found.astype(np.float32), weight)
+
+
+def _compiled_way(model):
+    """Return (y, labels, level, share) -> s²∇E_s(y), [n, …], between a level and the next."""
+    squares = tf.constant(np.square(model.levels.noise), tf.float32)
+
+    @tf.function(autograph=False)
+    def way(y, labels, level, share):
+        levels, count = model.levels, tf.shape(y)[0]
+
+        def at(level):
+            x, scale = levels.of_noisy(y, tf.one_hot(tf.fill([count], level), levels.count))
+            energy = energy_at(model, level, labels, count)
+            return squares[level] * scale * energies.value_and_gradient(energy, x)[1]
+
+        following = tf.minimum(level + 1, levels.count - 1)
+        with networks.cached_weights(model.energy_network):
+            return (1.0 - share) * at(level) + share * at(following)
+
+    return way
 
 
 def _compiled_estimate(model, bounds):
@@ -181,7 +247,7 @@ def _least_risk(model, estimate, images, labels, noise_level, seed, batch_size):
 
     total = sum(in_batches(gradient_square, images, labels, batch_size))
     if not total > 0.0:
-        raise ValueError("The energy is flat, or not finite, at these images: give energy_weight.")
+        raise ValueError(_FLAT)
     # Where w∇E and (x − y)/s² have equal root mean squares, the latter being 1/s.
     unit = np.sqrt(images.size / total) / noise_level
 
@@ -200,9 +266,22 @@ def _least_risk(model, estimate, images, labels, noise_level, seed, batch_size):
 
         return sum(in_batches(of_batch, images, labels, batch_size))
 
-    weights = [float(unit * 2.0**power) for power in _CANDIDATES]
-    risks = [risk(weight) for weight in weights]
-    return weights[int(np.nanargmin(risks))]
+    risks: dict[int, float] = {}
+
+    def at(power):
+        if power not in risks:
+            found = risk(float(unit * 2.0**power)) if power in _CANDIDATES else math.inf
+            risks[power] = found if math.isfinite(found) else math.inf
+        return risks[power]
+
+    # Downhill from the middle: risks are of the same noise, and have one valley.
+    best = _CANDIDATES[len(_CANDIDATES) // 2 - 1]
+    while math.isinf(at(best)) and best > _CANDIDATES[0]:
+        # Chains run away under weights that are too large.
+        best -= 1
+    while (lower := min((best - 1, best + 1), key=at)) in _CANDIDATES and at(lower) < at(best):
+        best = lower
+    return float(unit * 2.0**best)
 
 
 def _compiled_square(model):

@@ -11,7 +11,7 @@ from tf_febm.applications.energy_of import for_all_labels
 from tf_febm.models.chains import Batch
 from tf_febm.samplers.chain import placed
 
-__all__ = ["held_law", "level_chains"]
+__all__ = ["energy_at", "held_law", "level_chains"]
 
 # Conjugate gradients end where the squared residual is this part of the first, or after so many.
 TOLERANCE, MOST_ITERATIONS = 1e-12, 200
@@ -44,7 +44,7 @@ def level_chains(model: arguments.Model, sampler: arguments.Sampler) -> Callable
             again = levels.following(x, of_level, seeds[2 * index])
             noisier = tf.where(index % rounds > 0, again, x)
             law = held_law(levels.before(noisier, of_level), levels, mask, known(level))
-            energy = energies.RecoveryEnergy(_energy_at(model, level, labels, count), *law)
+            energy = energies.RecoveryEnergy(energy_at(model, level, labels, count).energy_fn, *law)
             start = tf.zeros_like(noisier)
             x = placed(sampler(energy, start, seeds[2 * index + 1]), energy.place)
             return index + 1, tf.ensure_shape(getattr(x, "samples", x), given.shape)
@@ -141,11 +141,23 @@ def _conjugate_gradients(apply: Callable, wanted: tf.Tensor) -> tf.Tensor:
     )[0]
 
 
-def _energy_at(model, level, labels, count) -> Callable:
-    """Return x -> f(x, t), [n]: of the labels, or with the label summed out."""
+def energy_at(
+    model: arguments.Model,
+    level: arguments.Tensor,
+    labels: arguments.Labels | None,
+    count: arguments.Tensor,
+) -> Any:
+    """Return x -> E(x, t), [n]: of the labels, or with the label summed out.
+
+    Args:
+        model: A model of levels of noise.
+        level: t, a number.
+        labels: One-hot rows [n, num_classes], or None.
+        count: n.
+    """
     levels = tf.fill([count], level)
     if labels is not None or not model.conditional:
-        return model._energy_given(model._rows(levels, labels)).energy_fn
+        return model._energy_given(model._rows(levels, labels))
 
     def relative(x):
         def of_label(x, label):
@@ -155,4 +167,5 @@ def _energy_at(model, level, labels, count) -> Callable:
         found = for_all_labels(model, of_label, x)
         return -tf.reduce_logsumexp(model._present_log_prior() - found, axis=1)
 
-    return model._differentiable(relative, None).energy_fn
+    # Of no class, which what the energy is relative to does not ask for.
+    return model._differentiable(relative, tf.one_hot(levels, model._row_width))

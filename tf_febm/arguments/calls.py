@@ -2,11 +2,13 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from tf_febm.arguments.kinds import Kind
 from tf_febm.arguments.meanings import kinds_of
+from tf_febm.arguments.values import is_whole, shown
 
 __all__ = ["checked", "checking"]
 
@@ -74,9 +76,41 @@ def _with_checks(function: Callable, kinds: Mapping[str, Kind | None]) -> Callab
     @functools.wraps(function)
     def call(*values, **named):
         check(values, named)
-        return function(*values, **named)
+        try:
+            return function(*values, **named)
+        except Exception as error:
+            # By its name: TensorFlow need not be imported for this.
+            if not isinstance(error, _TooLarge) and type(error).__name__ != _NO_MEMORY:
+                raise
+            given = {**dict(zip(positional, values, strict=False)), **named}
+            # Said by the outermost call, the one that the user wrote.
+            name = function.__qualname__.removesuffix(".__init__")
+            raise _TooLarge(name, given, getattr(error, "message", "")) from None
 
     # Keras asks for the arguments of a constructor without following what it wraps.
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.is_checked = True  # type: ignore[attr-defined]
     return call
+
+
+_NO_MEMORY = "ResourceExhaustedError"
+
+
+class _TooLarge(ValueError):
+    """What a call asks for does not fit into memory."""
+
+    def __init__(self, name: str, given: Mapping[str, Any], message: str):
+        # TensorFlow's message, for calls further out.
+        self.message = message
+        tensor = re.search(r"shape *(\[[\d,]*\])", message)
+        what = f" for a tensor of shape {tensor.group(1)}" if tensor else ""
+        sizes = [f"{key}={shown(value)}" for key, value in given.items() if _is_size(value)]
+        received = f"; received {', '.join(sizes)}" if sizes else ""
+        super().__init__(f"{name}: there is no memory{what}{received}: take smaller numbers.")
+
+
+def _is_size(value: Any) -> bool:
+    """Whether a value is a size, some of them, or an array, which is shown by its shape."""
+    if isinstance(value, (tuple, list)):
+        return bool(value) and all(map(is_whole, value))
+    return is_whole(value) or (hasattr(value, "shape") and hasattr(value, "dtype"))

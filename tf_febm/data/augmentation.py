@@ -4,7 +4,22 @@ import tensorflow as tf
 
 from tf_febm import arguments, randomness
 
-__all__ = ["flip_and_crop"]
+__all__ = ["check_moves", "flip_and_crop"]
+
+
+def check_moves(sample_shape: arguments.Shape, random_flip: bool, random_crop: int) -> None:
+    """Raise a ValueError unless samples of a shape can be mirrored and shifted as asked."""
+    shape = tuple(sample_shape)
+    if (random_flip or random_crop) and len(shape) != 3:
+        raise ValueError(
+            "random_flip and random_crop are for images [height, width, channels]; received "
+            f"samples of shape {shape}: leave them out."
+        )
+    if random_crop and random_crop >= min(shape[:2]):
+        raise ValueError(
+            f"random_crop must be less than the sides of an image, {min(shape[:2])}; received "
+            f"{random_crop}."
+        )
 
 
 def flip_and_crop(

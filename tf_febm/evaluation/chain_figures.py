@@ -1,5 +1,6 @@
 """Figures of chains: whether they have mixed, and how far they end from rest and from q."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -169,11 +170,24 @@ def _mixing(values) -> tuple[float, float]:
     values = tf.cast(values, tf.float64)
     # The ratio of variances; R̂ as it is commonly judged is that of deviations.
     rhat = np.sqrt(mcmc.potential_scale_reduction(values, split_chains=True).numpy())
-    sizes = mcmc.effective_sample_size(
-        values, cross_chain_dims=1, filter_beyond_positive_pairs=True
-    ).numpy()
+    with _without_warnings():
+        sizes = mcmc.effective_sample_size(
+            values, cross_chain_dims=1, filter_beyond_positive_pairs=True
+        ).numpy()
     # A direction in which nothing moves, such as a black pixel, says nothing.
     moving = np.isfinite(rhat) & np.isfinite(sizes)
     if not moving.any():
         return math.nan, math.nan
     return float(np.max(rhat[moving])), float(np.min(sizes[moving]))
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    """Hold back TensorFlow's: autocorrelations are the real parts of Fourier transforms."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

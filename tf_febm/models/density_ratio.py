@@ -77,6 +77,7 @@ class DensityRatio(keras.Model):
         self.sample_shape = tuple(input_shape[1:])
         self._ratio(tf.zeros((2, *self.sample_shape)))
         self.built = True
+        self._build_optimizer()
 
     def compile(
         self, optimizer: arguments.Optimizer | None = None, *, run_eagerly: bool = False
@@ -90,6 +91,7 @@ class DensityRatio(keras.Model):
         optimizer = keras.optimizers.Adam(1e-3) if optimizer is None else optimizer
         super().compile(optimizer, run_eagerly=run_eagerly, jit_compile=False)
         parallel.take_gradients_as_given(self.optimizer)
+        self._build_optimizer()
 
     def fit(
         self,
@@ -231,8 +233,6 @@ class DensityRatio(keras.Model):
         """Compile from the result of `get_compile_config`."""
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
         self.compile(optimizer, run_eagerly=config["run_eagerly"])
-        if self.built:
-            self.optimizer.build(self.network.trainable_variables)
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Any = None) -> "DensityRatio":
@@ -244,6 +244,12 @@ class DensityRatio(keras.Model):
             for key, value in config.items()
         }
         return cls(**made)
+
+    def _build_optimizer(self) -> None:
+        """Create the optimizer's variables, outside of any step."""
+        if self.built and self.compiled:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.network.trainable_variables)
 
     def _check_shape(self, name: str, x) -> None:
         if self.sample_shape is None:
@@ -262,7 +268,17 @@ class DensityRatio(keras.Model):
         return self._means.result()
 
     def _figures(self, batch, training: bool) -> dict:
-        p, q = batch
+        try:
+            p, q = _pair(batch)
+            if not self.built:
+                with tf.init_scope():
+                    self.build(p.shape)
+            for name, x in (("p_samples", p), ("q_samples", q)):
+                self._check_shape(name, x)
+        except (TypeError, ValueError):
+            # Keras keeps a function that was half made, and fails with it ever after.
+            self.train_function = self.test_function = None
+            raise
         r_p = self._ratio(p, training)
         own = updates.losses_of(self.network)
         r_q = self._ratio(q, training)
@@ -273,6 +289,17 @@ class DensityRatio(keras.Model):
             "log_ratio_p": tf.reduce_mean(r_p),
             "log_ratio_q": tf.reduce_mean(r_q),
         }
+
+
+def _pair(batch) -> tuple:
+    """Return the samples of p and those of q in what Keras hands to a step."""
+    p, q, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if q is None or weights is not None:
+        raise ValueError(
+            "A batch must be (p_samples, q_samples), without weights, as "
+            f"fit(p_samples, q_samples) makes it; received {'one array' if q is None else 'three'}."
+        )
+    return _samples("p_samples", p), _samples("q_samples", q)
 
 
 def _batches(x: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, parallel
-from tf_febm.data.bounds import inside
+from tf_febm.data.bounds import inside, reach
 from tf_febm.data.resolution import COARSEST, FEWEST_IN_BATCH, LARGEST, check_float32_resolution
 from tf_febm.models.assertions import assertion, behind
 from tf_febm.models.labels import label_checks, of_some_class
@@ -21,6 +21,7 @@ __all__ = [
     "assert_valid_values",
     "check_resolution",
     "check_samples",
+    "check_units",
     "is_fine_by_bounds",
     "refuse_dictionary",
     "require_arrays",
@@ -141,6 +142,33 @@ def _outside(low: float, high: float, rank: int) -> str:
         "tf_febm.samplers.Langevin.from_epsilon(0.1, num_steps=40)"
     )
     return f"values of x outside the bounds [{low:g}, {high:g}] of the sampler - {cure}"
+
+
+def check_units(x: tf.Tensor, values: arguments.Bounds | None, what: str = "x") -> tf.Tensor:
+    """Return images behind a check that they are not 8-bit levels where a model is of less.
+
+    Chains that have run away, and images with much noise, are as large, but go below, too.
+
+    Args:
+        x: Floating [n, …], of known rank; vectors are left as they are.
+        values: The range of the images that the model is of, or None, for no check.
+        what: What x is called.
+
+    Raises:
+        ValueError: Run eagerly, values go further up than `reach`, and none is below the range;
+            see `behind`.
+    """
+    if values is None or x.shape.rank < 3:
+        return x
+    high, low = reach(values)[1], 2.0 * values[0] - values[1]
+    # No comparison with NaN holds: that is for others to say.
+    levels = tf.reduce_any(x > high) & ~tf.reduce_any(x < low)
+    wrong = (
+        f"{what} must have the units of the model's images, which lie in [{values[0]:.3g}, "
+        f"{values[1]:.3g}] - tf_febm.data.dequantise(x) scales 8-bit images to [0, 1]"
+    )
+    ends = ("received values from", tf.reduce_min(x), "to", tf.reduce_max(x))
+    return behind([(~levels, wrong, *ends)], x, "{}.")
 
 
 def is_fine_by_bounds(bounds: arguments.Bounds | None, rank: int) -> bool:

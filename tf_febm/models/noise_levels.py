@@ -105,6 +105,25 @@ class NoiseLevels:
         mean = self.center + each(self.shrinkage, rows, noisier) * (noisier - self.center)
         return mean, each(np.asarray(self.sigmas), rows, noisier) * self.spread
 
+    @property
+    def noise(self) -> np.ndarray | None:
+        """Deviation of the noise that x_t has on x₀, [T]; None if it differs by coordinate."""
+        if np.ptp(self.spread):
+            return None
+        return self.spread.flat[0] * np.sqrt(1.0 / np.square(self.signal[:-1]) - 1.0)
+
+    def of_noisy(
+        self, noisy: arguments.Tensor, rows: arguments.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return x_t of data with its noise added, c + √ᾱ_t (x₀ + noise − c), and √ᾱ_t.
+
+        Args:
+            noisy: Float32 [n, …].
+            rows: One-hot rows over the T levels, float32 [n, T].
+        """
+        signal = each(self.signal[:-1], rows, noisy)
+        return self.center + signal * (noisy - self.center), signal
+
     def settings(self) -> dict:
         """Return what a model's configuration keeps: constructor's arguments by name."""
         of_data = {name: getattr(self, name).tolist() for name in ("center", "spread")}

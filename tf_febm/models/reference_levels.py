@@ -76,6 +76,16 @@ class ReferenceLevels:
         """T, the number of levels that have an energy, the data's first."""
         return len(self.sigmas) - 1
 
+    @property
+    def noise(self) -> np.ndarray | None:
+        """Deviation of the noise of each level, [T]; None if it differs by coordinate."""
+        units = np.asarray(self.reference.units)
+        return None if np.ptp(units) else units.flat[0] * np.asarray(self.sigmas[:-1])
+
+    def of_noisy(self, noisy: arguments.Tensor, rows: arguments.Tensor) -> tuple[tf.Tensor, float]:
+        """Return x_t of data with its noise added, which is these, and what they are scaled by."""
+        return noisy, 1.0
+
     def settings(self) -> dict:
         """Return what a model's configuration keeps: constructor's arguments by name."""
         return {"levels": list(self.sigmas)}

@@ -18,6 +18,12 @@ __all__ = ["Steps"]
 class Steps(Noticing):
     """The part of a model that takes one step, on a batch that it has checked."""
 
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The range of the data: the sampler's bounds, or what the reference was fitted to."""
+        reference = self.reference
+        return reference.value_range if self.bounds is None and reference else self.bounds
+
     def train_step(self, data: arguments.Data) -> dict:
         """Take one step on a batch, x or (x, labels)."""
         data = self._checked_batch(data)
@@ -56,7 +62,8 @@ class Steps(Noticing):
         if self.sample_shape is None:
             self.build(tf.convert_to_tensor(x).shape)
         inputs.check_resolution(x, self.bounds, what)
-        return inputs.check_samples(x, self.sample_shape, what)
+        x = inputs.check_samples(x, self.sample_shape, what)
+        return inputs.check_units(x, self.value_range, what)
 
     def _checked_batch(self, data) -> Batch:
         x, labels, weights = inputs.split_labels(data, self.conditional)
@@ -66,6 +73,8 @@ class Steps(Noticing):
         judged = not inputs.is_fine_by_bounds(self.bounds, x.shape.rank)
         if judged and x.dtype in (tf.float32, tf.float64):
             x = inputs.assert_float32_resolution(x)
+        if self.bounds is None:
+            x = inputs.check_units(x, self.value_range)
         x = inputs.assert_valid_values(x, self.bounds, labels, self.num_classes)
         if labels is not None:
             # Behind the assertions about them.

@@ -109,7 +109,8 @@ class GaussianReference:
             raise ValueError("The data are constant: there is nothing to fit a Gaussian to.")
         self.covariance = kind
         fit = {"spectral": self._spectral, "diagonal": self._diagonal}.get(kind, self._of_vectors)
-        self._fit = {"mean": x.mean(axis=0), **fit(x, spread)}
+        self._fit = {"mean": x.mean(axis=0), "range": np.array([x.min(), x.max()])}
+        self._fit |= fit(x, spread)
         return self
 
     def _spectral(self, x: np.ndarray, spread: float) -> dict:
@@ -167,6 +168,12 @@ class GaussianReference:
             ValueError: There is no fit yet.
         """
         return self._array("mean").shape
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The least and the greatest number of the data; None for `from_moments` and old files."""
+        found = self._fit.get("range")
+        return None if found is None else (float(found[0]), float(found[1]))
 
     def whiten(self, x: arguments.Array) -> Any:
         """Return z = A⁻¹(x − μ), [n, …], of x in raw units."""
@@ -368,12 +375,8 @@ class GaussianReference:
             }
             for name, array in self._fit.items()
         }
-        return {
-            "covariance": self.covariance,
-            "noise": self.noise,
-            "rank": self.rank,
-            "fit": fit,
-        }
+        kept = ("covariance", "noise", "rank")
+        return {name: getattr(self, name) for name in kept} | {"fit": fit}
 
     @classmethod
     def from_config(cls, config: dict) -> "GaussianReference":

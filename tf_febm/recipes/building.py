@@ -241,6 +241,9 @@ def make_buffer(
         restart_probability=recipe.restart_probability,
         match_labels=recipe.match_labels,
         storage=recipe.buffer_storage,
+        replacement=recipe.buffer_replacement,
+        random_flip=recipe.buffer_flip,
+        random_crop=recipe.buffer_crop,
     )
 
 

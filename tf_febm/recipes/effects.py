@@ -179,13 +179,14 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     whole = _one_of("method", [name for name, m in methods.items() if not m.noisier])
     yield from ((name, whole) for name in ("leave_one_out", "warmup_steps"))
     yield "conditional", _one_of("method", [n for n, m in methods.items() if m.chains or m.noisier])
-    for name in ("chains", "num_parallel", "buffer_capacity", "buffer_storage"):
+    moves = ("buffer_replacement", "buffer_flip", "buffer_crop")
+    for name in ("chains", "num_parallel", "buffer_capacity", "buffer_storage", *moves):
         yield name, chains
     yield from ((name, chains) for name in ("restart_probability", "match_labels"))
     yield "match_labels", _PAST
     for name in ("class_weight_coeff", "label_dropout", "guidance"):
         yield name, _CLASSES
-    for name in ("buffer_capacity", "buffer_storage", "restart_probability"):
+    for name in ("buffer_capacity", "buffer_storage", *moves, "restart_probability"):
         yield name, _BUFFER
     of_steps = {s: None for entry in samplers.values() for s in entry.settings}
     for name in ("step_size", "epsilon", "chain_dtype", *of_steps):
@@ -200,7 +201,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
             "data_noise above 0, or methods of levels of noise with a reference",
         ),
     )
-    images = ("random_flip", "random_crop", "use_attention", "denoise_samples")
+    images = ("random_flip", "random_crop", "use_attention", "denoise_samples", *moves[1:])
     yield from ((name, _IMAGES) for name in images)
     yield from ((name, _VECTORS) for name in ("confinement", "frequency"))
     networks, generators = catalogue.NETWORKS, catalogue.GENERATORS
@@ -230,16 +231,19 @@ for _name, _rule in _rules():
 
 # Values that ask for nothing: said in vain, they do no harm.
 _OFF: dict[str, tuple] = {
-    **dict.fromkeys(("confinement", "burn_in", "random_crop", "penalty_threshold"), (0,)),
+    **dict.fromkeys(
+        ("confinement", "burn_in", "random_crop", "buffer_crop", "penalty_threshold"), (0,)
+    ),
     **dict.fromkeys(("epsilon", "grad_clip", "grad_clip_norm"), (None,)),
     **dict.fromkeys(("schedule", "noise_schedule"), (None, "constant")),
     "chains": ("fresh",),
     "chain_dtype": ("float32",),
     "num_parallel": (1,),
     "buffer_storage": ("auto",),
+    "buffer_replacement": ("oldest",),
     **dict.fromkeys(
         (
-            *("conditional", "shift_invariant", "random_flip", "use_attention"),
+            *("conditional", "shift_invariant", "random_flip", "buffer_flip", "use_attention"),
             *("generator_batch_norm", "denoise_samples"),
         ),
         (False,),

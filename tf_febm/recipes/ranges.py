@@ -20,6 +20,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "chain_dtype": ("float32", "bfloat16", "auto"),
     "chains": ("replay", "persistent", "fresh"),
     "buffer_storage": ("auto", "uint8", "uint8_published", "float32"),
+    "buffer_replacement": ("oldest", "random", "reservoir"),
     "penalty": ("latent", "data", None),
     "entropy": ("auto", "logdet", "smallest_singular_value"),
     "kind": ("denoising", "sliced", "exact"),

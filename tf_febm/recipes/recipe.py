@@ -93,6 +93,9 @@ class Recipe:
             they ended, as many as there are examples in a batch; "fresh", from noise.
         buffer_capacity: Samples in the replay buffer.
         buffer_storage: How it keeps them; see `ReplayBuffer`.
+        buffer_replacement: Whose place a new sample takes there; see `ReplayBuffer`.
+        buffer_flip: Whether images that chains go on from are mirrored with probability 1/2.
+        buffer_crop: Up to how many pixels these are shifted.
         restart_probability: Chance that a chain of the replay buffer starts from noise.
         match_labels: Whether chains of a conditional model start in samples of their own label.
 
@@ -200,6 +203,9 @@ class Recipe:
     chains: str = "replay"
     buffer_capacity: int = 10_000
     buffer_storage: str = "auto"
+    buffer_replacement: str = "oldest"
+    buffer_flip: bool = False
+    buffer_crop: int = 0
     restart_probability: float = 0.05
     match_labels: bool = True
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tf_febm import arguments, data
 from tf_febm.recipes.recipe import Recipe
 from tf_febm.training import Checkpoints, RunFolder, checkpoint_files
+from tf_febm.training.run_data import building
 
 __all__ = ["Restored", "restore"]
 
@@ -48,7 +49,7 @@ def restore(
         folder: The run's folder, or its `training.RunFolder`.
         data_dir: Where the data are, if they have moved since.
         step: Of the checkpoint; the newest if None.
-        report: Takes lines about damaged checkpoints.
+        report: Takes lines about what is going on, and about damaged checkpoints.
 
     Raises:
         OSError: There is no run, no checkpoint, or the data are gone.
@@ -70,11 +71,13 @@ def restore(
         )
     if data_dir is not None:
         where["data_dir"] = data_dir
+    report("… reading the data")
     train, held_out = data.Source(**where).load()
     known = options["data"].get("class_names")
     present = list(train.class_names) if recipe.conditional and train.class_names else None
     if known is not None and known != present:
         raise ValueError(f"The run has the classes {known}; {train.source} has {present}.")
+    report(building(recipe))
     model = recipe.build(train)
     checkpoints = Checkpoints(kept.checkpoints, model, report=report)
     if not checkpoints.steps:

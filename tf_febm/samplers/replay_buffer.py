@@ -6,9 +6,14 @@ import keras
 import tensorflow as tf
 
 from tf_febm import arguments, parallel, randomness
+from tf_febm.data.augmentation import check_moves, flip_and_crop
+from tf_febm.samplers import places
 from tf_febm.samplers import storage as codings
 
 __all__ = ["ReplayBuffer"]
+
+# Sets the draw of mirror images and shifts apart from that of the samples.
+_MOVES = 0x51AC
 
 
 @keras.saving.register_keras_serializable(package="tf_febm")
@@ -19,8 +24,20 @@ class ReplayBuffer(arguments.Configured, tf.Module):
     Under a `tf.distribute` strategy each replica has a buffer of this capacity, and its chains
     start in its own.
 
-    A ring: `write` replaces the oldest samples, `read` draws uniformly, with replacement, from what
-    is there. Both cost O(batch), or O(capacity) where there are labels.
+    `write` puts samples in the place of others once it is full, `read` draws uniformly, with
+    replacement, from what is there. Both cost O(batch), or O(capacity) where there are labels or
+    places are drawn. Whose place, is by `replacement`:
+
+        "oldest"     a ring: what is there are the last samples, each as often
+        "random"     any: ages are geometric, and some chains go on for long
+        "reservoir"  any, and a sample is taken only with the chance capacity/(samples so far): what
+                     is there is a uniform draw of all that training has seen (Vitter 1985; for
+                     energies Du et al. 2021), but for a batch by which it becomes full
+
+    Images that chains go on from can be mirrored and shifted as data are (`random_flip`,
+    `random_crop`), so that chains leave where they were: augmentation between chains (Du, Li,
+    Tenenbaum, Mordatch: Improved contrastive divergence training of energy-based models, 2021, who
+    blur and colour them besides). The energy then is to be of data that have the same.
 
     Chains of a conditional model have the labels of the data batch: only then is the expected
     gradient right, whatever the law of the labels. A chain of label y starts in a stored sample of
@@ -49,6 +66,10 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         match_labels: Whether chains of a conditional model start in samples of their own label.
         storage: "uint8", "uint8_published", "float32", or "auto": "uint8" for bounded samples of
             more than one axis, such as images, and "float32" for vectors and unbounded samples.
+        replacement: "oldest", "random" or "reservoir".
+        random_flip: Whether an image that a chain goes on from is mirrored left to right with
+            probability 1/2.
+        random_crop: Up to how many pixels it is shifted, less than its sides.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -58,6 +79,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
 
     capacity = arguments.Settled("Make another buffer, and assign that to the model.")
     storage = arguments.Settled("Make another buffer, and assign that to the model.")
+    replacement = arguments.Settled("Make another buffer, and assign that to the model.")
+    random_flip = arguments.Settled("Make another buffer, and assign that to the model.")
+    random_crop = arguments.Settled("Make another buffer, and assign that to the model.")
 
     def __init__(
         self,
@@ -65,17 +89,19 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         restart_probability: float = 0.05,
         match_labels: bool = True,
         storage: str = "auto",
+        replacement: str = "oldest",
+        random_flip: bool = False,
+        random_crop: int = 0,
     ):
         super().__init__(name="replay_buffer")
         self.match_labels = arguments.switch("match_labels", match_labels)
         self.num_classes: int | None = None
         self.capacity = arguments.whole_number("capacity", capacity, 1)
-        self.restart_probability = arguments.number("restart_probability", restart_probability)
-        if self.restart_probability > 1.0:
-            raise ValueError(
-                f"restart_probability must lie in [0, 1]; received {restart_probability}."
-            )
+        self.restart_probability = arguments.probability("restart_probability", restart_probability)
         self.storage = codings.check(storage)
+        self.replacement = arguments.choice("replacement", replacement, places.REPLACEMENTS)
+        self.random_flip = arguments.switch("random_flip", random_flip)
+        self.random_crop = arguments.whole_number("random_crop", random_crop)
         self.bounds: tuple[float, float] | None = None
         # One set of variables for each replica of this process; just one without a strategy.
         self._parts: list[dict[str, tf.Variable]] = []
@@ -131,6 +157,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         sample_shape = arguments.SHAPE.check("sample_shape", sample_shape)
         num_classes = arguments.optional(arguments.class_count, "num_classes", num_classes)
         kind = (tuple(sample_shape), bounds, num_classes is not None)
+        check_moves(sample_shape, self.random_flip, self.random_crop)
         if self.built:
             mine = (tuple(self.samples.shape[1:]), self.bounds, self.labels is not None)
             if mine != kind:
@@ -177,14 +204,14 @@ class ReplayBuffer(arguments.Configured, tf.Module):
             is empty they are its initial zeros: see `start`.
         """
         index_seed, noise_seed = tf.unstack(randomness.split(seed, 2))
-        labels = self._checked_labels(labels)
+        labels = places.class_numbers(labels, self.num_classes)
         if labels is not None and not tf.is_tensor(count) and labels.shape[0] not in (None, count):
             raise ValueError(f"labels must be {count}, as count; received {labels.shape[0]}.")
         if labels is None:
             size = tf.maximum(self.size, 1)
             index = randomness.uniform([count], index_seed, 0, size, dtype=tf.int64)
         else:
-            index, _ = self._index_of(labels, index_seed)
+            index = places.of_classes(self._classes(), self._class_counts(), labels, index_seed)
         stored = tf.gather(self.samples, index)
         labels = None if self.labels is None else tf.gather(self.labels, index)
         return codings.decode(stored, self.bounds, noise_seed), labels
@@ -192,25 +219,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
     def holds(self, labels: arguments.Labels | None) -> tf.Tensor:
         """Return of each class number, int32 [n], whether there is a sample of it, bool [n]."""
         arguments.LABELS.check("labels", labels)
-        return tf.gather(self._class_counts(), self._checked_labels(labels)) > 0
-
-    def _checked_labels(self, labels) -> tf.Tensor | None:
-        """Return class numbers as int32 [n]; those of a graph are its caller's to check."""
-        if labels is None:
-            return None
-        labels = tf.convert_to_tensor(arguments.NUMBERS.check("labels", labels))
-        if labels.shape.rank not in (1, None) or not labels.dtype.is_integer:
-            raise ValueError(
-                f"labels must be class numbers, integers [n]; received {arguments.shown(labels)}."
-            )
-        known = self.num_classes
-        if tf.executing_eagerly() and known is not None and labels.shape[0]:
-            low, high = int(tf.reduce_min(labels)), int(tf.reduce_max(labels))
-            if low < 0 or high >= known:
-                raise ValueError(
-                    f"labels must lie in 0 … {known - 1}; received values from {low} to {high}."
-                )
-        return tf.cast(labels, tf.int32)
+        return tf.gather(self._class_counts(), places.class_numbers(labels, self.num_classes)) > 0
 
     def _class_counts(self) -> tf.Tensor:
         """Return how many samples of each class there are, int32 [num_classes]."""
@@ -222,19 +231,6 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         """Return the label at each place of the ring, num_classes where there is none yet."""
         places = tf.range(self.capacity, dtype=tf.int64)
         return tf.where(places < self.size, self.labels, self.num_classes)
-
-    def _index_of(self, labels, seed) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return places of random samples of classes, int32 [n], and where there are none, bool."""
-        counts = self._class_counts()
-        # Places in the order of their classes.
-        places = tf.argsort(self._classes(), stable=True)
-        first = tf.gather(tf.cumsum(counts, exclusive=True), labels)
-        available = tf.gather(counts, labels)
-        chosen = randomness.uniform(tf.shape(labels), seed) * tf.cast(available, tf.float32)
-        # The product may round up to the number itself.
-        chosen = tf.minimum(tf.cast(chosen, tf.int32), available - 1)
-        missing = available == 0
-        return tf.gather(places, tf.where(missing, 0, first + chosen)), missing
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the samples that were written last, without the noise that `read` adds.
@@ -280,10 +276,13 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         else:
             restart |= ~self.holds(labels)
         stored, _ = self.read(count, read_seed, labels)
+        if self.random_flip or self.random_crop:
+            move_seed = tf.random.fold_in(read_seed, _MOVES)
+            stored = flip_and_crop(stored, move_seed, self.random_flip, self.random_crop)
         return codings.choose(restart, fresh, stored)
 
     def write(self, samples: tf.Tensor, labels: arguments.Labels | None = None) -> None:
-        """Put samples into the ring, in place of the oldest; those not finite are left out.
+        """Put samples in the place of others, by `replacement`; those not finite are left out.
 
         Args:
             samples: Floating [n, …], n ≤ capacity; clipped to the bounds where stored in 8 bits.
@@ -292,7 +291,10 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         Raises:
             ValueError: The shape is not that of the buffer's samples, or n exceeds the capacity.
         """
-        samples, labels = tf.convert_to_tensor(samples), self._checked_labels(labels)
+        samples, labels = (
+            tf.convert_to_tensor(samples),
+            places.class_numbers(labels, self.num_classes),
+        )
         self._check_shape("samples", samples)
         if labels is not None and not labels.shape.is_compatible_with(samples.shape[:1]):
             raise ValueError(
@@ -307,7 +309,10 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         samples = samples[-self.capacity :]
         labels = None if labels is None else labels[-self.capacity :]
         count = tf.shape(samples, out_type=tf.int64)[0]
-        stored = self._storable(samples)
+        finite = self._storable(samples)
+        stored = finite
+        if self.replacement == "reservoir":
+            stored &= places.taken_by_reservoir(self.capacity, self.written, count)
         # Those that are stored take the next places in their order; the others get the places after
         # these, and leave there what is there. All shapes stay known, as XLA needs them.
         total = tf.reduce_sum(tf.cast(stored, tf.int64))
@@ -322,7 +327,7 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         )
         if self.labels is not None:
             codings.update(self.labels, index, stored, tf.cast(labels, tf.int32))
-        self._advance(index, total)
+        self._advance(index, tf.reduce_sum(tf.cast(finite, tf.int64)))
 
     def _check_shape(self, name: str, samples: tf.Tensor) -> None:
         shape = self.samples.shape[1:]
@@ -341,8 +346,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         return tf.reduce_all(tf.math.is_finite(samples), axis=list(range(1, samples.shape.rank)))
 
     def _slots(self, count, labels=None):
-        """Return where the next `count` samples go, int64 [count]."""
-        return (self.written + tf.range(tf.cast(count, tf.int64))) % self.capacity
+        """Return where the next `count` samples go, int64 [count], all different."""
+        return places.next_slots(self.replacement, self.capacity, self.written, count)
 
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tf_febm import arguments
-from tf_febm.data.bounds import rows_in_bounds
+from tf_febm.data.bounds import reach, rows_in_bounds
 from tf_febm.serving.endpoints import Endpoints
 
 __all__ = ["write"]
@@ -24,6 +24,7 @@ def write(
 def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     labels = tf.TensorSpec([None], tf.int32, name="labels")
     inputs = [endpoints.sample_spec] + [labels] * model.conditional
+    accepted = _accepted(model)
     functions = {
         name: getattr(endpoints, name)
         for name in ("energy", "score", "log_density_ratio")
@@ -43,10 +44,10 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
                 message = "labels must be one for each row of x; received so many, and rows:"
                 labels = _behind(same, [message, tf.size(labels), tf.shape(x)[0]], labels)
             if bad_values == "nan":
-                return _nan_for_bad_rows(function, x, labels, model)
+                return _nan_for_bad_rows(function, x, labels, model, accepted)
             x = _behind(
-                tf.reduce_all(rows_in_bounds(x, model.bounds)),
-                [f"x must be finite{_within(model.bounds)}; received values from",
+                tf.reduce_all(rows_in_bounds(x, accepted)),
+                [f"x must be finite{_within(accepted)}; received values from",
                  tf.reduce_min(x), "to", tf.reduce_max(x)],
                 x,
             )  # fmt: skip
@@ -91,6 +92,13 @@ def _signatures(endpoints: Endpoints, model, bad_values: str) -> dict:
     return signatures
 
 
+def _accepted(model) -> tuple[float, float] | None:
+    """Return the range of what is taken: the bounds, or around images of a reference."""
+    if model.bounds is None and model.value_range is not None and len(model.sample_shape) > 1:
+        return reach(model.value_range)
+    return model.bounds
+
+
 def _within(bounds) -> str:
     return "" if bounds is None else f" and lie in [{bounds[0]:g}, {bounds[1]:g}]"
 
@@ -112,14 +120,14 @@ def _of_shape(x, sample_shape) -> tf.Tensor:
     return x
 
 
-def _nan_for_bad_rows(function, x, labels, model) -> dict:
+def _nan_for_bad_rows(function, x, labels, model, accepted) -> dict:
     """Return what a function says of the rows that it can take, and NaN for the others."""
-    good = rows_in_bounds(x, model.bounds)
+    good = rows_in_bounds(x, accepted)
     if labels is not None:
         known = _are_classes(labels, model)
         good &= known
         labels = tf.where(known, labels, 0)
-    neutral = 0.0 if model.bounds is None else sum(model.bounds) / 2
+    neutral = 0.0 if accepted is None else sum(accepted) / 2
     x = tf.where(_beside(good, x), x, neutral)
     return {
         name: tf.where(_beside(good, value), value, float("nan"))

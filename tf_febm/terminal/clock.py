@@ -1,5 +1,6 @@
 """Lengths of time in words, and lines that come by the clock. Nothing but the standard library."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -43,11 +44,22 @@ class Silence:
         """Take note that something else was said.
 
         Args:
-            line: What it was; one that ends in "…" says what is going on from now on.
+            line: What it was. One that ends in "…" says what is going on from now on; so does one
+                that begins with it, which is for here alone. One that begins with a count is a part
+                of what is going on.
         """
-        if line:
+        if self.is_aside(line):
+            # Nothing was said aloud: the silence goes on, and what is going on begins.
+            self.doing, self._said = line.removeprefix("… "), time.monotonic()
+            return
+        if line and not re.match(r"\[|\d+/\d", line):
             self.doing = line.rstrip(" …") if line.endswith("…") else "at work"
         self._said = self._broken = time.monotonic()
+
+    @staticmethod
+    def is_aside(line: str) -> bool:
+        """Whether a line only says what is going on, for those who come to wait for it."""
+        return line.startswith("… ")
 
     def _listen(self) -> None:
         while not self._ended.wait(0.5):

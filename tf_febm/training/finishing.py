@@ -81,6 +81,7 @@ def finish(
             evaluation.save_png(folder.samples / "final.png", evaluation.image_grid(samples[:GRID]))
         elif (draw := picture_maker(model, None if probe is None else probe[0])) is not None:
             evaluation.save_png(folder.samples / "final.png", draw(samples))
+        report("… drawing chains from noise, and saving the model")
         _write_evolution(model, folder.samples / "evolution.png", num_steps, seed)
         # Keras itself writes in place.
         with replacing(folder.model, ".keras") as temporary:
@@ -91,7 +92,10 @@ def finish(
         rows = read_metrics(folder.metrics)
         last = rows[-1] if rows else {}
         steps, seconds = steps_taken(model), float(last.get("seconds", "nan"))
-        chains = _measured_chains(model, seed) if seconds >= WORTH_MEASURING else None
+        chains = None
+        if seconds >= WORTH_MEASURING:
+            report("… measuring the chains")
+            chains = _measured_chains(model, seed)
     metrics = {
         name: float(value)
         for name, value in last.items()

@@ -16,12 +16,13 @@ class StateKeeper(keras.callbacks.Callback):
     """Keep a copy of the state where steps take long, and save it when a step is given up.
 
     Nothing ends a compiled step but its end. So another thread saves the state as it was before the
-    step, as a checkpoint like any other, and the process then may end in the middle of it.
+    step, as a checkpoint like any other, and the process then may end in the middle of it. The
+    first step counts as long: it is compiled.
 
     Args:
         checkpoints: The `Checkpoints` of the model.
         skipped: () -> batches that a loss scale has skipped up to now.
-        expected_seconds: What a step is expected to take, until one was taken.
+        expected_seconds: What a step is expected to take.
     """
 
     # From so many seconds a step on there is a copy, which takes a small part of one.
@@ -35,7 +36,7 @@ class StateKeeper(keras.callbacks.Callback):
     ):
         super().__init__()
         self._checkpoints, self._skipped = checkpoints, skipped
-        self._seconds = expected_seconds
+        self._seconds = max(expected_seconds, self.LONG)
         self._kept: tuple | None = None
         self._began = 0.0
         self._closed = False

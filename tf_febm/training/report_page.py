@@ -22,12 +22,15 @@ _PAGE = Template("""<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <title>$title</title>
 <style>
+:root { color-scheme: light dark; --ink: #1e1e1e; --ground: #fff; --shade: #f4f4f4; --line: #ddd; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e4e4; --ground: #1b1b1b; --shade: #2a2a2a; --line: #4a4a4a; } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1em; max-width: 1400px;
-       color: #1e1e1e; background: #fff; overflow-wrap: break-word; }
+       color: var(--ink); background: var(--ground); overflow-wrap: break-word; }
 h1 { line-height: 1.2; margin: 0.3em 0; }
 h2 { line-height: 1.2; font-size: 1.3em; }
 p { max-width: 50em; }
-.verdict { border-left: 0.4em solid #767676; background: #f4f4f4; padding: 0.6em 1em;
+.verdict { border-left: 0.4em solid #767676; background: var(--shade); padding: 0.6em 1em;
            font-size: 1.1em; box-sizing: border-box; }
 .good { border-color: #009e73; }
 .fair { border-color: #e69f00; }
@@ -36,19 +39,21 @@ p { max-width: 50em; }
        grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
 figure { margin: 0; }
 @media (min-width: 760px) { .wide { grid-column: span 2; } }
-img { width: 100%; height: auto; border: 1px solid #ddd; box-sizing: border-box; }
+img { width: 100%; height: auto; border: 1px solid var(--line); box-sizing: border-box;
+      background: #fff; }
 img.pixels { image-rendering: pixelated; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; max-width: 900px; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.2em 0.6em 0.2em 0; text-align: left;
-         vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
+th, td { border-bottom: 1px solid var(--line); padding: 0.2em 0.6em 0.2em 0; text-align: left;
+         vertical-align: top; font-weight: normal; }
+td { overflow-wrap: anywhere; }
+th { overflow-wrap: normal; }
 thead th { font-weight: 600; }
 .scale { margin: 1em 0; }
-.scale td { white-space: nowrap; }
-.scale th, .scale td { overflow-wrap: normal; }
-@media (max-width: 600px) { .scale { font-size: 0.8em; } }
-pre { background: #f4f4f4; padding: 0.8em; white-space: pre-wrap; overflow-wrap: anywhere; }
-details { border-top: 1px solid #ddd; padding: 0.5em 0; }
+.scale td { white-space: nowrap; overflow-wrap: normal; }
+@media (max-width: 600px) { table { font-size: 0.8em; } }
+pre { background: var(--shade); padding: 0.8em; white-space: pre-wrap; overflow-wrap: anywhere; }
+details { border-top: 1px solid var(--line); padding: 0.5em 0; }
 summary { cursor: pointer; font-weight: 600; font-size: 1.1em; }
 </style>
 </head>

@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_febm import arguments, data
 
-__all__ = ["check_splits", "class_names_of", "described", "hash_of", "loaded", "probes"]
+__all__ = ["building", "check_splits", "class_names_of", "described", "hash_of", "loaded", "probes"]
 
 # Held-out examples whose energies are watched, and which pictures of the plane show.
 PROBE = {"images": 256, "vectors": 1000}
@@ -30,6 +30,12 @@ def loaded(source: Any, held_out: arguments.Data) -> tuple:
         if held_out is None
         else (source, data.as_data(held_out, what="held_out"))
     )
+
+
+def building(recipe: arguments.RecipeLike) -> str:
+    """Return the line that says what takes a while before a model is there."""
+    fitting = "" if recipe.reference is None else "fitting a Gaussian to the data, "
+    return f"… {fitting}building the model"
 
 
 def check_splits(recipe: arguments.RecipeLike, source: Any, held_out: arguments.Data) -> None:

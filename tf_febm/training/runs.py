@@ -153,6 +153,9 @@ def run(
     everything = {**stored, "data": {**stored["data"], "data_dir": None}, "choices": choices}
     workers.check_same(strategy, "Recipes", json.dumps(everything, sort_keys=True))
     keras.utils.set_random_seed(recipe.seed)
+    chief = workers.is_chief(strategy)
+    report = report if chief else lambda line: None
+    report("… reading the data")
     source, held_out = workers.run_on_all(strategy, lambda: run_data.loaded(data, held_out))
     stored["data"] |= {
         "hash": run_data.hash_of(source),
@@ -165,13 +168,12 @@ def run(
     kind = "images" if hasattr(source, "images") else "vectors"
     notes = recipe.without_effect(chosen or {}, kind)
     run_data.check_splits(recipe, source, held_out)
+    report(run_data.building(recipe))
     with strategy.scope():
         model = recipe.build(source)
     rows, aside = chosen_weights.divided(recipe, model, source, "best_metric" in (chosen or {}))
     unused = recipe.best_metric == chosen_weights.METRIC and aside is None
     run_folder = RunFolder(folder)
-    chief = workers.is_chief(strategy)
-    report = report if chief else lambda line: None
     if recipe.chain_dtype == chain_dtype.AUTO and not dry_run:
         earlier = None if overwrite else run_folder
         recipe = chain_dtype.settle(recipe, model, earlier, strategy, report)
@@ -194,6 +196,7 @@ def run(
 
     if init_from is not None and not start:
         workers.run_on_all(strategy, begin_warm)
+    report("… timing some steps of chains")
     cost = None if workers.spans_workers(strategy) else step_seconds(recipe, model, source)
     least = least_seconds(recipe, model)
     if cost is not None:
