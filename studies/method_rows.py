@@ -86,7 +86,7 @@ def build(name: str, bed: beds.Bed, x: np.ndarray, seed: int, steps: int) -> Any
         if kind in OF_LEVELS:
             raise ValueError("networks of a level of noise are needed, the bed's Gaussian is none")
     else:
-        energy = _perceptron(bed, "energy", settings.get("levels"))
+        energy = _perceptron(bed, "energy", settings.get("levels"), reference=reference)
         settings["reference"] = reference
         settings["sampler"] = samplers.Langevin.exponential(bed.epsilon, CHAIN_STEPS)
     if kind == "Recovery":
@@ -110,7 +110,7 @@ def build(name: str, bed: beds.Bed, x: np.ndarray, seed: int, steps: int) -> Any
         elif kind == "Recovery":
             others.append(_perceptron(bed, player, settings["levels"], pairs=True))
         else:
-            others.append(_perceptron(bed, player))
+            others.append(_perceptron(bed, player, reference=reference))
     model = getattr(tf_febm, kind)(
         energy, *others, l2_coeff=bed.l2_coeff, average_decay=0.99, seed=seed, **settings
     )
@@ -123,12 +123,22 @@ def build(name: str, bed: beds.Bed, x: np.ndarray, seed: int, steps: int) -> Any
     return model
 
 
-def _perceptron(bed: beds.Bed, name: str, levels: int | None = None, pairs: bool = False) -> Any:
+def _perceptron(
+    bed: beds.Bed, name: str, levels: int | None = None, pairs: bool = False, reference: Any = None
+) -> Any:
+    """Return a perceptron; of white coordinates with a reference, but for levels of noise."""
+    import keras
+
     from tf_febm import networks
 
     size, width = bed.dimension * (1 + pairs), (bed.width, bed.width)
     make = networks.mlp if bed.dimension > 2 or bed.gaussian else networks.fourier_mlp
-    return make(size, width, "swish", num_classes=levels, name=name)
+    made = make(size, width, "swish", num_classes=levels, name=name)
+    if reference is None or bed.gaussian or levels is not None:
+        # What levels of noise see has a scale of its own.
+        return made
+    inputs = keras.Input((size,))
+    return keras.Model(inputs, made(networks.Whiten(reference)(inputs)), name=name)
 
 
 def of_ours(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
