@@ -65,8 +65,13 @@ class ArrayFile:
             self._zip = stack.enter_context(_archive(file, self._size))
             members = self._zip.infolist()
             self._stack = stack.pop_all()
-        self._members = {info.filename.removesuffix(".npy"): info for info in members}
+        names = [info.filename.removesuffix(".npy") for info in members]
+        self._members = dict(zip(names, members, strict=True))
         self.keys = tuple(self._members)
+        if len(self.keys) < len(names):
+            self.close()
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"it has several arrays of the name {twice[:60]!r}")
         self._unpacked = 0
 
     def __enter__(self):
@@ -153,4 +158,7 @@ def _header(member) -> Header:
     shape, _, dtype = read(member, max_header_size=_LONGEST_HEADER)
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"its shape {shape} is damaged")
+    if not dtype.itemsize and math.prod(shape):
+        # Of nothing there could be any number, each of which takes memory when it is looked at.
+        raise ValueError(f"it has {math.prod(shape):,} items without contents")
     return Header(shape, dtype)
