@@ -209,3 +209,10 @@ def test_a_batch_is_a_pair(call):
         with pytest.raises(ValueError, match=error):
             getattr(ratio, call)(*given)
     assert np.isfinite(getattr(ratio, call)(x, x)).all()
+    before = [weight.numpy() for weight in ratio.weights]
+    bad = x.copy()
+    bad[3, 1] = np.nan
+    for given, name in (((bad, x), "p_samples"), ((x, np.full_like(x, np.inf)), "q_samples")):
+        with pytest.raises(ValueError, match=f"Stopped at a bad batch: NaN or Inf in {name}"):
+            getattr(ratio, call)(*given)
+    np.testing.assert_equal([weight.numpy() for weight in ratio.weights], before)

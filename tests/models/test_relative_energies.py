@@ -218,6 +218,10 @@ def test_images_of_other_units_are_refused_everywhere(bounded):
     for call in (model.energy, model.score, model):
         with pytest.raises(ValueError, match=r"x has other units .*dequantise.* to 254"):
             call(levels)
+    broken = levels.copy()
+    broken[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"values from [\d.-]+ to 25\d"):
+        model.energy(broken)
     with pytest.raises(tf.errors.InvalidArgumentError, match="x has other units"):
         traced(levels)
     with pytest.raises(ValueError, match="x has other units"):

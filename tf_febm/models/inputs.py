@@ -159,12 +159,13 @@ def check_units(x: tf.Tensor, values: arguments.Bounds | None, what: str = "x") 
         return x
     low, high = reach(values)
     # Of no value both are NaN or infinite, and so for others to say.
-    good = ~tf.reduce_any(tf.math.is_finite(x) & ((x < low) | (x > high)))
+    finite = tf.where(tf.math.is_finite(x), x, tf.cast(low, x.dtype))
+    good = ~tf.reduce_any((finite < low) | (finite > high))
     wrong = (
         f"{what} has other units than the images of the model, which lie in [{values[0]:.3g}, "
         f"{values[1]:.3g}] - tf_febm.data.dequantise(x) scales 8-bit images to [0, 1]"
     )
-    ends = ("received values from", tf.reduce_min(x), "to", tf.reduce_max(x))
+    ends = ("received values from", tf.reduce_min(finite), "to", tf.reduce_max(finite))
     return behind([(good, wrong, *ends)], x, "{}.")
 
 

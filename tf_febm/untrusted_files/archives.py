@@ -158,7 +158,8 @@ def _header(member) -> Header:
     shape, _, dtype = read(member, max_header_size=_LONGEST_HEADER)
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"its shape {shape} is damaged")
-    if not dtype.itemsize and math.prod(shape):
+    items: int = math.prod(shape)
+    if items and not dtype.itemsize:
         # Of nothing there could be any number, each of which takes memory when it is looked at.
-        raise ValueError(f"it has {math.prod(shape):,} items without contents")
+        raise ValueError(f"it has {items:,} items without contents")
     return Header(shape, dtype)
