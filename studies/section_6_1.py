@@ -27,7 +27,6 @@ PUBLISHED = ("js", "alpha:0.9", "pearson_chi2")
 LONG_STEPS = 20_000
 EARLY_STEPS, EARLY_SEEDS = 500, 8
 STARTS, START_STEPS = 20, 4000
-START_NAMES = ("js", "kl")
 # A run that ends farther than this from the optimum, in mean or scale, has gone elsewhere; a
 # trajectory must come as near.
 ELSEWHERE = 0.1
@@ -66,8 +65,7 @@ def run(values) -> int:
     others = runs.each(fit, others, out / "done", values.processes)
     starts = [
         {"divergence": name, "starts": max(2, STARTS // share), "steps": START_STEPS // share}
-        for name in START_NAMES
-        if name in names
+        for name in names
     ]
     begun = runs.each(start, starts, out / "done", values.processes)
     write(done, others, begun, out)

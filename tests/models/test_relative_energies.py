@@ -216,21 +216,27 @@ def test_images_of_other_units_are_refused_everywhere(bounded):
         assert model.value_range == (float(IMAGES.min()), float(IMAGES.max()))
     levels, traced = IMAGES[:4] * 255.0, tf.function(model.energy)
     for call in (model.energy, model.score, model):
-        with pytest.raises(ValueError, match=r"x has other units .*dequantise.* to 254"):
+        with pytest.raises(ValueError, match=r"x must have the units .*dequantise.* to 254"):
             call(levels)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="x has other units"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="x must have the units"):
         traced(levels)
-    with pytest.raises(ValueError, match="x has other units"):
+    with pytest.raises(ValueError, match="x must have the units"):
         model.predict(levels, verbose=0)
+    with pytest.raises(ValueError, match="images must have the units"):
+        tf_febm.applications.denoise(model, levels, 0.1)
     # Noise on images, and differences, are no other units; NaN is a row's own affair.
     noisy = IMAGES[:4] + np.random.default_rng(1).normal(size=(4, 8, 8, 1)).astype("f4")
     assert np.isfinite(model.energy(noisy)).all()
+    # Nor are chains that have run away: those go below as well.
+    assert np.isfinite(model.energy(1e4 * (noisy - 0.5))).all()
     noisy[0, 0, 0, 0] = np.nan
     assert np.isfinite(model.energy(noisy)).tolist() == [False, True, True, True]
     rows = tf.vectorized_map(lambda x: model.energy(x[None])[0], tf.constant(IMAGES[:4]))
     np.testing.assert_allclose(rows, model.energy(IMAGES[:4]), rtol=1e-5)
     model.compile(optimizer=keras.optimizers.Adam(1e-3))
-    with pytest.raises(ValueError, match="other units" if not bounded else "outside the bounds"):
+    with pytest.raises(
+        ValueError, match="must have the units" if not bounded else "outside the bounds"
+    ):
         model.fit(IMAGES * 255.0, batch_size=24, verbose=0)
 
 

@@ -79,6 +79,7 @@ def checked_images(
         raise ValueError(
             f"{what} must have shape {('n', *model.sample_shape)}, n ≥ 1; received {images.shape}."
         )
+    inputs.check_units(tf.convert_to_tensor(images), model.value_range, what)
     return images
 
 

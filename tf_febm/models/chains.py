@@ -248,6 +248,12 @@ class Chains:
         if not tf.is_tensor(num_samples):
             num_samples = arguments.whole_number("num_samples", num_samples, 1, 2**31)
         arguments.choice("initial", initial, self.INITIAL)
+        if taken := sorted({"energy_fn", "initial_state"} & {*sampler_options}):
+            raise TypeError(
+                f"{taken[0]} is what the model gives to its sampler: initial='noise' or 'buffer' "
+                "says where chains start, and model.sampler(energy_fn, initial_state, seed) runs "
+                "them from elsewhere."
+            )
         if self.sample_shape is None:
             raise ValueError("The model has no shape yet: fit it or call model.build first.")
         if labels is not None:

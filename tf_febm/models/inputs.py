@@ -145,27 +145,30 @@ def _outside(low: float, high: float, rank: int) -> str:
 
 
 def check_units(x: tf.Tensor, values: arguments.Bounds | None, what: str = "x") -> tf.Tensor:
-    """Return images behind a check that their units may be those of the range of others.
+    """Return images behind a check that they are not 8-bit levels where a model is of less.
+
+    Chains that have run away, and images with much noise, are as large, but go below, too.
 
     Args:
-        x: Floating [n, …], of known rank. Vectors, and rows of NaN, are left as they are.
-        values: The range, or None, for no check.
+        x: Floating [n, …], of known rank; vectors are left as they are.
+        values: The range of the images that the model is of, or None, for no check.
         what: What x is called.
 
     Raises:
-        ValueError: Run eagerly, a value is further outside than `reach` goes; see `behind`.
+        ValueError: Run eagerly, values go further up than `reach`, and none is below the range;
+            see `behind`.
     """
     if values is None or x.shape.rank < 3:
         return x
-    low, high = reach(values)
-    # Of no value both are NaN or infinite, and so for others to say.
-    good = ~tf.reduce_any(tf.math.is_finite(x) & ((x < low) | (x > high)))
+    high, low = reach(values)[1], 2.0 * values[0] - values[1]
+    # No comparison with NaN holds: that is for others to say.
+    levels = tf.reduce_any(x > high) & ~tf.reduce_any(x < low)
     wrong = (
-        f"{what} has other units than the images of the model, which lie in [{values[0]:.3g}, "
+        f"{what} must have the units of the model's images, which lie in [{values[0]:.3g}, "
         f"{values[1]:.3g}] - tf_febm.data.dequantise(x) scales 8-bit images to [0, 1]"
     )
     ends = ("received values from", tf.reduce_min(x), "to", tf.reduce_max(x))
-    return behind([(good, wrong, *ends)], x, "{}.")
+    return behind([(~levels, wrong, *ends)], x, "{}.")
 
 
 def is_fine_by_bounds(bounds: arguments.Bounds | None, rank: int) -> bool:
