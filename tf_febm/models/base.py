@@ -15,13 +15,7 @@ from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.names import Named
 from tf_febm.models.normalisation import Normalised
-from tf_febm.models.parts import (
-    check_network,
-    checked_reference,
-    classes_of,
-    in_white,
-    input_shape_of,
-)
+from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white, known_shape
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
 from tf_febm.networks import GaussianReference
@@ -268,7 +262,7 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
 
     def _build_if_known(self) -> None:
         """Build at once where the energy network tells the shape of its input."""
-        shape = input_shape_of(self.energy_network)
+        shape = known_shape(self.energy_network)
         if shape is not None:
             self.build(shape)
 

@@ -11,7 +11,7 @@ from tf_febm import arguments, data, divergences, energies, objectives, parallel
 from tf_febm.models import updates
 from tf_febm.models.fitting import KINDS_OF_FIT
 from tf_febm.models.metrics import MeanOfEach
-from tf_febm.models.parts import check_network, classes_of, input_shape_of
+from tf_febm.models.parts import check_network, classes_of, known_shape
 
 __all__ = ["DensityRatio"]
 
@@ -67,7 +67,7 @@ class DensityRatio(keras.Model):
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.sample_shape: tuple[int, ...] | None = None
         self._means = MeanOfEach(self.METRICS)
-        shape = input_shape_of(network)
+        shape = known_shape(network)
         if shape is not None:
             self.build(shape)
 
