@@ -13,7 +13,7 @@ from tf_febm.models import updates
 from tf_febm.models.assertions import assertions_in_one_line, behind
 from tf_febm.models.fitting import KINDS_OF_FIT
 from tf_febm.models.metrics import MeanOfEach
-from tf_febm.models.parts import check_network
+from tf_febm.models.parts import check_network, classes_of, known_shape
 
 __all__ = ["DensityRatio"]
 
@@ -40,7 +40,7 @@ class DensityRatio(keras.Model):
     `log_ratio_p` and `log_ratio_q` (means of r over the samples of each).
 
     Args:
-        network: Keras model or layer from x, [n, …], to r, [n, 1] or [n].
+        network: Keras model or layer from x, [n, …], to r, [n, 1] or [n], without labels.
         divergence: A `Divergence` or its name.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
         name: The Keras name.
@@ -63,12 +63,20 @@ class DensityRatio(keras.Model):
     ):
         super().__init__(name=name)
         self.network = check_network("network", network)
+        if classes_of(network) is not None:
+            raise ValueError(
+                "network must take x alone; received one with a second input, of labels: build it "
+                "without num_classes."
+            )
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.sample_shape: tuple[int, ...] | None = None
         self._means = MeanOfEach(self.METRICS)
+        shape = known_shape(network)
+        if shape is not None:
+            self.build(shape)
 
     # What functions of tf_febm ask of whatever has a ratio.
-    conditional, num_classes, bounds = False, None, None
+    conditional, num_classes, bounds, value_range = False, None, None, None
     is_calibrated, has_log_partition, class_names, column_names = False, False, None, None
 
     @property
