@@ -11,7 +11,8 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.untrusted_files.opening import check_bytes, opened
+from tf_febm.untrusted_files.opening import RefusedError, check_bytes, opened
+from tf_febm.untrusted_files.records import DamagedError
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
 
@@ -119,9 +120,22 @@ class ArrayFile:
 
 @arguments.checked
 def read_arrays(path: arguments.Path) -> dict[str, np.ndarray]:
-    """Return all arrays of an .npz by name; see `ArrayFile`."""
-    with ArrayFile(path) as file:
-        return {key: file.array(key) for key in file.keys}
+    """Return all arrays of an .npz by name; see `ArrayFile`.
+
+    Raises:
+        DamagedError: It is no archive of arrays, or one of them cannot be read.
+        OSError: It is not there, or cannot be opened.
+        RefusedError: It is no regular file, or takes more memory than the limits allow.
+    """
+    try:
+        with ArrayFile(path) as file:
+            return {key: file.array(key) for key in file.keys}
+    except (OSError, RefusedError):
+        raise
+    # What is cut or changed raises zlib.error, BadZipFile, EOFError, NotImplementedError, …
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedError(f"{path} is damaged ({text})") from None
 
 
 def _archive(file: IO[bytes], size: int) -> zipfile.ZipFile:
