@@ -74,6 +74,16 @@ def test_the_digits_of_levels_of_noise_are_what_was_measured(project):
         *(f"{ratio:.2f}" for ratio in digits["frechet_ratio"]),
     }
     assert all(figure in page for figure in told), told
+    guided = json.loads(text)["mnist_guided"]
+    assert guided["commit"] in page and recipes.get("mnist_multiscale").steps == guided["steps"]
+    for row in guided["drawn"]:
+        figures = [f"{row['frechet_to_held_out']:.2f}"]
+        named = ("mean_confidence", "own_class", "precision", "recall")
+        figures += [f"{row[name]:.3f}" for name in named]
+        how = f"| {row['guidance']:g} | {row['steps_of_a_level']} |"
+        assert f"{how} {' | '.join(figures)} |" in page
+    best = min(guided["drawn"], key=lambda row: row["frechet_to_held_out"])
+    assert best["guidance"] == recipes.get("mnist_multiscale").guidance == 1.0
     assert {round(seconds / 60) for seconds in digits["seconds"]} == {6}
     assert recipes.get("digits_multiscale").steps == digits["steps"]
 

@@ -109,3 +109,9 @@ CIFAR10_MULTISCALE = derived(
     random_flip=True,
     guidance=1.0,
 )
+MNIST_MULTISCALE = derived(
+    MULTISCALE,
+    "mnist_multiscale",
+    "MNIST with labels: guidance makes whole digits of strokes in pieces.",
+    guidance=1.0,
+)
