@@ -1,4 +1,4 @@
-"""How much memory data take that stay where they are: `python -m studies.streaming`.
+"""Memory that data take that stay where they are: `python -m studies.streaming`.
 
 TFRecord files of some gigabytes are read in a process of its own for each size of the shuffle
 buffer, through several buffers, and once as a whole. Measured: resident memory before, with the
