@@ -126,12 +126,13 @@ fuzz: $(READY)
 long: $(READY)
 	$(BIN)/python drills/long_run.py $(ARGS)
 
+# Three workers, though two cores: while one waits for a process that it started, another computes.
 test: $(READY) lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not thorough" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not thorough" $(ARGS)
 
 # Breadth beyond the suite: more seeds and combinations of what it shows on some.
 thorough: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m thorough $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m thorough $(ARGS)
 
 # What one runs while working: within a minute and a half.
 quick: $(READY) lint types

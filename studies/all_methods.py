@@ -1,9 +1,10 @@
-"""Every method on densities that are known, in one table: `python -m studies.all_methods`.
+"""Every method on densities that are known, and on digits: `python -m studies.all_methods`.
 
 A bed gives all of them the same data, network, sampler, rates and steps; what a method has of its
-own is what it is by. TorchEBM and ebmkit are rows too where --peers names a Python that has them.
-Writes study.csv, study.json, study.md and study.png into --out. Runs that are done with the same
-options are not repeated. With --record the results go to docs/measured, and the table to its page.
+own is what it is by. The memory of each is that of a process of its own, on one bed. TorchEBM and
+ebmkit are rows too where --peers names a Python that has them. Writes study.csv, study.json,
+study.md and study.png into --out. Runs that are done with the same options are not repeated. With
+--record the results go to docs/measured, and the table to its page.
 """
 
 import json
@@ -11,58 +12,34 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from launch import console
 from studies import beds, runs
+from studies.method_rows import EXAMPLES, MEMORY_STEPS, METHODS, PEERS, of_ours, of_peer
 
 # The tables stand between these lines of the page.
 BEGIN, END = "<!-- table of studies.all_methods -->\n", "<!-- end of table -->\n"
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = "methods.md"
-EXAMPLES, BATCH = 5000, 200
-# Of the last sampling, and of each step of training.
-FINAL_STEPS, CHAIN_STEPS = 300, 15
-
-
-def _of_two(make: str, divergence: str, **settings) -> dict[str, Any]:
-    return {"class": make, "players": ("variational",), "divergence": divergence, **settings}
-
-
-# Row -> the class of the method, its further networks, and its settings; "gamma" and "noise_stddev"
-# are the bed's.
-METHODS: dict[str, dict[str, Any]] = {
-    "febm_js": _of_two("FEBM", "js"),
-    "febm_kl": _of_two("FEBM", "kl", shift_invariant=True),
-    "febm_reverse_kl": _of_two("FEBM", "reverse_kl", shift_invariant=True),
-    "febm_squared_hellinger": _of_two("FEBM", "squared_hellinger"),
-    "dual_js": _of_two("DualFEBM", "js"),
-    "contrastive_divergence": {"class": "ContrastiveDivergence", "initial": "noise"},
-    "pseudo_spherical": {"class": "PseudoSpherical", "initial": "noise", "gamma": None},
-    "bidirectional": {"class": "BidirectionalEBM", "players": ("generator",)},
-    "noise_contrastive": {"class": "NoiseContrastive"},
-    "denoising_score_matching": {"class": "ScoreMatching", "noise_stddev": 0},
-    "sliced_score_matching": {"class": "ScoreMatching", "kind": "sliced"},
-    "energy_discrepancy": {"class": "EnergyDiscrepancy", "noise_stddev": 1},
+# The bed on which the memory of processes is measured.
+MEMORY_BED = "digits"
+FIGURES = {
+    "kl": "KL(data‖model)",
+    "lower": "of log Z, from",
+    "upper": "to",
+    "distance": "distance of samples",
+    "seconds": "seconds",
+    "before": "MiB before",
+    "peak": "MiB at peak",
 }
-# Row -> package, of studies/peers_side.py.
-PEERS = {
-    "torchebm_contrastive_divergence": "torchebm",
-    "torchebm_score_matching": "torchebm",
-    "ebmkit_contrastive_divergence": "ebmkit",
-    "ebmkit_score_matching": "ebmkit",
-    "ebmkit_energy_discrepancy": "ebmkit",
-}
-WITHOUT_BUFFER = ("BidirectionalEBM", "NoiseContrastive", "ScoreMatching", "EnergyDiscrepancy")
-FIGURES = {"kl": "KL(data‖model)", "distance": "distance of samples", "seconds": "seconds",
-           "mib": "MiB"}  # fmt: skip
+# What they are on the digits.
+OF_DIGITS = {"kl": "−log q, held out", "distance": "Fréchet ratio"}
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -101,7 +78,16 @@ def run(values) -> int:
         for method in values.methods
     ]  # fmt: skip
     results = runs.each(train, jobs, out / "runs", values.processes)
-    rows = [_row(result) for result in results]
+    alone = [
+        {**job, "steps": min(job["steps"], MEMORY_STEPS)}
+        for job in jobs
+        if job["bed"] == MEMORY_BED and job["seed"] == 0
+    ]
+    memory = {
+        result["job"]["method"]: result
+        for result in runs.each(resident, alone, out / "runs", fresh=True)
+    }
+    rows = [_row(result, memory) for result in results]
     summary = summarise(rows)
     runs.write_table(rows, out / "study.csv")
     write(summary, used, values.seeds, out)
@@ -121,147 +107,31 @@ def train(job: dict) -> dict:
     bed, seed = beds.get(job["bed"]), job["seed"]
     x = bed.train(EXAMPLES, seed)
     with tempfile.TemporaryDirectory() as folder:
-        if job["peers"] is not None:
-            energy_fn, samples, spent = _of_peer(job, bed, x, Path(folder))
-        else:
-            energy_fn, samples, spent = _of_ours(job, bed, x)
-        return {**beds.figures(bed, seed, energy_fn, samples), **spent}
+        way = of_ours if job["peers"] is None else of_peer
+        energy_fn, samples, spent = way(job, bed, x, Path(folder))
+        return {
+            **beds.figures(bed, seed, energy_fn, samples),
+            "seconds_of_training": spent["seconds_of_training"],
+        }
 
 
-def build(name: str, bed: beds.Bed, x: np.ndarray, seed: int, steps: int) -> Any:
-    """Return the compiled model of a row of `METHODS` on a bed.
-
-    Args:
-        name: The row.
-        bed: The bed.
-        x: Training data, [n, dimension].
-        seed: Of weights and chains.
-        steps: Of training, for the rates.
-    """
-    import keras
-
-    import tf_febm
-    from tf_febm import networks, optimizers, samplers
-
-    keras.utils.set_random_seed(seed)
-    settings = dict(METHODS[name])
-    kind, players = settings.pop("class"), settings.pop("players", ())
-    reference = networks.GaussianReference("diagonal" if bed.gaussian else "full").adapt(x)
-    if bed.gaussian:
-        scale = float(x.std())
-        energy = networks.quadratic(bed.dimension, float(x.mean()), scale)
-        settings["sampler"] = samplers.Langevin.from_epsilon(bed.epsilon, CHAIN_STEPS)
-        if kind == "NoiseContrastive":
-            settings["noise"] = reference
-    else:
-        energy = _perceptron(bed, "energy")
-        settings["reference"] = reference
-        settings["sampler"] = samplers.Langevin.exponential(bed.epsilon, CHAIN_STEPS)
-    if kind not in WITHOUT_BUFFER:
-        settings["buffer"] = tf_febm.ReplayBuffer(5000, restart_probability=0.05)
-    if "gamma" in settings:
-        settings["gamma"] = bed.gamma
-    if "noise_stddev" in settings:
-        settings["noise_stddev"] = bed.noise[settings["noise_stddev"]]
-    others: list = []
-    for player in players:
-        if player == "generator":
-            generator = networks.generator_mlp(bed.dimension, (bed.dimension,), (64, 64))
-            others += [generator, bed.dimension]
-        else:
-            others.append(_perceptron(bed, player))
-    model = getattr(tf_febm, kind)(
-        energy, *others, l2_coeff=bed.l2_coeff, average_decay=0.99, seed=seed, **settings
-    )
-
-    def adam(rate):
-        decay = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.02)
-        return optimizers.ClippedAdam(decay, beta_1=0.0, beta_2=0.99)
-
-    model.compile(adam(bed.rate), *(adam(bed.second_rate) for _ in players))
-    return model
+def resident(job: dict) -> dict:
+    """Train for some steps in this process, a fresh one; return its memory before and at most."""
+    bed = beds.get(job["bed"])
+    x = bed.train(EXAMPLES, job["seed"])
+    with tempfile.TemporaryDirectory() as folder:
+        spent = (of_ours if job["peers"] is None else of_peer)(job, bed, x, Path(folder))[-1]
+    return {name: spent[name] for name in ("before", "peak")}
 
 
-def _perceptron(bed: beds.Bed, name: str) -> Any:
-    from tf_febm import networks
-
-    if bed.dimension == 2 and not bed.gaussian:
-        return networks.fourier_mlp(2, (64, 64), name=name)
-    return networks.mlp(bed.dimension, (64, 64), "swish", name=name)
-
-
-def _of_ours(job: dict, bed: beds.Bed, x: np.ndarray) -> tuple:
-    """Return the energy of a trained model, its samples, and what training took."""
-    import tensorflow as tf
-
-    model = build(job["method"], bed, x, job["seed"], job["steps"])
-    batches = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), job["seed"]).repeat()
-    before, began = _peak(reset=True), time.process_time()
-    model.fit(batches.batch(BATCH), steps_per_epoch=job["steps"], verbose=0)
-    spent = {"seconds_of_training": time.process_time() - began, "mib": _added(before)}
-    manager = model.averaged_weights()
-    manager.__enter__()
-    samples = model.sample(
-        beds.SAMPLES, seed=1, initial=model.evaluation_start,
-        num_steps=0 if "generator" in model.INITIAL else FINAL_STEPS,
-    )  # fmt: skip
-    return model.energy, np.asarray(samples), spent
-
-
-def _of_peer(job: dict, bed: beds.Bed, x: np.ndarray, folder: Path) -> tuple:
-    """Return the same of another library, trained by another Python."""
-    package = PEERS[job["method"]]
-    if not job["peers"]:
-        raise ValueError(f"{package} is not at hand: give --peers=PYTHON, one that has it")
-    if bed.gaussian:
-        raise ValueError("the peers' rows are of their own perceptrons")
-    points, _ = beds.points_of(bed, job["seed"])
-    np.savez(folder / "given.npz", x=x, points=points)
-    near, far = bed.noise
-    options = {
-        **job, "batch": BATCH, "rate": bed.rate, "epsilon": bed.epsilon, "noise": near, "far": far,
-        "chain_steps": CHAIN_STEPS, "final_steps": FINAL_STEPS, "samples": beds.SAMPLES,
-        "dimension": bed.dimension,
-    }  # fmt: skip
-    script = Path(__file__).with_name("peers_side.py")
-    command = [job["peers"], str(script), str(folder), json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
-    with np.load(folder / "made.npz") as made:
-        energies, samples = made["energies"], made["samples"]
-        memory = float(made["mib"])
-        spent = {"seconds_of_training": float(made["seconds"])}
-        spent["mib"] = None if np.isnan(memory) else memory
-    parts = iter(np.array_split(energies, -(-len(points) // 50_000)))
-    return lambda _: next(parts), samples, spent
-
-
-def _peak(reset: bool = False) -> float | None:
-    """Return the largest memory of this process in MiB, since now if it is reset; None elsewhere.
-
-    Linux alone can tell: elsewhere the peak of a process is that of all its runs.
-    """
-    try:
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        text = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024.0
-
-
-def _added(before: float | None) -> float | None:
-    after = _peak()
-    return None if before is None or after is None else after - before
-
-
-def _row(result: dict) -> dict:
+def _row(result: dict, memory: dict[str, dict]) -> dict:
     job = result["job"]
     row: dict[str, Any] = {name: job[name] for name in ("bed", "method", "seed")}
-    for name in ("kl", "kl_error", "distance"):
+    for name in ("kl", "lower", "upper", "distance"):
         row[name] = result.get(name)
-    row["seconds"], row["mib"] = result.get("seconds_of_training"), result.get("mib")
+    row["seconds"] = result.get("seconds_of_training")
+    alone = memory.get(job["method"], {}) if job["bed"] == MEMORY_BED else {}
+    row |= {name: alone.get(name) if job["seed"] == 0 else None for name in ("before", "peak")}
     return {**row, "failed": result.get("failed", "")}
 
 
@@ -273,8 +143,11 @@ def summarise(rows: list[dict]) -> dict[str, dict]:
             own = [row for row in rows if (row["bed"], row["method"]) == (bed, method)]
             table: dict[str, Any] = {}
             for name in FIGURES:
-                mean, deviation, text = runs.describe([row[name] for row in own])
+                values = [row[name] for row in own]
+                mean, deviation, text = runs.describe(values)
                 table[name] = {"mean": mean, "deviation": deviation, "text": text}
+            table["finite"] = sum(row["kl"] is not None for row in own)
+            table["seeds"] = len(own)
             reasons = [row["failed"] for row in own if row["failed"]]
             found.setdefault(bed, {})[method] = {**table, "failed": reasons}
     return found
@@ -284,18 +157,32 @@ def tables(summary: dict[str, dict]) -> str:
     """Return the tables of all beds in Markdown, the best KL of each in bold."""
     lines = []
     for bed, methods in summary.items():
-        lines += [f"### {bed}", "", f"| | {' | '.join(FIGURES.values())} |", "|---" * 5 + "|"]
+        # What no row has, is no column.
+        names = [
+            n
+            for n in FIGURES
+            if any(n in row and row[n]["mean"] is not None for row in methods.values())
+        ]
+        known = {**FIGURES, **(OF_DIGITS if bed == "digits" else {})}
+        titles = " | ".join(known[name] for name in names)
+        lines += [f"### {bed}", "", f"| | {titles} |", "|---" * (1 + len(names)) + "|"]
         means = [row["kl"]["mean"] for row in methods.values() if row["kl"]["mean"] is not None]
         missing: dict[str, list] = {}
         for method, row in methods.items():
             if row["failed"]:
                 missing.setdefault(row["failed"][0], []).append(method.replace("_", " "))
                 continue
-            cells = [row[name]["text"] for name in FIGURES]
+            # The ends go with the mean, which has its own deviation.
+            cells = [
+                row[n]["text"].split(" ± ")[0] if n in ("lower", "upper") else row[n]["text"]
+                for n in names
+            ]
             if row["kl"]["mean"] is None:
                 cells[0] = "not finite"
-            if row["kl"]["mean"] == min(means):
+            elif row["kl"]["mean"] == min(means):
                 cells[0] = f"**{cells[0]}**"
+            if 0 < row.get("finite", 0) < row["seeds"]:
+                cells[0] += f", {row['finite']} of {row['seeds']} seeds finite"
             lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
         lines += ["", *(f"No row of {', '.join(n)}: {why}." for why, n in missing.items()), ""]
     return "\n".join(lines)
@@ -331,12 +218,14 @@ def _draw(summary: dict[str, dict], path: Path) -> None:
     drawn = charts.figure(11.0, 4.2 * -(-len(summary) // 2))
     for number, (bed, methods) in enumerate(summary.items(), 1):
         axis = drawn.add_subplot(-(-len(summary) // 2), 2, number)
-        charts.style(axis, bed, "KL(data‖model), nats")
+        # −log q of the digits is below zero.
+        drawn_figure = "distance" if bed == "digits" else "kl"
+        charts.style(axis, bed, {**FIGURES, "distance": OF_DIGITS["distance"]}[drawn_figure])
         names = [name for name, row in methods.items() if not row["failed"]]
         for place, name in enumerate(names):
-            kl = methods[name]["kl"]["mean"]
-            if kl is not None and kl > 0.0:
-                axis.plot(kl, place, "o", color="#0072B2")
+            value = methods[name][drawn_figure]["mean"]
+            if value is not None and value > 0.0:
+                axis.plot(value, place, "o", color="#0072B2")
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0)))
         axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))

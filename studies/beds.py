@@ -14,8 +14,10 @@ __all__ = ["BEDS", "Bed", "figures", "get"]
 
 # Samples that are drawn of a model, and points that they are held against.
 SAMPLES = 1000
-# Points at which log Z is estimated where no grid reaches, half of them of the density itself.
-POINTS = 200_000
+# Points of the density at which energies are averaged where no grid reaches.
+POINTS = 20_000
+# Of annealing there and back.
+CHAINS, TEMPERATURES = 128, 400
 
 
 class Bed(NamedTuple):
@@ -24,8 +26,9 @@ class Bed(NamedTuple):
     Attributes:
         name: Key of `BEDS`.
         dimension: Of x.
-        sample: (count, seed) -> float32 [count, dimension], of the density.
-        log_prob: x -> float64 [n].
+        sample: (count, seed) -> float32 [count, dimension], of the density; of the digits, whose
+            density nobody knows, those for training.
+        log_prob: x -> float64 [n]; None where it is not known.
         box: (low, high) of a grid in the plane, or None.
         step: Spacing of the grid.
         outliers: Share of the training data that is of no interest.
@@ -38,12 +41,13 @@ class Bed(NamedTuple):
         second_rate: That of a second network.
         l2_coeff: Weight of the mean squared outputs.
         steps: Of training.
+        width: Units of each of two layers.
     """
 
     name: str
     dimension: int
     sample: Callable[[int, int], np.ndarray]
-    log_prob: Callable[[np.ndarray], np.ndarray]
+    log_prob: Callable[[np.ndarray], np.ndarray] | None
     box: tuple[float, float] | None = None
     step: float = 0.05
     outliers: float = 0.0
@@ -55,6 +59,7 @@ class Bed(NamedTuple):
     second_rate: float = 4e-3
     l2_coeff: float = 0.0
     steps: int = 1500
+    width: int = 64
 
     def train(self, count: int, seed: int) -> np.ndarray:
         """Return training data, float32 [count, dimension], outliers among them."""
@@ -93,11 +98,14 @@ def _mixture(name: str, means, scales, **settings) -> Bed:
     return Bed(name, dimension, sample, log_prob, **settings)
 
 
-def _ten() -> Bed:
+def of_ten() -> tuple[np.ndarray, np.ndarray]:
+    """Return means and deviations of the Gaussians of mixture10, each [4, 10]."""
     rng = np.random.default_rng(10)
-    means = 2.0 * rng.standard_normal((4, 10)) / np.sqrt(2.0)
-    scales = rng.uniform(0.6, 1.2, (4, 10))
-    return _mixture("mixture10", means, scales, epsilon=2e-2, gamma=0.1, noise=(0.2, 0.5))
+    return 2.0 * rng.standard_normal((4, 10)) / np.sqrt(2.0), rng.uniform(0.6, 1.2, (4, 10))
+
+
+def _ten() -> Bed:
+    return _mixture("mixture10", *of_ten(), epsilon=2e-2, gamma=0.1, noise=(0.2, 0.5))
 
 
 def _contaminated(percent: int) -> Bed:
@@ -116,6 +124,33 @@ def _contaminated(percent: int) -> Bed:
     )
 
 
+def _digits() -> Bed:
+    return Bed(
+        "digits",
+        64,
+        lambda count, seed: digits("train", count, seed),
+        None,
+        epsilon=2e-2,
+        gamma=0.05,
+        noise=(0.2, 0.5),
+        rate=1e-3,
+        second_rate=2e-3,
+        l2_coeff=0.01,
+        steps=1000,
+        width=256,
+    )
+
+
+def digits(split: str, count: int, seed: int) -> np.ndarray:
+    """Return digits as vectors in (0, 1), float32 [count, 64]: (levels + uniform noise)/17."""
+    from tf_febm import data
+
+    images = data.load("digits", split=split).images.reshape(-1, 64)
+    rng = np.random.default_rng([seed, 4, split == "test"])
+    levels = np.rint(images[rng.permutation(count) % len(images)] * (16.0 / 255.0))
+    return ((levels + rng.random(levels.shape)) / 17.0).astype(np.float32)
+
+
 BEDS: dict[str, Callable[[], Bed]] = {
     "moons": functools.partial(
         _toy, "moons", epsilon=2e-3, rate=1e-3, second_rate=1e-3, l2_coeff=0.02, steps=800
@@ -123,6 +158,7 @@ BEDS: dict[str, Callable[[], Bed]] = {
     "mixture10": _ten,
     "contaminated_5": functools.partial(_contaminated, 5),
     "contaminated_20": functools.partial(_contaminated, 20),
+    "digits": _digits,
 }
 
 
@@ -131,71 +167,117 @@ def get(name: str) -> Bed:
     return BEDS[name]()
 
 
-def points_of(bed: Bed, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return where energies are asked for, and the log density that these points were drawn from.
-
-    In the plane these are the cells of a grid, and there is no such density.
-    """
-    if bed.box is not None:
-        axis = np.arange(bed.box[0] + bed.step / 2, bed.box[1], bed.step)
-        both = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-        return both.reshape(-1, 2).astype(np.float32), None
-    own = bed.sample(POINTS // 2, seed + 1000)
-    centre, wide = own.mean(0), 1.5 * own.std(0)
-    rng = np.random.default_rng([seed, 2])
-    others = centre + wide * rng.standard_normal((POINTS // 2, bed.dimension))
-    points = np.concatenate([own, others.astype(np.float32)])
-    broad = -0.5 * (((points - centre) / wide) ** 2).sum(1) - np.log(wide).sum()
-    broad -= 0.5 * bed.dimension * np.log(2 * np.pi)
-    return points, np.logaddexp(bed.log_prob(points), broad) - np.log(2.0)
-
-
 def figures(bed: Bed, seed: int, energy_fn: Callable, samples: np.ndarray) -> dict[str, Any]:
     """Return how far an energy and samples are from the density of a bed.
 
     Args:
         bed: A `Bed`.
         seed: Of points and of what samples are held against.
-        energy_fn: x, float32 [n, dimension] -> energies, [n].
+        energy_fn: x, float32 [n, dimension] -> energies, [n]; differentiable, but in the plane.
         samples: Of the model, [m, dimension].
 
     Returns:
-        "kl", KL(density‖model) in nats; "kl_error", of log Z: the distance from a grid twice as
-        wide, or two standard errors of importance sampling from half the density and half a broad
-        Gaussian; "distance", the energy distance of samples and as many points of the density in
-        deviations of these, 0 where both are alike.
+        "kl", KL(density‖model) in nats, or of the digits the mean of −log q of held-out ones;
+        "lower" and "upper", what the interval of log Z leaves of it: in the plane the distance from
+        a grid twice as wide on both sides, else annealing there and back, in the white coordinates
+        of the data; "distance", the energy distance of samples and as many points of the density
+        in deviations of these, 0 where both are alike, or of digits the Fréchet ratio. None is what
+        is not finite.
     """
-    from scipy.special import logsumexp
-
     from tf_febm.models.sample_distance import sample_distance
 
-    points, drawn_from = points_of(bed, seed)
-    energies = np.concatenate(
-        [np.asarray(energy_fn(part), np.float64).reshape(-1) for part in _parts(points)]
+    found = _of_grid(bed, energy_fn) if bed.box is not None else _bracketed(bed, seed, energy_fn)
+    distance = None
+    if np.isfinite(samples).all():
+        if bed.log_prob is None:
+            distance = _frechet_ratio(samples)
+        else:
+            truth = bed.sample(SAMPLES, seed + 2000)
+            distance = float(sample_distance(truth, samples[:SAMPLES]).value)
+    if not np.isfinite(found).all():
+        found = (None, None, None)
+    return {**dict(zip(("kl", "lower", "upper"), found, strict=True)), "distance": distance}
+
+
+def _of_grid(bed: Bed, energy_fn: Callable) -> tuple[float, float, float]:
+    """Return the KL and its ends by the cells of a grid."""
+    from scipy.special import logsumexp
+
+    axis = np.arange(bed.box[0] + bed.step / 2, bed.box[1], bed.step)
+    both = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    points = both.reshape(-1, 2).astype(np.float32)
+    energies, log_p = _energies(energy_fn, points), bed.log_prob(points)
+    cell = 2 * np.log(bed.step)
+    log_z = logsumexp(-energies) + cell
+    coarse = -energies.reshape(len(axis), len(axis))[::2, ::2]
+    error = abs(logsumexp(coarse) + cell + np.log(4.0) - log_z)
+    p = np.exp(log_p + cell)
+    seen = p > 0.0
+    kl = float(np.sum(p[seen] * (log_p[seen] + energies[seen])) / p.sum() + log_z)
+    return kl, kl - error, kl + error
+
+
+def _bracketed(bed: Bed, seed: int, energy_fn: Callable) -> tuple:
+    """Return the same with log Z by annealing there and back; None where it does not get there."""
+    import tensorflow as tf
+    from tensorflow_probability import distributions
+
+    from tf_febm import evaluation
+
+    data = bed.sample(POINTS, seed)
+    mean, factor = white(data)
+    scale, centre = tf.constant(factor.T, tf.float32), tf.constant(mean, tf.float32)
+    points = digits("test", 360, seed) if bed.log_prob is None else bed.sample(POINTS, seed + 1000)
+    own = np.mean(_energies(energy_fn, points))
+    if bed.log_prob is not None:
+        own += np.mean(bed.log_prob(points))
+    base = distributions.MultivariateNormalDiag(
+        tf.zeros(bed.dimension), tf.fill([bed.dimension], 2.0**0.5)
     )
-    log_p = bed.log_prob(points)
-    if drawn_from is None:
-        cell = 2 * np.log(bed.step)
-        log_z = logsumexp(-energies) + cell
-        side = round(len(points) ** 0.5)
-        coarse = -energies.reshape(side, side)[::2, ::2]
-        error = abs(logsumexp(coarse) + cell + np.log(4.0) - log_z)
-        p = np.exp(log_p + cell)
-        seen = p > 0.0
-        kl = np.sum(p[seen] * (log_p[seen] + energies[seen])) / p.sum() + log_z
-    else:
-        log_weights = -energies - drawn_from
-        log_z = logsumexp(log_weights) - np.log(len(points))
-        weights = np.exp(log_weights - log_weights.max())
-        error = 2.0 * weights.std() / weights.mean() / np.sqrt(len(points))
-        own = slice(0, len(points) // 2)
-        kl = np.mean(log_p[own] + energies[own]) + log_z
-    truth = bed.sample(SAMPLES, seed + 2000)
-    finite = np.isfinite(samples).all()
-    distance = float(sample_distance(truth, samples[:SAMPLES]).value) if finite else None
-    kl = float(kl) if np.isfinite(kl) else None
-    return {"kl": kl, "kl_error": float(error) if kl is not None else None, "distance": distance}
+    try:
+        part = evaluation.bracketed_log_partition(
+            lambda z: energy_fn(tf.matmul(z, scale) + centre),
+            base,
+            num_chains=CHAINS,
+            num_temperatures=TEMPERATURES,
+            seed=seed,
+        )
+    except ValueError:
+        return (np.nan,) * 3
+    volume = np.linalg.slogdet(factor)[1]
+    return tuple(float(own + volume + end) for end in (part.log_z, part.lower, part.upper))
 
 
-def _parts(points: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(points, -(-len(points) // 50_000))
+def white(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return μ and L of x = μ + L z with white z."""
+    return x.mean(0), np.linalg.cholesky(np.cov(x.T, dtype=np.float64))
+
+
+def _energies(energy_fn: Callable, points: np.ndarray) -> np.ndarray:
+    parts = np.array_split(points, -(-len(points) // 50_000))
+    return np.concatenate([np.asarray(energy_fn(part), np.float64).reshape(-1) for part in parts])
+
+
+@functools.cache
+def _features() -> tuple:
+    """Return a classifier of the digits, its features of held-out ones, and their distance."""
+    from tf_febm import data, evaluation
+
+    train, held_out = (data.load("digits", split=split) for split in ("train", "test"))
+    classifier = evaluation.train_classifier(train.images, train.labels, 10, name="digits")
+    features = classifier.features(held_out.images)
+    return (
+        classifier,
+        features,
+        evaluation.frechet_distance(classifier.features(train.images), features),
+    )
+
+
+def _frechet_ratio(samples: np.ndarray) -> float:
+    """Return how many times further samples are from held-out digits than those for training."""
+    from tf_febm import evaluation
+
+    classifier, features, unit = _features()
+    levels = np.floor(np.clip(samples, 0.0, 1.0 - 1e-6) * 17.0) / 16.0
+    own = classifier.features(levels.reshape(-1, 8, 8, 1).astype(np.float32))
+    return evaluation.frechet_distance(own, features) / unit

@@ -2,7 +2,7 @@
 
     peers_side.py <folder> <JSON: options of the run>
 
-Reads given.npz, with the data and the points where energies are asked for, and writes made.npz.
+Reads given.npz, with the data and their white coordinates, and writes made.npz.
 """
 
 import json
@@ -16,20 +16,19 @@ import numpy as np
 
 
 def main() -> None:
-    """Train, and write the energies, samples, seconds and memory."""
+    """Train, and write the weights, some energies, samples, seconds and memory."""
     import torch
 
     folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     torch.set_num_threads(1)
     torch.manual_seed(options["seed"])
     with np.load(folder / "given.npz") as given:
-        x, points = given["x"], given["points"]
+        x, mean, factor = given["x"], given["mean"], given["factor"]
     # In white coordinates, as ours: their samplers have no preconditioning.
-    mean = x.mean(0)
-    factor = np.linalg.cholesky(np.cov(x.T)).astype(np.float32)
     white = torch.from_numpy(np.linalg.solve(factor, (x - mean).T).T.astype(np.float32))
+    options["dimension"] = x.shape[1]
     package, _, method = options["method"].partition("_")
-    energy = perceptron(torch, x.shape[1], package)
+    energy = perceptron(torch, x.shape[1], package, options["width"])
     step, chain = SIDES[package](torch, energy, method, options)
     optimizer = torch.optim.Adam(energy.parameters(), options["rate"], betas=(0.0, 0.99))
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -48,27 +47,29 @@ def main() -> None:
         rates.step()
         averaged.update_parameters(energy)
     seconds = time.process_time() - began
-    memory = peak() - before
+    memory = peak()
     made = averaged.module
     z = chain(made, torch.randn(options["samples"], x.shape[1])).detach().numpy()
-    energies = []
     with torch.no_grad():
-        for part in np.array_split(points, -(-len(points) // 50_000)):
-            of_part = np.linalg.solve(factor, (part - mean).T).T.astype(np.float32)
-            energies.append(made(torch.from_numpy(of_part)).reshape(-1).numpy())
+        energies = made(white[:100]).reshape(-1).numpy()
+    weights = [weight.detach().numpy() for weight in made.parameters()]
+    buffers = {name.split(".")[-1]: buffer.numpy() for name, buffer in made.named_buffers()}
     np.savez(
         folder / "made.npz",
-        energies=np.concatenate(energies),
+        energies=energies,
         samples=(z @ factor.T + mean).astype(np.float32),
         seconds=seconds,
-        mib=memory,
+        peak=memory,
+        before=before,
+        **{f"weight_{i}": weight for i, weight in enumerate(weights)},
+        **buffers,
     )
 
 
 def peak(reset: bool = False) -> float:
     """Return the largest memory of this process in MiB, since now if it is reset; NaN if unknown.
 
-    As `studies.all_methods` does it, which this Python cannot import.
+    As `studies.method_rows` does it, which this Python cannot import.
     """
     try:
         if reset:
@@ -79,7 +80,7 @@ def peak(reset: bool = False) -> float:
     return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024.0
 
 
-def perceptron(torch, dimension: int, package: str):
+def perceptron(torch, dimension: int, package: str, hidden: int):
     """Return E(z) = f(z) + ½‖z‖² with a perceptron f, as a module of a package."""
     if package == "torchebm":
         from torchebm.core import BaseModel as Base
@@ -94,8 +95,10 @@ def perceptron(torch, dimension: int, package: str):
                 # As `networks.fourier_mlp`: 64 frequencies of deviation 3.
                 layers.append(Fourier(torch, 64, 3.0))
                 width = 2 * 64 + 2
-            layers += [torch.nn.Linear(width, 64), torch.nn.SiLU(), torch.nn.Linear(64, 64)]
-            self.inner = torch.nn.Sequential(*layers, torch.nn.SiLU(), torch.nn.Linear(64, 1))
+            for size in (hidden, hidden):
+                layers += [torch.nn.Linear(width, size), torch.nn.SiLU()]
+                width = size
+            self.inner = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1))
 
         def forward(self, z):
             return self.inner(z).squeeze(-1) + 0.5 * z.square().sum(-1)

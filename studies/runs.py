@@ -121,7 +121,9 @@ def make(name: str, recipe, source, logdir: Path, init_from: Path | None = None)
     return folder.read_summary()
 
 
-def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> list[dict]:
+def each(
+    work: Callable, jobs: list[dict], folder: Path, processes: int = 1, fresh: bool = False
+) -> list[dict]:
     """Do every job that is not done yet, one on a core; return all results in the order of jobs.
 
     A result is kept in a file that is named by the job, so that a study which was stopped, or asks
@@ -134,6 +136,7 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
             it names no file, and is no part of the result.
         folder: Where results are kept.
         processes: Jobs at a time; with 1 they are done in this process.
+        fresh: Whether each job has a process of its own, one after the other.
     """
     from tf_febm import __version__, files
     from tf_febm.terminal.clock import duration
@@ -150,7 +153,7 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with _doing(work, [jobs[index] for index in missing], processes) as results:
+    with _doing(work, [jobs[index] for index in missing], processes, fresh) as results:
         for count, (place, result) in enumerate(results, 1):
             files.write_json(paths[missing[place]], result)
             spent = time.monotonic() - start
@@ -165,15 +168,16 @@ def each(work: Callable, jobs: list[dict], folder: Path, processes: int = 1) -> 
 
 
 @contextlib.contextmanager
-def _doing(work: Callable, jobs: list[dict], processes: int) -> Iterator:
+def _doing(work: Callable, jobs: list[dict], processes: int, fresh: bool) -> Iterator:
     """Give an iterator of (place, result), in the order in which they come."""
     tasks = [(work, place, job) for place, job in enumerate(jobs)]
-    if processes == 1 or len(jobs) < 2:
+    if not fresh and (processes == 1 or len(jobs) < 2):
         yield map(_done, tasks)
         return
     # TensorFlow does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(processes, len(jobs)), console.import_quietly, (1,)) as pool:
+    number, limit = (1, 1) if fresh else (min(processes, len(jobs)), None)
+    with context.Pool(number, console.import_quietly, (1,), limit) as pool:
         yield pool.imap_unordered(_done, tasks)
 
 

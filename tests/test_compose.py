@@ -73,6 +73,35 @@ def test_a_mixture_is_normalised_by_log_partitions(two):
     differs_by_a_constant(compose.mixture(*two).energy(X), expected)
 
 
+def known(mean, scale):
+    """A model that knows log Z, as learned, which is 0 beside that of its Gaussian."""
+    network = networks.mlp((len(mean),), (4,), name="energy")
+    network.set_weights([0.0 * w for w in network.get_weights()])
+    reference = networks.GaussianReference.from_moments(mean, scale)
+    return tf_febm.NoiseContrastive(network, reference=reference)
+
+
+def test_a_mixture_takes_the_log_partitions_that_its_parts_know(two):
+    """As learned, or as fitted; and not if one of the parts knows none."""
+    learned = [known(mean, scale) for mean, scale in zip(MEANS, SCALES, strict=True)]
+    learned[1].fit_log_partition(method="learned", num_chains=2)
+    density = 0.3 * law(0).pdf(X) + 0.7 * law(1).pdf(X)
+    found = compose.mixture(*learned, weights=[0.3, 0.7])
+    np.testing.assert_allclose(-found.energy(X), np.log(density), atol=1e-4)
+    one_unknown = compose.mixture(learned[0], two[1]).energy(X)
+    np.testing.assert_allclose(one_unknown, compose.mixture(*two).energy(X), atol=1e-5)
+
+
+def test_a_part_of_a_mixture_may_have_any_log_partition():
+    """Of 400 deviations of 1/10 and of 1, log Z differ by 921: e to that power is no float."""
+    scales, mean = (0.1, 1.0), np.zeros(400)
+    parts = [known(mean, np.full(400, scale)) for scale in scales]
+    x = np.stack([np.full(400, scale, np.float32) for scale in scales])
+    found = -compose.mixture(*parts).energy(x).numpy()
+    laws = [stats.norm(0.0, scale).logpdf(x).sum(axis=1) for scale in scales]
+    np.testing.assert_allclose(found, np.logaddexp(*laws) - np.log(2.0), rtol=1e-5)
+
+
 def test_a_negation_takes_away(two):
     # N_0 without half of N_1 is Gaussian still.
     model = compose.product(two[0], compose.negation(two[1]), weights=[1.0, 0.5])

@@ -111,3 +111,32 @@ def test_names_and_files_that_are_not_right(tmp_path):
     (tmp_path / "digits.json").write_text(json.dumps({**record, "checksum": "0" * 64}))
     with pytest.raises(OSError, match="digits.json is damaged"):
         pretrained.load("digits", tmp_path)
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    """Cuts and changed bytes of the archive, and weights and chains that cannot be."""
+    for suffix in (".npz", ".json"):
+        source = pretrained.stored._HERE / f"digits{suffix}"
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    path, rng = tmp_path / "digits.npz", np.random.default_rng(0)
+    whole = path.read_bytes()
+    for case in range(20):
+        changed = bytearray(whole)
+        if case % 2:
+            del changed[int(rng.integers(len(whole))) :]
+        else:
+            for place in rng.integers(len(whole), size=30):
+                changed[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(changed)
+        with pytest.raises(OSError, match="digits.npz"):
+            untrusted_files.read_arrays(path)
+    with np.load(pretrained.stored._HERE / "digits.npz") as arrays:
+        arrays = dict(arrays)
+    for name, value, message in (
+        ("weight_0", arrays["weight_0"] * np.nan, "weights that are no finite numbers"),
+        ("weight_0", arrays["weight_0"].astype(complex), "weights that are no finite numbers"),
+        ("buffer_written", np.int64(-1), "damaged chains"),
+    ):
+        np.savez(path, **{**arrays, name: value})
+        with pytest.raises(untrusted_files.DamagedError, match=f"digits.npz has {message}"):
+            pretrained.load("digits", tmp_path)

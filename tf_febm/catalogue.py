@@ -174,6 +174,7 @@ METHODS: dict[str, Method] = {
         (
             *("divergence", "log_ratio_clip", "variational_steps", "variational_l2_coeff"),
             *("levels", "chains_per_pair", "shift_invariant", "slow_energy_decay"),
+            "class_weight_coeff",
         ),
         chains=False,
         noisier=True,

@@ -59,14 +59,15 @@ def mixture(
 ) -> ContrastiveDivergence:
     """Return the model of what is likely under some model: q = Σ w_k q_k.
 
-    E(x) = −log Σ w_k exp(−E_k(x) − log Z_k). Energies of trained models have no zero: without
-    their log partition functions the shares of the parts are w_k Z_k, whatever these are.
+    E(x) = −log Σ w_k exp(−E_k(x) − log Z_k). Energies of trained models have no zero: where not
+    all log Z_k are known the shares of the parts are w_k Z_k, whatever these are.
 
     Args:
         *models: As of `product`.
         weights: A positive number for each; equal ones if None.
-        log_partitions: log Z_k of each, as `evaluation.annealed_log_partition` estimates
-            them; 0 if None.
+        log_partitions: log Z_k of each. None: what the models know, by `fit_log_partition` or as
+            `NoiseContrastive` learns it, if all do and it is one number of each, not one for
+            every class that can be asked for; else 0.
         labels: As of `product`.
         sampler: The same.
         seed: The same.
@@ -80,14 +81,14 @@ def mixture(
     """
     count = len(models)
     weights = [1.0 / max(count, 1)] * count if weights is None else weights
-    given = [0.0] * count if log_partitions is None else log_partitions
     _check_count("weights", weights, count)
-    _check_count("log_partitions", given, count)
-    shares = [arguments.number("weights", weight, above=True) for weight in weights]
-    logs = [arguments.number("log_partitions", z, minimum=-np.inf) for z in given]
-    # The largest becomes 1, so that none overflows.
-    relative = np.log(shares) - np.array(logs)
-    return _composed(models, "mixture", np.exp(relative - relative.max()), labels, sampler, seed)
+    for weight in weights:
+        arguments.number("weights", weight, above=True)
+    if log_partitions is not None:
+        _check_count("log_partitions", log_partitions, count)
+        for z in log_partitions:
+            arguments.number("log_partitions", z, minimum=-np.inf)
+    return _composed(models, "mixture", weights, labels, sampler, seed, log_partitions)
 
 
 @arguments.checked
@@ -141,7 +142,20 @@ def temper(
     return product(model, weights=weights, labels=[label], sampler=sampler, seed=seed)
 
 
-def _composed(models, rule, weights, labels, sampler, seed) -> ContrastiveDivergence:
+def _known(models, labels) -> list[float]:
+    """Return log Z of each model at its label if all know it, else zeros."""
+    found = []
+    for model, label in zip(models, labels, strict=True):
+        log_z = model._known_log_z() if model.has_log_partition else None
+        if np.ndim(log_z):
+            log_z = None if label is None else log_z[label]
+        found.append(log_z)
+    return [0.0] * len(models) if None in found else [float(log_z) for log_z in found]
+
+
+def _composed(
+    models, rule, weights, labels, sampler, seed, log_partitions=None
+) -> ContrastiveDivergence:
     for model in models:
         if not isinstance(model, EnergyModel):
             raise TypeError(f"models must be models of tf_febm; received {model!r}.")
@@ -183,6 +197,8 @@ def _composed(models, rule, weights, labels, sampler, seed) -> ContrastiveDiverg
             f"models that are given no label must have the same classes; received {sorted(asked)} "
             "of them: give labels."
         )
+    if rule == "mixture" and log_partitions is None:
+        log_partitions = _known(models, labels)
     energy = ComposedEnergy(
         [model.energy_network for model in models],
         rule,
@@ -190,6 +206,7 @@ def _composed(models, rule, weights, labels, sampler, seed) -> ContrastiveDiverg
         [model.reference for model in models],
         classes,
         labels,
+        log_partitions,
         name="energy",
     )
     result = ContrastiveDivergence(

@@ -86,31 +86,36 @@ def staged(
         OSError: It cannot be written; it names the folder.
     """
     folder = Path(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
     new = folder / f"{_NEW}{os.getpid()}"
+    made: list[Path] = []
     try:
-        for left in folder.glob(f"{_NEW}*"):
-            if not _is_running(left.name.removeprefix(_NEW)):
-                shutil.rmtree(left, ignore_errors=True)
-        new.mkdir(parents=True)
-    except OSError as error:
-        raise OSError(f"Cannot write to {folder}: {error.strerror}.") from None
-    try:
+        try:
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            for left in folder.glob(f"{_NEW}*"):
+                if not _is_running(left.name.removeprefix(_NEW)):
+                    shutil.rmtree(left, ignore_errors=True)
+            new.mkdir(parents=True)
+        except OSError as error:
+            raise OSError(f"Cannot write to {folder}: {error.strerror}.") from None
         yield new
         written = sorted(path for path in new.rglob("*") if not path.is_dir())
         ours = {path.relative_to(new) for path in written}
-        for pattern in replaces:
-            for old in folder.glob(pattern):
-                if old.relative_to(folder) not in ours:
-                    old.unlink()
+        # Before the first one moves: all of them, or none.
+        for path in ours:
+            _check_free(folder, path)
+        old = [path for pattern in replaces for path in folder.glob(pattern)]
         for path in written:
             place = folder / path.relative_to(new)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, place)
+        for path in old:
+            # A folder of such a name is somebody else's.
+            if path.relative_to(folder) not in ours and not path.is_dir():
+                path.unlink(missing_ok=True)
         if unfinished is not None:
             shutil.rmtree(folder / unfinished, ignore_errors=True)
     except BaseException:
-        if unfinished is not None and any(new.iterdir()):
+        if unfinished is not None and new.is_dir() and any(new.iterdir()):
             shutil.rmtree(folder / unfinished, ignore_errors=True)
             os.replace(new, folder / unfinished)
         raise
@@ -119,6 +124,16 @@ def staged(
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def _check_free(folder: Path, path: Path) -> None:
+    """Raise an OSError if a file cannot have its place in a folder, as other things are there."""
+    place = folder / path
+    if place.is_dir():
+        raise OSError(f"Cannot write {place}: it is a folder; move it away.")
+    for parent in list(path.parents)[:-1]:
+        if (folder / parent).exists() and not (folder / parent).is_dir():
+            raise OSError(f"Cannot write {place}: {folder / parent} is no folder; move it away.")
 
 
 def _is_running(number: str) -> bool:

@@ -23,6 +23,7 @@ def former(tmp_path):
         {"rule": "none"},
         {"seed": -1},
         {"num_samples": 0},
+        {"num_samples": 10**13},
         {"num_trajectories": -1},
         {"trajectory_steps": 1},
         {"baselines": "no"},

@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from loading import fails, write_npz
 
 from tf_febm import data
+from tf_febm.data import classes
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 28, 28), dtype=np.uint8)
@@ -235,6 +237,45 @@ def test_npz_with_a_member_that_is_no_array(tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", "hello")
     fails(ValueError, "key 'x': expected an array; received bytes", "npz", file)
+
+
+def _npy(dtype, shape, content=b""):
+    file = io.BytesIO()
+    about = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+    return file.getvalue() + content
+
+
+def test_npz_of_items_without_contents(tmp_path):
+    """A hundred bytes could hold a billion of them, each of which takes memory as a label."""
+    file = tmp_path / "any.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x_train.npy", _npy("|u1", PIXELS.shape, PIXELS.tobytes()))
+        archive.writestr("x_test.npy", _npy("<U0", (10**9, *PIXELS.shape[1:])))
+        archive.writestr("y_train.npy", _npy("|u1", (len(PIXELS),), bytes(len(PIXELS))))
+        archive.writestr("y_test.npy", _npy("<U0", (10**9,)))
+    assert str(file) in fails(ValueError, "items without contents", "npz", file)
+
+
+def test_npz_with_a_name_that_stands_twice(tmp_path):
+    file = tmp_path / "any.npz"
+    content = _npy("|u1", PIXELS.shape, PIXELS.tobytes())
+    for names in (("x.npy", "x"), ("x.npy", "x.npy")):
+        with zipfile.ZipFile(file, "w") as archive:
+            for name in names:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    archive.writestr(name, content)
+        assert str(file) in fails(ValueError, "several arrays of the name 'x'", "npz", file)
+
+
+def test_labels_of_many_examples_are_numbered_some_at_a_time(monkeypatch):
+    monkeypatch.setattr(classes, "_AT_ONCE", 3)
+    wide = np.array([7, 2**63, 2, 2, 7, 11, 2], np.uint64)
+    parts, names = classes.numbered([wide, np.array([2, -0, 11, 30], np.int64)], "labels")
+    assert names == ("0", "2", "7", "11", "30", str(2**63))
+    assert [part.tolist() for part in parts] == [[2, 5, 1, 1, 2, 3, 1], [1, 0, 3, 4]]
+    assert {part.dtype for part in parts} == {np.dtype(np.int32)}
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps([1])])

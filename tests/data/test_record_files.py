@@ -166,6 +166,44 @@ def test_labels_that_do_not_fit_their_names(tmp_path):
     fails(ValueError, "no whole record at byte 0: .*no TFRecord", "records", tmp_path)
 
 
+def test_lists_of_names_that_are_damaged_are_named(tmp_path):
+    (tmp_path / "labels.txt").write_text("a\nb\na\n")
+    _written(tmp_path, GOOD | {"label": [1]})
+    fails(ValueError, "labels.txt: .*different names.*received 3, 2 of", "records", tmp_path)
+    (tmp_path / "columns.txt").write_text("a\n")
+    _written(tmp_path, {"vector": [1.0, 2.0]})
+    (tmp_path / "labels.txt").unlink()
+    fails(ValueError, "columns.txt: .*2 different names.*received 1", "records", tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, 3, 64, 65, 127, 128, 4097])
+def test_checksums_of_short_and_of_long_records(length):
+    """Long ones are summed in pieces, without which a record of megabytes takes minutes."""
+    rows = RNG.integers(0, 256, (3, length), dtype=np.uint8)
+    expected = []
+    for row in rows.tolist():
+        # RFC 3720, bit by bit.
+        crc = 0xFFFFFFFF
+        for byte in row:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc ^= 0xFFFFFFFF
+        expected.append(((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32)
+    assert tfrecords._checksums(rows).tolist() == expected
+
+
+def test_a_record_of_megabytes_is_read_by_few_steps(tmp_path, monkeypatch):
+    _written(tmp_path, {"image": bytes(1 << 21), "shape": [1 << 11, 1 << 10, 1]})
+    steps = []
+    summed = tfrecords._summed
+    monkeypatch.setattr(
+        tfrecords, "_summed", lambda crc, rows: steps.append(rows.shape[1]) or summed(crc, rows)
+    )
+    assert data.load("records", tmp_path).images.shape == (1, 1 << 11, 1 << 10, 1)
+    assert sum(steps) < 1 << 14
+
+
 def test_the_writer_overwrites_nothing_and_says_what_is_missing(tmp_path):
     data.write_records(tmp_path, PIXELS, per_file=10)
     with pytest.raises(ValueError, match="is there already"):

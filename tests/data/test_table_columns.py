@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tf_febm import data
+from tf_febm.data import table as tables
 from tf_febm.data.table_questions import label_columns
 
 KINDS = ("cat", "dog")
@@ -34,6 +35,22 @@ def test_a_column_of_words_becomes_the_classes(table):
     stored = source.as_dict()
     assert stored["drop_columns"] == ["remark", "outcome"]
     assert data.Source(**stored).load()[0].columns == train.columns
+
+
+def test_no_search_among_all_classes_for_each_row(table, monkeypatch):
+    """Each row of a table may have a class of its own; a search for each takes hours."""
+
+    class Names(tuple):
+        __slots__ = ()
+
+        def index(self, *_):
+            raise AssertionError("searched")
+
+    classes = tables._classes
+    monkeypatch.setattr(tables, "_classes", lambda texts: Names(classes(texts)))
+    found = data.load("csv", table, label_column="remark", drop_columns=["kind", "outcome"])
+    assert found.num_classes == 20
+    assert [found.class_names[k] for k in found.labels[:3]] == ["no. 0", "no. 1", "no. 2"]
 
 
 def test_numbers_as_classes_are_in_their_order(tmp_path):

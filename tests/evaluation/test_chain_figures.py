@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_febm import evaluation, samplers
+import tf_febm
+from tf_febm import evaluation, networks, samplers
 
 
 class Gaussian:
@@ -64,6 +65,18 @@ def test_energies_that_are_not_finite_give_nan():
         Gaussian(samplers.Langevin.from_epsilon(0.01, 8), start=np.inf), num_chains=4
     )
     assert np.isnan([found.rhat, found.stein, found.distance]).all()
+
+
+def test_of_walks_down_levels_there_is_where_they_end():
+    """Exact steps of Gaussian levels end in the law of the data whatever their number."""
+    reference = networks.GaussianReference.from_moments(np.ones(2), np.full(2, 0.5))
+    network = networks.mlp(2, (4,), num_classes=3)
+    network.set_weights([0.0 * w for w in network.get_weights()])
+    model = tf_febm.MultiscaleScoreMatching(network, reference, levels=[0.01, 0.2, 1.0, 5.0])
+    found = evaluation.chain_figures(model, num_chains=200, long_factor=2)
+    assert (found.rhat, found.effective_sample_size, found.num_steps) == (None, None, 1)
+    assert found.stein_p_value > 0.02 and abs(found.distance) < 0.1 < found.distance_at_start
+    assert [name for name, *_ in evaluation.readings_of_chains(found.as_dict())][0] == "stein"
 
 
 def test_every_figure_has_a_reading(mixed):

@@ -130,6 +130,28 @@ def test_it_is_saved_and_trains_on(fitted, samples, tmp_path):
     assert int(loaded.optimizer.iterations) == steps + 63
 
 
+def test_a_ratio_is_exported(fitted, samples, tmp_path):
+    """Of vectors, and of images, of which there are no units to refuse."""
+    x = tf.constant(samples[0][:5])
+    shape = (2, 1, 1)
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(1)]
+    image = tf_febm.DensityRatio(keras.Sequential(layers))
+    for model, given in ((fitted, x), (image, tf.reshape(x, (-1, *shape)))):
+        tf_febm.export(model, tmp_path / str(given.shape.rank))
+        served = tf.saved_model.load(str(tmp_path / str(given.shape.rank))).signatures
+        assert {*served} == {"log_density_ratio", "serving_default"}
+        found = served["log_density_ratio"](x=given)["log_density_ratio"]
+        np.testing.assert_allclose(found, model.log_ratio(given), rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_network_takes_is_said_beforehand(samples):
+    ratio = tf_febm.DensityRatio(networks.mlp((3,), (4,)))
+    with pytest.raises(ValueError, match=r"p_samples must have shape \('n', 3\); received"):
+        ratio.fit(*samples, verbose=0)
+    with pytest.raises(ValueError, match="network must take x alone"):
+        tf_febm.DensityRatio(networks.mlp((2,), (4,), num_classes=3))
+
+
 MIRRORED = """
 import sys
 import keras, numpy as np, tensorflow as tf
@@ -185,7 +207,7 @@ def test_two_replicas_take_the_step_of_one(samples, tmp_path):
         (lambda m, p, q: m.log_density_ratio(p, p), ValueError, "labels were given"),
         (lambda m, p, q: tf_febm.DensityRatio("net"), TypeError, "network must be a Keras"),
         (
-            lambda m, p, q: tf_febm.DensityRatio(linear()).log_ratio(p),
+            lambda m, p, q: tf_febm.DensityRatio(keras.layers.Dense(1)).log_ratio(p),
             ValueError,
             "no shape yet: fit it first",
         ),
@@ -209,3 +231,10 @@ def test_a_batch_is_a_pair(call):
         with pytest.raises(ValueError, match=error):
             getattr(ratio, call)(*given)
     assert np.isfinite(getattr(ratio, call)(x, x)).all()
+    before = [weight.numpy() for weight in ratio.weights]
+    bad = x.copy()
+    bad[3, 1] = np.nan
+    for given, name in (((bad, x), "p_samples"), ((x, np.full_like(x, np.inf)), "q_samples")):
+        with pytest.raises(ValueError, match=f"Stopped at a bad batch: NaN or Inf in {name}"):
+            getattr(ratio, call)(*given)
+    np.testing.assert_equal([weight.numpy() for weight in ratio.weights], before)

@@ -133,6 +133,40 @@ def test_examples_count_by_their_weights():
         np.testing.assert_allclose(one, other, rtol=0.02, atol=1e-3)
 
 
+class Other(Quantiles):
+    """Noise that is not one float32 density for each example."""
+
+    def __init__(self, shape=(1,), each=False, dtype=tf.float32):
+        self.shape, self.each, self.dtype = shape, each, dtype
+
+    def sample(self, count, seed=None):
+        return tf.zeros([count, *self.shape], self.dtype)
+
+    def log_prob(self, x):
+        assert x.dtype == self.dtype
+        return -x if self.each else -x[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (Other((2,)), r"sample\(2\) must be floating numbers of shape \(2, 1\).* received shape"),
+        (Other(()), r"sample\(2\) must be floating numbers of shape \(2, 1\)"),
+        (Other(dtype=tf.int32), "must be floating .* dtype int32"),
+        # One number of each would be spread over all by broadcasting.
+        (Other(each=True), r"one number for each example.* give tfp.distributions.Independent\(no"),
+    ],
+)
+def test_noise_that_has_not_one_density_of_each_example_is_refused(noise, message):
+    with pytest.raises(ValueError, match=message):
+        NoiseContrastive(quadratic_network(), noise, sampler=SAMPLER)
+
+
+def test_noise_is_asked_in_its_own_dtype():
+    model = NoiseContrastive(quadratic_network(), Other(dtype=tf.float64), sampler=SAMPLER)
+    np.testing.assert_array_equal(model.log_noise_ratio(np.ones((2, 1), "f4")), [1.0, 1.0])
+
+
 def test_labels_go_with_the_noise():
     """Each class has its own density."""
     x, label = keras.Input((1,)), keras.Input((2,))

@@ -87,8 +87,7 @@ def made(case: dict):
 
         def mixed(x):
             e, f = (np.asarray(m.energy(x), np.float64) for m in (one, other))
-            # Up to the constant by which its shares are not normalised.
-            return -np.logaddexp(np.log(0.25 / 0.75) - e, -f)
+            return -np.logaddexp(np.log(0.25) - e, np.log(0.75) - f)
 
         return model, mixed
     if kind == "negation":

@@ -126,3 +126,9 @@ def test_the_kind_of_data_counts_once_it_is_known():
     assert recipe.without_effect({"random_flip": True}, "images") == []
     with pytest.raises(ValueError, match="random_flip=True is for images, not for vectors"):
         recipe.without_effect({"random_flip": True}, "vectors")
+
+
+def test_what_takes_labels_takes_their_loss_too():
+    for method in ("recovery", "multiscale"):
+        changes = {"conditional": True, "class_weight_coeff": 0.5}
+        assert recipes.get(method).replace(**changes).class_weight_coeff == 0.5

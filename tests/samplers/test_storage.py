@@ -231,6 +231,49 @@ def test_states_of_another_storage_are_refused(mine, theirs, tmp_path):
         tf_febm.training.Checkpoints(tmp_path, model(mine)).restore()
 
 
+def test_a_larger_buffer_takes_what_is_there_and_reads_nothing_else():
+    """More were written than are kept: the places behind them hold nothing yet."""
+    small, large = built(3), built(8)
+    for k in range(1, 6):
+        small.write(tf.fill([1, *VECTOR], float(k)))
+    large.load_state(small.state())
+    assert int(large.size) == 3 and int(large.written) == 3
+    np.testing.assert_array_equal(large.newest(8)[:, 0], [5.0, 4.0, 3.0])
+    assert {*large.read(50, (0, 1))[0][:, 0].numpy()} == {3.0, 4.0, 5.0}
+    large.write(tf.fill([1, *VECTOR], 6.0))
+    np.testing.assert_array_equal(large.newest(8)[:, 0], [6.0, 5.0, 4.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"written": np.int64(-5)}, "3 samples, of -5 that were written"),
+        ({"written": np.int64(2)}, "3 samples, of 2 that"),
+        ({"written": np.float32(3)}, "3 samples, of 3.0 that"),
+        ({"written": np.arange(3)}, "that were written: it is damaged"),
+        ({"written": np.uint64(2**63)}, "that were written: it is damaged"),
+        ({"samples": np.zeros((0, *VECTOR), "float32")}, "none of 3 samples"),
+        ({"samples": np.full((3, *VECTOR), np.nan, "float32")}, "NaN or infinity"),
+        ({"labels": np.array([0, 1, 2])}, r"labels from 0 to 2; this one keeps labels in 0 … 1"),
+        ({"labels": np.array([0, -1, 1])}, "labels from -1 to 1"),
+        ({"labels": np.array([1])}, "integers 'labels', one for each of 3"),
+        ({"labels": np.array([0.5, 1.0, 0.0])}, "integers 'labels'"),
+        ({"written": None}, "no 'written'"),
+    ],
+)
+def test_states_that_no_buffer_has(part, message):
+    buffer = built(5, num_classes=2)
+    buffer.write(tf.zeros([3, *VECTOR]), tf.constant([0, 1, 0]))
+    state = {name: array for name, array in (buffer.state() | part).items() if array is not None}
+    with pytest.raises(ValueError, match=message):
+        built(5, num_classes=2).load_state(state)
+
+
+def test_more_places_than_a_tensor_can_have():
+    with pytest.raises(ValueError, match="there is no memory"):
+        built(2**62)
+
+
 def test_it_refuses():
     with pytest.raises(ValueError, match="storage must be one of auto, .*; received 'int8'"):
         ReplayBuffer(5, storage="int8")

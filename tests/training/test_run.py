@@ -227,6 +227,19 @@ def test_a_row_that_was_cut_short_is_dropped(run_in, ten, tmp_path):
     assert folder.metrics.read_bytes().startswith(table.splitlines(keepends=True)[0])
 
 
+def test_any_flipped_bit_of_the_head_is_noticed(ten, tmp_path):
+    """One in the word for the checksums made a table without them of it."""
+    written = training.RunFolder(ten).metrics
+    table, path = written.read_bytes(), tmp_path / "metrics.csv"
+    assert len(recorders.read_metrics(written)) == 2
+    for place in range(table.index(b"\n")):
+        for bit in range(8):
+            changed = bytearray(table)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            assert not recorders.read_metrics(path)
+
+
 def test_rows_are_added_in_time_that_does_not_grow(run, monkeypatch):
     """The table is written anew at the beginning of a training alone."""
     whole = []

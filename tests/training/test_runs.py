@@ -138,7 +138,8 @@ def test_a_plan_writes_nothing(tmp_path):
     lines = []
     plan = training.run(SMALL, IMAGES, tmp_path / "run", dry_run=True, report=lines.append)
     assert plan.step == 0 and not plan.done and not (tmp_path / "run").exists()
-    assert "febm (js) on 36 images (4, 4, 1)" in lines[0] and "latent_dim" not in lines[0]
+    (told,) = (line for line in lines if "febm (js) on 36 images (4, 4, 1)" in line)
+    assert "latent_dim" not in told
 
 
 def test_runs_of_arrays_are_not_restored_by_name(whole):

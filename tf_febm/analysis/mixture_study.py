@@ -33,6 +33,8 @@ COLUMNS = (
     *("divergence_at_star", "divergence_at_hat", "seconds"),
 )
 # What a study writes.
+# Ten times as many weights, and what is made of them, take some gigabytes.
+MOST_SAMPLES = 10_000_000
 _RESULTS = ("figure_?_*.png", "table.csv", "summary.json")
 
 
@@ -72,7 +74,7 @@ def mixture_study(
             the learning rate that the paper names ("paper", 0.01) or that its code has
             ("published", 0.001, which takes 30,000 steps).
         seed: Of everything.
-        num_samples: Samples of Figure 2; the weights take 10 times that.
+        num_samples: Samples of Figure 2, 2 to 10 million; the weights take 10 times that.
         num_trajectories: Random starts of Figure 4, of each divergence; 0 leaves it out.
         trajectory_steps: Iterations of each, a multiple of 100.
         baselines: Whether to run contrastive divergence and the dual form too.
@@ -89,7 +91,7 @@ def mixture_study(
         "sampler": arguments.choice("sampler", sampler, ("exact", "langevin")),
         "rule": arguments.choice("rule", rule, tuple(RULES)),
         "seed": arguments.whole_number("seed", seed, 0, 2**31),
-        "num_samples": arguments.whole_number("num_samples", num_samples, 2),
+        "num_samples": arguments.whole_number("num_samples", num_samples, 2, MOST_SAMPLES + 1),
     }
     arguments.whole_number("num_trajectories", num_trajectories)
     _hundreds("trajectory_steps", trajectory_steps)

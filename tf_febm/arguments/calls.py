@@ -79,13 +79,12 @@ def _with_checks(function: Callable, kinds: Mapping[str, Kind | None]) -> Callab
         try:
             return function(*values, **named)
         except Exception as error:
-            # By its name: TensorFlow need not be imported for this.
-            if not isinstance(error, _TooLarge) and type(error).__name__ != _NO_MEMORY:
+            if not _is_of_memory(error):
                 raise
             given = {**dict(zip(positional, values, strict=False)), **named}
             # Said by the outermost call, the one that the user wrote.
             name = function.__qualname__.removesuffix(".__init__")
-            raise _TooLarge(name, given, getattr(error, "message", "")) from None
+            raise _TooLarge(name, given, getattr(error, "message", str(error))) from None
 
     # Keras asks for the arguments of a constructor without following what it wraps.
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -93,7 +92,12 @@ def _with_checks(function: Callable, kinds: Mapping[str, Kind | None]) -> Callab
     return call
 
 
-_NO_MEMORY = "ResourceExhaustedError"
+def _is_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, NumPy, TensorFlow or ours says that something is too large."""
+    # By its name: TensorFlow need not be imported for this.
+    kind = type(error).__name__
+    many = kind == "InvalidArgumentError" and "more than 2**63 - 1 elements" in str(error)
+    return isinstance(error, _TooLarge | MemoryError) or many or kind == "ResourceExhaustedError"
 
 
 class _TooLarge(ValueError):
@@ -102,7 +106,7 @@ class _TooLarge(ValueError):
     def __init__(self, name: str, given: Mapping[str, Any], message: str):
         # TensorFlow's message, for calls further out.
         self.message = message
-        tensor = re.search(r"shape *(\[[\d,]*\])", message)
+        tensor = re.search(r"shape *(\[[\d,]*\]|\([\d, ]*\))", message, re.IGNORECASE)
         what = f" for a tensor of shape {tensor.group(1)}" if tensor else ""
         sizes = [f"{key}={shown(value)}" for key, value in given.items() if _is_size(value)]
         received = f"; received {', '.join(sizes)}" if sizes else ""

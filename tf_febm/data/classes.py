@@ -16,6 +16,8 @@ __all__ = ["class_indices", "numbered"]
 
 # Names in a message; the rest is counted.
 _SHOWN = 5
+# Labels that are numbered at once.
+_AT_ONCE = 1 << 20
 
 
 @arguments.checked
@@ -94,10 +96,19 @@ def numbered(parts: Sequence[np.ndarray], where: str) -> tuple[list[np.ndarray],
     if len({part.dtype.kind == "U" for part in parts}) > 1:
         kinds = " and ".join(dict.fromkeys(str(part.dtype) for part in parts))
         raise ValueError(f"{where}: labels of all splits must be of one kind; received {kinds}.")
+    own = [np.unique(part) for part in parts]
     # Of Python's objects: numpy has no common type for int64 and uint64.
-    known = sorted({value for part in parts for value in part.tolist()})
+    known = sorted({value for values in own for value in values.tolist()})
     rows = {value: row for row, value in enumerate(known)}
-    labels = [np.array([rows[value] for value in part.tolist()], np.int32) for part in parts]
+    labels = []
+    for part, values in zip(parts, own, strict=True):
+        numbers = np.array([rows[value] for value in values.tolist()], np.int32)
+        found = np.empty(len(part), np.int32)
+        # Some at a time: places are numbers of 64 bits.
+        for start in range(0, len(part), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            found[some] = numbers[np.searchsorted(values, part[some])]
+        labels.append(found)
     return labels, tuple(map(str, known))
 
 

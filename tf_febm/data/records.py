@@ -49,9 +49,10 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
     first = places.examples(np.arange(1))[0]
     if not files["test"]:
         places.rows = rows_of_split(every_tenth(len(places.rows)), split, str(path))
-    labels, columns = _names(path / LABELS), _names(path / COLUMNS)
+    labels = _names(path / LABELS)
     num_classes = len(labels) if labels else None
     shape = _array(first, own[0]).shape
+    columns = _names(path / COLUMNS, shape[0]) if len(shape) == 1 else None
     if "label" in first and not labels:
         raise ValueError(
             f"{path}: examples with a label need {LABELS}, the name of a class a line."
@@ -69,7 +70,6 @@ def read(path: Path, split: str, shuffle_buffer: int | None = None) -> Split | N
         return checked_block(np.stack(found), numbers, num_classes, shape, str(path))
 
     count = len(places.rows)
-    columns = columns if len(shape) == 1 else None
     source = f"{path}: {split} of {len(own)} TFRecord files"
     if shuffle_buffer is not None:
         rows = Rows(block_edges(count, shuffle_buffer), block, shuffle_buffer)
@@ -131,7 +131,8 @@ def _files(path: Path, split: str) -> list[Path]:
     return found
 
 
-def _names(file: Path) -> tuple[str, ...] | None:
+def _names(file: Path, count: int | None = None) -> tuple[str, ...] | None:
+    """Return different names, `count` of them if given, or None where there is no such file."""
     if not file.is_file():
         return None
     with reading(file, "not a readable list of names"):
@@ -139,6 +140,12 @@ def _names(file: Path) -> tuple[str, ...] | None:
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"{file}: there are no names in it.")
+    if len(set(names)) < len(names) or count not in (None, len(names)):
+        many = "" if count is None else f"{count} "
+        raise ValueError(
+            f"{file}: it must hold {many}different names, one a line; received {len(names)}, "
+            f"{len(set(names))} of them different."
+        )
     return names
 
 

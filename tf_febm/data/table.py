@@ -84,7 +84,8 @@ def read(
     if texts is None:
         return Split(vectors, None, None, source, columns=columns)
     names = _classes(texts)
-    labels = np.array([names.index(text) for text in texts], np.int32)
+    places = {name: k for k, name in enumerate(names)}
+    labels = np.array([places[text] for text in texts], np.int32)
     source += f"; classes by {label_column!r}"
     return Split(vectors, labels[rows], len(names), source, names, columns)
 

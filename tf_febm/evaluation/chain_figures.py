@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_febm import arguments
 from tf_febm.evaluation.stein import kernel_stein_discrepancy
+from tf_febm.models import NoiseConditionalModel
 from tf_febm.models.sample_distance import sample_distance
 
 __all__ = ["ChainFigures", "chain_figures", "readings_of_chains"]
@@ -39,21 +40,22 @@ class ChainFigures(NamedTuple):
 
     Attributes:
         rhat: Largest potential scale reduction R̂ of the energy and of directions in space, over the
-            later half of the steps, each chain split in two. Near 1 if the chains have mixed.
+            later half of the steps, each chain split in two. Near 1 if the chains have mixed. None
+            of a model with levels of noise: each of its chains has a law of its own.
         effective_sample_size: The least number of independent samples that all those states
-            together are worth.
+            together are worth; None likewise.
         acceptance: Mean probability of acceptance, of samplers that reject; else None.
         stein: U-statistic of the squared kernel Stein discrepancy of the ends from q ∝ e^(−E).
         stein_p_value: See `SteinDiscrepancy`.
         distance: Energy distance of the ends from those of longer chains, unbiased.
         distance_at_start: The same of where the chains began.
         num_chains: How many chains.
-        num_steps: Steps of each.
+        num_steps: Steps of each, with levels of noise at each level.
         long_factor: How many times as long the longer ones are.
     """
 
-    rhat: float
-    effective_sample_size: float
+    rhat: float | None
+    effective_sample_size: float | None
     acceptance: float | None
     stein: float
     stein_p_value: float
@@ -89,13 +91,17 @@ def chain_figures(
     sampled with the same chains, whose law need not be at rest. `distance` says how far from rest
     they are, and `stein` how far from q.
 
+    A model with levels of noise, such as `Recovery`, samples by chains of x_t given x_{t+1}, down
+    the levels: of its walk there are the figures of where it ends, and of where it began, at x_T.
+
     All states of the shorter chains are in memory for a while: num_steps · num_chains samples.
 
     Args:
         model: A built EnergyModel whose sampler records diagnostics and trajectory, as all of
             `samplers` do.
         num_chains: How many chains, from 4 to 1,024.
-        num_steps: Steps of each, at least 8; the sampler's own number if None.
+        num_steps: Steps of each, at least 8, or 1 with levels of noise; the sampler's own number if
+            None.
         long_factor: How many times as long the longer ones are, at least 2.
         seed: Seed of them all.
 
@@ -108,7 +114,8 @@ def chain_figures(
     num_chains = arguments.whole_number("num_chains", num_chains, 4, 1025)
     long_factor = arguments.whole_number("long_factor", long_factor, 2)
     steps = getattr(model.sampler, "num_steps", None) if num_steps is None else num_steps
-    steps = arguments.whole_number("num_steps", steps, 8)
+    walks = isinstance(model, NoiseConditionalModel)
+    steps = arguments.whole_number("num_steps", steps, 1 if walks else 8)
 
     def run(stream: int, count: int, **history):
         return model.sample_batch(
@@ -120,6 +127,8 @@ def chain_figures(
     states, energy = (tf.cast(p, tf.float32) for p in (result.trajectory, result.energy))
     # Of the later half: `energy` is that before each step.
     later, energy = states[steps // 2 : steps], energy[steps // 2 :]
+    if walks:
+        later = states
     ends, scores = states[-1], model.score(states[-1], labels)
     acceptance = getattr(result, "acceptance", None)
     figures: dict[str, Any] = dict.fromkeys(ChainFigures._fields, math.nan) | {
@@ -130,7 +139,10 @@ def chain_figures(
     }
     if all(np.isfinite(part.numpy()).all() for part in (later, energy, scores, beyond)):
         stein = kernel_stein_discrepancy(ends.numpy(), scores.numpy())
-        rhat, size = _mixing(tf.concat([energy[..., None], _directions(later)], axis=-1))
+        rhat: float | None = None
+        size: float | None = None
+        if not walks:
+            rhat, size = _mixing(tf.concat([energy[..., None], _directions(later)], axis=-1))
         figures |= {
             "rhat": rhat,
             "effective_sample_size": size,

@@ -15,7 +15,7 @@ from tf_febm.models.labels import as_rows, one_hot
 from tf_febm.models.metrics import MeanOfEach
 from tf_febm.models.names import Named
 from tf_febm.models.normalisation import Normalised
-from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white
+from tf_febm.models.parts import check_network, checked_reference, classes_of, in_white, known_shape
 from tf_febm.models.saving import Saving
 from tf_febm.models.weights import MeanWeight
 from tf_febm.networks import GaussianReference
@@ -262,11 +262,9 @@ class EnergyModel(Named, Normalised, Classifying, Chains, Saving):
 
     def _build_if_known(self) -> None:
         """Build at once where the energy network tells the shape of its input."""
-        shape = getattr(self.energy_network, "input_shape", None)
-        if shape and isinstance(shape[0], (tuple, list)):
-            shape = shape[0]
-        if shape and None not in shape[1:]:
-            self.build(tuple(shape))
+        shape = known_shape(self.energy_network)
+        if shape is not None:
+            self.build(shape)
 
     def _players(self) -> list[tuple]:
         """Return (network, optimizer) of each network that is trained; optimizers may be None."""

@@ -1,6 +1,7 @@
 """The log density ratio of two samples by any f-divergence: the first half of f-EBM by itself."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -9,9 +10,10 @@ import tensorflow as tf
 
 from tf_febm import arguments, data, divergences, energies, objectives, parallel
 from tf_febm.models import updates
+from tf_febm.models.assertions import assertions_in_one_line, behind
 from tf_febm.models.fitting import KINDS_OF_FIT
 from tf_febm.models.metrics import MeanOfEach
-from tf_febm.models.parts import check_network
+from tf_febm.models.parts import check_network, classes_of, known_shape
 
 __all__ = ["DensityRatio"]
 
@@ -38,7 +40,7 @@ class DensityRatio(keras.Model):
     `log_ratio_p` and `log_ratio_q` (means of r over the samples of each).
 
     Args:
-        network: Keras model or layer from x, [n, …], to r, [n, 1] or [n].
+        network: Keras model or layer from x, [n, …], to r, [n, 1] or [n], without labels.
         divergence: A `Divergence` or its name.
         log_ratio_clip: Clip all exponentials at this log ratio; None does not.
         name: The Keras name.
@@ -48,6 +50,8 @@ class DensityRatio(keras.Model):
     """
 
     METRICS = ("loss", "bound", "log_ratio_p", "log_ratio_q")
+    train_function: Any
+    test_function: Any
 
     def __init__(
         self,
@@ -59,12 +63,20 @@ class DensityRatio(keras.Model):
     ):
         super().__init__(name=name)
         self.network = check_network("network", network)
+        if classes_of(network) is not None:
+            raise ValueError(
+                "network must take x alone; received one with a second input, of labels: build it "
+                "without num_classes."
+            )
         self.divergence = divergences.get(divergence, log_ratio_clip)
         self.sample_shape: tuple[int, ...] | None = None
         self._means = MeanOfEach(self.METRICS)
+        shape = known_shape(network)
+        if shape is not None:
+            self.build(shape)
 
     # What functions of tf_febm ask of whatever has a ratio.
-    conditional, num_classes, bounds = False, None, None
+    conditional, num_classes, bounds, value_range = False, None, None, None
     is_calibrated, has_log_partition, class_names, column_names = False, False, None, None
 
     @property
@@ -194,6 +206,20 @@ class DensityRatio(keras.Model):
         """Return r(x), [n]."""
         return self._ratio(x, training)
 
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Make what Keras calls for each step of training; a bad batch is an error of one line."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = _in_one_line(self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """Make what Keras calls for each held-out batch; see `make_train_function`."""
+        if self.test_function is None or force:
+            super().make_test_function(force)
+            self.test_function = _in_one_line(self.test_function)
+        return self.test_function
+
     def train_step(self, batch: arguments.Data) -> dict:
         """Ascend the bound on a batch of samples of p and one of q."""
         with tf.GradientTape() as tape:
@@ -299,7 +325,20 @@ def _pair(batch) -> tuple:
             "A batch must be (p_samples, q_samples), without weights, as "
             f"fit(p_samples, q_samples) makes it; received {'one array' if q is None else 'three'}."
         )
-    return _samples("p_samples", p), _samples("q_samples", q)
+    made = {"p_samples": _samples("p_samples", p), "q_samples": _samples("q_samples", q)}
+    finite = [(tf.reduce_all(tf.math.is_finite(x)), f"NaN or Inf in {k}") for k, x in made.items()]
+    return tuple(behind(finite, x) for x in made.values())
+
+
+def _in_one_line(function: Callable) -> Callable:
+    """Return a step whose assertions are errors of one line."""
+
+    @functools.wraps(function)
+    def call(*given):
+        with assertions_in_one_line():
+            return function(*given)
+
+    return call
 
 
 def _batches(x: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_febm import arguments, divergences, parallel
+from tf_febm import arguments, divergences, parallel, randomness
 from tf_febm.models import updates
 from tf_febm.models.base import EnergyModel
 from tf_febm.models.chains import Batch
@@ -49,8 +49,9 @@ class NoiseContrastive(EnergyModel):
     Args:
         energy: Network for E, from x, or (x, one_hot), to [n, 1] or [n]. It becomes the `network`
             of a `networks.NormalisedEnergy`, whose constant is c.
-        noise: What has `sample(n, seed=)` and a normalised `log_prob(x)`, of the shape of x: a tfp
-            distribution, or a fitted `GaussianReference`; `reference` itself if None.
+        noise: What has `sample(n, seed=)` and a normalised `log_prob(x)`, [n], for x of the shape
+            of the data: a tfp distribution, or a fitted `GaussianReference`; `reference` itself if
+            None. A tfp distribution of independent coordinates is `tfd.Independent(…)`.
         divergence: A `Divergence` or its name.
         noise_ratio: Samples of the noise for one of the data, at least 1. More of them cost an
             evaluation each, and make the gradient less noisy.
@@ -64,7 +65,8 @@ class NoiseContrastive(EnergyModel):
 
     Raises:
         TypeError: The noise has no `sample` or no `log_prob`.
-        ValueError: There is neither noise nor a reference, or an argument is out of its range.
+        ValueError: There is neither noise nor a reference, the noise is of another shape or has not
+            one density for each example, or an argument is out of its range.
 
     Source: Gutmann & Hyvärinen, "Noise-contrastive estimation", 2010; for any f, the bound of
     Nguyen, Wainwright & Jordan, 2010, as in Eq. 14 of Yu et al., 2020.
@@ -176,6 +178,9 @@ class NoiseContrastive(EnergyModel):
         """Whether log Z is known: always, as it is learned."""
         return True
 
+    def _known_log_z(self) -> Any:
+        return super()._known_log_z() if self._is_normalised else self._offset
+
     def _log_prob_of(self, energy, labels) -> LogProb:
         if self._is_normalised:
             return super()._log_prob_of(energy, labels)
@@ -186,7 +191,7 @@ class NoiseContrastive(EnergyModel):
         from scipy.special import ndtri
 
         x = tf.cast(self.noise.sample(count, seed=seed), tf.float32)
-        found, density = [], tf.cast(self.noise.log_prob(x), tf.float32)
+        found, density = [], self._noise_density(x)
         for k in range(self.num_classes or 1):
             labels = None if self.num_classes is None else tf.fill([count], k)
             log_weights = tf.cast(-self._energy(Batch(x, labels)) - density, tf.float64).numpy()
@@ -220,8 +225,29 @@ class NoiseContrastive(EnergyModel):
         if self.noise is self.reference:
             # ½‖z‖² and its normaliser are on both sides.
             return -energy
-        density = tf.cast(self.noise.log_prob(batch.samples), tf.float32)
-        return -self._whole(energy, batch) - self._offset - density
+        return -self._whole(energy, batch) - self._offset - self._noise_density(batch.samples)
+
+    def _noise_density(self, x) -> tf.Tensor:
+        """Return log n(x), float32 [n], computed in the dtype that the noise has."""
+        dtype = getattr(self.noise, "dtype", tf.float32)
+        return tf.cast(self.noise.log_prob(tf.cast(x, dtype)), tf.float32)
+
+    def _build_networks(self) -> None:
+        super()._build_networks()
+        x = tf.convert_to_tensor(self.noise.sample(2, seed=randomness.as_seed(0)))
+        wanted = (2, *self.sample_shape)
+        if x.shape != wanted or not x.dtype.is_floating:
+            raise ValueError(
+                f"Of noise sample(2) must be floating numbers of shape {wanted}, as the data; "
+                f"received shape {x.shape}, dtype {x.dtype.name}, of {self.noise!r}."
+            )
+        density = tf.convert_to_tensor(self.noise.log_prob(x))
+        if density.shape != (2,):
+            raise ValueError(
+                "Of noise log_prob must be one number for each example, (2,) for two; received "
+                f"shape {density.shape} of {self.noise!r}: if it has one for each coordinate, give "
+                f"tfp.distributions.Independent(noise, {len(self.sample_shape)})."
+            )
 
     def _noise_batch(self, data: Batch, seed) -> Batch:
         """Return `noise_ratio` samples of the noise for each example in turn, with its label."""

@@ -187,6 +187,11 @@ class Normalised(Calibrated):
         """Whether log Z is known for the weights that the model has now."""
         return self._is_normalised
 
+    def _known_log_z(self) -> Any:
+        """Return log Z, a number or [num_classes], where `has_log_partition`."""
+        assert self.log_partition is not None
+        return self.log_partition.log_z
+
     @property
     def _is_normalised(self) -> bool:
         return self.log_partition is not None and self._normalised_at == self._digest()

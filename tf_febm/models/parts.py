@@ -9,7 +9,7 @@ from tf_febm import arguments
 from tf_febm.networks import GaussianReference
 from tf_febm.samplers import Preconditioned
 
-__all__ = ["check_network", "checked_reference", "classes_of", "in_white"]
+__all__ = ["check_network", "checked_reference", "classes_of", "in_white", "known_shape"]
 
 
 def checked_reference(reference: arguments.Reference) -> GaussianReference | None:
@@ -82,3 +82,11 @@ def in_white(sampler: arguments.Sampler, reference: arguments.Reference) -> Call
             f"give a sampler with bounds=None; received bounds={bounds}."
         )
     return Preconditioned(sampler, reference)
+
+
+def known_shape(network: arguments.Network) -> tuple | None:
+    """Return the shape of a network's examples, (None, …), if it tells all of it."""
+    shape = getattr(network, "input_shape", None)
+    if shape and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    return tuple(shape) if shape and None not in shape[1:] else None

@@ -20,9 +20,12 @@ class Steps(Noticing):
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """The range of the data: the sampler's bounds, or what the reference was fitted to."""
-        reference = self.reference
-        return reference.value_range if self.bounds is None and reference else self.bounds
+        """The range of the data: the sampler's bounds, or [0, 1] and what the reference saw."""
+        found = None if self.reference is None else self.reference.value_range
+        if self.bounds is not None or found is None:
+            return self.bounds
+        # Of data that are not in memory that is a sample, which may be of dark images alone.
+        return min(found[0], 0.0), max(found[1], 1.0)
 
     def train_step(self, data: arguments.Data) -> dict:
         """Take one step on a batch, x or (x, labels)."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, energies
@@ -21,7 +22,7 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
     """Combine the energies E_k of several networks, float32.
 
         "sum"      E(x) = Σ w_k E_k(x):               q ∝ Π q_k^w_k
-        "mixture"  E(x) = −log Σ w_k exp(−E_k(x)):    q ∝ Σ w_k exp(−E_k)
+        "mixture"  E(x) = −log Σ w_k exp(−E_k(x))/Z_k: q ∝ Σ w_k exp(−E_k)/Z_k
 
     Args:
         networks: Keras models or layers from x, or (x, one_hot), to [n, 1] or [n].
@@ -30,6 +31,7 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
         references: For each its `GaussianReference`, whose part is added to E_k, or None.
         classes: For each the number of its classes, or None for one without labels.
         labels: For each the class that it is given, or None for the label that comes with x.
+        log_partitions: For each log Z_k, of a mixture; 0 if None.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
         references: Sequence[GaussianReference | None],
         classes: Sequence[int | None],
         labels: Sequence[int | None],
+        log_partitions: Sequence[float] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -49,6 +52,8 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
         self.rule = arguments.choice("rule", rule, RULES)
         self.weights_of_terms = [float(w) for w in weights]
         self.classes, self.labels = list(classes), list(labels)
+        given = [0.0] * len(self.networks) if log_partitions is None else log_partitions
+        self.log_partitions = [float(log_z) for log_z in given]
 
     def build(self, input_shape: arguments.Shape | None = None) -> None:
         """Nothing is left to build: networks build themselves at their first call."""
@@ -68,11 +73,12 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
             if reference is not None:
                 term += tf.cast(reference.energy(x), tf.float32)
             terms.append(term)
-        weights = tf.constant(self.weights_of_terms, tf.float32)
         stacked = tf.stack(terms, axis=1)
         if self.rule == "sum":
-            return tf.linalg.matvec(stacked, weights)
-        return -tf.reduce_logsumexp(tf.math.log(weights) - stacked, axis=1)
+            return tf.linalg.matvec(stacked, tf.constant(self.weights_of_terms, tf.float32))
+        # As logarithms: what weighs e^(−200) may have energies of −200.
+        shares = np.log(self.weights_of_terms) - self.log_partitions
+        return -tf.reduce_logsumexp(tf.constant(shares, tf.float32) - stacked, axis=1)
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, serialised."""
@@ -85,4 +91,5 @@ class ComposedEnergy(FullPrecision, keras.layers.Layer):
             "references": [None if r is None else serialise(r) for r in self.references],
             "classes": self.classes,
             "labels": self.labels,
+            "log_partitions": self.log_partitions,
         }

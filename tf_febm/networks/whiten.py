@@ -1,4 +1,4 @@
-"""ZCA whitening of images by the spectrum of the data, as the first layer of a network."""
+"""Whitening by the covariance of the data, as the first layer of a network."""
 
 from typing import Any
 
@@ -13,17 +13,21 @@ __all__ = ["Whiten"]
 @keras.saving.register_keras_serializable(package="tf_febm")
 @arguments.checking({"reference": None})
 class Whiten(keras.layers.Layer):
-    """Whiten images: x -> Σ^(−½) (x − μ), Σ the spectral covariance of a Gaussian reference.
+    """Whiten examples by the covariance Σ of a Gaussian reference.
 
-    The result is an image again (ZCA): its coarse and its fine structure have one scale, edges
-    stand out. What tells images from a Gaussian of their spectrum is to be found there.
+    Images, by a spectral covariance: x -> Σ^(−½) (x − μ), an image again (ZCA). Its coarse and its
+    fine structure have one scale, edges stand out. What tells images from a Gaussian of their
+    spectrum is to be found there.
+
+    Vectors, by any other: x -> z = A⁻¹(x − μ), A Aᵀ = Σ. Where coordinates depend on each other,
+    what a network of z learns in the same steps can be far more: see docs/methods.md.
 
     Args:
-        reference: A fitted `GaussianReference` of spectral covariance; its factors are left out.
+        reference: A fitted `GaussianReference`; factors of a spectral one are left out.
         **kwargs: Those of `keras.layers.Layer`.
 
     Raises:
-        TypeError: It is no such reference.
+        TypeError: It is no reference.
         ValueError: It has no fit.
     """
 
@@ -31,18 +35,18 @@ class Whiten(keras.layers.Layer):
         super().__init__(**kwargs)
         if isinstance(reference, dict) and "class_name" in reference:
             reference = keras.saving.deserialize_keras_object(reference)
-        if not isinstance(reference, GaussianReference) or (
-            reference.adapted and reference.covariance != "spectral"
-        ):
+        if not isinstance(reference, GaussianReference):
             raise TypeError(
-                "reference must be a GaussianReference of spectral covariance; received "
-                f"{arguments.shown(reference)}."
+                f"reference must be a GaussianReference; received {arguments.shown(reference)}."
             )
-        self.reference = reference.without_factors()
+        if not reference.adapted or reference.covariance == "spectral":
+            reference = reference.without_factors()
+        self.reference = reference
 
     def call(self, x: arguments.Tensor) -> Any:
-        """Return the whitened images, of the shape of x."""
-        return self.reference.zca(x)
+        """Return the whitened examples, of the shape of x."""
+        of_images = self.reference.covariance == "spectral"
+        return self.reference.zca(x) if of_images else self.reference.whiten(x)
 
     def compute_output_shape(self, input_shape: arguments.Shape) -> tuple:
         """Return the shape of the output for a shape of the input."""

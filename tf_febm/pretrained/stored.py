@@ -115,12 +115,17 @@ def load(name: str, folder: arguments.Path | None = None) -> Any:
     shapes = [tuple(variable.shape) for variable in _weights_of(model)]
     if [getattr(array, "shape", None) for array in weights] != shapes:
         raise untrusted_files.DamagedError(f"{path} has not the weights of the recipe beside it.")
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in weights):
+        raise untrusted_files.DamagedError(f"{path} has weights that are no finite numbers.")
     for variable, array in zip(_weights_of(model), weights, strict=True):
         variable.assign(array)
     # An average begins at these.
     model.set_weights(model.get_weights()[: len(model.weights)])
     if kept:
-        model.buffer.load_state(kept)
+        try:
+            model.buffer.load_state(kept)
+        except ValueError as error:
+            raise untrusted_files.DamagedError(f"{path} has damaged chains ({error})") from None
     model.sampler.num_steps = about.num_steps
     return model
 

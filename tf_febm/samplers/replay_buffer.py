@@ -351,9 +351,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
 
     def state(self) -> dict:
         """Return the contents as NumPy arrays, only as many samples as there are."""
-        size = int(self.size)
-        state = {"samples": self.samples[:size].numpy(), "written": self.written.numpy()}
-        return state | {name: self._part(name)[:size].numpy() for name in self._beside_samples()}
+        names, size = ["samples", *self._beside_samples()], int(self.size)
+        return {n: self._part(n)[:size].numpy() for n in names} | {"written": self.written.numpy()}
 
     def load_state(self, state: arguments.Tensor) -> None:
         """Restore what `state` returned.
@@ -370,9 +369,9 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         if not self.built:
             raise ValueError("The buffer has no shape yet: call build before load_state.")
         samples = tf.convert_to_tensor(state["samples"][()])
-        mine = self.samples
-        if self.storage == "auto" and self.bounds is not None and mine.dtype == tf.float32:
-            samples = codings.decode(samples, self.bounds)
+        mine, bounds = self.samples, self.bounds
+        if self.storage == "auto" and bounds is not None and mine.dtype == tf.float32:
+            samples = codings.decode(samples, bounds)
         if samples.dtype != mine.dtype or samples.shape[1:] != mine.shape[1:]:
             raise ValueError(
                 f"The stored buffer has samples of shape {tuple(samples.shape[1:])} in "
@@ -390,10 +389,11 @@ class ReplayBuffer(arguments.Configured, tf.Module):
                 f"The stored buffer {'has' if 'labels' in state else 'has no'} labels; this one "
                 f"{'keeps' if self.labels is not None else 'keeps no'} labels."
             )
-        mine[: samples.shape[0]].assign(samples)
-        self.written.assign(state["written"][()])
-        for name in self._beside_samples():
-            self._part(name)[: samples.shape[0]].assign(state[name][()])
+        beside, limits = self._beside_samples(), (self.capacity, self.num_classes)
+        kept, written = codings.restorable(state, samples, beside, *limits)
+        for name, array in kept.items():
+            self._part(name)[: samples.shape[0]].assign(array)
+        self.written.assign(written)
 
     def _beside_samples(self) -> list[str]:
         """Return the names of the variables that have an entry for each sample."""

@@ -1,11 +1,15 @@
 """Codings of stored samples: floats, or bytes within bounds."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from tf_febm import arguments, randomness
 from tf_febm.data import pixels
 
-__all__ = ["STORAGES", "check", "choose", "decode", "dtype", "encode", "update"]
+__all__ = ["STORAGES", "check", "choose", "decode", "dtype", "encode", "restorable", "update"]
 
 STORAGES = ("auto", "uint8", "uint8_published", "float32")
 
@@ -56,6 +60,66 @@ def decode(
     low, high = bounds
     noise = 0.5 if seed is None else randomness.uniform(tf.shape(stored), seed)
     return low + (high - low) * pixels.from_levels(stored, noise)
+
+
+def restorable(
+    state: Mapping[str, Any],
+    samples: tf.Tensor,
+    beside: list[str],
+    capacity: int,
+    num_classes: int | None,
+) -> tuple[dict[str, np.ndarray], int]:
+    """Return the arrays of a buffer's state and its count, as they are for another capacity.
+
+    Where there is room for more than are stored, the oldest stored one comes first, and the count
+    is theirs: what is behind them is not read, and comes to be written next.
+
+    Args:
+        state: Name -> array, with "written".
+        samples: The samples in it, [n, …], in the coding of the buffer.
+        beside: Names of the arrays with an entry for each of them.
+        capacity: Of the buffer, at least n.
+        num_classes: Labels are below, if there are any.
+
+    Raises:
+        ValueError: A part is missing, or is none that a buffer has.
+    """
+    missing = [name for name in ("written", *beside) if name not in state]
+    if missing:
+        raise ValueError(f"The stored buffer has no {missing[0]!r}.")
+    written = np.asarray(state["written"][()])
+    count = int(samples.shape[0])
+    if written.dtype.kind not in "iu" or written.ndim or not count <= written < 2**62:
+        raise ValueError(
+            f"The stored buffer has {count} samples, of {arguments.shown(written.tolist())} that "
+            "were written: it is damaged."
+        )
+    if written and not count:
+        raise ValueError(f"The stored buffer has none of {written} samples: it is damaged.")
+    if samples.dtype.is_floating and not np.isfinite(samples).all():
+        raise ValueError("The stored buffer has NaN or infinity in its samples: it is damaged.")
+    kept = {"samples": np.asarray(samples)}
+    for name in beside:
+        kept[name] = np.asarray(state[name][()])
+        if kept[name].shape != (count,) or kept[name].dtype.kind not in "iu":
+            raise ValueError(
+                f"The stored buffer must have integers {name!r}, one for each of {count} samples; "
+                f"received {arguments.shown(kept[name])}."
+            )
+    labels = kept.get("labels")
+    if labels is not None and count and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"The stored buffer has labels from {labels.min()} to {labels.max()}; this one keeps "
+            f"labels in 0 … {num_classes - 1}."
+        )
+    if count < min(int(written), capacity):
+        if "turn" in kept:
+            raise ValueError(f"The stored chains are {count}; these are {capacity}: make as many.")
+        kept = {
+            name: np.roll(array, -(int(written) % count), axis=0) for name, array in kept.items()
+        }
+        return kept, count
+    return kept, int(written)
 
 
 def update(variable: tf.Variable, index: tf.Tensor, chosen: tf.Tensor, values: tf.Tensor) -> None:

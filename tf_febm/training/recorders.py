@@ -5,6 +5,7 @@ They count in training steps, see `schedule.steps_taken`, so that a continued ru
 
 import csv
 import io
+import re
 import shutil
 import time
 import warnings
@@ -185,13 +186,18 @@ def _rows_of(path: Path) -> tuple[list[dict], int]:
         except csv.Error:
             damaged += 1
             continue
-        # Earlier versions wrote no checksums.
-        signed = CHECKSUM in row
+        # Earlier versions wrote no checksums. The word for them may be what is damaged.
+        last = list(row.values())[-1] if row else None
+        signed = CHECKSUM in row or (isinstance(last, str) and _IS_CHECKSUM.fullmatch(last))
         stored = row.pop(CHECKSUM, None)
         if _is_whole(row) and (not signed or stored == _signed(row)[CHECKSUM]):
             rows.append(row)
         else:
             damaged += 1
+
+
+# No metric is written so: a number of eight digits has a point, or is a step, which comes first.
+_IS_CHECKSUM = re.compile("[0-9a-f]{8}")
 
 
 def _signed(row: dict) -> dict:

@@ -11,7 +11,8 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from tf_febm import arguments
-from tf_febm.untrusted_files.opening import check_bytes, opened
+from tf_febm.untrusted_files.opening import RefusedError, check_bytes, opened
+from tf_febm.untrusted_files.records import DamagedError
 
 __all__ = ["ArrayFile", "Header", "NoArrayError", "read_arrays"]
 
@@ -65,8 +66,13 @@ class ArrayFile:
             self._zip = stack.enter_context(_archive(file, self._size))
             members = self._zip.infolist()
             self._stack = stack.pop_all()
-        self._members = {info.filename.removesuffix(".npy"): info for info in members}
+        names = [info.filename.removesuffix(".npy") for info in members]
+        self._members = dict(zip(names, members, strict=True))
         self.keys = tuple(self._members)
+        if len(self.keys) < len(names):
+            self.close()
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"it has several arrays of the name {twice[:60]!r}")
         self._unpacked = 0
 
     def __enter__(self):
@@ -114,9 +120,22 @@ class ArrayFile:
 
 @arguments.checked
 def read_arrays(path: arguments.Path) -> dict[str, np.ndarray]:
-    """Return all arrays of an .npz by name; see `ArrayFile`."""
-    with ArrayFile(path) as file:
-        return {key: file.array(key) for key in file.keys}
+    """Return all arrays of an .npz by name; see `ArrayFile`.
+
+    Raises:
+        DamagedError: It is no archive of arrays, or one of them cannot be read.
+        OSError: It is not there, or cannot be opened.
+        RefusedError: It is no regular file, or takes more memory than the limits allow.
+    """
+    try:
+        with ArrayFile(path) as file:
+            return {key: file.array(key) for key in file.keys}
+    except (OSError, RefusedError):
+        raise
+    # What is cut or changed raises zlib.error, BadZipFile, EOFError, NotImplementedError, …
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedError(f"{path} is damaged ({text})") from None
 
 
 def _archive(file: IO[bytes], size: int) -> zipfile.ZipFile:
@@ -153,4 +172,8 @@ def _header(member) -> Header:
     shape, _, dtype = read(member, max_header_size=_LONGEST_HEADER)
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"its shape {shape} is damaged")
+    items: int = math.prod(shape)
+    if items and not dtype.itemsize:
+        # Of nothing there could be any number, each of which takes memory when it is looked at.
+        raise ValueError(f"it has {items:,} items without contents")
     return Header(shape, dtype)

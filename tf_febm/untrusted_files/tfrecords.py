@@ -20,6 +20,8 @@ _HEAD, _FOOT = 12, 4
 # Entries of an Example, and of the list of one of them that is no packed one.
 _MOST_ENTRIES = 10_000
 _POLYNOMIAL = 0x82F63B78
+# Bytes up to which a row is summed one by one.
+_SHORT = 64
 
 
 def record_places(path: Path) -> np.ndarray:
@@ -100,13 +102,42 @@ _TABLE = _table()
 
 def _checksums(rows: np.ndarray) -> np.ndarray:
     """Return the masked CRC-32C of each row, uint8 [n, length], as uint32 [n]."""
-    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
+    crc = ~_crc(rows)
+    # Whole numbers of arrays wrap around, which is meant.
+    return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
+
+
+def _crc(rows: np.ndarray) -> np.ndarray:
+    """Return the register after each row, which begins with all bits set.
+
+    A long row is cut into pieces, about as many as a piece has bytes, which are summed side by
+    side: the register is linear in its bits and those of the row.
+    """
+    count, length = rows.shape
+    if length <= _SHORT:
+        return _summed(np.full(count, 0xFFFFFFFF, np.uint32), rows)
+    size = 1 << (length.bit_length() + 1) // 2
+    # Zeros in front leave a register of zeros as it is; its beginning goes into the first bytes.
+    whole = np.zeros((count, -(-length // size) * size), np.uint8)
+    whole[:, -length:] = rows
+    whole[:, -length : 4 - length] ^= 0xFF
+    pieces = _summed(np.zeros(whole.size // size, np.uint32), whole.reshape(-1, size))
+    # What a register becomes by as many zeros as a piece has bytes, for each of its four bytes.
+    moved = np.arange(256, dtype=np.uint32) << 8 * np.arange(4, dtype=np.uint32)[:, None]
+    moved = _summed(moved.ravel(), np.broadcast_to(np.uint8(0), (1024, size))).reshape(4, 256)
+    crc = np.zeros(count, np.uint32)
+    for piece in pieces.reshape(count, -1).T:
+        parts = [moved[k][(crc >> np.uint32(8 * k)) & 0xFF] for k in range(4)]
+        crc = parts[0] ^ parts[1] ^ parts[2] ^ parts[3] ^ piece
+    return crc
+
+
+def _summed(crc: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return registers, uint32 [n], after the bytes of rows, uint8 [n, length]."""
     # Byte by byte, of all rows at once.
     for column in np.ascontiguousarray(rows.T):
         crc = _TABLE[(crc ^ column) & 0xFF] ^ (crc >> 8)
-    crc = ~crc
-    # Whole numbers of arrays wrap around, which is meant.
-    return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
+    return crc
 
 
 def parse_example(content: bytes) -> dict[str, bytes | np.ndarray]:
