@@ -84,7 +84,7 @@ def main() -> None:
 
     steps, torch_steps = (100, 10) if given.quick else (STEPS, TORCH_STEPS)
     target = analysis.gaussian_mixture([0.33, 0.67], [-1.0, 2.0], [0.0625, 2.0])
-    options = {"steps": 10**6, "batch_size": 1000, "sampler": "exact", "seed": 0}
+    options = {"steps": 10**6, "batch_size": 1000, "sampler": "exact", "seed": 0, "rule": "library"}
     model = mixture_fit.build("febm", "js", options)
     model.simultaneous = not given.alternating
     data = mixture_fit.stream(target, 1000, 0)

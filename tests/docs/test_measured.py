@@ -276,3 +276,21 @@ def test_small_tables_are_what_was_measured(project):
             added = found["samples, thick"]["ink"] - found["all digits"]["ink"]
             assert both["ink"] - found["all digits"]["ink"] > 0.5 * added
             assert f"{measured['steps']:,} steps each" in text
+
+
+def test_the_table_of_speed_is_what_was_measured(project):
+    measured = json.loads((project / "docs" / "measured" / "speed.json").read_text("utf-8"))
+    page = (project / "docs" / "performance.md").read_text("utf-8")
+    assert not measured["shared"] and f"commit {measured['commit']}" in page
+    table = page.split("| what bounds it |")[1].split("**The roofline.**")[0]
+    shown = re.findall(r"^\| ([^|]+) \| ([\d.]+) \| ([^|]*) \| [^|]* \|$", table, re.MULTILINE)
+    found = {
+        (ratio["name"], f"{ratio['value']:.2f}")
+        for content in measured["comparisons"].values()
+        for ratio in content["ratios"]
+    }
+    assert len(shown) > 50
+    for name, value, _ in shown:
+        assert any(name.endswith(known) and value == figure for known, figure in found), name
+    for row in measured["comparisons"]["roofline"]["rows"][:4]:
+        assert row["extra"] in page
