@@ -262,7 +262,6 @@ def build(case: dict, *, l2: tuple[float, float] | None = None, made_by=optimize
                 elif case["model"] == "febm_kl":
                     model = tf_febm.FEBM(energy, other, "kl", shift_invariant=True, **settings)
                 else:
-                    assert case["model"] == "dual"
                     model = tf_febm.DualFEBM(energy, other, "js", **settings)
         made = [made_by(case) for _ in model.networks]
         model.compile(*made, run_eagerly=case["steps"] == "run_eagerly")
@@ -282,9 +281,8 @@ def by_recipe(case: dict):
         changes |= {"generator": "mlp", "latent_dim": 2}
     else:
         chains = {"none": "fresh", "reservoir": "replay"}.get(case["buffer"], case["buffer"])
-        if case["buffer"] == "reservoir":
-            changes["buffer_replacement"] = "reservoir"
         changes |= {"conditional": case["conditional"] != "no", "chains": chains}
+        changes["buffer_replacement"] = "reservoir" if case["buffer"] == "reservoir" else "oldest"
         if is_hybrid(case):
             changes["class_weight_coeff"] = 0.5
         if chains == "persistent":
@@ -300,8 +298,7 @@ def by_recipe(case: dict):
         if case["sampler"] == "scheduled":
             changes["schedule"] = "cosine"
     elif changes["sampler"] == "hmc":
-        changes |= {"step_size": 0.2, "num_leapfrog_steps": 2}
-        changes |= {"burn_in": 1, "schedule": "cosine"}
+        changes |= {"step_size": 0.2, "num_leapfrog_steps": 2, "burn_in": 1, "schedule": "cosine"}
     if case["energy"] == "relative":
         changes |= {"reference": "full", "confinement": 0.0}
         if method == "febm":

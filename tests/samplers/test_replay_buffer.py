@@ -1,10 +1,14 @@
 """The ring, its 8-bit storage and its restarts."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_febm
 from tf_febm import ReplayBuffer
+from tf_febm.recipes import ranges
+from tf_febm.samplers import places, storage
 
 
 def filled(capacity, values, **kwargs):
@@ -191,3 +195,22 @@ class TestReplacement:
     def test_what_cannot_be(self, settings, shape, message):
         with pytest.raises(ValueError, match=message):
             ReplayBuffer(4, **settings).build(shape)
+
+    def test_a_model_trains_with_all_of_it_and_keeps_it_in_its_file(self, tmp_path):
+        network = tf_febm.networks.mlp((4, 4, 1), (4,), "swish", num_classes=2, name="energy")
+        buffer = ReplayBuffer(12, 0.1, replacement="reservoir", random_flip=True, random_crop=1)
+        sampler = tf_febm.samplers.Langevin(num_steps=1)
+        model = tf_febm.ContrastiveDivergence(network, sampler=sampler, buffer=buffer, seed=0)
+        model.compile()
+        x = np.random.default_rng(0).random((32, 4, 4, 1)).astype("f4")
+        model.fit(x, np.arange(32) % 2, batch_size=8, verbose=0)
+        assert int(buffer.written) == 32
+        model.save(tmp_path / "m.keras")
+        loaded = keras.saving.load_model(tmp_path / "m.keras").buffer
+        assert loaded.get_config() == buffer.get_config() and int(loaded.written) == 32
+        np.testing.assert_array_equal(loaded.samples, buffer.samples)
+
+    def test_recipes_know_the_same_names(self):
+        """They are written out there: it takes TensorFlow to ask for them."""
+        assert ranges.CHOICES["buffer_replacement"] == places.REPLACEMENTS
+        assert ranges.CHOICES["buffer_storage"] == storage.STORAGES

@@ -32,9 +32,9 @@ COLUMNS = (
     *("divergence", "mu_star", "sigma_star", "mu_hat", "sigma_hat"),
     *("divergence_at_star", "divergence_at_hat", "seconds"),
 )
-# What a study writes.
 # Ten times as many weights, and what is made of them, take some gigabytes.
 MOST_SAMPLES = 10_000_000
+# What a study writes.
 _RESULTS = ("figure_?_*.png", "table.csv", "summary.json")
 
 

@@ -229,11 +229,13 @@ class ReplayBuffer(arguments.Configured, tf.Module):
 
     def _classes(self) -> tf.Tensor:
         """Return the label at each place of the ring, num_classes where there is none yet."""
-        places = tf.range(self.capacity, dtype=tf.int64)
-        return tf.where(places < self.size, self.labels, self.num_classes)
+        every = tf.range(self.capacity, dtype=tf.int64)
+        return tf.where(every < self.size, self.labels, self.num_classes)
 
     def newest(self, count: int, replica: int = 0) -> tf.Tensor:
         """Return the samples that were written last, without the noise that `read` adds.
+
+        Only a ring knows which these are: with another `replacement` they are any that are there.
 
         Where they are stored in 8 bits, that is the mean of what `read` makes of a byte, the centre
         of its cell: low + (high − low)(k + 1/2)/256.
@@ -291,10 +293,8 @@ class ReplayBuffer(arguments.Configured, tf.Module):
         Raises:
             ValueError: The shape is not that of the buffer's samples, or n exceeds the capacity.
         """
-        samples, labels = (
-            tf.convert_to_tensor(samples),
-            places.class_numbers(labels, self.num_classes),
-        )
+        samples = tf.convert_to_tensor(samples)
+        labels = places.class_numbers(labels, self.num_classes)
         self._check_shape("samples", samples)
         if labels is not None and not labels.shape.is_compatible_with(samples.shape[:1]):
             raise ValueError(
